@@ -1,0 +1,101 @@
+"""The settings of a local broker, as data: what differs from Kafka's defaults, and why."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from infra.local.state import BrokerState
+
+_MIB = 1024 * 1024
+
+# Largest record: 9 MiB on frames.dead. Broker, replication and sockets must all let it pass, with its headers.
+_MAX_MESSAGE_BYTES = 10 * _MIB
+
+
+def broker_properties(
+    broker: BrokerState, all_brokers: Sequence[BrokerState], folder: Path, data: Path
+) -> dict[str, str]:
+    """Every node is broker and controller. `folder` holds its metadata, `data` its topics (may lie on another disk)."""
+    ports = {
+        "CLIENT": broker.client_port,
+        "INTERNAL": broker.internal_port,
+        "CONTROLLER": broker.controller_port,
+    }
+    advertised = {"CLIENT": broker.advertised_port, "INTERNAL": broker.internal_port}
+    return {
+        "process.roles": "broker,controller",
+        "node.id": str(broker.broker_id),
+        "controller.quorum.voters": ",".join(f"{b.broker_id}@127.0.0.1:{b.controller_port}" for b in all_brokers),
+        "listeners": _listeners(ports),
+        "advertised.listeners": _listeners(advertised),
+        "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in ports),
+        # Brokers talk to each other on a listener of their own, so that a proxy between client and broker cuts clients only.
+        "inter.broker.listener.name": "INTERNAL",
+        "controller.listener.names": "CONTROLLER",
+        # Apart, so that a full disk under the topics does not take the controller's metadata with it.
+        "metadata.log.dir": str(folder / "metadata"),
+        "log.dirs": str(data),
+        **_replication(len(all_brokers)),
+        **_LIMITS,
+        **_GROUPS,
+        **_FAIL_OVER,
+    }
+
+
+def _listeners(ports: Mapping[str, int]) -> str:
+    return ",".join(f"{name}://127.0.0.1:{port}" for name, port in ports.items())
+
+
+def _replication(brokers: int) -> dict[str, str]:
+    """With three brokers any one of them may die; with one there is nothing to copy to."""
+    factor, min_isr = ("3", "2") if brokers >= 3 else ("1", "1")
+    return {
+        "default.replication.factor": factor,
+        "min.insync.replicas": min_isr,
+        "offsets.topic.replication.factor": factor,
+        "transaction.state.log.replication.factor": factor,
+        "transaction.state.log.min.isr": min_isr,
+        "share.coordinator.state.topic.replication.factor": factor,
+        "share.coordinator.state.topic.min.isr": min_isr,
+    }
+
+
+_LIMITS = {
+    # A misspelt topic is an error, not a new topic with one partition.
+    "auto.create.topics.enable": "false",
+    "message.max.bytes": str(_MAX_MESSAGE_BYTES),
+    "replica.fetch.max.bytes": str(_MAX_MESSAGE_BYTES),
+    "replica.fetch.response.max.bytes": str(4 * _MAX_MESSAGE_BYTES),
+    # 50 each by default: slow to create and to load on one laptop.
+    "offsets.topic.num.partitions": "12",
+    "transaction.state.log.num.partitions": "12",
+    "share.coordinator.state.topic.num.partitions": "3",
+    # Deleted topics give their disk back soon.
+    "log.retention.check.interval.ms": "60000",
+    "file.delete.delay.ms": "10000",
+    "unclean.leader.election.enable": "false",
+}
+
+_GROUPS = {
+    # The default of 3 s is waited out at each first join.
+    "group.initial.rebalance.delay.ms": "0",
+    # A killed member is noticed within 6 s, in both protocols (defaults: 45 s, and 45 s as the lowest allowed).
+    "group.min.session.timeout.ms": "6000",
+    "group.consumer.session.timeout.ms": "6000",
+    "group.consumer.min.session.timeout.ms": "6000",
+    "group.consumer.heartbeat.interval.ms": "1500",
+    "group.consumer.min.heartbeat.interval.ms": "1000",
+}
+
+_FAIL_OVER = {
+    # A dead leader is replaced within 5 s even when it was the active controller too (defaults: 9 s after 2-3 s).
+    "broker.session.timeout.ms": "2500",
+    "broker.heartbeat.interval.ms": "500",
+    "controller.quorum.fetch.timeout.ms": "1200",
+    "controller.quorum.election.timeout.ms": "600",
+    "controller.quorum.election.backoff.max.ms": "400",
+}
+
+
+def to_text(properties: Mapping[str, str]) -> str:
+    """The file's text; backslashes would be escapes in it."""
+    return "".join(f"{key}={value}\n".replace("\\", "\\\\") for key, value in properties.items())

