@@ -1,0 +1,150 @@
+"""The command `sightline`: a table of commands, each loaded only when it is called."""
+
+import difflib
+import importlib
+import importlib.metadata
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+import typer
+
+from schemas.errors import ConfigError, SightlineError
+
+PACKAGES = ("schemas", "infra", "ingest", "inference", "sinks", "streams")
+ROOT = Path(__file__).resolve().parent.parent
+
+# command -> ("package.module:function", one line for `sightline --help`); a name with a space is a sub-command.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": (
+        "sinks.demo:command",
+        "everything on one machine, with a live table of labels",
+    ),
+    "up": ("infra.services:up", "start the local Kafka and Valkey"),
+    "down": ("infra.services:down", "stop them; their state stays"),
+    "status": (
+        "infra.services:status",
+        "where Kafka and Redis are and whether they answer",
+    ),
+    "doctor": ("infra.doctor:command", "check this machine and this installation"),
+    "topics create": ("infra.services:topics_create", "create or check all topics"),
+    "config check": (
+        "infra.services:config_check",
+        "all settings in force, or every fault in them",
+    ),
+    "camera": (
+        "ingest.camera:command",
+        "publish the frames of cameras, files, folders",
+    ),
+    "stream": (
+        "streams.processor:command",
+        "the stream processor: frames to micro-batches",
+    ),
+    "infer": ("inference.worker:command", "the GPU worker: micro-batches to labels"),
+    "classify": ("streams.classify:command", "label image files, without Kafka"),
+    "subscribe": ("sinks.subscribe:command", "labels as they come, or from a time on"),
+    "audit": ("sinks.audit:command", "prove that every frame has its outcome"),
+    "dead list": (
+        "sinks.dead:list_command",
+        "dead letters, by time, stage, error, source",
+    ),
+    "dead show": ("sinks.dead:show_command", "one dead letter in full"),
+    "dead export": ("sinks.dead:export_command", "dead letters as files"),
+    "redrive": (
+        "ingest.redrive:command",
+        "send dead letters through the pipeline again",
+    ),
+    "bench": (
+        "streams.bench.command:command",
+        "measure against the bare limit, in one run",
+    ),
+}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The console script: one sentence and exit 1 or 2 for every error of ours, a traceback for a defect."""
+    words = sys.argv[1:] if arguments is None else arguments
+    try:
+        check_packages()
+        run(words)
+    except SightlineError as error:
+        print(f"sightline: {error}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, ConfigError) else 1)
+    except BrokenPipeError:
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # the reader went away, as `| head` does
+        sys.exit(0)
+
+
+def run(words: list[str]) -> None:
+    """Find the command that `words` begin with, import it and nothing else, and run it."""
+    if words[:1] == ["--version"]:
+        print(importlib.metadata.version("sightline"))
+        return
+    name = next(
+        (
+            name
+            for name in (" ".join(words[:2]), " ".join(words[:1]))
+            if name in COMMANDS
+        ),
+        None,
+    )
+    if name is not None:
+        _app(name)(args=words[len(name.split()) :], prog_name=f"sightline {name}")
+        return
+    group = words[0] if words and not words[0].startswith("-") else ""
+    listed = {
+        name: text
+        for name, (_, text) in COMMANDS.items()
+        if name.startswith(f"{group} " if group else "")
+    }
+    if not listed:
+        close = difflib.get_close_matches(
+            group, {name.split()[0] for name in COMMANDS}, n=1
+        )
+        hint = f"; did you mean `{close[0]}`?" if close else ""
+        raise ConfigError(
+            f"there is no command `{group}`{hint} (`sightline --help` lists them)"
+        )
+    print(f"Usage: sightline {group or 'COMMAND'} ... [OPTIONS]\n")
+    for command, text in listed.items():
+        print(f"  {command:<14} {text}")
+    print("\n`sightline COMMAND --help` tells the options of one.")
+    unknown = [word for word in words[bool(group) :] if word not in ("--help", "-h")]
+    if unknown:
+        raise ConfigError(
+            f"there is no command `{' '.join([group, *unknown]).strip()}`"
+        )
+
+
+def check_packages() -> None:
+    """Raises ConfigError when one of the six package names is another distribution's (as PyPI's `inference` is)."""
+    for name in PACKAGES:
+        spec = importlib.util.find_spec(name)
+        origin = Path(spec.origin).resolve() if spec and spec.origin else None
+        if origin is None or not origin.is_relative_to(ROOT):
+            owners = importlib.metadata.packages_distributions().get(name, [])
+            foreign = (
+                ", ".join(owner for owner in owners if owner != "sightline")
+                or "another project"
+            )
+            raise ConfigError(
+                f"the package `{name}` comes from {origin} ({foreign}) and not from Sightline in {ROOT}: "
+                f"uninstall {foreign}, or install Sightline into an environment of its own"
+            )
+
+
+def _app(name: str) -> typer.Typer:
+    module_name, _, function_name = COMMANDS[name][0].partition(":")
+    function = getattr(importlib.import_module(module_name), function_name)
+    app = typer.Typer(
+        add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
+    )
+    app.command()(function)
+    return app
+
+
+if __name__ == "__main__":
+    main()

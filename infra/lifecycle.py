@@ -1,0 +1,57 @@
+"""How a process ends: one stop flag set by signals, one time budget shared by everything that closes."""
+
+import signal
+import threading
+import time
+from types import FrameType
+
+STOP_BUDGET_S = 9.0
+
+
+class Stop:
+    """Set by SIGINT and SIGTERM, or from code with a reason; waited for by loops."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self.error: BaseException | None = None
+
+    def install(self) -> "Stop":
+        """Take over SIGINT and SIGTERM; a second signal of either ends the process at once."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+        return self
+
+    def set(self, error: BaseException | None = None) -> None:
+        """Ask for the end; the first error given is the one that the process ends with."""
+        if error is not None and self.error is None:
+            self.error = error
+        self._event.set()
+
+    def is_set(self) -> bool:
+        return self._event.is_set()
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        return self._event.wait(timeout_s)
+
+    def raise_error(self) -> None:
+        """Raise what `set` was given, if anything."""
+        if self.error is not None:
+            raise self.error
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        self._event.set()
+
+
+class Deadline:
+    """A monotonic time budget that several waits share."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end_s = time.monotonic() + seconds
+
+    def remaining_s(self) -> float:
+        """Seconds left, never negative."""
+        return max(0.0, self._end_s - time.monotonic())
+
+    def expired(self) -> bool:
+        return self.remaining_s() <= 0.0

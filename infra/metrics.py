@@ -1,0 +1,115 @@
+"""The metrics catalogue: every metric of every process is declared here and counted after success.
+
+Base units (seconds, bytes), labels of bounded size; never a model, file or error text in a name.
+"""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
+STAGE_BUCKETS = (
+    0.0005,
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    5.0,
+)
+SIZE_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128)
+
+# ingest
+CAMERA_UP = Gauge("sightline_camera_up", "1 while frames arrive", ["source_id"])
+CAMERA_FPS = Gauge(
+    "sightline_camera_fps", "frames published in the last second", ["source_id"]
+)
+CAMERA_LAST_FRAME = Gauge(
+    "sightline_camera_last_frame_timestamp_seconds",
+    "capture time of the newest frame",
+    ["source_id"],
+)
+FRAMES_CAPTURED = Counter(
+    "sightline_camera_frames_captured_total",
+    "frames read from the source",
+    ["source_id"],
+)
+FRAMES_PUBLISHED = Counter(
+    "sightline_camera_frames_published_total",
+    "frames that the broker acknowledged",
+    ["source_id"],
+)
+FRAMES_DROPPED = Counter(
+    "sightline_camera_frames_dropped_total",
+    "frames not published",
+    ["source_id", "reason"],
+)
+CAMERA_RECONNECTS = Counter(
+    "sightline_camera_reconnects_total",
+    "captures opened again",
+    ["source_id", "reason"],
+)
+
+# every stage
+STAGE_SECONDS = Histogram(
+    "sightline_stage_duration_seconds",
+    "time spent in a step",
+    ["stage"],
+    buckets=STAGE_BUCKETS,
+)
+DEAD_LETTERS = Counter(
+    "sightline_dead_letters_total",
+    "frames that ended as dead letters",
+    ["stage", "reason"],
+)
+RETRIES = Counter(
+    "sightline_retries_total", "frames sent to the retry lane", ["stage", "reason"]
+)
+LABELS = Counter(
+    "sightline_labels_total",
+    "labels that the broker acknowledged",
+    ["origin", "decision"],
+)
+PRODUCER_QUEUE_BYTES = Gauge(
+    "sightline_producer_queue_bytes",
+    "bytes handed to the producer and not yet acknowledged",
+)
+
+# stream
+FRAMES_READ = Counter(
+    "sightline_stream_frames_total", "frames taken from the source topic", ["lane"]
+)
+BATCH_FRAMES = Histogram(
+    "sightline_batch_frames", "frames per micro-batch written", buckets=SIZE_BUCKETS
+)
+CACHE_REQUESTS = Counter(
+    "sightline_cache_requests_total", "look-ups of the cache", ["tier", "result"]
+)
+CACHE_LOOKUP_SECONDS = Histogram(
+    "sightline_cache_lookup_seconds",
+    "one look-up of a whole batch",
+    buckets=STAGE_BUCKETS,
+)
+BUFFER_BYTES = Gauge("sightline_buffer_bytes", "bytes of frames held in this process")
+BACKLOG_BYTES = Gauge(
+    "sightline_backlog_bytes", "bytes in the batches topic that no worker has finished"
+)
+PAUSED = Gauge("sightline_paused", "1 while consumption waits", ["reason"])
+RETRY_HELD = Gauge(
+    "sightline_retry_held_frames", "frames waiting for their delay on the retry lane"
+)
+
+# inference
+MODEL_READY = Gauge("sightline_model_ready", "1 once the model is loaded and warm")
+INFER_BATCH_SIZE = Histogram(
+    "sightline_infer_batch_size", "images per model run", buckets=SIZE_BUCKETS
+)
+END_TO_END_SECONDS = Histogram(
+    "sightline_end_to_end_latency_seconds", "capture to label", buckets=LATENCY_BUCKETS
+)
+QUEUE_BYTES = Gauge(
+    "sightline_queue_bytes", "bytes of micro-batches waiting for the device"
+)

@@ -1,0 +1,61 @@
+"""Redis clients with short time-outs: the cache may be away, a frame may not wait for it."""
+
+import redis
+import redis.asyncio
+
+from infra.local.state import read_state
+from infra.settings import Settings, home
+from schemas.errors import Unavailable
+
+DEFAULT_URL = "redis://127.0.0.1:6379/0"
+
+
+def redis_url(settings: Settings) -> str:
+    """The configured URL, else the local one that is up, else Redis's usual address."""
+    configured = settings.redis.url.get_secret_value()
+    if configured:
+        return configured
+    state = read_state(home())
+    return (state.redis_url if state else "") or DEFAULT_URL
+
+
+def connect(settings: Settings) -> redis.Redis:
+    timeout_s = settings.redis.timeout_ms / 1000
+    return redis.Redis.from_url(
+        redis_url(settings),
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        retry=None,
+        protocol=3,
+    )
+
+
+def connect_async(settings: Settings) -> redis.asyncio.Redis:
+    timeout_s = settings.redis.timeout_ms / 1000
+    return redis.asyncio.Redis.from_url(
+        redis_url(settings),
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        retry=None,
+        protocol=3,
+    )
+
+
+def require_redis(settings: Settings) -> None:
+    """Raises Unavailable, one sentence with the address (never the password) and what to do."""
+    client = connect(settings)
+    try:
+        client.ping()
+    except redis.RedisError as error:
+        pool = client.connection_pool.connection_kwargs
+        address = (
+            pool.get("path")
+            or f"{pool.get('host', '127.0.0.1')}:{pool.get('port', 6379)}"
+        )
+        raise Unavailable(
+            "Redis",
+            str(address),
+            f"{error}. Start one with `sightline up`, name yours in SIGHTLINE_REDIS__URL, or go without: --no-cache",
+        ) from error
+    finally:
+        client.close()

@@ -1,0 +1,118 @@
+"""Names and settings of the topics (contract), and of the consumer groups, per lane."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from infra.settings import MIB, Settings, TopicSettings
+
+Lane = Literal["live", "replay"]
+HOUR_MS = 3_600_000
+# Dead letters carry their frame and up to this much of headers more.
+DEAD_HEADROOM_BYTES = MIB
+
+
+@dataclass(frozen=True, slots=True)
+class TopicNames:
+    """The topics of one lane; retries and dead letters are shared by both."""
+
+    frames: str
+    batches: str
+    labels: str
+    review: str
+    retry: str
+    dead: str
+
+    @staticmethod
+    def for_lane(prefix: str, lane: Lane = "live") -> "TopicNames":
+        frames, batches, labels = (
+            ("frames.raw", "frames.batches", "labels")
+            if lane == "live"
+            else ("frames.replay", "batches.replay", "labels.replay")
+        )
+        names = (
+            frames,
+            batches,
+            labels,
+            "labels.review",
+            "frames.retry",
+            "frames.dead",
+        )
+        return TopicNames(*(prefix + name for name in names))
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    name: str
+    partitions: int
+    config: dict[str, str]
+
+
+def group(kind: str, prefix: str, lane: Lane = "live") -> str:
+    """The consumer group `sightline-<kind>` of a deployment, `-replay` behind it on the replay lane."""
+    return f"{prefix}sightline-{kind}" + ("-replay" if lane == "replay" else "")
+
+
+def specs(settings: Settings) -> list[TopicSpec]:
+    """Every topic with the settings it must have."""
+    live, replay = (
+        TopicNames.for_lane(settings.topic_prefix, lane) for lane in ("live", "replay")
+    )
+    topics = settings.topics
+    frame_bytes, dead_bytes = (
+        str(topics.max_frame_bytes),
+        str(topics.max_frame_bytes + DEAD_HEADROOM_BYTES),
+    )
+    as_sent = {
+        "compression.type": "producer"
+    }  # JPEG does not shrink, and a named codec makes the broker try
+    text = {"compression.type": "zstd"}
+    table = [
+        (
+            live.frames,
+            topics.frames_retention_h,
+            {**as_sent, "max.message.bytes": frame_bytes},
+        ),
+        (
+            live.batches,
+            topics.batches_retention_h,
+            {**as_sent, "max.message.bytes": frame_bytes},
+        ),
+        (live.labels, topics.labels_retention_h, text),
+        (live.review, topics.review_retention_h, text),
+        (
+            live.retry,
+            topics.frames_retention_h,
+            {**as_sent, "max.message.bytes": dead_bytes},
+        ),
+        (
+            live.dead,
+            topics.dead_retention_h,
+            {**as_sent, "max.message.bytes": dead_bytes},
+        ),
+        (
+            replay.frames,
+            topics.frames_retention_h,
+            {**as_sent, "max.message.bytes": frame_bytes},
+        ),
+        (
+            replay.batches,
+            topics.frames_retention_h,
+            {**as_sent, "max.message.bytes": frame_bytes},
+        ),
+        (replay.labels, topics.frames_retention_h, text),
+    ]
+    return [
+        _spec(topics, name, retention_h, config) for name, retention_h, config in table
+    ]
+
+
+def _spec(
+    topics: TopicSettings, name: str, retention_h: int, config: dict[str, str]
+) -> TopicSpec:
+    common = {
+        "retention.ms": str(retention_h * HOUR_MS),
+        "min.insync.replicas": str(topics.min_insync_replicas),
+        "message.timestamp.type": "CreateTime",
+        "cleanup.policy": "delete",
+    }
+    return TopicSpec(name, topics.partitions, {**common, **config})

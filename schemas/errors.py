@@ -1,0 +1,65 @@
+"""Every error that Sightline raises on purpose, by what the caller can do about it.
+
+SightlineError
+ ├─ ConfigError     the person at the keyboard mends it; nothing was opened. Caught by the CLI: exit 2.
+ ├─ Unavailable     a service does not answer at its address. Caught by the CLI at start: exit 1.
+ ├─ BadFrame        this one input can never be labelled. Caught by the stage: dead letter.
+ ├─ Busy            try this again later, it was not done. Caught by the stage: wait, then again.
+ ├─ ModelError      the model failed on input that was sound. Caught by the worker: split, retry, retry lane.
+ ├─ SinkError       an output refused what it was given. Caught by the sink's loop: not committed.
+ └─ Stalled         the process cannot keep its promises any more and must end. Caught by the CLI: exit 1.
+
+Anything else that is raised is a defect and ends the process with its traceback.
+"""
+
+
+class SightlineError(Exception):
+    """Base of the tree; `str()` of each is one sentence fit for a person."""
+
+
+class ConfigError(SightlineError):
+    """Settings, flags or the environment are wrong; `faults` lists everything found at once."""
+
+    def __init__(self, *faults: str) -> None:
+        self.faults = faults
+        super().__init__(
+            faults[0]
+            if len(faults) == 1
+            else "\n".join(["several settings are wrong:", *faults])
+        )
+
+
+class Unavailable(SightlineError):
+    """A service that is needed does not answer; says which, where, and what to do."""
+
+    def __init__(self, service: str, address: str, hint: str) -> None:
+        self.service, self.address, self.hint = service, address, hint
+        super().__init__(f"{service} does not answer at {address}: {hint}")
+
+
+class BadFrame(SightlineError):
+    """Input that no retry can mend. `reason` is a short snake_case word, `detail` is for people."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        self.reason, self.detail = reason, detail
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+
+
+class Busy(SightlineError):
+    """Not done, nothing lost: call again after `retry_after_s` seconds."""
+
+    def __init__(self, retry_after_s: float, what: str = "busy") -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(f"{what}, try again in {retry_after_s:g} s")
+
+
+class ModelError(SightlineError):
+    """The model could not be loaded, or failed on sound input."""
+
+
+class SinkError(SightlineError):
+    """An output did not take what it was given; nothing may be committed past it."""
+
+
+class Stalled(SightlineError):
+    """Work waits and nothing moves (or ownership is lost): end the process, let it be started again."""

@@ -1,0 +1,192 @@
+"""Kafka headers: the contract's names, how a failure is written into them, and how foreign families are read.
+
+Ours are string valued and replaced at each attempt, never piled up: a frame that was retried three times
+carries as many headers as one that failed once.
+"""
+
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from schemas.records import SourceRef
+
+Header = tuple[str, bytes]
+RawHeaders = Iterable[tuple[str, bytes | str | None]] | None
+
+TRACEPARENT = "traceparent"
+REPLAY_ID = "sightline-replay-id"
+ERROR_STAGE = "sightline-error-stage"
+ERROR_CLASS = "sightline-error-class"
+ERROR_MESSAGE = "sightline-error-message"
+ORIGIN_TOPIC = "sightline-origin-topic"
+ORIGIN_PARTITION = "sightline-origin-partition"
+ORIGIN_OFFSET = "sightline-origin-offset"
+ORIGIN_TIMESTAMP = "sightline-origin-timestamp"
+ATTEMPT = "sightline-attempt"
+
+KEPT = (TRACEPARENT, REPLAY_ID)
+MAX_MESSAGE_BYTES = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a frame is on `frames.retry` or `frames.dead`, and where it came from."""
+
+    source: SourceRef
+    timestamp_ms: int
+    stage: str
+    error_class: str
+    message: str
+    attempt: int
+
+
+def to_map(headers: RawHeaders) -> dict[str, bytes]:
+    """Headers by name, the last of equal names; absent values become empty."""
+    if headers is None:
+        return {}
+    return {
+        name: value.encode() if isinstance(value, str) else value or b""
+        for name, value in headers
+    }
+
+
+def failure_headers(existing: RawHeaders, failure: Failure) -> list[Header]:
+    """The headers of a retried or dead record: trace and replay id kept, everything of ours replaced."""
+    kept = [(name, value) for name, value in to_map(existing).items() if name in KEPT]
+    message = failure.message.encode()[:MAX_MESSAGE_BYTES].decode(errors="ignore")
+    ours = {
+        ERROR_STAGE: failure.stage,
+        ERROR_CLASS: failure.error_class,
+        ERROR_MESSAGE: message,
+        ORIGIN_TOPIC: failure.source.topic,
+        ORIGIN_PARTITION: str(failure.source.partition),
+        ORIGIN_OFFSET: str(failure.source.offset),
+        ORIGIN_TIMESTAMP: str(failure.timestamp_ms),
+        ATTEMPT: str(failure.attempt),
+    }
+    return kept + [(name, value.encode()) for name, value in ours.items()]
+
+
+def attempt_of(headers: RawHeaders) -> int:
+    """How often the frame was tried before; 0 for a live one."""
+    return _number(to_map(headers).get(ATTEMPT, b"")) or 0
+
+
+def replay_id_of(headers: RawHeaders) -> str | None:
+    value = to_map(headers).get(REPLAY_ID)
+    return value.decode(errors="replace") if value else None
+
+
+def traceparent_of(headers: RawHeaders) -> str | None:
+    value = to_map(headers).get(TRACEPARENT)
+    return value.decode(errors="replace") if value else None
+
+
+def new_traceparent() -> str:
+    """A fresh W3C trace context (version 00, sampled): https://www.w3.org/TR/trace-context/."""
+    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+
+
+def read_failure(headers: RawHeaders) -> Failure | None:
+    """The failure that the headers tell of: ours first, else Connect's, Spring's or Streams'; None if none does."""
+    found = to_map(headers)
+    for family in (_OURS, _CONNECT, _SPRING, _STREAMS, _SHARE_GROUP):
+        failure = family.read(found)
+        if failure is not None:
+            return failure
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Family:
+    """Which header of a family holds what; `stage` is its own name where the family has no such header."""
+
+    name: str
+    topic: str
+    partition: str
+    offset: str
+    error_class: str
+    message: str
+    timestamp: str = ""
+    stage: str = ""
+    attempt: str = ""
+
+    def read(self, found: Mapping[str, bytes]) -> Failure | None:
+        partition, offset = (
+            _number(found.get(self.partition, b"")),
+            _number(found.get(self.offset, b"")),
+        )
+        if self.topic not in found or partition is None or offset is None:
+            return None
+        return Failure(
+            source=SourceRef(_text(found, self.topic), partition, offset),
+            timestamp_ms=_number(found.get(self.timestamp, b"")) or 0,
+            stage=_text(found, self.stage) or self.name,
+            error_class=_text(found, self.error_class),
+            message=_text(found, self.message),
+            attempt=_number(found.get(self.attempt, b"")) or 0,
+        )
+
+
+def _text(found: Mapping[str, bytes], name: str) -> str:
+    return found.get(name, b"").decode(errors="replace")
+
+
+def _number(value: bytes) -> int | None:
+    """Decimal text, or Spring's big-endian integers (4 or 8 bytes that are not digits)."""
+    if value.lstrip(b"-").isdigit():
+        return int(value)
+    return int.from_bytes(value, "big", signed=True) if len(value) in (4, 8) else None
+
+
+_OURS = _Family(
+    "sightline",
+    topic=ORIGIN_TOPIC,
+    partition=ORIGIN_PARTITION,
+    offset=ORIGIN_OFFSET,
+    error_class=ERROR_CLASS,
+    message=ERROR_MESSAGE,
+    timestamp=ORIGIN_TIMESTAMP,
+    stage=ERROR_STAGE,
+    attempt=ATTEMPT,
+)
+# Kafka Connect's DeadLetterQueueReporter.
+_CONNECT = _Family(
+    "connect",
+    topic="__connect.errors.topic",
+    partition="__connect.errors.partition",
+    offset="__connect.errors.offset",
+    error_class="__connect.errors.exception.class.name",
+    message="__connect.errors.exception.message",
+    stage="__connect.errors.stage",
+)
+# Spring Kafka's KafkaHeaders, dead-letter and retry topics.
+_SPRING = _Family(
+    "spring",
+    topic="kafka_dlt-original-topic",
+    partition="kafka_dlt-original-partition",
+    offset="kafka_dlt-original-offset",
+    error_class="kafka_dlt-exception-fqcn",
+    message="kafka_dlt-exception-message",
+    timestamp="kafka_dlt-original-timestamp",
+    attempt="retry_topic-attempts",
+)
+# Kafka Streams, KIP-1034.
+_STREAMS = _Family(
+    "streams",
+    topic="__streams.errors.topic",
+    partition="__streams.errors.partition",
+    offset="__streams.errors.offset",
+    error_class="__streams.errors.exception",
+    message="__streams.errors.message",
+)
+# Share groups, KIP-1191.
+_SHARE_GROUP = _Family(
+    "share-group",
+    topic="__dlq.errors.topic",
+    partition="__dlq.errors.partition",
+    offset="__dlq.errors.offset",
+    error_class="",
+    message="__dlq.errors.message",
+    attempt="__dlq.errors.delivery.count",
+)

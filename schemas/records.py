@@ -1,0 +1,152 @@
+"""The records that travel, as frozen dataclasses; field names are those of the Avro schemas.
+
+Timestamps are `Micros`: whole microseconds since 1970 UTC, the Avro timestamp-micros itself, because
+a datetime per field costs more than the rest of decoding a Label.
+"""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TypeAlias
+
+Micros: TypeAlias = int
+
+
+def micros_to_iso(micros: Micros) -> str:
+    """ISO 8601 in UTC with microseconds, ending in Z."""
+    return (
+        datetime.fromtimestamp(micros / 1e6, UTC)
+        .isoformat(timespec="microseconds")
+        .replace("+00:00", "Z")
+    )
+
+
+class SourceKind(StrEnum):
+    CAMERA = "CAMERA"
+    CRAWLER = "CRAWLER"
+    UPLOAD = "UPLOAD"
+
+
+class Encoding(StrEnum):
+    """How `Frame.image` claims to be encoded; a hint, the bytes decide."""
+
+    JPEG = "JPEG"
+    PNG = "PNG"
+    WEBP = "WEBP"
+    OTHER = "OTHER"
+
+
+class PixelEncoding(StrEnum):
+    """How `MicroBatch.pixels` holds each image: I420 1.5 bytes a pixel, RGB24 3, JPEG the original bytes."""
+
+    I420 = "I420"
+    RGB24 = "RGB24"
+    JPEG = "JPEG"
+
+
+class Decision(StrEnum):
+    ACCEPTED = "ACCEPTED"
+    REVIEW = "REVIEW"
+
+
+class Origin(StrEnum):
+    MODEL = "MODEL"
+    CACHE_EXACT = "CACHE_EXACT"
+    CACHE_NEAR = "CACHE_NEAR"
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One encoded image; `image` is never pixels."""
+
+    frame_id: str
+    source_id: str
+    source_kind: SourceKind
+    stream_epoch: int
+    frame_seq: int
+    captured_at: Micros
+    received_at: Micros
+    encoding: Encoding
+    image: bytes
+    uri: str | None = None
+    attributes: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """blur: variance of the Laplacian; brightness: mean luma 0..255; contrast: standard deviation of luma."""
+
+    blur: float
+    brightness: float
+    contrast: float
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BatchItem:
+    """One frame of a MicroBatch; its pixels are `pixels[start:start + length]`."""
+
+    offset: int
+    frame_id: str
+    source_id: str
+    captured_at: Micros
+    image_hash: bytes
+    quality: Quality
+    start: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class MicroBatch:
+    """Frames of one source partition in offset order, ready for the model."""
+
+    batch_id: str
+    lane: str
+    encoding: PixelEncoding
+    width: int
+    height: int
+    source_topic: str
+    source_partition: int
+    items: tuple[BatchItem, ...]
+    pixels: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    class_id: str
+    name: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRef:
+    name: str
+    version: str
+    calibration: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRef:
+    """Where a frame lies: the identity that audit, sinks and deduplication go by."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What one frame was decided to be; `predictions` are best first."""
+
+    frame_id: str
+    source_id: str
+    captured_at: Micros
+    labelled_at: Micros
+    decision: Decision
+    reason: str | None
+    predictions: tuple[Prediction, ...]
+    origin: Origin
+    model: ModelRef
+    quality: Quality
+    source: SourceRef
+    replay_id: str | None = None
