@@ -72,9 +72,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"sightline: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, ConfigError) else 1)
     except BrokenPipeError:
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # the reader went away, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader went away, as `| head` does
         sys.exit(0)
 
 
@@ -84,39 +82,25 @@ def run(words: list[str]) -> None:
         print(importlib.metadata.version("sightline"))
         return
     name = next(
-        (
-            name
-            for name in (" ".join(words[:2]), " ".join(words[:1]))
-            if name in COMMANDS
-        ),
+        (name for name in (" ".join(words[:2]), " ".join(words[:1])) if name in COMMANDS),
         None,
     )
     if name is not None:
         _app(name)(args=words[len(name.split()) :], prog_name=f"sightline {name}")
         return
     group = words[0] if words and not words[0].startswith("-") else ""
-    listed = {
-        name: text
-        for name, (_, text) in COMMANDS.items()
-        if name.startswith(f"{group} " if group else "")
-    }
+    listed = {name: text for name, (_, text) in COMMANDS.items() if name.startswith(f"{group} " if group else "")}
     if not listed:
-        close = difflib.get_close_matches(
-            group, {name.split()[0] for name in COMMANDS}, n=1
-        )
+        close = difflib.get_close_matches(group, {name.split()[0] for name in COMMANDS}, n=1)
         hint = f"; did you mean `{close[0]}`?" if close else ""
-        raise ConfigError(
-            f"there is no command `{group}`{hint} (`sightline --help` lists them)"
-        )
+        raise ConfigError(f"there is no command `{group}`{hint} (`sightline --help` lists them)")
     print(f"Usage: sightline {group or 'COMMAND'} ... [OPTIONS]\n")
     for command, text in listed.items():
         print(f"  {command:<14} {text}")
     print("\n`sightline COMMAND --help` tells the options of one.")
     unknown = [word for word in words[bool(group) :] if word not in ("--help", "-h")]
     if unknown:
-        raise ConfigError(
-            f"there is no command `{' '.join([group, *unknown]).strip()}`"
-        )
+        raise ConfigError(f"there is no command `{' '.join([group, *unknown]).strip()}`")
 
 
 def check_packages() -> None:
@@ -126,10 +110,7 @@ def check_packages() -> None:
         origin = Path(spec.origin).resolve() if spec and spec.origin else None
         if origin is None or not origin.is_relative_to(ROOT):
             owners = importlib.metadata.packages_distributions().get(name, [])
-            foreign = (
-                ", ".join(owner for owner in owners if owner != "sightline")
-                or "another project"
-            )
+            foreign = ", ".join(owner for owner in owners if owner != "sightline") or "another project"
             raise ConfigError(
                 f"the package `{name}` comes from {origin} ({foreign}) and not from Sightline in {ROOT}: "
                 f"uninstall {foreign}, or install Sightline into an environment of its own"
@@ -139,9 +120,7 @@ def check_packages() -> None:
 def _app(name: str) -> typer.Typer:
     module_name, _, function_name = COMMANDS[name][0].partition(":")
     function = getattr(importlib.import_module(module_name), function_name)
-    app = typer.Typer(
-        add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
-    )
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     app.command()(function)
     return app
 

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Self
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -26,24 +27,16 @@ class HealthServer:
     Live means "do not restart me", ready means "frames flow through me"; the two are not the same.
     """
 
-    def __init__(
-        self, settings: HttpSettings, live: Probe = fine, ready: Probe = fine
-    ) -> None:
+    def __init__(self, settings: HttpSettings, live: Probe = fine, ready: Probe = fine) -> None:
         try:
-            self._server = ThreadingHTTPServer(
-                (settings.host, settings.port), _handler(live, ready)
-            )
+            self._server = ThreadingHTTPServer((settings.host, settings.port), _handler(live, ready))
         except OSError as error:
-            raise ConfigError(
-                f"cannot serve health on {settings.host}:{settings.port}: {error.strerror}"
-            ) from error
+            raise ConfigError(f"cannot serve health on {settings.host}:{settings.port}: {error.strerror}") from error
         self._server.daemon_threads = True
         self.port = int(self._server.server_address[1])
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, name="health", daemon=True
-        )
+        self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
 
-    def __enter__(self) -> "HealthServer":
+    def __enter__(self) -> Self:
         self._thread.start()
         log.info(
             "serving health",
@@ -72,9 +65,7 @@ def _handler(live: Probe, ready: Probe) -> type[BaseHTTPRequestHandler]:
                     "text/plain; charset=utf-8",
                 )
             else:
-                self._answer(
-                    404, b"/livez /readyz /metrics\n", "text/plain; charset=utf-8"
-                )
+                self._answer(404, b"/livez /readyz /metrics\n", "text/plain; charset=utf-8")
 
         def _answer(self, status: int, body: bytes, content_type: str) -> None:
             self.send_response(status)

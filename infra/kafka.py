@@ -99,11 +99,7 @@ def require_kafka(settings: Settings) -> None:
 
 def require_topics(settings: Settings, *topics: str) -> None:
     """Raises Unavailable when one of the topics is missing; call after `require_kafka`."""
-    found = (
-        admin(settings)
-        .list_topics(timeout=settings.kafka.start_timeout_ms / 1000)
-        .topics
-    )
+    found = admin(settings).list_topics(timeout=settings.kafka.start_timeout_ms / 1000).topics
     missing = [topic for topic in topics if topic not in found]
     if missing:
         raise Unavailable(
@@ -122,15 +118,11 @@ class Publisher:
 
     def __init__(self, settings: Settings, **extra: Any) -> None:
         self._max_bytes = settings.kafka.max_producer_queue_bytes
-        self._producer = confluent_kafka.Producer(
-            producer_config(settings, **extra, error_cb=self._on_error)
-        )
+        self._producer = confluent_kafka.Producer(producer_config(settings, **extra, error_cb=self._on_error))
         self._room = threading.Condition()
         self._bytes = 0
         self._closing = threading.Event()
-        self._poller = threading.Thread(
-            target=self._poll, name="publisher", daemon=True
-        )
+        self._poller = threading.Thread(target=self._poll, name="publisher", daemon=True)
         self._poller.start()
         self.fatal: str | None = None
 
@@ -148,9 +140,7 @@ class Publisher:
         """Queue one record; returning does not mean that it was written, `on_delivery` tells. Raises Busy when full."""
         size = len(value or b"") + KIB
 
-        def delivered(
-            error: confluent_kafka.KafkaError | None, message: Message
-        ) -> None:
+        def delivered(error: confluent_kafka.KafkaError | None, message: Message) -> None:
             self._release(size)
             if on_delivery is not None:
                 on_delivery(error, message)

@@ -12,9 +12,7 @@ Logger = structlog.stdlib.BoundLogger
 
 def setup(settings: LogSettings) -> None:
     """Text on a terminal, JSON lines elsewhere, unless `log.format` says which; libraries' warnings come along."""
-    as_json = settings.format == "json" or (
-        settings.format == "auto" and not sys.stderr.isatty()
-    )
+    as_json = settings.format == "json" or (settings.format == "auto" and not sys.stderr.isatty())
     level = logging.getLevelNamesMapping()[settings.level.upper()]
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,

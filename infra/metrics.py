@@ -24,9 +24,7 @@ SIZE_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128)
 
 # ingest
 CAMERA_UP = Gauge("sightline_camera_up", "1 while frames arrive", ["source_id"])
-CAMERA_FPS = Gauge(
-    "sightline_camera_fps", "frames published in the last second", ["source_id"]
-)
+CAMERA_FPS = Gauge("sightline_camera_fps", "frames published in the last second", ["source_id"])
 CAMERA_LAST_FRAME = Gauge(
     "sightline_camera_last_frame_timestamp_seconds",
     "capture time of the newest frame",
@@ -65,9 +63,7 @@ DEAD_LETTERS = Counter(
     "frames that ended as dead letters",
     ["stage", "reason"],
 )
-RETRIES = Counter(
-    "sightline_retries_total", "frames sent to the retry lane", ["stage", "reason"]
-)
+RETRIES = Counter("sightline_retries_total", "frames sent to the retry lane", ["stage", "reason"])
 LABELS = Counter(
     "sightline_labels_total",
     "labels that the broker acknowledged",
@@ -79,37 +75,21 @@ PRODUCER_QUEUE_BYTES = Gauge(
 )
 
 # stream
-FRAMES_READ = Counter(
-    "sightline_stream_frames_total", "frames taken from the source topic", ["lane"]
-)
-BATCH_FRAMES = Histogram(
-    "sightline_batch_frames", "frames per micro-batch written", buckets=SIZE_BUCKETS
-)
-CACHE_REQUESTS = Counter(
-    "sightline_cache_requests_total", "look-ups of the cache", ["tier", "result"]
-)
+FRAMES_READ = Counter("sightline_stream_frames_total", "frames taken from the source topic", ["lane"])
+BATCH_FRAMES = Histogram("sightline_batch_frames", "frames per micro-batch written", buckets=SIZE_BUCKETS)
+CACHE_REQUESTS = Counter("sightline_cache_requests_total", "look-ups of the cache", ["tier", "result"])
 CACHE_LOOKUP_SECONDS = Histogram(
     "sightline_cache_lookup_seconds",
     "one look-up of a whole batch",
     buckets=STAGE_BUCKETS,
 )
 BUFFER_BYTES = Gauge("sightline_buffer_bytes", "bytes of frames held in this process")
-BACKLOG_BYTES = Gauge(
-    "sightline_backlog_bytes", "bytes in the batches topic that no worker has finished"
-)
+BACKLOG_BYTES = Gauge("sightline_backlog_bytes", "bytes in the batches topic that no worker has finished")
 PAUSED = Gauge("sightline_paused", "1 while consumption waits", ["reason"])
-RETRY_HELD = Gauge(
-    "sightline_retry_held_frames", "frames waiting for their delay on the retry lane"
-)
+RETRY_HELD = Gauge("sightline_retry_held_frames", "frames waiting for their delay on the retry lane")
 
 # inference
 MODEL_READY = Gauge("sightline_model_ready", "1 once the model is loaded and warm")
-INFER_BATCH_SIZE = Histogram(
-    "sightline_infer_batch_size", "images per model run", buckets=SIZE_BUCKETS
-)
-END_TO_END_SECONDS = Histogram(
-    "sightline_end_to_end_latency_seconds", "capture to label", buckets=LATENCY_BUCKETS
-)
-QUEUE_BYTES = Gauge(
-    "sightline_queue_bytes", "bytes of micro-batches waiting for the device"
-)
+INFER_BATCH_SIZE = Histogram("sightline_infer_batch_size", "images per model run", buckets=SIZE_BUCKETS)
+END_TO_END_SECONDS = Histogram("sightline_end_to_end_latency_seconds", "capture to label", buckets=LATENCY_BUCKETS)
+QUEUE_BYTES = Gauge("sightline_queue_bytes", "bytes of micro-batches waiting for the device")

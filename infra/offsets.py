@@ -28,9 +28,7 @@ class CompletedPrefix:
         state = self._partitions.setdefault((topic, partition), _Partition())
         last = state.started[-1] if state.started else (state.next_offset or 0) - 1
         if offset <= last:
-            raise ValueError(
-                f"offset {offset} of {topic}/{partition} started after {last}"
-            )
+            raise ValueError(f"offset {offset} of {topic}/{partition} started after {last}")
         state.started.append(offset)
 
     def done(self, topic: str, partition: int, offset: int) -> bool:
@@ -47,11 +45,7 @@ class CompletedPrefix:
 
     def committable(self) -> dict[TopicPartitionKey, int]:
         """The next offset to read, for every partition where something is done."""
-        return {
-            key: state.next_offset
-            for key, state in self._partitions.items()
-            if state.next_offset is not None
-        }
+        return {key: state.next_offset for key, state in self._partitions.items() if state.next_offset is not None}
 
     def pending(self) -> int:
         """How many offsets are started and lie at or behind the first that is not done."""

@@ -48,10 +48,7 @@ def require_redis(settings: Settings) -> None:
         client.ping()
     except redis.RedisError as error:
         pool = client.connection_pool.connection_kwargs
-        address = (
-            pool.get("path")
-            or f"{pool.get('host', '127.0.0.1')}:{pool.get('port', 6379)}"
-        )
+        address = pool.get("path") or f"{pool.get('host', '127.0.0.1')}:{pool.get('port', 6379)}"
         raise Unavailable(
             "Redis",
             str(address),

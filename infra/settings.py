@@ -165,9 +165,7 @@ class Settings(BaseSettings):
         env_nested_delimiter="__",
     )
 
-    topic_prefix: Annotated[
-        str, Field(pattern=r"^[a-zA-Z0-9._-]*$", max_length=100)
-    ] = ""
+    topic_prefix: Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]*$", max_length=100)] = ""
     schema_registry_url: str = ""
     kafka: KafkaSettings = KafkaSettings()
     redis: RedisSettings = RedisSettings()
@@ -183,17 +181,11 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _sizes_fit(self) -> "Settings":
         if self.topics.min_insync_replicas > self.topics.replication_factor:
-            raise ValueError(
-                "topics.min_insync_replicas is larger than topics.replication_factor"
-            )
+            raise ValueError("topics.min_insync_replicas is larger than topics.replication_factor")
         if self.stream.max_buffer_bytes < self.topics.max_frame_bytes:
-            raise ValueError(
-                "stream.max_buffer_bytes is smaller than topics.max_frame_bytes"
-            )
+            raise ValueError("stream.max_buffer_bytes is smaller than topics.max_frame_bytes")
         if self.stream.heartbeat_interval_ms * 3 > self.stream.session_timeout_ms:
-            raise ValueError(
-                "stream.heartbeat_interval_ms must be at most a third of stream.session_timeout_ms"
-            )
+            raise ValueError("stream.heartbeat_interval_ms must be at most a third of stream.session_timeout_ms")
         return self
 
     @classmethod
@@ -221,9 +213,7 @@ def load_settings(flags: dict[str, Any] | None = None) -> Settings:
     try:
         settings = Settings(**_given(flags or {}))
     except ValidationError as error:
-        raise ConfigError(
-            *faults, *[_sentence(fault) for fault in error.errors()]
-        ) from None
+        raise ConfigError(*faults, *[_sentence(fault) for fault in error.errors()]) from None
     except (
         ValueError,
         OSError,
@@ -259,9 +249,7 @@ def _unknown_variables() -> list[str]:
     return [
         f"{name} is no setting; `sightline config check` lists them all"
         for name in sorted(os.environ)
-        if name.startswith(ENV_PREFIX)
-        and name not in ENV_NOT_SETTINGS
-        and name.split("__")[0] not in known
+        if name.startswith(ENV_PREFIX) and name not in ENV_NOT_SETTINGS and name.split("__")[0] not in known
     ]
 
 
@@ -271,6 +259,4 @@ def _sentence(fault: Any) -> str:
     if fault["type"] == "extra_forbidden":
         return f"{place} is no setting"
     given = fault.get("input")
-    return f"{place}: {message}" + (
-        f" (given: {given!r})" if isinstance(given, str | int | float) else ""
-    )
+    return f"{place}: {message}" + (f" (given: {given!r})" if isinstance(given, str | int | float) else "")

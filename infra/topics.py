@@ -54,17 +54,13 @@ def group(kind: str, prefix: str, lane: Lane = "live") -> str:
 
 def specs(settings: Settings) -> list[TopicSpec]:
     """Every topic with the settings it must have."""
-    live, replay = (
-        TopicNames.for_lane(settings.topic_prefix, lane) for lane in ("live", "replay")
-    )
+    live, replay = (TopicNames.for_lane(settings.topic_prefix, lane) for lane in ("live", "replay"))
     topics = settings.topics
     frame_bytes, dead_bytes = (
         str(topics.max_frame_bytes),
         str(topics.max_frame_bytes + DEAD_HEADROOM_BYTES),
     )
-    as_sent = {
-        "compression.type": "producer"
-    }  # JPEG does not shrink, and a named codec makes the broker try
+    as_sent = {"compression.type": "producer"}  # JPEG does not shrink, and a named codec makes the broker try
     text = {"compression.type": "zstd"}
     table = [
         (
@@ -101,14 +97,10 @@ def specs(settings: Settings) -> list[TopicSpec]:
         ),
         (replay.labels, topics.frames_retention_h, text),
     ]
-    return [
-        _spec(topics, name, retention_h, config) for name, retention_h, config in table
-    ]
+    return [_spec(topics, name, retention_h, config) for name, retention_h, config in table]
 
 
-def _spec(
-    topics: TopicSettings, name: str, retention_h: int, config: dict[str, str]
-) -> TopicSpec:
+def _spec(topics: TopicSettings, name: str, retention_h: int, config: dict[str, str]) -> TopicSpec:
     common = {
         "retention.ms": str(retention_h * HOUR_MS),
         "min.insync.replicas": str(topics.min_insync_replicas),

@@ -9,7 +9,8 @@ import functools
 import io
 import json
 import struct
-from collections.abc import Hashable
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -26,12 +27,6 @@ Schema = dict[str, Any]
 RecordT = TypeVar("RecordT", records.Frame, records.MicroBatch, records.Label)
 Record = records.Frame | records.MicroBatch | records.Label
 
-SCHEMA_FILES: dict[Hashable, str] = {
-    records.Frame: "frame",
-    records.MicroBatch: "microbatch",
-    records.Label: "label",
-}
-
 
 class Registry(Protocol):
     """What the codec needs of a schema registry; ids are cached, so a call is rarely a request."""
@@ -41,20 +36,15 @@ class Registry(Protocol):
     def schema_for(self, schema_id: int) -> Schema: ...
 
 
-def schema_of(record_type: Hashable) -> Schema:
+def schema_of(record_type: type[Record]) -> Schema:
     """The schema as written in `schemas/*.avsc`."""
-    loaded: Schema = json.loads(
-        (HERE / f"{SCHEMA_FILES[record_type]}.avsc").read_text()
-    )
+    loaded: Schema = json.loads((HERE / f"{_name(record_type)}.avsc").read_text())
     return loaded
 
 
-def history_of(record_type: Hashable) -> list[Schema]:
+def history_of(record_type: type[Record]) -> list[Schema]:
     """Every version that was ever written, oldest first, the present one last."""
-    files = sorted(
-        (HERE / "history" / SCHEMA_FILES[record_type]).glob("*.avsc"),
-        key=lambda path: int(path.stem),
-    )
+    files = sorted((HERE / "history" / _name(record_type)).glob("*.avsc"), key=lambda path: int(path.stem))
     return [json.loads(path.read_text()) for path in files]
 
 
@@ -64,167 +54,129 @@ def fingerprint(schema: Schema) -> bytes:
     return bytes.fromhex(fastavro.schema.fingerprint(canonical, "CRC-64-AVRO"))
 
 
-@functools.cache
-def _writer(record_type: Hashable) -> tuple[Any, bytes]:
-    schema = schema_of(record_type)
-    return fastavro.parse_schema(
-        _without_logical_types(schema)
-    ), SINGLE_OBJECT_MARKER + fingerprint(schema)
+@dataclass(frozen=True)
+class _Format:
+    """One record type, ready to write and read: its parsed schema, its prefix, every version by fingerprint."""
+
+    schema: Schema
+    parsed: Any
+    prefix: bytes
+    versions: dict[bytes, Any]
+    to_fields: Callable[[Any], Schema]
+    from_fields: Callable[[Schema], Any]
+
+
+def _name(record_type: type[Record]) -> str:
+    return record_type.__name__.lower()
 
 
 @functools.cache
-def _readers(record_type: Hashable) -> dict[bytes, Any]:
-    return {
-        fingerprint(schema): fastavro.parse_schema(_without_logical_types(schema))
-        for schema in history_of(record_type)
+def _formats() -> dict[type, _Format]:
+    converters = {
+        records.Frame: (_flat, _frame),
+        records.MicroBatch: (_microbatch_fields, _microbatch),
+        records.Label: (_label_fields, _label),
     }
+    return {record_type: _format(record_type, *pair) for record_type, pair in converters.items()}
+
+
+def _format(
+    record_type: type[Record], to_fields: Callable[[Any], Schema], from_fields: Callable[[Schema], Any]
+) -> _Format:
+    schema = schema_of(record_type)
+    versions = {fingerprint(version): _parse(version) for version in history_of(record_type)}
+    return _Format(schema, _parse(schema), SINGLE_OBJECT_MARKER + fingerprint(schema), versions, to_fields, from_fields)
 
 
 @functools.lru_cache(maxsize=256)
-def _foreign_reader(schema_json: str) -> Any:
-    return fastavro.parse_schema(_without_logical_types(json.loads(schema_json)))
+def _foreign(schema_json: str) -> Any:
+    return _parse(json.loads(schema_json))
+
+
+def _parse(schema: Schema) -> Any:
+    # Plain longs in and out: fastavro would make a datetime of every timestamp.
+    return fastavro.parse_schema(_without_logical_types(schema))
 
 
 def encode(record: Record, registry: Registry | None = None, topic: str = "") -> bytes:
     """The record's bytes; with a registry, in Confluent's format under the subject `<topic>-value`."""
-    record_type = type(record)
-    parsed, prefix = _writer(record_type)
+    form = _formats()[type(record)]
+    prefix = form.prefix
     if registry is not None:
-        prefix = CONFLUENT_MAGIC + struct.pack(
-            ">I", registry.id_for(f"{topic}-value", schema_of(record_type))
-        )
+        prefix = CONFLUENT_MAGIC + struct.pack(">I", registry.id_for(f"{topic}-value", form.schema))
     out = io.BytesIO()
     out.write(prefix)
-    fastavro.schemaless_writer(out, parsed, _TO_DICT[record_type](record))
+    fastavro.schemaless_writer(out, form.parsed, form.to_fields(record))
     return out.getvalue()
 
 
-def decode(
-    record_type: type[RecordT], data: bytes | None, registry: Registry | None = None
-) -> RecordT:
+def decode(record_type: type[RecordT], data: bytes | None, registry: Registry | None = None) -> RecordT:
     """The record in `data`, whichever framing and known version it was written with.
 
     Raises BadFrame: `empty`, `not_avro` (no known framing, or a body that does not fit its schema), `schema_unknown`.
     """
     if not data:
         raise BadFrame("empty", "the record has no value")
+    form = _formats()[record_type]
+    writer_schema, start = _writer_schema(form, data, registry)
     body = io.BytesIO(data)
-    writer_schema = _writer_schema(record_type, data, body, registry)
+    body.seek(start)
     try:
-        fields = fastavro.schemaless_reader(
-            body, writer_schema, _writer(record_type)[0]
-        )
-        if body.tell() != len(data):
-            raise BadFrame(
-                "not_avro", f"{len(data) - body.tell()} bytes behind the record"
-            )
-        return _FROM_DICT[record_type](fields)  # type: ignore[no-any-return]
-    except BadFrame:
-        raise
-    except (
-        EOFError,
-        ValueError,
-        TypeError,
-        KeyError,
-        IndexError,
-        OverflowError,
-        MemoryError,
-        struct.error,
-    ) as error:
+        record: RecordT = form.from_fields(fastavro.schemaless_reader(body, writer_schema, form.parsed))
+    except (EOFError, ValueError, TypeError, LookupError, ArithmeticError, MemoryError, struct.error) as error:
         raise BadFrame("not_avro", f"{type(error).__name__}: {error}") from error
-    except (fastavro.read.SchemaResolutionError, UnicodeDecodeError) as error:
+    except fastavro.read.SchemaResolutionError as error:
         raise BadFrame("not_avro", str(error)) from error
+    if body.tell() != len(data):
+        raise BadFrame("not_avro", f"{len(data) - body.tell()} bytes behind the record")
+    return record
 
 
-def _writer_schema(
-    record_type: type, data: bytes, body: io.BytesIO, registry: Registry | None
-) -> Any:
+def _writer_schema(form: _Format, data: bytes, registry: Registry | None) -> tuple[Any, int]:
+    """What `data` was written with, and where its body starts."""
     if data[:2] == SINGLE_OBJECT_MARKER and len(data) >= 10:
-        body.seek(10)
-        known = _readers(record_type).get(data[2:10])
+        known = form.versions.get(data[2:10])
         if known is None:
-            raise BadFrame(
-                "schema_unknown",
-                f"fingerprint {data[2:10].hex()} is no version of {record_type.__name__}",
-            )
-        return known
+            raise BadFrame("schema_unknown", f"fingerprint {data[2:10].hex()} is no version of {form.schema['name']}")
+        return known, 10
     if data[:1] == CONFLUENT_MAGIC and len(data) >= 5:
         if registry is None:
-            raise BadFrame(
-                "schema_unknown",
-                "Confluent framing, but no SIGHTLINE_SCHEMA_REGISTRY_URL is set",
-            )
-        body.seek(5)
-        return _foreign_reader(
-            json.dumps(registry.schema_for(struct.unpack(">I", data[1:5])[0]))
-        )
-    raise BadFrame(
-        "not_avro",
-        f"starts with {data[:4].hex(' ')}, neither single-object encoding nor Confluent framing",
-    )
+            raise BadFrame("schema_unknown", "Confluent framing, but no SIGHTLINE_SCHEMA_REGISTRY_URL is set")
+        return _foreign(json.dumps(registry.schema_for(struct.unpack(">I", data[1:5])[0]))), 5
+    raise BadFrame("not_avro", f"starts with {data[:4].hex(' ')}, neither single-object encoding nor Confluent framing")
 
 
 def _without_logical_types(schema: Any) -> Any:
-    # Plain longs in and out: fastavro would make a datetime of every timestamp.
     if isinstance(schema, dict):
-        return {
-            key: _without_logical_types(value)
-            for key, value in schema.items()
-            if key != "logicalType"
-        }
+        return {key: _without_logical_types(value) for key, value in schema.items() if key != "logicalType"}
     if isinstance(schema, list):
         return [_without_logical_types(part) for part in schema]
     return schema
-
-
-def _frame_to_dict(frame: records.Frame) -> dict[str, Any]:
-    return _flat(frame)
-
-
-def _frame_from_dict(fields: dict[str, Any]) -> records.Frame:
-    return records.Frame(
-        **{
-            **fields,
-            "source_kind": records.SourceKind(fields["source_kind"]),
-            "encoding": records.Encoding(fields["encoding"]),
-        }
-    )
 
 
 def _flat(record: Any) -> dict[str, Any]:
     return {name: getattr(record, name) for name in record.__dataclass_fields__}
 
 
+def _frame(fields: dict[str, Any]) -> records.Frame:
+    kind, encoding = records.SourceKind(fields["source_kind"]), records.Encoding(fields["encoding"])
+    return records.Frame(**{**fields, "source_kind": kind, "encoding": encoding})
+
+
 def _quality(fields: dict[str, Any]) -> records.Quality:
-    return records.Quality(
-        fields["blur"], fields["brightness"], fields["contrast"], tuple(fields["flags"])
-    )
+    return records.Quality(**{**fields, "flags": tuple(fields["flags"])})
 
 
-def _microbatch_to_dict(batch: records.MicroBatch) -> dict[str, Any]:
-    return {
-        **_flat(batch),
-        "items": [
-            {**_flat(item), "quality": _flat(item.quality)} for item in batch.items
-        ],
-    }
+def _microbatch_fields(batch: records.MicroBatch) -> dict[str, Any]:
+    return {**_flat(batch), "items": [{**_flat(item), "quality": _flat(item.quality)} for item in batch.items]}
 
 
-def _microbatch_from_dict(fields: dict[str, Any]) -> records.MicroBatch:
-    items = tuple(
-        records.BatchItem(**{**item, "quality": _quality(item["quality"])})
-        for item in fields["items"]
-    )
-    return records.MicroBatch(
-        **{
-            **fields,
-            "items": items,
-            "encoding": records.PixelEncoding(fields["encoding"]),
-        },
-    )
+def _microbatch(fields: dict[str, Any]) -> records.MicroBatch:
+    items = tuple(records.BatchItem(**{**item, "quality": _quality(item["quality"])}) for item in fields["items"])
+    return records.MicroBatch(**{**fields, "items": items, "encoding": records.PixelEncoding(fields["encoding"])})
 
 
-def _label_to_dict(label: records.Label) -> dict[str, Any]:
+def _label_fields(label: records.Label) -> dict[str, Any]:
     return {
         **_flat(label),
         "predictions": [_flat(prediction) for prediction in label.predictions],
@@ -234,29 +186,15 @@ def _label_to_dict(label: records.Label) -> dict[str, Any]:
     }
 
 
-def _label_from_dict(fields: dict[str, Any]) -> records.Label:
+def _label(fields: dict[str, Any]) -> records.Label:
     return records.Label(
         **{
             **fields,
             "decision": records.Decision(fields["decision"]),
             "origin": records.Origin(fields["origin"]),
-            "predictions": tuple(
-                records.Prediction(**prediction) for prediction in fields["predictions"]
-            ),
+            "predictions": tuple(records.Prediction(**prediction) for prediction in fields["predictions"]),
             "model": records.ModelRef(**fields["model"]),
             "quality": _quality(fields["quality"]),
             "source": records.SourceRef(**fields["source"]),
         }
     )
-
-
-_TO_DICT: dict[type, Any] = {
-    records.Frame: _frame_to_dict,
-    records.MicroBatch: _microbatch_to_dict,
-    records.Label: _label_to_dict,
-}
-_FROM_DICT: dict[type, Any] = {
-    records.Frame: _frame_from_dict,
-    records.MicroBatch: _microbatch_from_dict,
-    records.Label: _label_from_dict,
-}

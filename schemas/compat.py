@@ -24,14 +24,10 @@ def incompatibilities(reader: Schema, writer: Schema) -> list[str]:
 
 def backward_transitive(reader: Schema, earlier: Iterable[Schema]) -> list[str]:
     """Every reason why `reader` cannot read all `earlier` versions."""
-    return [
-        reason for writer in earlier for reason in incompatibilities(reader, writer)
-    ]
+    return [reason for writer in earlier for reason in incompatibilities(reader, writer)]
 
 
-def _names(
-    schema: Schema, found: dict[str, Schema] | None = None, namespace: str = ""
-) -> dict[str, Schema]:
+def _names(schema: Schema, found: dict[str, Schema] | None = None, namespace: str = "") -> dict[str, Schema]:
     found = {} if found is None else found
     if isinstance(schema, list):
         for branch in schema:
@@ -59,13 +55,9 @@ def _unqualified(schema: dict[str, Any]) -> str:
 
 
 class _Check:
-    def __init__(
-        self, reader_names: dict[str, Schema], writer_names: dict[str, Schema]
-    ) -> None:
+    def __init__(self, reader_names: dict[str, Schema], writer_names: dict[str, Schema]) -> None:
         self._reader_names, self._writer_names = reader_names, writer_names
-        self._assumed: set[tuple[int, int]] = (
-            set()
-        )  # recursive types: a pair under test counts as compatible
+        self._assumed: set[tuple[int, int]] = set()  # recursive types: a pair under test counts as compatible
 
     def compare(self, reader: Schema, writer: Schema, where: str) -> list[str]:
         reader, writer = (
@@ -75,11 +67,7 @@ class _Check:
         if (id(reader), id(writer)) in self._assumed:
             return []
         if isinstance(writer, list):
-            return [
-                reason
-                for branch in writer
-                for reason in self.compare(reader, branch, where)
-            ]
+            return [reason for branch in writer for reason in self.compare(reader, branch, where)]
         if isinstance(reader, list):
             return self._any_branch(reader, writer, where)
         reader_kind, writer_kind = _kind(reader), _kind(writer)
@@ -89,71 +77,47 @@ class _Check:
             return [f"{where}: reader has {reader_kind}, writer has {writer_kind}"]
         if reader_kind in ("record", "error"):
             self._assumed.add((id(reader), id(writer)))
-            return self._named(reader, writer, where) + self._record(
-                reader, writer, where
-            )
+            return self._named(reader, writer, where) + self._record(reader, writer, where)
         if reader_kind == "enum":
             return self._named(reader, writer, where) + _enum(reader, writer, where)
         if reader_kind == "fixed":
             same = reader["size"] == writer["size"]
-            sizes = (
-                []
-                if same
-                else [
-                    f"{where}: fixed of {reader['size']} bytes reads {writer['size']}"
-                ]
-            )
+            sizes = [] if same else [f"{where}: fixed of {reader['size']} bytes reads {writer['size']}"]
             return self._named(reader, writer, where) + sizes
         if reader_kind in ("array", "map"):
             part = "items" if reader_kind == "array" else "values"
             return self.compare(reader[part], writer[part], f"{where}{part}/")
         return []
 
-    def _any_branch(
-        self, reader: list[Schema], writer: Schema, where: str
-    ) -> list[str]:
+    def _any_branch(self, reader: list[Schema], writer: Schema, where: str) -> list[str]:
         assumed = set(self._assumed)
         for branch in reader:
             if not self.compare(branch, writer, where):
                 return []
-            self._assumed = set(
-                assumed
-            )  # what a failed branch assumed is worth nothing
-        return [
-            f"{where}: no branch of the reader's union reads {_kind(_resolve(writer, self._writer_names))}"
-        ]
+            self._assumed = set(assumed)  # what a failed branch assumed is worth nothing
+        return [f"{where}: no branch of the reader's union reads {_kind(_resolve(writer, self._writer_names))}"]
 
-    def _named(
-        self, reader: dict[str, Any], writer: dict[str, Any], where: str
-    ) -> list[str]:
+    def _named(self, reader: dict[str, Any], writer: dict[str, Any], where: str) -> list[str]:
         aliases = {alias.rpartition(".")[2] for alias in reader.get("aliases", ())}
         if _unqualified(writer) in {_unqualified(reader), *aliases}:
             return []
-        return [
-            f"{where}: reader's {reader['name']} is not the writer's {writer['name']}"
-        ]
+        return [f"{where}: reader's {reader['name']} is not the writer's {writer['name']}"]
 
-    def _record(
-        self, reader: dict[str, Any], writer: dict[str, Any], where: str
-    ) -> list[str]:
+    def _record(self, reader: dict[str, Any], writer: dict[str, Any], where: str) -> list[str]:
         written = {field["name"]: field for field in writer["fields"]}
         reasons: list[str] = []
         for field in reader["fields"]:
             names = [field["name"], *field.get("aliases", ())]
             match = next((written[name] for name in names if name in written), None)
             if match is not None:
-                reasons += self.compare(
-                    field["type"], match["type"], f"{where}{field['name']}/"
-                )
+                reasons += self.compare(field["type"], match["type"], f"{where}{field['name']}/")
             elif "default" not in field:
                 reasons.append(f"{where}{field['name']}: new without a default")
         return reasons
 
 
 def _enum(reader: dict[str, Any], writer: dict[str, Any], where: str) -> list[str]:
-    missing = [
-        symbol for symbol in writer["symbols"] if symbol not in reader["symbols"]
-    ]
+    missing = [symbol for symbol in writer["symbols"] if symbol not in reader["symbols"]]
     if not missing or "default" in reader:
         return []
     return [f"{where}: reader lacks the symbols {', '.join(missing)}"]

@@ -22,11 +22,7 @@ class ConfigError(SightlineError):
 
     def __init__(self, *faults: str) -> None:
         self.faults = faults
-        super().__init__(
-            faults[0]
-            if len(faults) == 1
-            else "\n".join(["several settings are wrong:", *faults])
-        )
+        super().__init__(faults[0] if len(faults) == 1 else "\n".join(["several settings are wrong:", *faults]))
 
 
 class Unavailable(SightlineError):

@@ -44,10 +44,7 @@ def to_map(headers: RawHeaders) -> dict[str, bytes]:
     """Headers by name, the last of equal names; absent values become empty."""
     if headers is None:
         return {}
-    return {
-        name: value.encode() if isinstance(value, str) else value or b""
-        for name, value in headers
-    }
+    return {name: value.encode() if isinstance(value, str) else value or b"" for name, value in headers}
 
 
 def failure_headers(existing: RawHeaders, failure: Failure) -> list[Header]:

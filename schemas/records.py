@@ -14,11 +14,7 @@ Micros: TypeAlias = int
 
 def micros_to_iso(micros: Micros) -> str:
     """ISO 8601 in UTC with microseconds, ending in Z."""
-    return (
-        datetime.fromtimestamp(micros / 1e6, UTC)
-        .isoformat(timespec="microseconds")
-        .replace("+00:00", "Z")
-    )
+    return datetime.fromtimestamp(micros / 1e6, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 class SourceKind(StrEnum):

@@ -58,9 +58,7 @@ class HttpRegistry:
     def close(self) -> None:
         self._http.close()
 
-    def _ask(
-        self, method: str, path: str, body: dict[str, Any] | None
-    ) -> dict[str, Any]:
+    def _ask(self, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
         try:
             response = self._http.request(method, self._url + path, json=body)
         except httpx.HTTPError as error:
