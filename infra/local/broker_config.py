@@ -28,7 +28,7 @@ def broker_properties(
         "listeners": _listeners(ports),
         "advertised.listeners": _listeners(advertised),
         "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in ports),
-        # Brokers talk to each other on a listener of their own, so that a proxy between client and broker cuts clients only.
+        # A listener of the brokers' own, so that a proxy between client and broker cuts clients only.
         "inter.broker.listener.name": "INTERNAL",
         "controller.listener.names": "CONTROLLER",
         # Apart, so that a full disk under the topics does not take the controller's metadata with it.

@@ -1,7 +1,6 @@
-"""The state folder: where it is, who may change it now, and which ports are free for it."""
+"""The state folder: who may change it now, and which ports are free for it. Where it is: `infra.settings.home`."""
 
 import fcntl
-import os
 import random
 import socket
 import threading
@@ -15,11 +14,6 @@ from schemas.errors import Unavailable
 _LOCK_POLL_S = 0.1
 _PORT_RANGE_FIRST = 15000
 _DEFAULT_EPHEMERAL_FIRST = 32768
-
-
-def home_dir() -> Path:
-    """`SIGHTLINE_HOME`, else `.sightline` in the current folder; made absolute, not created."""
-    return Path(os.environ.get("SIGHTLINE_HOME") or ".sightline").absolute()
 
 
 class Home:
@@ -36,7 +30,7 @@ class Home:
 
     @contextmanager
     def lock(self, timeout_s: float = 300.0) -> Iterator[None]:
-        """Exclusive over processes and threads, re-entrant within a thread; the kernel frees it when the holder dies."""
+        """Exclusive over processes and threads, re-entrant within a thread; freed by the kernel when its holder dies."""
         with self._thread_lock:
             if self._depth:
                 self._depth += 1

@@ -21,7 +21,7 @@ _POLL_S = 0.2
 
 
 class LocalKafka:
-    """The Kafka of one state folder, running or not. Any process may hold one; changes are serialised by the home's lock.
+    """The Kafka of one state folder, running or not. Any process may hold one: the home's lock orders their changes.
 
     For tests: `data_dirs` puts a broker's topics on another disk, `properties` overrides broker settings,
     `jars_home` shares the jars of another state folder. A record that was acknowledged survives every method here.
@@ -90,7 +90,7 @@ class LocalKafka:
                 self._write(replace(self.broker(broker_id), advertised_port=port))
 
     def start(self, brokers: int | None = None, timeout_s: float = 90.0) -> None:
-        """Start what is not running; returns when a metadata request is answered by all. On failure stops what it started."""
+        """Start what is not running; returns when all answer a metadata request. On failure stops what it started."""
         with self._home.lock():
             self.prepare(brokers)
             missing = [broker.broker_id for broker in self.brokers if self.pid(broker.broker_id) is None]

@@ -51,7 +51,7 @@ def spawn(command: Sequence[str], marker: str, log: Path, env: Mapping[str, str]
 
 
 def find(marker: str, program: str) -> ProcessRef | None:
-    """A running process of this user whose command line has `marker` as a word: one whose pid was never written down."""
+    """A running process whose command line has `marker` as a word: one whose pid was never written down."""
     for pid in psutil.pids():
         command = _command(pid)
         if marker in command and Path(command[0]).name == program and (started := _start_mark(pid)):
@@ -60,7 +60,7 @@ def find(marker: str, program: str) -> ProcessRef | None:
 
 
 def terminate(refs: Sequence[ProcessRef], timeout_s: float) -> list[ProcessRef]:
-    """SIGTERM to all at once, SIGKILL to those still there after `timeout_s`, which are returned. All are gone after it."""
+    """SIGTERM to all at once, SIGKILL to those still there after `timeout_s`, which are returned. None is left."""
     for ref in refs:
         send(ref, signal.SIGTERM)
     late = wait_gone(refs, timeout_s)
@@ -112,7 +112,7 @@ def _command(pid: int) -> list[str]:
 
 
 def _start_mark(pid: int) -> str:
-    """When the process started, in a form that a jump of the wall clock does not change; empty when it is gone or a zombie."""
+    """When the process started, in a form that no jump of the wall clock changes; empty when it is gone or a zombie."""
     try:
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE:

