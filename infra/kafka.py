@@ -1,6 +1,6 @@
 """Kafka clients suited to frames: queues bounded in bytes, no compression, nothing committed by itself.
 
-Every key can be overruled from the settings (`[kafka.client]`, `[kafka.producer]`, `[kafka.consumer]`, `[kafka.admin]`).
+Every key can be overruled from the settings: `[kafka.client]`, `[kafka.producer]`, `[kafka.consumer]`, `[kafka.admin]`.
 Figures behind the defaults: docs/decisions.md.
 """
 
@@ -53,7 +53,7 @@ def producer_config(settings: Settings, **extra: Any) -> Keys:
 
 
 def consumer_config(settings: Settings, group: str, **extra: Any) -> Keys:
-    """Manual commits; at most `max_fetch_queue_bytes` prefetched, where librdkafka would take 64 MiB and 100,000 records."""
+    """Manual commits; at most `max_fetch_queue_bytes` prefetched (librdkafka: 64 MiB and 100,000 records)."""
     return {
         **_client(settings),
         "group.id": group,
@@ -93,7 +93,7 @@ def require_kafka(settings: Settings) -> None:
         raise Unavailable(
             "Kafka",
             address,
-            f"{error.args[0].str()}. Start one with `sightline up`, or name yours in SIGHTLINE_KAFKA__BOOTSTRAP_SERVERS",
+            f"{error.args[0].str()}. Start one with `sightline up`, or set SIGHTLINE_KAFKA__BOOTSTRAP_SERVERS to yours",
         ) from error
 
 

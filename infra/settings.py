@@ -41,7 +41,7 @@ class Section(BaseModel):
 
 
 class KafkaSettings(Section):
-    """Empty `bootstrap_servers`: the local broker of `sightline up`. The four tables are librdkafka keys, passed untouched."""
+    """Empty `bootstrap_servers`: the local broker of `sightline up`. The tables are librdkafka keys, passed untouched."""
 
     bootstrap_servers: str = ""
     client: ClientKeys = {}
@@ -205,7 +205,7 @@ class Settings(BaseSettings):
 
 
 def load_settings(flags: dict[str, Any] | None = None) -> Settings:
-    """The settings of this process; `flags` is nested like the file, `{"infer": {"model": "null"}}`, None values left out.
+    """The settings of this process; `flags` is nested like the file (`{"infer": {"model": "null"}}`), None left out.
 
     Raises ConfigError with every fault found.
     """

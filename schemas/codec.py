@@ -72,7 +72,7 @@ def _name(record_type: type[Record]) -> str:
 
 @functools.cache
 def _formats() -> dict[type, _Format]:
-    converters = {
+    converters: dict[type[Record], tuple[Callable[[Any], Schema], Callable[[Schema], Any]]] = {
         records.Frame: (_flat, _frame),
         records.MicroBatch: (_microbatch_fields, _microbatch),
         records.Label: (_label_fields, _label),
@@ -122,7 +122,8 @@ def decode(record_type: type[RecordT], data: bytes | None, registry: Registry | 
     body = io.BytesIO(data)
     body.seek(start)
     try:
-        record: RecordT = form.from_fields(fastavro.schemaless_reader(body, writer_schema, form.parsed))
+        fields: Any = fastavro.schemaless_reader(body, writer_schema, form.parsed)
+        record: RecordT = form.from_fields(fields)
     except (EOFError, ValueError, TypeError, LookupError, ArithmeticError, MemoryError, struct.error) as error:
         raise BadFrame("not_avro", f"{type(error).__name__}: {error}") from error
     except fastavro.read.SchemaResolutionError as error:

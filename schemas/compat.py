@@ -70,24 +70,27 @@ class _Check:
             return [reason for branch in writer for reason in self.compare(reader, branch, where)]
         if isinstance(reader, list):
             return self._any_branch(reader, writer, where)
-        reader_kind, writer_kind = _kind(reader), _kind(writer)
-        if reader_kind != writer_kind:
-            if reader_kind in PROMOTIONS.get(writer_kind, ()):
-                return []
-            return [f"{where}: reader has {reader_kind}, writer has {writer_kind}"]
-        if reader_kind in ("record", "error"):
-            self._assumed.add((id(reader), id(writer)))
-            return self._named(reader, writer, where) + self._record(reader, writer, where)
-        if reader_kind == "enum":
-            return self._named(reader, writer, where) + _enum(reader, writer, where)
-        if reader_kind == "fixed":
-            same = reader["size"] == writer["size"]
-            sizes = [] if same else [f"{where}: fixed of {reader['size']} bytes reads {writer['size']}"]
-            return self._named(reader, writer, where) + sizes
-        if reader_kind in ("array", "map"):
-            part = "items" if reader_kind == "array" else "values"
+        kind, writer_kind = _kind(reader), _kind(writer)
+        if kind == writer_kind:
+            return self._same_kind(kind, reader, writer, where)
+        promoted = kind in PROMOTIONS.get(writer_kind, ())
+        return [] if promoted else [f"{where}: reader has {kind}, writer has {writer_kind}"]
+
+    def _same_kind(self, kind: str, reader: Schema, writer: Schema, where: str) -> list[str]:
+        if kind in ("array", "map"):
+            part = "items" if kind == "array" else "values"
             return self.compare(reader[part], writer[part], f"{where}{part}/")
-        return []
+        if kind not in NAMED:
+            return []
+        reasons = _named(reader, writer, where)
+        if kind == "enum":
+            reasons += _enum(reader, writer, where)
+        elif kind == "fixed":
+            reasons += _fixed(reader, writer, where)
+        else:
+            self._assumed.add((id(reader), id(writer)))
+            reasons += self._record(reader, writer, where)
+        return reasons
 
     def _any_branch(self, reader: list[Schema], writer: Schema, where: str) -> list[str]:
         assumed = set(self._assumed)
@@ -96,12 +99,6 @@ class _Check:
                 return []
             self._assumed = set(assumed)  # what a failed branch assumed is worth nothing
         return [f"{where}: no branch of the reader's union reads {_kind(_resolve(writer, self._writer_names))}"]
-
-    def _named(self, reader: dict[str, Any], writer: dict[str, Any], where: str) -> list[str]:
-        aliases = {alias.rpartition(".")[2] for alias in reader.get("aliases", ())}
-        if _unqualified(writer) in {_unqualified(reader), *aliases}:
-            return []
-        return [f"{where}: reader's {reader['name']} is not the writer's {writer['name']}"]
 
     def _record(self, reader: dict[str, Any], writer: dict[str, Any], where: str) -> list[str]:
         written = {field["name"]: field for field in writer["fields"]}
@@ -114,6 +111,19 @@ class _Check:
             elif "default" not in field:
                 reasons.append(f"{where}{field['name']}: new without a default")
         return reasons
+
+
+def _named(reader: dict[str, Any], writer: dict[str, Any], where: str) -> list[str]:
+    aliases = {alias.rpartition(".")[2] for alias in reader.get("aliases", ())}
+    if _unqualified(writer) in {_unqualified(reader), *aliases}:
+        return []
+    return [f"{where}: reader's {reader['name']} is not the writer's {writer['name']}"]
+
+
+def _fixed(reader: dict[str, Any], writer: dict[str, Any], where: str) -> list[str]:
+    return (
+        [] if reader["size"] == writer["size"] else [f"{where}: fixed of {reader['size']} reads {writer['size']} bytes"]
+    )
 
 
 def _enum(reader: dict[str, Any], writer: dict[str, Any], where: str) -> list[str]:
