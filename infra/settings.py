@@ -41,7 +41,7 @@ class Section(BaseModel):
 
 
 class KafkaSettings(Section):
-    """Empty `bootstrap_servers`: the local broker of `sightline up`. The tables are librdkafka keys, passed untouched."""
+    """Empty `bootstrap_servers`: the local broker of `sightline up`. The tables are librdkafka keys, passed as they are."""
 
     bootstrap_servers: str = ""
     client: ClientKeys = {}
@@ -63,9 +63,11 @@ class RedisSettings(Section):
 
 
 class TopicSettings(Section):
+    """Replication 0 takes the brokers' own default, which knows how many they are."""
+
     partitions: Positive = 12
-    replication_factor: Positive = 1
-    min_insync_replicas: Positive = 1
+    replication_factor: Annotated[int, Field(ge=0)] = 0
+    min_insync_replicas: Annotated[int, Field(ge=0)] = 0
     max_frame_bytes: Positive = 8 * MIB
     frames_retention_h: Positive = 24
     batches_retention_h: Positive = 6
@@ -180,7 +182,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> "Settings":
-        if self.topics.min_insync_replicas > self.topics.replication_factor:
+        if self.topics.min_insync_replicas > (self.topics.replication_factor or self.topics.min_insync_replicas):
             raise ValueError("topics.min_insync_replicas is larger than topics.replication_factor")
         if self.stream.max_buffer_bytes < self.topics.max_frame_bytes:
             raise ValueError("stream.max_buffer_bytes is smaller than topics.max_frame_bytes")

@@ -1,0 +1,81 @@
+"""Failure headers are replaced, bounded, and understood in every family."""
+
+import struct
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas import headers
+from schemas.records import SourceRef
+
+FAILURE = headers.Failure(SourceRef("frames.raw", 3, 42), 1_700_000_000_000, "stream", "BadFrame", "truncated", 2)
+
+
+def test_what_is_written_is_read_back() -> None:
+    assert headers.read_failure(headers.failure_headers(None, FAILURE)) == FAILURE
+
+
+def test_a_second_attempt_replaces_the_first_and_keeps_trace_and_replay() -> None:
+    first = [("traceparent", b"00-a-b-01"), ("sightline-replay-id", b"r1"), ("other", b"x")]
+    once = headers.failure_headers(first, FAILURE)
+    twice = headers.failure_headers(once, FAILURE)
+    assert sorted(once) == sorted(twice)
+    assert len({name for name, _ in twice}) == len(twice)
+    assert headers.traceparent_of(twice) == "00-a-b-01"
+    assert headers.replay_id_of(twice) == "r1"
+    assert headers.attempt_of(twice) == 2
+
+
+@given(st.text(max_size=5000))
+def test_a_long_message_is_cut_at_a_character(message: str) -> None:
+    failure = headers.Failure(FAILURE.source, 0, "s", "c", message, 1)
+    written = dict(headers.failure_headers(None, failure))[headers.ERROR_MESSAGE]
+    assert len(written) <= headers.MAX_MESSAGE_BYTES
+    assert message.startswith(written.decode())
+
+
+def test_foreign_families() -> None:
+    connect = [
+        ("__connect.errors.topic", b"frames.raw"),
+        ("__connect.errors.partition", b"3"),
+        ("__connect.errors.offset", b"42"),
+        ("__connect.errors.exception.class.name", b"DataException"),
+        ("__connect.errors.stage", b"VALUE_CONVERTER"),
+    ]
+    spring = [
+        ("kafka_dlt-original-topic", b"frames.raw"),
+        ("kafka_dlt-original-partition", struct.pack(">i", 3)),
+        ("kafka_dlt-original-offset", struct.pack(">q", 42)),
+        ("kafka_dlt-original-timestamp", struct.pack(">q", 1_700_000_000_000)),
+        ("kafka_dlt-exception-fqcn", b"java.io.IOException"),
+        ("retry_topic-attempts", struct.pack(">i", 4)),
+    ]
+    streams = [
+        ("__streams.errors.topic", b"frames.raw"),
+        ("__streams.errors.partition", b"3"),
+        ("__streams.errors.offset", b"42"),
+        ("__streams.errors.exception", b"E"),
+    ]
+    for family, stage, error_class in (
+        (connect, "VALUE_CONVERTER", "DataException"),
+        (spring, "spring", "java.io.IOException"),
+        (streams, "streams", "E"),
+    ):
+        failure = headers.read_failure(family)
+        assert failure is not None
+        assert failure.source == SourceRef("frames.raw", 3, 42)
+        assert (failure.stage, failure.error_class) == (stage, error_class)
+    spring_failure = headers.read_failure(spring)
+    assert spring_failure is not None
+    assert (spring_failure.attempt, spring_failure.timestamp_ms) == (4, 1_700_000_000_000)
+
+
+def test_no_failure_no_headers() -> None:
+    assert headers.read_failure(None) is None
+    assert headers.read_failure([("traceparent", b"x"), ("a", None)]) is None
+    assert headers.attempt_of([]) == 0
+
+
+def test_a_new_traceparent_has_the_form_of_the_standard() -> None:
+    version, trace, span, flags = headers.new_traceparent().split("-")
+    assert (version, len(trace), len(span), flags) == ("00", 32, 16, "01")

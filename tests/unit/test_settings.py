@@ -1,0 +1,63 @@
+"""Settings come from file, environment and flags in that order, and every fault is told at once."""
+
+from pathlib import Path
+
+import pytest
+
+from infra.settings import load_settings
+from schemas.errors import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_file_then_environment_then_flags(empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (empty_folder / "sightline.toml").write_text('topic_prefix = "file."\n[infer]\ntop_k = 3\nmodel = "null"\n')
+    assert load_settings().infer.top_k == 3
+    monkeypatch.setenv("SIGHTLINE_INFER__TOP_K", "4")
+    assert load_settings().infer.top_k == 4
+    settings = load_settings({"infer": {"top_k": 2, "model": None}})
+    assert (settings.infer.top_k, settings.infer.model, settings.topic_prefix) == (2, "null", "file.")
+
+
+def test_kafka_keys_pass_through_untouched(empty_folder: Path) -> None:
+    (empty_folder / "sightline.toml").write_text('[kafka.consumer]\n"fetch.max.bytes" = 5\n"x.y" = "z"\n')
+    assert load_settings().kafka.consumer == {"fetch.max.bytes": 5, "x.y": "z"}
+
+
+def test_all_faults_at_once(empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (empty_folder / "sightline.toml").write_text("[infer]\ntop_k = 0\n[stream]\ndecode_thread = 1\n")
+    monkeypatch.setenv("SIGHTLINE_CAMERA__JPEG_QUALITY", "many")
+    monkeypatch.setenv("SIGHTLINE_TOPIK_PREFIX", "x")
+    with pytest.raises(ConfigError) as caught:
+        load_settings()
+    text = str(caught.value)
+    assert len(caught.value.faults) == 4
+    for place in ("infer.top_k", "stream.decode_thread", "camera.jpeg_quality", "SIGHTLINE_TOPIK_PREFIX"):
+        assert place in text
+
+
+def test_a_broken_file_names_itself(empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (empty_folder / "sightline.toml").write_text("[infer\n")
+    with pytest.raises(ConfigError):
+        load_settings()
+    monkeypatch.setenv("SIGHTLINE_CONFIG", "nowhere.toml")
+    with pytest.raises(ConfigError, match=r"nowhere\.toml"):
+        load_settings()
+
+
+def test_sizes_must_fit_together() -> None:
+    with pytest.raises(ConfigError, match="max_buffer_bytes"):
+        load_settings({"stream": {"max_buffer_bytes": 1000}})
+    with pytest.raises(ConfigError, match="min_insync_replicas"):
+        load_settings({"topics": {"min_insync_replicas": 2}})
+
+
+def test_settings_are_frozen_and_secrets_are_not_printed() -> None:
+    settings = load_settings({"redis": {"url": "redis://:secret@127.0.0.1:1/0"}})
+    assert "secret" not in repr(settings)
+    with pytest.raises(ValueError, match="frozen"):
+        settings.topic_prefix = "x"
