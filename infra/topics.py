@@ -103,8 +103,11 @@ def specs(settings: Settings) -> list[TopicSpec]:
 def _spec(topics: TopicSettings, name: str, retention_h: int, config: dict[str, str]) -> TopicSpec:
     common = {
         "retention.ms": str(retention_h * HOUR_MS),
-        "min.insync.replicas": str(topics.min_insync_replicas),
         "message.timestamp.type": "CreateTime",
+        # A camera's clock may be ahead; the broker would refuse frames more than an hour in its future.
+        "message.timestamp.after.max.ms": str(2**63 - 1),
         "cleanup.policy": "delete",
     }
+    if topics.min_insync_replicas:
+        common["min.insync.replicas"] = str(topics.min_insync_replicas)
     return TopicSpec(name, topics.partitions, {**common, **config})

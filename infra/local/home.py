@@ -30,7 +30,7 @@ class Home:
 
     @contextmanager
     def lock(self, timeout_s: float = 300.0) -> Iterator[None]:
-        """Exclusive over processes and threads, re-entrant within a thread; freed by the kernel when its holder dies."""
+        """Exclusive over processes and threads, re-entrant within a thread; the kernel frees it at death."""
         with self._thread_lock:
             if self._depth:
                 self._depth += 1
