@@ -41,7 +41,7 @@ class Section(BaseModel):
 
 
 class KafkaSettings(Section):
-    """Empty `bootstrap_servers`: the local broker of `sightline up`. The tables are librdkafka keys, passed as they are."""
+    """Empty `bootstrap_servers`: the local broker of `sightline up`. The tables are librdkafka keys, untouched."""
 
     bootstrap_servers: str = ""
     client: ClientKeys = {}
@@ -77,6 +77,12 @@ class TopicSettings(Section):
 
 
 class CameraSettings(Section):
+    """The buffer is one agent's: its bytes are shared by its live cameras, its frames count for each of them.
+
+    `max_failures`: a file or folder that failed so often in a row is given up; cameras are tried for ever.
+    `max_frame_age_ms`: live frames that waited longer for Kafka are dropped; 0 keeps them all.
+    """
+
     fps: Annotated[float, Field(gt=0)] = 5.0
     jpeg_quality: Annotated[int, Field(ge=1, le=100)] = 90
     open_timeout_ms: Positive = 5_000
@@ -87,6 +93,7 @@ class CameraSettings(Section):
     max_failures: Positive = 5
     max_buffer_bytes: Positive = 32 * MIB
     max_buffer_frames: Positive = 64
+    max_frame_age_ms: Annotated[int, Field(ge=0)] = 0
 
 
 class StreamSettings(Section):

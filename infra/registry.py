@@ -1,0 +1,9 @@
+"""The schema registry that the settings name, if any."""
+
+from infra.settings import Settings
+from schemas.registry import HttpRegistry
+
+
+def registry_of(settings: Settings) -> HttpRegistry | None:
+    """None without SIGHTLINE_SCHEMA_REGISTRY_URL: records then travel in single-object encoding."""
+    return HttpRegistry(settings.schema_registry_url) if settings.schema_registry_url else None
