@@ -1,0 +1,223 @@
+"""Reading topics without a group: a range whose end is settled before the first record, or from a place on for ever.
+
+Nothing is committed and no group is joined, so a reader disturbs nobody and may run any number of times at once.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import confluent_kafka
+from confluent_kafka import KafkaError, TopicPartition
+from confluent_kafka.admin import OffsetSpec
+
+from infra import logs
+from infra.kafka import Message, admin, bootstrap, consumer
+from infra.settings import Settings
+from schemas.errors import Unavailable
+from schemas.records import Micros
+
+log = logs.get(__name__)
+
+Key = tuple[str, int]
+
+POLL_S = 0.2
+POLL_MESSAGES = 500
+METADATA_S = 30.0
+# A range has records before its end, so silence for this long is no quiet topic but a broker that went away.
+SILENCE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Offsets `start` to `end`, without `end`, of one partition."""
+
+    topic: str
+    partition: int
+    start: int
+    end: int
+
+    @property
+    def key(self) -> Key:
+        return self.topic, self.partition
+
+    def __len__(self) -> int:
+        return max(0, self.end - self.start)
+
+
+class Reader:
+    """Use as a context manager, from one thread. Reads committed records only, and one range or follow at a time.
+
+    `expired` names what retention removed between the settling of a range and its reading: those offsets were
+    skipped, and it is for the caller to say so.
+    """
+
+    def __init__(self, settings: Settings, **extra: Any) -> None:
+        self._address = bootstrap(settings)
+        self._timeout_s = settings.kafka.start_timeout_ms / 1000
+        self._admin = admin(settings)
+        # librdkafka wants a group name even where none is joined.
+        self._consumer = consumer(
+            settings, "sightline-reader", **{"enable.partition.eof": True, "auto.offset.reset": "error", **extra}
+        )
+        self.expired: list[Span] = []
+
+    def __enter__(self) -> "Reader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._consumer.close()
+
+    # -- where things lie
+
+    def partitions(self, topic: str) -> list[int]:
+        """Raises Unavailable when the topic is not there or Kafka does not answer."""
+        try:
+            # All topics are listed: asking for one by name makes a broker that may create it do so.
+            found = self._admin.list_topics(timeout=self._timeout_s).topics.get(topic)
+        except confluent_kafka.KafkaException as error:
+            raise self._unavailable(error) from error
+        if found is None or not found.partitions:
+            hint = f"it has no topic {topic}. Create the topics with `sightline topics create`"
+            raise Unavailable("Kafka", self._address, hint)
+        return sorted(found.partitions)
+
+    def spans(self, topic: str, from_us: Micros | None = None, to_us: Micros | None = None) -> list[Span]:
+        """Every partition's range by record timestamps, settled now: nothing written later is ever in it.
+
+        A partition starts at its first record that is not older than `from_us` and ends before its first that is
+        not older than `to_us`. Where timestamps run backwards (several cameras on one partition), records in between
+        belong to the range whatever theirs is.
+        """
+        keys = [(topic, partition) for partition in self.partitions(topic)]
+        ends = self._offsets(keys, OffsetSpec.latest())
+        starts = self._offsets(keys, OffsetSpec.earliest())
+        if from_us is not None:
+            # -1: no record is as late as that.
+            found = self._offsets(keys, OffsetSpec.for_timestamp(from_us // 1000))
+            starts = {key: ends[key] if found[key] < 0 else found[key] for key in keys}
+        if to_us is not None:
+            found = self._offsets(keys, OffsetSpec.for_timestamp(to_us // 1000))
+            ends = {key: ends[key] if found[key] < 0 else min(found[key], ends[key]) for key in keys}
+        return [Span(*key, min(starts[key], ends[key]), ends[key]) for key in keys]
+
+    def tail(self, topic: str) -> list[Span]:
+        """Empty ranges at the end of every partition: where a reader starts that wants only what is new."""
+        return [Span(span.topic, span.partition, span.end, span.end) for span in self.spans(topic)]
+
+    def log_starts(self, keys: Iterable[Key]) -> dict[Key, int]:
+        """The first offset that retention has left, per partition."""
+        return self._offsets(list(keys), OffsetSpec.earliest())
+
+    # -- reading
+
+    def read(self, spans: Iterable[Span], stop: Callable[[], bool] = lambda: False) -> Iterator[Message]:
+        """Every record of the ranges, then the end; also ends when `stop()` turns true.
+
+        A partition ends by its position, not by a count of records: compaction and transaction markers leave gaps.
+        Raises Unavailable when Kafka stays silent for a minute before the end.
+        """
+        left = {span.key: span for span in spans if len(span)}
+        self._assign(left.values())
+        heard_s = time.monotonic()
+        while left and not stop():
+            for message in self._consume():
+                heard_s = time.monotonic()
+                span = left.get((message.topic(), message.partition()))
+                if span is None:
+                    continue
+                if message.error() is not None:
+                    self._on_error(message, span, left)
+                    continue
+                if message.offset() < span.end:
+                    yield message
+                if message.offset() + 1 >= span.end:
+                    self._finish(span, left)
+            if left and time.monotonic() - heard_s > SILENCE_S:
+                raise Unavailable("Kafka", self._address, f"nothing came for {SILENCE_S:g} s in the middle of a range")
+        self._consumer.unassign()
+
+    def follow(self, starts: Iterable[Span]) -> Iterator[Message | None]:
+        """Every record from the starts on, for ever; None whenever nothing came for a moment, so that callers can look up.
+
+        Partitions that are added to the topics are followed from their beginning.
+        """
+        known = {span.key: span for span in starts}
+        self._assign(known.values())
+        looked_s = time.monotonic()
+        while True:
+            messages = self._consume()
+            for message in messages:
+                if message.error() is None:
+                    yield message
+                else:
+                    self._on_error(message, known.get((message.topic(), message.partition())), None)
+            if not messages:
+                yield None
+            if time.monotonic() - looked_s > METADATA_S:
+                looked_s = time.monotonic()
+                self._add_partitions(known)
+
+    def _assign(self, spans: Iterable[Span]) -> None:
+        self._consumer.assign([TopicPartition(span.topic, span.partition, span.start) for span in spans])
+
+    def _consume(self) -> list[Message]:
+        messages: list[Message] = self._consumer.consume(POLL_MESSAGES, POLL_S)
+        return messages
+
+    def _finish(self, span: Span, left: dict[Key, Span]) -> None:
+        del left[span.key]
+        self._consumer.incremental_unassign([TopicPartition(span.topic, span.partition)])
+
+    def _on_error(self, message: Message, span: Span | None, left: dict[Key, Span] | None) -> None:
+        """`left`: the ranges still to read, None when following."""
+        error = message.error()
+        code = error.code()
+        if code == KafkaError._PARTITION_EOF:
+            # The tail of the range held no record: markers, or what was compacted or aborted.
+            if span is not None and left is not None and message.offset() >= span.end:
+                self._finish(span, left)
+        elif code == KafkaError._AUTO_OFFSET_RESET and span is not None:
+            self._skip_expired(span, message.offset(), left)
+        elif error.retriable() or code in (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT):
+            log.warning("reading is interrupted", error=error.str())
+        else:
+            raise self._unavailable(confluent_kafka.KafkaException(error))
+
+    def _skip_expired(self, span: Span, wanted: int, left: dict[Key, Span] | None) -> None:
+        first = self.log_starts([span.key])[span.key]
+        lost_from = max(span.start, wanted)
+        lost_to = min(first, span.end) if left is not None else first
+        if lost_to > lost_from:
+            self.expired.append(Span(span.topic, span.partition, lost_from, lost_to))
+        if left is not None and first >= span.end:
+            self._finish(span, left)
+        else:
+            # A partition that stopped with this error takes no seek.
+            self._consumer.incremental_unassign([TopicPartition(span.topic, span.partition)])
+            self._consumer.incremental_assign([TopicPartition(span.topic, span.partition, first)])
+
+    def _add_partitions(self, known: dict[Key, Span]) -> None:
+        for topic in {topic for topic, _ in known}:
+            new = [Span(topic, number, 0, 0) for number in self.partitions(topic) if (topic, number) not in known]
+            known.update((span.key, span) for span in new)
+            if new:
+                self._consumer.incremental_assign([TopicPartition(span.topic, span.partition, 0) for span in new])
+
+    def _offsets(self, keys: list[Key], spec: OffsetSpec) -> dict[Key, int]:
+        asked = {TopicPartition(topic, partition): spec for topic, partition in keys}
+        if not asked:
+            return {}
+        try:
+            answers = self._admin.list_offsets(
+                asked,
+                isolation_level=confluent_kafka.IsolationLevel.READ_COMMITTED,
+                request_timeout=self._timeout_s,
+            )
+            return {(place.topic, place.partition): int(future.result().offset) for place, future in answers.items()}
+        except confluent_kafka.KafkaException as error:
+            raise self._unavailable(error) from error
+
+    def _unavailable(self, error: confluent_kafka.KafkaException) -> Unavailable:
+        return Unavailable("Kafka", self._address, error.args[0].str())
