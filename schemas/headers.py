@@ -23,6 +23,8 @@ ORIGIN_PARTITION = "sightline-origin-partition"
 ORIGIN_OFFSET = "sightline-origin-offset"
 ORIGIN_TIMESTAMP = "sightline-origin-timestamp"
 ATTEMPT = "sightline-attempt"
+# One W3C context per item of a MicroBatch, comma-separated, empty where a frame had none.
+ITEM_TRACEPARENTS = "sightline-item-traceparents"
 
 KEPT = (TRACEPARENT, REPLAY_ID)
 MAX_MESSAGE_BYTES = 1024
@@ -77,6 +79,23 @@ def replay_id_of(headers: RawHeaders) -> str | None:
 def traceparent_of(headers: RawHeaders) -> str | None:
     value = to_map(headers).get(TRACEPARENT)
     return value.decode(errors="replace") if value else None
+
+
+def batch_traceparents(traceparents: list[str | None]) -> list[Header]:
+    """The trace headers of a MicroBatch: one `traceparent` when all frames share it, else one per item."""
+    if not any(traceparents):
+        return []
+    first = traceparents[0]
+    if first is not None and all(one == first for one in traceparents):
+        return [(TRACEPARENT, first.encode())]
+    return [(ITEM_TRACEPARENTS, ",".join((one or "").replace(",", "") for one in traceparents).encode())]
+
+
+def traceparents_of(headers: RawHeaders, count: int) -> list[str | None]:
+    """The trace context of each of a MicroBatch's `count` items."""
+    found = to_map(headers)
+    each = [one or None for one in found.get(ITEM_TRACEPARENTS, b"").decode(errors="replace").split(",")]
+    return each if len(each) == count and ITEM_TRACEPARENTS in found else [traceparent_of(headers)] * count
 
 
 def new_traceparent() -> str:
