@@ -6,16 +6,17 @@ Nothing is committed and no group is joined, so a reader disturbs nobody and may
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import confluent_kafka
 from confluent_kafka import KafkaError, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
 from infra import logs
-from infra.kafka import Message, admin, bootstrap, consumer
+from infra.kafka import admin, bootstrap, consumer
 from infra.settings import Settings
 from schemas.errors import Unavailable
+from schemas.headers import RawHeaders
 from schemas.records import Micros
 
 log = logs.get(__name__)
@@ -27,6 +28,11 @@ POLL_MESSAGES = 500
 METADATA_S = 30.0
 # A range has records before its end, so silence for this long is no quiet topic but a broker that went away.
 SILENCE_S = 60.0
+
+_LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+_EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+
+_PASSING = (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,23 @@ class Span:
 
     def __len__(self) -> int:
         return max(0, self.end - self.start)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record as it lies on its topic."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: RawHeaders
+
+    @property
+    def span_key(self) -> Key:
+        return self.topic, self.partition
 
 
 class Reader:
@@ -91,8 +114,8 @@ class Reader:
         belong to the range whatever theirs is.
         """
         keys = [(topic, partition) for partition in self.partitions(topic)]
-        ends = self._offsets(keys, OffsetSpec.latest())
-        starts = self._offsets(keys, OffsetSpec.earliest())
+        ends = self._offsets(keys, _LATEST)
+        starts = self._offsets(keys, _EARLIEST)
         if from_us is not None:
             # -1: no record is as late as that.
             found = self._offsets(keys, OffsetSpec.for_timestamp(from_us // 1000))
@@ -108,11 +131,11 @@ class Reader:
 
     def log_starts(self, keys: Iterable[Key]) -> dict[Key, int]:
         """The first offset that retention has left, per partition."""
-        return self._offsets(list(keys), OffsetSpec.earliest())
+        return self._offsets(list(keys), _EARLIEST)
 
     # -- reading
 
-    def read(self, spans: Iterable[Span], stop: Callable[[], bool] = lambda: False) -> Iterator[Message]:
+    def read(self, spans: Iterable[Span], stop: Callable[[], bool] = lambda: False) -> Iterator[Record]:
         """Every record of the ranges, then the end; also ends when `stop()` turns true.
 
         A partition ends by its position, not by a count of records: compaction and transaction markers leave gaps.
@@ -122,24 +145,24 @@ class Reader:
         self._assign(left.values())
         heard_s = time.monotonic()
         while left and not stop():
-            for message in self._consume():
+            for record, error in self._consume():
                 heard_s = time.monotonic()
-                span = left.get((message.topic(), message.partition()))
+                span = left.get(record.span_key)
                 if span is None:
                     continue
-                if message.error() is not None:
-                    self._on_error(message, span, left)
+                if error is not None:
+                    self._on_error(error, record, span, left)
                     continue
-                if message.offset() < span.end:
-                    yield message
-                if message.offset() + 1 >= span.end:
+                if record.offset < span.end:
+                    yield record
+                if record.offset + 1 >= span.end:
                     self._finish(span, left)
             if left and time.monotonic() - heard_s > SILENCE_S:
                 raise Unavailable("Kafka", self._address, f"nothing came for {SILENCE_S:g} s in the middle of a range")
         self._consumer.unassign()
 
-    def follow(self, starts: Iterable[Span]) -> Iterator[Message | None]:
-        """Every record from the starts on, for ever; None whenever nothing came for a moment, so that callers can look up.
+    def follow(self, starts: Iterable[Span]) -> Iterator[Record | None]:
+        """Every record from the starts on, for ever; None whenever nothing came for a moment, so callers can look up.
 
         Partitions that are added to the topics are followed from their beginning.
         """
@@ -147,13 +170,13 @@ class Reader:
         self._assign(known.values())
         looked_s = time.monotonic()
         while True:
-            messages = self._consume()
-            for message in messages:
-                if message.error() is None:
-                    yield message
+            records = self._consume()
+            for record, error in records:
+                if error is None:
+                    yield record
                 else:
-                    self._on_error(message, known.get((message.topic(), message.partition())), None)
-            if not messages:
+                    self._on_error(error, record, known.get(record.span_key), None)
+            if not records:
                 yield None
             if time.monotonic() - looked_s > METADATA_S:
                 looked_s = time.monotonic()
@@ -162,25 +185,23 @@ class Reader:
     def _assign(self, spans: Iterable[Span]) -> None:
         self._consumer.assign([TopicPartition(span.topic, span.partition, span.start) for span in spans])
 
-    def _consume(self) -> list[Message]:
-        messages: list[Message] = self._consumer.consume(POLL_MESSAGES, POLL_S)
-        return messages
+    def _consume(self) -> list[tuple[Record, KafkaError | None]]:
+        return [(_record(message), message.error()) for message in self._consumer.consume(POLL_MESSAGES, POLL_S)]
 
     def _finish(self, span: Span, left: dict[Key, Span]) -> None:
         del left[span.key]
         self._consumer.incremental_unassign([TopicPartition(span.topic, span.partition)])
 
-    def _on_error(self, message: Message, span: Span | None, left: dict[Key, Span] | None) -> None:
+    def _on_error(self, error: KafkaError, place: Record, span: Span | None, left: dict[Key, Span] | None) -> None:
         """`left`: the ranges still to read, None when following."""
-        error = message.error()
         code = error.code()
         if code == KafkaError._PARTITION_EOF:
             # The tail of the range held no record: markers, or what was compacted or aborted.
-            if span is not None and left is not None and message.offset() >= span.end:
+            if span is not None and left is not None and place.offset >= span.end:
                 self._finish(span, left)
         elif code == KafkaError._AUTO_OFFSET_RESET and span is not None:
-            self._skip_expired(span, message.offset(), left)
-        elif error.retriable() or code in (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT):
+            self._skip_expired(span, place.offset, left)
+        elif error.retriable() or code in _PASSING:
             log.warning("reading is interrupted", error=error.str())
         else:
             raise self._unavailable(confluent_kafka.KafkaException(error))
@@ -221,3 +242,15 @@ class Reader:
 
     def _unavailable(self, error: confluent_kafka.KafkaException) -> Unavailable:
         return Unavailable("Kafka", self._address, error.args[0].str())
+
+
+def _record(message: confluent_kafka.Message) -> Record:
+    return Record(
+        topic=message.topic() or "",
+        partition=-1 if message.partition() is None else cast(int, message.partition()),
+        offset=-1 if message.offset() is None else cast(int, message.offset()),
+        timestamp_ms=message.timestamp()[1],
+        key=message.key(),
+        value=message.value(),
+        headers=cast(RawHeaders, message.headers()),
+    )
