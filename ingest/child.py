@@ -1,0 +1,113 @@
+"""The agent's side of a capture process: started, read from, killed, and asked what it died of."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from pathlib import Path
+
+from infra import logs
+from ingest.redact import redact_text, secrets_of
+from ingest.wire import Message, Reader, Task
+
+log = logs.get(__name__)
+
+ROOT = Path(__file__).resolve().parent.parent
+KEPT_LINES = 8
+MAX_LINE_CHARS = 300
+KILL_WAIT_S = 5.0
+# What libraries print on the way to an abort says more than "exit status -6", but not all of it.
+NOISE = ("Traceback", "  File")
+
+
+class CaptureChild:
+    """One capture process; as a context manager it is gone, and waited for, at the end of the block.
+
+    Start it from the thread that will watch it: Linux ends the process with that thread.
+    """
+
+    def __init__(self, task: Task, max_body_bytes: int) -> None:
+        self._secrets = secrets_of(task.address)
+        # -P: a folder named like one of our packages in the working directory must not be taken for it.
+        command = [sys.executable, "-P", "-m", "ingest.capture"]
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=_environment(),
+            bufsize=0,
+        )
+        assert self._process.stdin and self._process.stdout and self._process.stderr
+        self._stdin, self._stdout, self._stderr = self._process.stdin, self._process.stdout, self._process.stderr
+        self._reader = Reader(self._stdout.fileno(), max_body_bytes)
+        self._lines: deque[str] = deque(maxlen=KEPT_LINES)
+        self._listener = threading.Thread(target=self._listen, name="capture-stderr", daemon=True)
+        self._listener.start()
+        with contextlib.suppress(BrokenPipeError):  # it died at once: the first read says so
+            self._stdin.write(task.to_line())
+
+    def __enter__(self) -> "CaptureChild":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def read(self, timeout_s: float) -> Message | None:
+        """As wire.Reader.read; EOFError means that the process is dead or dying."""
+        return self._reader.read(timeout_s)
+
+    def kill(self) -> None:
+        """End it at once (it keeps nothing that could be half-written), and wait until it is gone."""
+        if self._process.poll() is None:
+            self._process.kill()
+        try:
+            self._process.wait(KILL_WAIT_S)
+        except subprocess.TimeoutExpired:  # inside a driver: it dies when that returns, and holds nothing of ours
+            log.error("capture process does not die", pid=self._process.pid)
+        self._listener.join(1.0)
+        for pipe in (self._stdin, self._stdout, self._stderr):
+            pipe.close()
+
+    def cause_of_death(self) -> str:
+        """How it ended and the last thing that it printed, without credentials; call after EOFError."""
+        code = self._process.wait(KILL_WAIT_S)
+        self._listener.join(1.0)
+        how = (
+            f"the capture process ended with {_signal_name(-code)}"
+            if code < 0
+            else f"the capture process exited with {code}"
+        )
+        return ": ".join([how, *self.last_words()])
+
+    def last_words(self) -> list[str]:
+        """The newest line on its stderr that says something, if there is one."""
+        return [line for line in self._lines if not line.startswith(NOISE)][-1:]
+
+    def _listen(self) -> None:
+        for line in iter(self._stderr.readline, b""):
+            text = redact_text(line.decode(errors="replace").strip(), self._secrets)[:MAX_LINE_CHARS]
+            text = text.removeprefix("[OPENCV:FFMPEG:16] ")
+            if text:
+                self._lines.append(text)
+
+
+def _environment() -> dict[str, str]:
+    path = os.environ.get("PYTHONPATH")
+    # FFmpeg's errors (16) say why a stream does not open; OpenCV's warnings only that it did not.
+    said = {"OPENCV_FFMPEG_LOGLEVEL": "16", "OPENCV_LOG_LEVEL": "ERROR"}
+    return {**said, **os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{path}" if path else str(ROOT)}
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

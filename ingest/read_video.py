@@ -1,0 +1,131 @@
+"""Streams, video files and local cameras, through OpenCV and its FFmpeg."""
+
+import os
+import time
+
+import cv2
+import numpy as np
+
+from ingest.readers import Pace, Picture, SourceFault
+from ingest.sampling import sane_rate
+from ingest.wire import Task
+
+OPTIONS_VARIABLE = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
+# More only add latency and memory: a camera a process is parallel enough.
+DECODE_THREADS = 2
+
+
+def ffmpeg_options(given: str) -> str:
+    """The options for FFmpeg, `key;value|key;value`: setting any replaces OpenCV's default, so TCP is always named."""
+    options = [option for option in given.split("|") if option]
+    names = {option.partition(";")[0] for option in options}
+    # RTSP over UDP loses packets silently and gives grey pictures; packets known to be broken are not decoded.
+    wanted = {"rtsp_transport": "tcp", "fflags": "discardcorrupt"}
+    return "|".join(options + [f"{name};{value}" for name, value in wanted.items() if name not in names])
+
+
+def _open_ffmpeg(task: Task) -> cv2.VideoCapture:
+    """Timeouts work only with an explicit backend and given at open (OpenCV issue 23207)."""
+    os.environ[OPTIONS_VARIABLE] = ffmpeg_options(os.environ.get(OPTIONS_VARIABLE, ""))
+    parameters = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, task.open_timeout_ms]
+    parameters += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, task.read_timeout_ms]
+    parameters += [cv2.CAP_PROP_N_THREADS, DECODE_THREADS]
+    capture = cv2.VideoCapture(task.address, cv2.CAP_FFMPEG, parameters)
+    if not capture.isOpened():
+        raise SourceFault("it does not open")
+    return capture
+
+
+def open_stream(task: Task) -> "Stream":
+    return Stream(_open_ffmpeg(task), task.read_timeout_ms)
+
+
+def open_usb(task: Task) -> "Stream":
+    capture = cv2.VideoCapture(int(task.address), cv2.CAP_V4L2)
+    if not capture.isOpened():
+        raise SourceFault(f"there is no camera /dev/video{task.address}, or it is in use")
+    capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+    return Stream(capture, task.read_timeout_ms)
+
+
+class Stream:
+    """Frames as they come; the end of a stream is a fault, for a camera has none."""
+
+    paced = False
+
+    def __init__(self, capture: cv2.VideoCapture, read_timeout_ms: int) -> None:
+        self._capture, self._read_timeout_ms = capture, read_timeout_ms
+        self.expected_per_s = sane_rate(capture.get(cv2.CAP_PROP_FPS))
+
+    def grab(self) -> float | None:
+        began_s = time.monotonic()
+        if not self._capture.grab():
+            waited_ms = (time.monotonic() - began_s) * 1000
+            silent = waited_ms >= self._read_timeout_ms * 0.9
+            raise SourceFault(f"no frame for {self._read_timeout_ms} ms" if silent else "the stream ended")
+        return time.monotonic()
+
+    def picture(self) -> Picture | None:
+        return retrieve(self._capture)
+
+
+class VideoFile:
+    """A video at its own pace, sampled by its own clock: the same frames on every run."""
+
+    paced = False
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._capture = _open_ffmpeg(task)
+        self._pace = Pace(shifts=True)
+        self._rate_per_s = sane_rate(self._capture.get(cv2.CAP_PROP_FPS)) or 25.0
+        self.expected_per_s = self._rate_per_s
+        self._round_start_s = 0.0
+        self._last_s = -1.0
+        self._read_in_round = 0
+        self._skip(task.skip_frames)
+
+    def grab(self) -> float | None:
+        if not self._capture.grab():
+            if not (self._task.loop and self._read_in_round):
+                return None
+            self._again()
+            if not self._capture.grab():
+                return None
+        self._read_in_round += 1
+        media_s = self._media_s()
+        self._pace.wait_until(media_s)
+        return media_s
+
+    def picture(self) -> Picture | None:
+        return retrieve(self._capture)
+
+    def _skip(self, frames: int) -> None:
+        """Go to where an earlier process was killed. Decodes on the way: seeking lands on key frames only."""
+        while self._read_in_round < frames and self._capture.grab():
+            self._read_in_round += 1
+            self._last_s = self._media_s()
+
+    def _again(self) -> None:
+        self._capture.release()
+        self._capture = _open_ffmpeg(self._task)
+        self._round_start_s = self._last_s + 1.0 / self._rate_per_s
+        self._read_in_round = 0
+
+    def _media_s(self) -> float:
+        """Seconds since the first frame; by the container where its time runs on, else by the frame rate."""
+        position_s = self._round_start_s + self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        step_s = 1.0 / self._rate_per_s
+        sound = self._last_s < position_s < self._last_s + 10.0 + step_s
+        self._last_s = position_s if sound else self._last_s + step_s
+        return self._last_s
+
+
+def retrieve(capture: cv2.VideoCapture) -> Picture | None:
+    """The grabbed frame in colour; None where the decoder has none to give."""
+    found, pixels = capture.retrieve()
+    if not found or pixels is None or pixels.size == 0:
+        return None
+    if pixels.ndim == 2 or pixels.shape[2] == 1:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR)
+    return Picture(pixels=np.ascontiguousarray(pixels, np.uint8))

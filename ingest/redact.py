@@ -1,0 +1,68 @@
+"""Credentials out of camera addresses, and out of any text that quotes one.
+
+Promises: user names and passwords before the host, and the values of query (or path) parameters that are
+named like secrets, never come out. Does not promise to find a secret in a path segment without a name.
+"""
+
+import re
+from urllib.parse import unquote
+
+HIDDEN = "***"
+NAMES_OF_SECRETS = (
+    r"(?:user(?:name)?|usr|login|pass(?:word|wd)?|pwd|pw|token|access_?token|api_?key|key|auth|secret|sig(?:nature)?)"
+)
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_URL_IN_TEXT = re.compile(_SCHEME.pattern + r"[^\s'\"<>]+")
+_NAMED_SECRET = re.compile(rf"(?<![A-Za-z])({NAMES_OF_SECRETS})=([^&;#/?\s]*)", re.IGNORECASE)
+_NAMED_SECRET_IN_PATH = re.compile(r"(?<![A-Za-z])(user|password)=(.+?)(?=_[A-Za-z]+=|[&;#/?\s]|$)", re.IGNORECASE)
+# Shorter ones would blank half of every log line ("1" as a password).
+MIN_LITERAL = 3
+
+
+def redact_url(url: str) -> str:
+    """The address without its credentials; text that is no URL comes back as it is."""
+    scheme = _SCHEME.match(url)
+    if not scheme:
+        return url
+    rest = url[scheme.end() :]
+    return scheme.group() + _hide_named(rest[_userinfo_end(rest) :])
+
+
+def secrets_of(url: str) -> tuple[str, ...]:
+    """What must not appear anywhere: the parts that `redact_url` takes out, longest first, as written and unquoted."""
+    scheme = _SCHEME.match(url)
+    if not scheme:
+        return ()
+    rest = url[scheme.end() :]
+    end = _userinfo_end(rest)
+    userinfo = rest[: max(0, end - 1)]
+    found = {userinfo, userinfo.partition(":")[2]}
+    for pattern in (_NAMED_SECRET, _NAMED_SECRET_IN_PATH):
+        found |= {match.group(2) for match in pattern.finditer(rest[end:])}
+    found |= {unquote(secret) for secret in found}
+    return tuple(sorted((secret for secret in found if len(secret) >= MIN_LITERAL), key=len, reverse=True))
+
+
+def redact_text(text: str, secrets: tuple[str, ...] = ()) -> str:
+    """Any text (a library's log line) with every URL in it redacted and every known secret hidden."""
+    for secret in secrets:
+        text = text.replace(secret, HIDDEN)
+    return _URL_IN_TEXT.sub(lambda match: redact_url(match.group()), text)
+
+
+def _userinfo_end(rest: str) -> int:
+    """Where the host begins in what follows `://`."""
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    if "@" in authority:
+        return authority.rindex("@") + 1
+    # A password with an unescaped "/": no parser takes it, but it must not be printed either.
+    port = authority.rpartition(":")[2] if ":" in authority else ""
+    bracketed = authority.startswith("[")
+    if port and not port.isdigit() and not bracketed and "@" in rest:
+        return rest.rindex("@") + 1
+    return 0
+
+
+def _hide_named(rest: str) -> str:
+    rest = _NAMED_SECRET_IN_PATH.sub(lambda match: f"{match.group(1)}={HIDDEN}", rest)
+    return _NAMED_SECRET.sub(lambda match: f"{match.group(1)}={HIDDEN}", rest)

@@ -1,0 +1,53 @@
+"""Which frames of a camera are taken at `fps`, and when silence means death: pure, time is an argument."""
+
+from dataclasses import dataclass
+
+MIN_STALL_S = 5.0
+STALL_PERIODS = 10.0
+# Announced rates outside this are container nonsense (90,000 for RTP, 0 for MJPEG).
+SANE_RATE_PER_S = (0.05, 240.0)
+
+
+@dataclass
+class Sampler:
+    """Takes the frame nearest to each point of a grid of 1/fps seconds.
+
+    Promises at most `fps * T + 2` frames in any T seconds, and every frame of a camera that is no faster than
+    `fps` and steady to a quarter of its period: 30 announced and 29.9 real drops nothing. A gap in the source
+    is not made up for by a burst after it.
+    """
+
+    fps: float
+    _due_s: float | None = None
+    _last_s: float = 0.0
+    _interval_s: float = 0.0
+
+    def take(self, now_s: float) -> bool:
+        """True if the frame that came at `now_s` is to be published; a clock that jumps back starts a new grid."""
+        period_s = 1.0 / self.fps
+        if self._due_s is None or now_s < self._last_s:
+            self._due_s, self._last_s, self._interval_s = now_s + period_s, now_s, 0.0
+            return True
+        self._observe(now_s, period_s)
+        # The next frame is expected one interval later: take this one if it is the nearer of the two.
+        if now_s + self._interval_s / 2 < self._due_s:
+            return False
+        late_s = now_s - self._due_s
+        self._due_s = self._due_s + period_s if late_s < period_s else now_s + period_s
+        return True
+
+    def _observe(self, now_s: float, period_s: float) -> None:
+        interval_s = min(now_s - self._last_s, period_s)
+        self._interval_s = interval_s if not self._interval_s else 0.8 * self._interval_s + 0.2 * interval_s
+        self._last_s = now_s
+
+
+def stall_limit_s(expected_per_s: float) -> float:
+    """Seconds without a frame after which a source counts as dead: max(5 s, 10 frame periods)."""
+    return MIN_STALL_S if expected_per_s <= 0 else max(MIN_STALL_S, STALL_PERIODS / expected_per_s)
+
+
+def sane_rate(announced_per_s: float) -> float:
+    """The announced frame rate, or 0 where it cannot be one."""
+    low, high = SANE_RATE_PER_S
+    return announced_per_s if low <= announced_per_s <= high else 0.0
