@@ -53,7 +53,7 @@ def test_sizes_must_fit_together() -> None:
     with pytest.raises(ConfigError, match="max_buffer_bytes"):
         load_settings({"stream": {"max_buffer_bytes": 1000}})
     with pytest.raises(ConfigError, match="min_insync_replicas"):
-        load_settings({"topics": {"min_insync_replicas": 2}})
+        load_settings({"topics": {"replication_factor": 1, "min_insync_replicas": 2}})
 
 
 def test_settings_are_frozen_and_secrets_are_not_printed() -> None:

@@ -1,0 +1,1 @@
+"""What tests share: real services, a deployment with topics of its own, and `sightline` as a child process."""

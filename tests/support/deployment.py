@@ -1,0 +1,106 @@
+"""One deployment per test: topics under a prefix of its own, a Redis database of its own, the settings for both."""
+
+import contextlib
+import itertools
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import redis
+
+from infra.kafka import admin
+from infra.settings import Settings, load_settings
+from infra.topic_admin import ensure_topics
+from infra.topics import TopicNames, specs
+from tests.support.services import Services
+
+PARTITIONS = 4
+_REDIS_DATABASES = 16
+_next_database = itertools.count()
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What a test hands to code (`settings`) and to processes (`env`) so that both work on the same topics."""
+
+    services: Services
+    prefix: str
+    redis_url: str
+    extra: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment for a `sightline` process: this one's, without its own SIGHTLINE_*."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("SIGHTLINE_")}
+        return {**inherited, **self.variables}
+
+    @property
+    def variables(self) -> dict[str, str]:
+        return {
+            "SIGHTLINE_HOME": str(self.services.home),
+            "SIGHTLINE_KAFKA__BOOTSTRAP_SERVERS": self.services.bootstrap_servers,
+            "SIGHTLINE_REDIS__URL": self.redis_url,
+            "SIGHTLINE_TOPIC_PREFIX": self.prefix,
+            "SIGHTLINE_TOPICS__PARTITIONS": str(PARTITIONS),
+            **self.extra,
+        }
+
+    def settings(self, **sections: dict[str, Any]) -> Settings:
+        """The same settings in this process; sections overrule: `settings(infer={"model": "null"})`."""
+        return settings_from(self.variables, sections)
+
+    @property
+    def topics(self) -> TopicNames:
+        return TopicNames.for_lane(self.prefix)
+
+    def create_topics(self) -> None:
+        ensure_topics(self.settings())
+
+    def delete_topics(self) -> None:
+        settings = self.settings()
+        client = admin(settings)
+        present = client.list_topics(timeout=30).topics
+        names = [spec.name for spec in specs(settings) if spec.name in present]
+        for future in client.delete_topics(names).values() if names else ():
+            future.result(30)
+
+
+@contextmanager
+def deployment(services: Services, **extra: str) -> Iterator[Deployment]:
+    """Topics are created, and deleted at the end; the Redis database is empty at the start."""
+    made = Deployment(services, f"t-{uuid.uuid4().hex[:8]}-", _fresh_database(services), extra)
+    made.create_topics()
+    try:
+        yield made
+    finally:
+        # A fault test may have taken the broker away for good.
+        with contextlib.suppress(Exception):
+            made.delete_topics()
+
+
+def settings_from(variables: dict[str, str], sections: dict[str, Any]) -> Settings:
+    """`load_settings` under these variables and no others of ours."""
+    kept = {name: value for name, value in os.environ.items() if name.startswith("SIGHTLINE_")}
+    for name in kept:
+        del os.environ[name]
+    os.environ.update(variables)
+    try:
+        return load_settings(sections)
+    finally:
+        for name in variables:
+            del os.environ[name]
+        os.environ.update(kept)
+
+
+def _fresh_database(services: Services) -> str:
+    """A local Valkey's databases are used in turn and emptied; somebody else's Redis is taken as it is."""
+    if services.valkey is None:
+        return services.redis_url
+    url = f"{services.redis_url.rpartition('/')[0]}/{next(_next_database) % _REDIS_DATABASES}"
+    client = redis.Redis.from_url(url)
+    client.flushdb()
+    client.close()
+    return url

@@ -1,0 +1,89 @@
+"""Real Kafka and Valkey for tests: a private state folder, jars shared with the checkout so that Maven runs once."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.local.home import Home
+from infra.local.kafka import LocalKafka
+from infra.local.valkey import LocalValkey
+
+ROOT = Path(__file__).resolve().parents[2]
+JARS_HOME = Home(ROOT / ".sightline")
+
+KAFKA_VARIABLE = "SIGHTLINE_KAFKA__BOOTSTRAP_SERVERS"
+REDIS_VARIABLE = "SIGHTLINE_REDIS__URL"
+
+# Runs until the test process is gone, however it ended, then stops what that process may have left behind.
+_REAPER = """
+import sys
+from pathlib import Path
+from infra.local import stack
+sys.stdin.read()
+stack.down(Path(sys.argv[1]), timeout_s=3.0)
+"""
+
+
+@dataclass(frozen=True)
+class Services:
+    """Addresses of a Kafka and a Redis; `kafka` and `valkey` are None where somebody else runs them."""
+
+    bootstrap_servers: str
+    redis_url: str
+    home: Path
+    kafka: LocalKafka | None = None
+    valkey: LocalValkey | None = None
+
+
+def external_services(home: Path) -> Services | None:
+    """The services that the environment names, or None; both or neither must be named."""
+    kafka, redis = os.environ.get(KAFKA_VARIABLE), os.environ.get(REDIS_VARIABLE)
+    if bool(kafka) != bool(redis):
+        raise RuntimeError(f"set both {KAFKA_VARIABLE} and {REDIS_VARIABLE} for the tests, or neither")
+    return Services(kafka, redis, home) if kafka and redis else None
+
+
+@contextmanager
+def local_services(
+    home_path: Path, brokers: int = 1, properties: Mapping[str, str] | None = None
+) -> Iterator[Services]:
+    """A Kafka of 1 or 3 brokers and a Valkey of one's own in that folder, stopped at the end, whatever happened."""
+    home = Home(home_path)
+    kafka = LocalKafka(home, jars_home=JARS_HOME, properties=properties)
+    valkey = LocalValkey(home)
+    with stopped_at_exit(home_path):
+        try:
+            valkey.start()
+            kafka.start(brokers, timeout_s=180)
+            yield Services(kafka.bootstrap_servers, valkey.url, home_path, kafka, valkey)
+        finally:
+            kafka.stop()
+            valkey.stop()
+
+
+@contextmanager
+def stopped_at_exit(home_path: Path) -> Iterator[None]:
+    """Local services of that folder are stopped when this process is killed, too (CI time limits, kill -9)."""
+    command = [sys.executable, "-c", _REAPER, str(home_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, cwd=ROOT) as reaper:
+        try:
+            yield
+        finally:
+            # Its work is done when the services are stopped already: closing its stdin ends it.
+            assert reaper.stdin is not None
+            reaper.stdin.close()
+
+
+def share_jars(home_path: Path) -> None:
+    """For a `sightline up` in a private folder: let it find the checkout's jars instead of fetching its own."""
+    from infra.local.jars import fetch_jars, jars_dir
+
+    with JARS_HOME.lock():
+        jars = fetch_jars(JARS_HOME.path)
+    target = jars_dir(home_path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.symlink_to(jars)

@@ -1,0 +1,137 @@
+"""Frames, labels and dead letters as the stages write them, for tests of what reads them."""
+
+import io
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from confluent_kafka import Producer
+from PIL import Image
+
+from infra.kafka import producer_config
+from schemas import codec
+from schemas.headers import Failure, Header, failure_headers
+from schemas.records import (
+    Decision,
+    Encoding,
+    Frame,
+    Label,
+    ModelRef,
+    Origin,
+    Prediction,
+    Quality,
+    SourceKind,
+    SourceRef,
+)
+from tests.support.deployment import Deployment
+
+
+def a_label(source: SourceRef | None = None, **changes: Any) -> Label:
+    """A label of an espresso, unless told otherwise."""
+    now = time.time_ns() // 1000
+    fields: dict[str, Any] = {
+        "frame_id": "dock-1/1/1",
+        "source_id": "dock-1",
+        "captured_at": now - 80_000,
+        "labelled_at": now,
+        "decision": Decision.ACCEPTED,
+        "reason": None,
+        "predictions": (Prediction("967", "espresso", 0.91), Prediction("504", "coffee mug", 0.05)),
+        "origin": Origin.MODEL,
+        "model": ModelRef("null", "1", "none"),
+        "quality": Quality(100.0, 128.0, 40.0),
+        "source": source or SourceRef("frames.raw", 0, 0),
+    }
+    return Label(**{**fields, **changes})
+
+
+def a_frame(number: int, source_id: str = "dock-1", image: bytes | None = None) -> Frame:
+    now = time.time_ns() // 1000
+    return Frame(
+        f"{source_id}/1/{number}", source_id, SourceKind.CAMERA, 1, number, now, now, Encoding.JPEG, image or a_jpeg()
+    )
+
+
+def a_jpeg(colour: tuple[int, int, int] = (200, 120, 40)) -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (64, 48), colour).save(out, "JPEG")
+    return out.getvalue()
+
+
+class Wire:
+    """Writes to a deployment's topics and knows where every record came to lie."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self.topics = deployment.topics
+        self._producer = Producer(producer_config(deployment.settings(), **{"linger.ms": 0}))
+
+    def send(
+        self,
+        topic: str,
+        value: bytes | None,
+        *,
+        key: str = "dock-1",
+        partition: int = 0,
+        headers: list[Header] | None = None,
+        timestamp_ms: int = 0,
+    ) -> SourceRef:
+        """Written and acknowledged when it returns."""
+        return self.send_all(topic, [value], key=key, partition=partition, headers=headers, timestamp_ms=timestamp_ms)[
+            0
+        ]
+
+    def send_all(
+        self,
+        topic: str,
+        values: Iterable[bytes | None],
+        *,
+        key: str = "dock-1",
+        partition: int = 0,
+        headers: list[Header] | None = None,
+        timestamp_ms: int = 0,
+    ) -> list[SourceRef]:
+        written: list[SourceRef] = []
+
+        def delivered(error: Any, message: Any) -> None:
+            assert error is None, error
+            written.append(SourceRef(message.topic(), message.partition(), message.offset()))
+
+        for value in values:
+            self._producer.produce(
+                topic,
+                value,
+                key,
+                partition=partition,
+                headers=list(headers or ()),
+                timestamp=timestamp_ms,
+                on_delivery=delivered,
+            )
+        assert self._producer.flush(30) == 0
+        return written
+
+    def frames(self, count: int, partition: int = 0, timestamp_ms: int = 0) -> list[SourceRef]:
+        values = [codec.encode(a_frame(number)) for number in range(count)]
+        return self.send_all(self.topics.frames, values, partition=partition, timestamp_ms=timestamp_ms)
+
+    def label(self, source: SourceRef, **changes: Any) -> SourceRef:
+        value = codec.encode(a_label(source, **changes))
+        return self.send(self.topics.labels, value, partition=source.partition)
+
+    def labels(self, sources: Iterable[SourceRef], **changes: Any) -> None:
+        values = [codec.encode(a_label(source, **changes)) for source in sources]
+        self.send_all(self.topics.labels, values)
+
+    def dead(
+        self,
+        source: SourceRef,
+        value: bytes | None = b"no frame",
+        *,
+        stage: str = "decode",
+        error_class: str = "not_an_image",
+        message: str = "starts with 6e 6f",
+        attempt: int = 0,
+        key: str = "dock-1",
+    ) -> SourceRef:
+        failure = Failure(source, time.time_ns() // 1_000_000, stage, error_class, message, attempt)
+        headers = failure_headers(None, failure)
+        return self.send(self.topics.dead, value, key=key, partition=source.partition, headers=headers)
