@@ -1,0 +1,141 @@
+"""Everything that is not an everyday JPEG, through Pillow, one allowed format at a time.
+
+Pillow raises what it likes on broken input (SyntaxError, struct.error, KeyError, RecursionError, MemoryError ...):
+`_pillow_faults` turns all of it into BadFrame, for input from outside can never be a defect of ours.
+"""
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import numpy.typing as npt
+from PIL import (  # the plugins are named so that Pillow never goes looking for the others
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    Jpeg2KImagePlugin,
+    JpegImagePlugin,
+    MpoImagePlugin,
+    PngImagePlugin,
+    PpmImagePlugin,
+    TiffImagePlugin,
+    UnidentifiedImageError,
+    WebPImagePlugin,
+)
+
+from inference.image.info import ImageInfo, check_pixels
+from schemas.errors import BadFrame
+
+PLUGINS = (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    Jpeg2KImagePlugin,
+    JpegImagePlugin,
+    MpoImagePlugin,
+    PngImagePlugin,
+    PpmImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+_ORIENTATION_TAG = 0x0112
+_BACKGROUND = (128, 128, 128)
+_TRANSPARENT_MODES = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
+
+# The limit is a setting of ours, checked right after the header; Pillow's own would warn below it and refuse above it.
+Image.MAX_IMAGE_PIXELS = None
+# Pillow warns of damaged metadata; the frame's own outcome says what came of it, and warnings would drown the log.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+
+
+@contextmanager
+def _pillow_faults(name: str) -> Iterator[None]:
+    try:
+        yield
+    except BadFrame:
+        raise
+    except UnidentifiedImageError as fault:
+        raise BadFrame("decode_failed", f"{name}: its header cannot be read") from fault
+    except Exception as fault:
+        text = f"{name}: {type(fault).__name__}: {fault}"[:300]
+        short = "truncated" in text.lower() or isinstance(fault, EOFError)
+        raise BadFrame("truncated" if short else "decode_failed", text) from fault
+
+
+def open_checked(data: bytes, name: str, max_pixels: int) -> ImageFile.ImageFile:
+    """The opened file, header read and size checked, nothing decoded."""
+    with _pillow_faults(name):
+        _check_webp(data, name, max_pixels)
+        image = Image.open(io.BytesIO(data), formats=[name])
+        check_pixels(image.width, image.height, max_pixels)
+        return image
+
+
+def _check_webp(data: bytes, name: str, max_pixels: int) -> None:
+    """Opening a WebP makes its whole canvas, so its size has to be known before."""
+    if name != "WEBP":
+        return
+    if int.from_bytes(data[4:8], "little") + 8 > len(data):
+        raise BadFrame("truncated", f"WebP of {int.from_bytes(data[4:8], 'little') + 8} bytes ends after {len(data)}")
+    if data[12:16] == b"VP8X" and len(data) >= 30:
+        width, height = (int.from_bytes(data[at : at + 3], "little") + 1 for at in (24, 27))
+        check_pixels(width, height, max_pixels)
+
+
+def decode_with_pillow(
+    data: bytes, name: str, min_side: int, max_pixels: int
+) -> tuple[npt.NDArray[np.uint8], ImageInfo]:
+    """RGB pixels of the first frame as stored, shrunk by a whole number while the short side stays >= min_side."""
+    with open_checked(data, name, max_pixels) as image, _pillow_faults(name):
+        mode, size = image.mode, image.size
+        factor = max(1, min(image.size) // max(1, min_side))
+        if name == "JPEG" and factor > 1:
+            image.draft(None, (image.width // factor, image.height // factor))
+        image.load()
+        size = size if name == "JPEG" else image.size
+        # After load: TIFF has turned itself by now, and an error on broken metadata must not pass for a decode.
+        info = ImageInfo(name, *size, _orientation(image), mode)
+        return _to_rgb(image, min_side), info
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        value = image.getexif().get(_ORIENTATION_TAG, 1)
+    except Exception:  # noqa: BLE001 - broken EXIF never fails a frame whose pixels are sound
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _to_rgb(image: Image.Image, min_side: int) -> npt.NDArray[np.uint8]:
+    flat: Image.Image = image
+    if image.mode.startswith("I;16"):
+        flat = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    elif image.mode in ("I", "F"):
+        flat = Image.fromarray(_eight_bits(np.asarray(image)))
+    elif image.mode in _TRANSPARENT_MODES or "transparency" in image.info:
+        flat = image.convert("RGBA")
+    elif image.mode != "L":
+        flat = image.convert("RGB")
+    factor = min(flat.size) // max(1, min_side)
+    if factor > 1:
+        flat = flat.reduce(factor)
+    if flat.mode == "RGBA":
+        below = Image.new("RGB", flat.size, _BACKGROUND)
+        below.paste(flat, mask=flat.getchannel("A"))
+        flat = below
+    return np.array(flat if flat.mode == "RGB" else flat.convert("RGB"), dtype=np.uint8)
+
+
+def _eight_bits(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
+    """32 bit and floating samples to 8: by the white (1, 255, 65535) that holds them, else by their own range."""
+    samples = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = float(samples.min()), float(samples.max())
+    whites = (1.0, 255.0, 65535.0) if values.dtype.kind == "f" else (255.0, 65535.0)
+    white = next((white for white in whites if low >= 0 and high <= white), None)
+    if white is None:
+        samples, white = samples - low, max(high - low, 1.0)
+    return (samples * (255.0 / white)).round().astype(np.uint8)

@@ -1,0 +1,82 @@
+"""What an image is, by its own bytes: real format and size, checked before a pixel is decoded."""
+
+from inference.image.info import ImageInfo, check_pixels, check_scans
+from inference.image.jpeg_header import JpegHeader, read_jpeg_header
+from inference.image.other_formats import open_checked
+from schemas.errors import BadFrame
+
+_JPEG_MODES = {1: "L", 3: "RGB", 4: "CMYK"}
+
+# Formats that are read, by magic number. What is not here is refused, whatever Pillow could do with it:
+# every further decoder is one more parser for bytes from strangers.
+_MAGIC = (
+    (b"\xff\xd8", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"GIF87a", "GIF"),
+    (b"GIF89a", "GIF"),
+    (b"BM", "BMP"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"II+\0", "TIFF"),
+    (b"MM\0+", "TIFF"),
+    (b"\xff\x4f\xff\x51", "JPEG2000"),
+    (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG2000"),
+    (b"P4", "PPM"),
+    (b"P5", "PPM"),
+    (b"P6", "PPM"),
+)
+# Only to give the true reason; none of these is opened.
+_REFUSED = (
+    (b"8BPS", "Photoshop"),
+    (b"%PDF", "PDF"),
+    (b"%!PS", "PostScript"),
+    (b"\0\0\1\0", "ICO"),
+    (b"DDS ", "DDS"),
+    (b"qoif", "QOI"),
+    (b"\x01\xda", "SGI"),
+)
+_AVIF_BRANDS = (b"avif", b"avis")
+
+
+def sniff(data: bytes) -> str:
+    """Format by magic number, not by name; BadFrame `empty`, `not_an_image` or `unsupported_format`."""
+    if not data:
+        raise BadFrame("empty", "0 bytes")
+    for magic, name in _MAGIC:
+        if data.startswith(magic):
+            return name
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return "WEBP"
+    if data[4:8] == b"ftyp":
+        brands = data[8 : min(int.from_bytes(data[:4]), 256)]
+        if any(brand in brands for brand in _AVIF_BRANDS):
+            return "AVIF"
+        raise BadFrame("unsupported_format", f"ISO media file of brand {data[8:12]!r}")
+    for magic, name in _REFUSED:
+        if data.startswith(magic):
+            raise BadFrame("unsupported_format", name)
+    raise BadFrame("not_an_image", f"{len(data)} bytes, beginning with {data[:16]!r}")
+
+
+def probe_jpeg(data: bytes, max_pixels: int) -> tuple[ImageInfo, JpegHeader]:
+    """`probe` for bytes that `sniff` called JPEG."""
+    header = read_jpeg_header(data)
+    check_pixels(header.width, header.height, max_pixels)
+    if header.progressive:
+        check_scans(data, header.width, header.height, max_pixels)
+    mode = _JPEG_MODES.get(header.components)
+    if mode is None:
+        raise BadFrame("decode_failed", f"JPEG with {header.components} components")
+    return ImageInfo("JPEG", header.width, header.height, header.orientation, mode), header
+
+
+def probe(data: bytes, max_pixels: int) -> ImageInfo:
+    """Format and size from the header alone: cheap (10 us for a JPEG) and small whatever the header claims.
+
+    Passing says nothing about the pixels: a file cut in half passes, and is refused by the decode.
+    """
+    name = sniff(data)
+    if name == "JPEG":
+        return probe_jpeg(data, max_pixels)[0]
+    with open_checked(data, name, max_pixels) as image:
+        return ImageInfo(name, image.width, image.height, 1, image.mode)
