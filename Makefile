@@ -1,0 +1,98 @@
+# Everything a person or CI runs. `make help` lists the targets.
+
+# 3.11 to 3.13 have wheels of everything; a newer one is taken where there is no other. PYTHON=/path/to/python names yours.
+python_from = $(shell $(1) -c 'import sys; (3, 11) <= sys.version_info < (3, $(2)) and print("$(1)")' 2>/dev/null)
+PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,$(call python_from,$(p),14)) $(call python_from,python3,99))
+UV_VERSION := 0.13.9
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+# How long `make demo` runs, and what else it is told: make demo DURATION=60 ARGS="--source rtsp://..."
+DURATION ?=
+ARGS ?=
+BENCHES ?= stream infer e2e cache
+# 1 or 3; empty keeps what is there.
+BROKERS ?=
+
+export UV_HTTP_TIMEOUT ?= 300
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test check format-check lint types layers unit integration format bench faults up down status lock clean kafka-tools
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: venv kafka-tools ## cameras to labels on this machine (DURATION=60 ends it after a minute)
+	$(BIN)/sightline demo $(if $(DURATION),--duration $(DURATION)) $(ARGS)
+
+test: venv kafka-tools ## all tests of a normal day: unit, real broker, whole processes
+	$(BIN)/python -m pytest tests/unit -q
+	$(BIN)/python -m pytest tests/kafka tests/e2e -q
+
+check: format-check lint types layers unit ## format, lint, types, layers and unit tests
+
+format-check: venv ## is every file formatted?
+	$(BIN)/ruff format --check .
+
+lint: venv ## ruff's rules
+	$(BIN)/ruff check .
+
+types: venv ## mypy --strict over packages and tests
+	$(BIN)/mypy
+
+layers: venv ## which package may import which
+	$(BIN)/lint-imports
+
+unit: venv ## unit tests: no network, seconds
+	$(BIN)/python -m pytest tests/unit -q
+
+integration: venv kafka-tools ## only the tests that need a real broker
+	$(BIN)/python -m pytest tests/kafka tests/e2e -q
+
+format: venv ## format every file and mend what ruff can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: venv kafka-tools ## every benchmark, as JSON lines (BENCHES="stream infer" for some)
+	@for name in $(BENCHES); do $(BIN)/sightline bench $$name --json $(ARGS) || exit 1; done
+
+faults: venv kafka-tools ## the fault suite: kill, cut, corrupt, and count every frame (tens of minutes)
+	$(BIN)/python -m pytest tests/faults -q $(ARGS)
+
+up: venv kafka-tools ## start a local Kafka and Valkey (BROKERS=3 for three brokers)
+	$(BIN)/sightline up $(if $(BROKERS),--brokers $(BROKERS))
+
+down: venv ## stop them; what they hold stays
+	$(BIN)/sightline down
+
+status: venv ## where Kafka and Redis are, and whether they answer
+	$(BIN)/sightline status
+
+venv: $(READY) ## the environment: every dependency as locked, Sightline itself editable
+
+$(READY): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "make: Python 3.11 or newer is missing: sudo apt-get install -y python3 python3-venv" >&2; exit 1; }
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV) \
+		|| { echo "make: this Python cannot make environments: sudo apt-get install -y python3-venv" >&2; exit 1; }
+	@test "$$($(BIN)/uv --version 2>/dev/null | cut -d' ' -f2)" = "$(UV_VERSION)" || $(BIN)/python -m pip install --quiet uv==$(UV_VERSION)
+	@echo "installing the locked dependencies (5 GB the first time, minutes)"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# The local Kafka runs on Java and is fetched by Maven; with a Kafka of your own neither is needed.
+kafka-tools:
+ifndef SIGHTLINE_KAFKA__BOOTSTRAP_SERVERS
+	@java -version 2>&1 | grep -qE 'version "(1[7-9]|[2-9][0-9])' \
+		|| { echo "make: Java 17 or newer is missing: sudo apt-get install -y openjdk-17-jre-headless" >&2; exit 1; }
+	@command -v mvn >/dev/null || { echo "make: Maven is missing: sudo apt-get install -y maven" >&2; exit 1; }
+endif
+
+lock: venv ## resolve the dependencies anew into requirements.lock
+	$(BIN)/uv pip compile --quiet --extra dev --generate-hashes --no-emit-index-url --no-header --upgrade \
+		--python-version 3.11 pyproject.toml --output-file requirements.lock
+
+clean: ## remove the environment and the caches; the local services' data in .sightline stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info
