@@ -1,0 +1,105 @@
+"""Every model that `infer.model` can name. A new network is one file like efficientnet_lite0.py and one line here."""
+
+import ctypes
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from inference.models import efficientnet_lite0, null
+from inference.models.base import Model, ModelInfo
+from infra.settings import InferSettings
+from schemas.errors import ConfigError
+
+if TYPE_CHECKING:
+    from inference.models.network import Network
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a network comes from: `describe` is cheap and imports no torch, `network` does."""
+
+    describe: Callable[[], ModelInfo]
+    network: Callable[[], "Network"]
+
+
+NETWORKS: dict[str, Source] = {
+    efficientnet_lite0.NAME: Source(efficientnet_lite0.describe, efficientnet_lite0.network),
+}
+NULL = null.INFO.ref.name
+
+
+def load_model(spec: str, settings: InferSettings) -> Model:
+    """`NAME` or `NAME@RUNTIME`, loaded, not yet warm. ConfigError: no such model; ModelError: it cannot be loaded."""
+    name, runtime = _parse(spec)
+    if name == NULL:
+        return null.NullModel(settings.top_k)
+    return RUNTIMES[runtime or _best_runtime()](name, settings)
+
+
+def describe_model(spec: str) -> ModelInfo:
+    """What `load_model(spec, ...)` would answer as its `info`, without loading it."""
+    name, _ = _parse(spec)
+    return null.INFO if name == NULL else NETWORKS[name].describe()
+
+
+def known_specs() -> list[str]:
+    return [NULL, *NETWORKS, *(f"{name}@{runtime}" for name in NETWORKS for runtime in RUNTIMES)]
+
+
+def _parse(spec: str) -> tuple[str, str]:
+    if spec not in known_specs():
+        raise ConfigError(f"infer.model: there is no model {spec!r}; known are {', '.join(known_specs())}")
+    name, _, runtime = spec.partition("@")
+    return name, runtime
+
+
+def _best_runtime() -> str:
+    if _nvidia_device():
+        import torch
+
+        if torch.cuda.is_available():
+            return "cuda"
+    return "openvino" if importlib.util.find_spec("openvino") else "torch"
+
+
+def _nvidia_device() -> bool:
+    """Asks the driver itself: importing torch to find out takes seconds and 400 MB that OpenVINO has no use for."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+        count = ctypes.c_int(0)
+        return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
+    except (OSError, AttributeError):
+        return False
+
+
+def _cuda(name: str, settings: InferSettings) -> Model:
+    from inference.models.torch_runtime import load_cuda
+
+    return load_cuda(NETWORKS[name], settings)
+
+
+def _openvino(name: str, settings: InferSettings) -> Model:
+    from inference.models.openvino_runtime import load_openvino
+
+    return load_openvino(name, NETWORKS[name].describe(), settings)
+
+
+def _torch(name: str, settings: InferSettings) -> Model:
+    from inference.models.torch_runtime import load_cpu
+
+    return load_cpu(NETWORKS[name], settings)
+
+
+def _compile(name: str, settings: InferSettings) -> Model:
+    from inference.models.torch_runtime import load_compiled
+
+    return load_compiled(NETWORKS[name], settings)
+
+
+RUNTIMES: dict[str, Callable[[str, InferSettings], Model]] = {
+    "cuda": _cuda,
+    "openvino": _openvino,
+    "torch": _torch,
+    "compile": _compile,
+}
