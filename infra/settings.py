@@ -117,9 +117,10 @@ class StreamSettings(Section):
 
 
 class InferSettings(Section):
-    """`min_probability`: below it a label's decision is REVIEW."""
+    """`min_probability`: below it a decision is REVIEW. `precision` is OpenVINO's; auto: bf16 where the CPU has it."""
 
     model: str = "efficientnet-lite0"
+    precision: Literal["auto", "f32", "bf16"] = "auto"
     threads: Annotated[int, Field(ge=0)] = 0
     max_batch_size: Positive = 32
     max_queue_delay_ms: Positive = 10
