@@ -14,6 +14,7 @@ from confluent_kafka.admin import OffsetSpec
 
 from infra import logs
 from infra.kafka import admin, bootstrap, consumer
+from infra.lifecycle import Deadline
 from infra.settings import Settings
 from schemas.errors import Unavailable
 from schemas.headers import RawHeaders
@@ -28,11 +29,20 @@ POLL_MESSAGES = 500
 METADATA_S = 30.0
 # A range has records before its end, so silence for this long is no quiet topic but a broker that went away.
 SILENCE_S = 60.0
+# How long a partition may be without a leader before that is an outage.
+LEADERS_S = 15.0
 
 _LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 _EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 
-_PASSING = (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT)
+_PASSING = (
+    KafkaError._TRANSPORT,
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._TIMED_OUT,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +128,10 @@ class Reader:
         starts = self._offsets(keys, _EARLIEST)
         if from_us is not None:
             # -1: no record is as late as that.
-            found = self._offsets(keys, OffsetSpec.for_timestamp(from_us // 1000))
+            found = self._offsets(keys, OffsetSpec.for_timestamp(-(-from_us // 1000)))
             starts = {key: ends[key] if found[key] < 0 else found[key] for key in keys}
         if to_us is not None:
-            found = self._offsets(keys, OffsetSpec.for_timestamp(to_us // 1000))
+            found = self._offsets(keys, OffsetSpec.for_timestamp(-(-to_us // 1000)))
             ends = {key: ends[key] if found[key] < 0 else min(found[key], ends[key]) for key in keys}
         return [Span(*key, min(starts[key], ends[key]), ends[key]) for key in keys]
 
@@ -227,18 +237,25 @@ class Reader:
                 self._consumer.incremental_assign([TopicPartition(span.topic, span.partition, 0) for span in new])
 
     def _offsets(self, keys: list[Key], spec: OffsetSpec) -> dict[Key, int]:
-        asked = {TopicPartition(topic, partition): spec for topic, partition in keys}
-        if not asked:
+        """Asked again while leaders change hands; raises Unavailable when that takes too long."""
+        if not keys:
             return {}
-        try:
-            answers = self._admin.list_offsets(
-                asked,
-                isolation_level=confluent_kafka.IsolationLevel.READ_COMMITTED,
-                request_timeout=self._timeout_s,
-            )
-            return {(place.topic, place.partition): int(future.result().offset) for place, future in answers.items()}
-        except confluent_kafka.KafkaException as error:
-            raise self._unavailable(error) from error
+        deadline = Deadline(LEADERS_S)
+        while True:
+            try:
+                return self._ask_offsets(keys, spec)
+            except confluent_kafka.KafkaException as error:
+                if deadline.expired() or not (error.args[0].retriable() or error.args[0].code() in _PASSING):
+                    raise self._unavailable(error) from error
+                time.sleep(POLL_S)
+
+    def _ask_offsets(self, keys: list[Key], spec: OffsetSpec) -> dict[Key, int]:
+        answers = self._admin.list_offsets(
+            {TopicPartition(topic, partition): spec for topic, partition in keys},
+            isolation_level=confluent_kafka.IsolationLevel.READ_COMMITTED,
+            request_timeout=self._timeout_s,
+        )
+        return {(place.topic, place.partition): int(future.result().offset) for place, future in answers.items()}
 
     def _unavailable(self, error: confluent_kafka.KafkaException) -> Unavailable:
         return Unavailable("Kafka", self._address, error.args[0].str())

@@ -1,0 +1,196 @@
+"""`sightline subscribe`: labels to stdout, for people as columns and for programs as JSON lines.
+
+Reads without a group: any number of subscribers see every label, and none of them holds anything up.
+"""
+
+import os
+import select
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from infra import logs
+from infra.kafka import require_kafka
+from infra.lifecycle import Stop
+from infra.reader import Reader, Record
+from infra.registry import registry_of
+from infra.settings import Settings, load_settings
+from infra.times import now_us, parse_time
+from infra.topics import Lane, TopicNames
+from schemas import codec
+from schemas.codec import Registry
+from schemas.errors import BadFrame
+from schemas.records import Decision, Label, Micros
+from sinks.dedupe import Deduplicator
+from sinks.filters import LabelFilter
+from sinks.label_text import Columns, json_line
+
+
+class Format(StrEnum):
+    TABLE = "table"
+    JSON = "json"
+
+
+class LaneName(StrEnum):
+    LIVE = "live"
+    REPLAY = "replay"
+
+
+Emit = Callable[[Label, Record], None]
+
+SourceOption = Annotated[str | None, typer.Option("--source-id", metavar="GLOB", help="Only these sources.")]
+ClassOption = Annotated[
+    str | None, typer.Option("--class", metavar="GLOB", help="Only this best class, by name or class id.")
+]
+ProbabilityOption = Annotated[
+    float | None, typer.Option(min=0, max=1, help="Only when the best prediction is at least this probable.")
+]
+DecisionOption = Annotated[
+    Decision | None, typer.Option(case_sensitive=False, help="Only labels that were decided so.")
+]
+FromOption = Annotated[
+    str | None, typer.Option("--from", metavar="T", help="From a time on: ISO 8601 or -10m (default: from now on).")
+]
+LimitOption = Annotated[int | None, typer.Option(min=1, help="End after so many labels.")]
+FormatOption = Annotated[
+    Format | None, typer.Option("--format", help="Default: table on a terminal, else json.", show_default=False)
+]
+DedupeOption = Annotated[bool, typer.Option("--dedupe", help="Leave out a second label for the same frame.")]
+LaneOption = Annotated[LaneName, typer.Option(help="The live lane or the replay lane.")]
+
+
+def command(
+    *,
+    source_id: SourceOption = None,
+    class_: ClassOption = None,
+    min_probability: ProbabilityOption = None,
+    decision: DecisionOption = None,
+    from_: FromOption = None,
+    limit: LimitOption = None,
+    format_: FormatOption = None,
+    dedupe: DedupeOption = False,
+    lane: LaneOption = LaneName.LIVE,
+) -> None:
+    """Labels as they come, or from a time on: one JSON object a line, or a table for people.
+
+    Ends cleanly on Ctrl-C, SIGTERM and when the reader of its output goes away.
+    """
+    settings = load_settings()
+    logs.setup(settings.log)
+    start_us = parse_time(from_, now_us()) if from_ else None
+    stop = Stop().install()
+    require_kafka(settings)
+    selection = Selection(
+        LabelFilter(source_id, class_, min_probability, decision), Deduplicator() if dedupe else None, limit
+    )
+    format_ = format_ or (Format.TABLE if sys.stdout.isatty() else Format.JSON)
+    try:
+        run(settings, lane.value, start_us, selection, table() if format_ is Format.TABLE else print_json, stop)
+    except BrokenPipeError:
+        # `| head` has seen enough. What is still buffered must not complain at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    report(selection)
+
+
+@dataclass(slots=True)
+class Selection:
+    """What a subscriber wants, and the count of what it did not get."""
+
+    wanted: LabelFilter
+    dedupe: Deduplicator | None = None
+    limit: int | None = None
+    passed: int = 0
+    undecodable: dict[str, int] = field(default_factory=dict)
+
+    def takes(self, label: Label) -> bool:
+        """Repeats are recognised among what is wanted; a filter does not age the window."""
+        source = label.source
+        if not self.wanted.passes(label):
+            return False
+        if self.dedupe and not self.dedupe.is_first(source.topic, source.partition, source.offset, label.replay_id):
+            return False
+        self.passed += 1
+        return True
+
+    def is_full(self) -> bool:
+        return self.limit is not None and self.passed >= self.limit
+
+
+def run(settings: Settings, lane: Lane, start_us: Micros | None, selection: Selection, emit: Emit, stop: Stop) -> None:
+    """Records of the labels topic -> labels -> those that are wanted -> out, until full, stopped or unheard."""
+    topic = TopicNames.for_lane(settings.topic_prefix, lane).labels
+    with Reader(settings) as reader:
+        starts = reader.tail(topic) if start_us is None else reader.spans(topic, start_us)
+        records = reader.follow(starts)
+        for record, label in labels(records, registry_of(settings), selection.undecodable, stop):
+            if selection.takes(label):
+                emit(label, record)
+            if selection.is_full():
+                return
+
+
+def labels(
+    records: Iterator[Record | None], registry: Registry | None, undecodable: dict[str, int], stop: Stop
+) -> Iterator[tuple[Record, Label]]:
+    """What can be decoded; the rest is counted by its reason. Ends when stopped or when nobody reads stdout."""
+    for record in records:
+        if stop.is_set() or (record is None and reader_is_gone()):
+            return
+        if record is None:
+            continue
+        try:
+            yield record, codec.decode(Label, record.value, registry)
+        except BadFrame as bad:
+            if not undecodable:
+                print(
+                    f"sightline: {record.topic}/{record.partition} offset {record.offset} is no Label ({bad})",
+                    file=sys.stderr,
+                )
+            undecodable[bad.reason] = undecodable.get(bad.reason, 0) + 1
+
+
+def reader_is_gone() -> bool:
+    """Whether stdout is a pipe whose other end was closed, as after `| head`: noticed also while no label comes."""
+    try:
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)
+        return any(events & select.POLLERR for _, events in poll.poll(0))
+    except (OSError, ValueError):
+        return False
+
+
+def print_json(label: Label, record: Record) -> None:
+    print(json_line(label, record.topic, record.partition, record.offset), flush=True)
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        # Rich would exit with 1; a reader that has seen enough is no fault.
+        raise BrokenPipeError
+
+
+def table() -> Emit:
+    """Prints the column heads, and gives what prints a line under them."""
+    console = _Console(highlight=False, soft_wrap=True)
+    columns = Columns(console.width)
+    console.print(columns.header())
+
+    def emit(label: Label, _record: Record) -> None:
+        console.print(columns.line(label))
+        sys.stdout.flush()
+
+    return emit
+
+
+def report(selection: Selection) -> None:
+    """On stderr, only what a person would not expect."""
+    if selection.undecodable:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(selection.undecodable.items()))
+        print(f"sightline: {sum(selection.undecodable.values())} records were no Label ({reasons})", file=sys.stderr)
+    if selection.dedupe and selection.dedupe.repeats:
+        print(f"sightline: {selection.dedupe.repeats} repeated labels were left out", file=sys.stderr)

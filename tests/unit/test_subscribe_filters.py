@@ -1,0 +1,92 @@
+"""Which labels pass, and what a line of each format holds."""
+
+import json
+from typing import Any
+
+import pytest
+
+from schemas.records import Decision, Label, Origin, Prediction, SourceRef
+from sinks.dedupe import Deduplicator
+from sinks.filters import LabelFilter
+from sinks.label_text import Columns, json_line, latency_text
+from sinks.subscribe import Selection
+from tests.support.sink_records import a_label
+
+
+@pytest.mark.parametrize(
+    ("criteria", "passes"),
+    [
+        ({}, True),
+        ({"source_id": "dock-*"}, True),
+        ({"source_id": "DOCK-*"}, False),
+        ({"source_id": "dock"}, False),
+        ({"class_glob": "espresso"}, True),
+        ({"class_glob": "Espresso*"}, True),
+        ({"class_glob": "967"}, True),
+        ({"class_glob": "96?"}, True),
+        ({"class_glob": "coffee mug"}, False),
+        ({"min_probability": 0.91}, True),
+        ({"min_probability": 0.92}, False),
+        ({"decision": Decision.ACCEPTED}, True),
+        ({"decision": Decision.REVIEW}, False),
+        ({"source_id": "dock-1", "class_glob": "daisy"}, False),
+    ],
+)
+def test_every_criterion_that_is_given_must_hold(criteria: dict[str, Any], passes: bool) -> None:
+    assert LabelFilter(**criteria).passes(a_label()) is passes
+
+
+@pytest.mark.parametrize("criteria", [{"class_glob": "*"}, {"min_probability": 0.0}])
+def test_a_label_without_predictions_has_no_best_class(criteria: dict[str, Any]) -> None:
+    assert not LabelFilter(**criteria).passes(a_label(predictions=()))
+
+
+def test_a_json_line_holds_avros_fields_iso_times_and_the_labels_own_place() -> None:
+    label = a_label(SourceRef("frames.raw", 3, 42), captured_at=1_700_000_000_123_456, replay_id="run-1")
+    line = json_line(label, "labels", 5, 7)
+    fields = json.loads(line)
+    assert "\n" not in line
+    assert set(fields) == {*Label.__dataclass_fields__, "topic", "partition", "offset"}
+    assert (fields["topic"], fields["partition"], fields["offset"]) == ("labels", 5, 7)
+    assert fields["captured_at"] == "2023-11-14T22:13:20.123456Z"
+    assert fields["source"] == {"topic": "frames.raw", "partition": 3, "offset": 42}
+    assert fields["predictions"][0] == {"class_id": "967", "name": "espresso", "probability": 0.91}
+    assert (fields["decision"], fields["origin"], fields["replay_id"]) == ("ACCEPTED", "MODEL", "run-1")
+    assert fields["quality"]["flags"] == []
+
+
+@pytest.mark.parametrize("width", [40, 80, 100, 200])
+def test_columns_stay_in_place_whatever_a_label_holds(width: int) -> None:
+    columns = Columns(width)
+    lines = [
+        columns.header(),
+        columns.line(a_label()),
+        columns.line(a_label(predictions=(), origin=Origin.CACHE_NEAR, decision=Decision.REVIEW)),
+        columns.line(
+            a_label(source_id="x" * 300, captured_at=0, predictions=(Prediction("1", "a\x1b[31m\n" * 50, 1.0),))
+        ),
+    ]
+    assert len({len(line.plain) for line in lines}) == 1
+    assert all("\x1b" not in line.plain and "\n" not in line.plain for line in lines)
+    if width >= 80:
+        assert len(lines[0].plain) <= width
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "text"),
+    [(0.4, "0 ms"), (87.2, "87 ms"), (2_340, "2.3 s"), (240_000, "4 min"), (3 * 3_600_000, "3 h")],
+)
+def test_a_latency_is_as_much_as_a_person_takes_in(milliseconds: float, text: str) -> None:
+    assert latency_text(milliseconds) == text
+
+
+def test_a_selection_counts_only_what_passes_and_knows_when_it_is_full() -> None:
+    selection = Selection(LabelFilter(class_glob="espresso"), Deduplicator(), limit=2)
+    here, there = SourceRef("frames.raw", 0, 1), SourceRef("frames.raw", 0, 2)
+    daisy = (Prediction("985", "daisy", 0.9),)
+    taken = [
+        selection.takes(label)
+        for label in (a_label(there, predictions=daisy), a_label(here), a_label(here), a_label(there))
+    ]
+    assert taken == [False, True, False, True]
+    assert selection.is_full()
