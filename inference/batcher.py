@@ -1,0 +1,107 @@
+"""What the model runs next: merges micro-batches, splits large ones, keeps their order. Pure; not thread-safe.
+
+A run starts when it is full, or when its oldest member has waited `max_delay_ms` and the device has nothing to do:
+while the device is busy a run that is not full can only gain by waiting.
+"""
+
+from collections import deque
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+WorkT = TypeVar("WorkT")
+
+
+@dataclass(frozen=True, slots=True)
+class Part(Generic[WorkT]):
+    """Rows `start .. start + count` of one piece of work; `count` is 0 for work without rows."""
+
+    work: WorkT
+    start: int
+    count: int
+
+
+@dataclass(slots=True)
+class _Queued(Generic[WorkT]):
+    work: WorkT
+    kind: Hashable
+    rows: int
+    size_bytes: int
+    arrived_ms: float
+    taken: int = 0
+
+    @property
+    def left(self) -> int:
+        return self.rows - self.taken
+
+
+class Batcher(Generic[WorkT]):
+    """First in, first out. Only neighbours of one `kind` (encoding and size) share a run.
+
+    Work of more than `max_rows` rows is spread over runs. Work of no rows passes through in its turn, at once.
+    """
+
+    def __init__(self, max_rows: int, max_delay_ms: float) -> None:
+        self._max_rows, self._max_delay_ms = max_rows, max_delay_ms
+        self._queue: deque[_Queued[WorkT]] = deque()
+        self.size_bytes = 0
+
+    def __len__(self) -> int:
+        """How many pieces of work wait, those included of which a part was taken."""
+        return len(self._queue)
+
+    def add(self, work: WorkT, kind: Hashable, rows: int, size_bytes: int, now_ms: float) -> None:
+        """`size_bytes` counts until the last row is taken."""
+        self._queue.append(_Queued(work, kind, rows, size_bytes, now_ms))
+        self.size_bytes += size_bytes
+
+    def take(self, now_ms: float, idle: bool) -> list[Part[WorkT]]:
+        """The parts of the next run, at most `max_rows` rows of one kind; empty when it should not start yet."""
+        if not self._queue or self.wait_ms(now_ms, idle) != 0:
+            return []
+        parts: list[Part[WorkT]] = []
+        room, kind = self._max_rows, self._queue[0].kind
+        while self._queue:
+            head = self._queue[0]
+            if head.left and (head.kind != kind or room == 0):
+                break
+            count = min(head.left, room)
+            parts.append(Part(head.work, head.taken, count))
+            head.taken += count
+            room -= count
+            if head.left:
+                break
+            self._queue.popleft()
+            self.size_bytes -= head.size_bytes
+        return parts
+
+    def wait_ms(self, now_ms: float, idle: bool) -> float | None:
+        """How long until `take` may give something if nothing else happens: 0 now, None not before a change."""
+        if not self._queue:
+            return None
+        head = self._queue[0]
+        rows, is_closed = self._rows_ahead()
+        if head.left == 0 or rows == self._max_rows:
+            return 0
+        if not idle:
+            return None
+        return 0 if is_closed else max(0.0, head.arrived_ms + self._max_delay_ms - now_ms)
+
+    def drop(self, unwanted: Callable[[WorkT], bool]) -> list[WorkT]:
+        """Forget the work for which `unwanted` is true, parts that are left over included; returns it."""
+        dropped = [queued for queued in self._queue if unwanted(queued.work)]
+        if dropped:
+            self._queue = deque(queued for queued in self._queue if not unwanted(queued.work))
+            self.size_bytes -= sum(queued.size_bytes for queued in dropped)
+        return [queued.work for queued in dropped]
+
+    def _rows_ahead(self) -> tuple[int, bool]:
+        """Rows that the next run could take, and whether work of another kind stands behind them."""
+        rows, kind = 0, self._queue[0].kind
+        for queued in self._queue:
+            if queued.left and queued.kind != kind:
+                return rows, True
+            rows += queued.left
+            if rows >= self._max_rows:
+                return self._max_rows, False
+        return rows, False

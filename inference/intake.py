@@ -1,0 +1,50 @@
+"""A record of the batches topic to Work: what can be judged before the model sees it. Pure."""
+
+from collections.abc import Iterable
+
+from inference.models.base import InputSpec
+from inference.work import Failed, Origin, Work
+from schemas import codec
+from schemas.errors import BadFrame
+from schemas.records import BatchItem, MicroBatch, PixelEncoding
+
+
+def read_work(origin: Origin, value: bytes | None, spec: InputSpec, registry: codec.Registry | None = None) -> Work:
+    """Work ready for the queue. Bytes never make it raise: the work is `bad`, or has frames with an outcome already."""
+    try:
+        batch = codec.decode(MicroBatch, value, registry)
+    except BadFrame as error:
+        return Work(origin, bad=error, raw=value or b"")
+    wrong_size = _wrong_size(batch, spec)
+    faults = {index: wrong_size or _fault(item, batch, spec) for index, item in enumerate(batch.items)}
+    return Work(
+        origin,
+        items=batch.items,
+        source_topic=batch.source_topic,
+        source_partition=batch.source_partition,
+        encoding=batch.encoding,
+        pixels=batch.pixels,
+        rows=tuple(_sound(faults)),
+        outcomes={index: fault for index, fault in faults.items() if fault is not None},
+    )
+
+
+def _sound(faults: dict[int, Failed | None]) -> Iterable[int]:
+    return (index for index, fault in faults.items() if fault is None)
+
+
+def _wrong_size(batch: MicroBatch, spec: InputSpec) -> Failed | None:
+    if batch.encoding is PixelEncoding.JPEG or (batch.width, batch.height) == (spec.width, spec.height):
+        return None
+    found, wanted = f"{batch.width}x{batch.height}", f"{spec.width}x{spec.height}"
+    return Failed(BadFrame("wrong_size", f"the batch holds {found} images, the model takes {wanted}"))
+
+
+def _fault(item: BatchItem, batch: MicroBatch, spec: InputSpec) -> Failed | None:
+    if item.start < 0 or item.length <= 0 or item.start + item.length > len(batch.pixels):
+        where = f"bytes {item.start}..{item.start + item.length} of {len(batch.pixels)}"
+        return Failed(BadFrame("out_of_bounds", f"the batch says that the image is in {where}"))
+    if batch.encoding is not PixelEncoding.JPEG and item.length != spec.row_bytes(batch.encoding):
+        wanted = spec.row_bytes(batch.encoding)
+        return Failed(BadFrame("wrong_length", f"{item.length} bytes of {batch.encoding}, {wanted} expected"))
+    return None

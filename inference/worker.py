@@ -1,0 +1,207 @@
+"""`sightline infer`: a member of the workers' consumer group, from micro-batches to labels.
+
+frames.batches -> poll thread -> Staging (bounded queue, runs laid out) -> device thread -> label thread
+    -> Delivery (at least once | exactly once) -> labels, labels.review, frames.retry, frames.dead
+    -> offsets -> cache
+"""
+
+import os
+import sys
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import typer
+from confluent_kafka import KafkaError, TopicPartition
+
+from inference.cache import open_cache
+from inference.cache_writer import CacheWriter
+from inference.delivery import AtLeastOnce, Delivery, Progress
+from inference.jpeg import jpeg_decoder
+from inference.labels_out import LabelsOut
+from inference.models import Model, load_model
+from inference.ownership import Ownership
+from inference.pipeline import Pipeline
+from inference.refetch import Refetch
+from inference.settled import Settled
+from inference.staging import Staging
+from inference.transactions import Transactional, init_transactions
+from inference.watchdog import Watchdog
+from inference.worker_clients import close_within, group_consumer, transactional_producer
+from inference.worker_loop import WorkerLoop
+from infra import logs, metrics
+from infra.breaker import Breaker
+from infra.health import HealthServer
+from infra.kafka import Publisher, bootstrap, require_kafka, require_topics
+from infra.lifecycle import STOP_BUDGET_S, Deadline, Stop
+from infra.redis_client import require_redis
+from infra.registry import registry_of
+from infra.settings import Settings, load_settings
+from infra.topics import Lane, TopicNames, group
+from schemas.errors import SightlineError, Stalled
+
+log = logs.get(__name__)
+
+# Frames read and not settled: enough to hide a round trip to Kafka at thousands of frames a second.
+MAX_OPEN_RUNS, MIN_OPEN_FRAMES = 64, 2_048
+INIT_TRANSACTIONS_S = 60.0
+
+
+def command(
+    lane: Annotated[Lane, typer.Option(help="live, or replay for frames.replay.")] = "live",
+    model: Annotated[str | None, typer.Option(help="Model spec, such as efficientnet-lite0.")] = None,
+    delivery: Annotated[
+        Literal["at_least_once", "exactly_once"] | None, typer.Option(help="How labels and offsets are written.")
+    ] = None,
+    cache: Annotated[bool | None, typer.Option("--cache/--no-cache", help="Store labels for repeat images.")] = None,
+    http_port: Annotated[int | None, typer.Option(help="Port of /livez, /readyz, /metrics; 0 is any.")] = None,
+) -> None:
+    """The GPU worker: micro-batches to labels."""
+    flags: dict[str, Any] = {
+        "infer": {"model": model, "delivery": delivery, "cache": cache},
+        "http": {"port": http_port},
+    }
+    settings = load_settings(flags)
+    logs.setup(settings.log)
+    serve(settings, lane, Stop().install())
+
+
+def serve(settings: Settings, lane: Lane, stop: Stop) -> None:
+    """Until `stop`. Everything needed is checked, then the model loaded, then the group joined."""
+    names = TopicNames.for_lane(settings.topic_prefix, lane)
+    require_kafka(settings)
+    require_topics(settings, names.batches, names.labels, names.review, names.retry, names.dead)
+    if settings.infer.cache:
+        require_redis(settings)
+    status = Status(stop)
+    with HealthServer(settings.http, live=status.live, ready=status.ready):
+        model = load_model(settings.infer.model, settings.infer)
+        model.warm(warm_sizes(settings.infer.max_batch_size))
+        metrics.MODEL_READY.set(1)
+        log.info("model ready", model=model.ref.name, version=model.ref.version, runtime=model.runtime)
+        if not stop.is_set():
+            worker = Worker(settings, lane, names, model, stop)
+            status.worker = worker
+            worker.run()
+    stop.raise_error()
+
+
+@dataclass(slots=True)
+class Status:
+    """What the probes answer."""
+
+    stop: Stop
+    worker: "Worker | None" = None
+
+    def live(self) -> str | None:
+        if self.stop.error is not None:
+            return str(self.stop.error) or type(self.stop.error).__name__
+        return self.worker.watchdog.reason if self.worker else None
+
+    def ready(self) -> str | None:
+        if self.stop.is_set():
+            return "stopping"
+        if self.worker is None:
+            return "the model is being loaded"
+        return None if self.worker.loop.has_joined else "waiting for partitions"
+
+
+class Worker:
+    """The wiring of one worker around a model that is loaded and warm."""
+
+    def __init__(self, settings: Settings, lane: Lane, names: TopicNames, model: Model, stop: Stop) -> None:
+        infer = settings.infer
+        registry = registry_of(settings)
+        self._stop = stop
+        self._ownership = Ownership()
+        self._cache = CacheWriter(open_cache(settings, model.info)) if infer.cache else None
+        self._settled = Settled(Breaker(settings.breaker), self._cache)
+        self._progress = Progress(self._settled)
+        self._refetch = Refetch(settings)
+        self._staging = Staging(
+            model.input,
+            infer.max_batch_size,
+            infer.max_queue_delay_ms,
+            decode_jpeg=jpeg_decoder(model.input, settings.stream.max_image_pixels),
+            decode_threads=settings.stream.decode_threads,
+        )
+        group_id = group("infer", settings.topic_prefix, lane)
+        self._consumer = group_consumer(settings, group_id, self._on_commit)
+        self._delivery = self._make_delivery(settings, group_id)
+        self._pipeline = Pipeline(
+            model,
+            self._staging,
+            self._ownership,
+            LabelsOut(names, settings.retry, self._refetch, with_review=lane == "live", registry=registry),
+            self._delivery,
+            stop,
+            infer.retry_limit_ms,
+            infer.min_probability,
+        )
+        self.loop = WorkerLoop(
+            self._consumer,
+            names.batches,
+            model.input,
+            self._staging,
+            self._ownership,
+            self._delivery,
+            stop,
+            max_bytes=infer.max_queue_bytes,
+            max_frames=max(MAX_OPEN_RUNS * infer.max_batch_size, MIN_OPEN_FRAMES),
+            registry=registry,
+        )
+        if isinstance(self._delivery, Transactional):
+            self._delivery.rewind = self.loop.rewind
+        self.watchdog = Watchdog(self.loop.work_waits, lambda: self._progress.last_s, infer.stall_timeout_ms, stop)
+
+    def run(self) -> None:
+        """Raises what ended it, if it was not asked to end."""
+        self._pipeline.start()
+        with self.watchdog:
+            try:
+                self.loop.run()
+            except SightlineError as error:
+                self._stop.set(error)
+            finally:
+                self._stop.set()
+                self._close(Deadline(STOP_BUDGET_S))
+        self._stop.raise_error()
+
+    def _make_delivery(self, settings: Settings, group_id: str) -> Delivery:
+        infer = settings.infer
+        if infer.delivery == "at_least_once":
+            return AtLeastOnce(
+                Publisher(settings),
+                self._consumer,
+                self._ownership,
+                self._progress,
+                self._stop,
+                infer.commit_interval_ms,
+            )
+        producer = transactional_producer(settings, group_id)
+        init_transactions(producer, bootstrap(settings), self._stop, INIT_TRANSACTIONS_S)
+        metadata = self._consumer.consumer_group_metadata
+        return Transactional(producer, metadata, self._ownership, self._progress, self._stop, infer.transaction_ms)
+
+    def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+        if isinstance(self._delivery, AtLeastOnce):
+            self._delivery.on_commit(error, partitions)
+
+    def _close(self, deadline: Deadline) -> None:
+        log.info("stopping")
+        self.loop.close(deadline, self._pipeline.join)
+        if self._cache is not None:
+            self._cache.close(min(1.0, deadline.remaining_s()))
+        self._refetch.close()
+        close_within(self._consumer, deadline)
+        stuck = self._pipeline.stuck()
+        if stuck:
+            # A thread inside a hanging model keeps the interpreter from ending.
+            error = self._stop.error or Stalled(f"the {stuck[0]} thread hangs")
+            print(f"sightline: {error}", file=sys.stderr, flush=True)
+            os._exit(1)
+
+
+def warm_sizes(max_batch_size: int) -> tuple[int, ...]:
+    """1, 2, 4, ... and the largest: what runs of any size are like."""
+    powers = (2**power for power in range(max_batch_size.bit_length()))
+    return tuple(sorted({size for size in powers if size < max_batch_size} | {max_batch_size}))

@@ -1,0 +1,77 @@
+"""The Kafka clients of a worker: group membership in both protocols, the transactional producer, a bounded close."""
+
+import threading
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import confluent_kafka
+
+from infra import logs
+from infra.kafka import consumer_config, producer_config
+from infra.lifecycle import Deadline
+from infra.settings import InferSettings, Settings
+from schemas.errors import ConfigError
+
+log = logs.get(__name__)
+
+# A transaction holds finished labels only, so it lasts milliseconds; after a crash readers wait no longer than this.
+TRANSACTION_TIMEOUT_MS = 10_000
+
+OnCommit = Callable[[Any, Any], None]
+
+
+def membership(infer: InferSettings) -> dict[str, Any]:
+    """With KIP-848 session and assignment are the broker's business, and librdkafka refuses their keys."""
+    common: dict[str, Any] = {
+        "group.protocol": infer.group_protocol,
+        "max.poll.interval.ms": infer.max_poll_interval_ms,
+    }
+    if infer.group_instance_id:
+        common["group.instance.id"] = infer.group_instance_id
+    if infer.group_protocol == "consumer":
+        return common
+    return {
+        **common,
+        "partition.assignment.strategy": "cooperative-sticky",
+        "session.timeout.ms": min(infer.session_timeout_ms, infer.max_poll_interval_ms),
+        "heartbeat.interval.ms": infer.session_timeout_ms // 3,
+    }
+
+
+def group_consumer(settings: Settings, group_id: str, on_commit: OnCommit) -> confluent_kafka.Consumer:
+    """Raises ConfigError for client keys that do not go together, such as `session.timeout.ms` with KIP-848."""
+    config = {
+        **consumer_config(settings, group_id, **membership(settings.infer), on_commit=on_commit),
+        **settings.kafka.consumer,
+    }
+    try:
+        return confluent_kafka.Consumer(config)
+    except (confluent_kafka.KafkaException, ValueError) as error:
+        raise ConfigError(f"kafka.consumer or infer: {error}") from error
+
+
+def transactional_id(infer: InferSettings, group_id: str) -> str:
+    """Stable where an instance has a name, so that its successor ends what it left open; else never used again."""
+    return f"{group_id}-{infer.transactional_id or infer.group_instance_id or uuid.uuid4().hex}"
+
+
+def transactional_producer(settings: Settings, group_id: str) -> confluent_kafka.Producer:
+    keys = {
+        "transactional.id": transactional_id(settings.infer, group_id),
+        "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
+        "delivery.timeout.ms": TRANSACTION_TIMEOUT_MS,
+    }
+    try:
+        return confluent_kafka.Producer({**producer_config(settings, **keys), **settings.kafka.producer})
+    except (confluent_kafka.KafkaException, ValueError) as error:
+        raise ConfigError(f"kafka.producer or infer: {error}") from error
+
+
+def close_within(consumer: confluent_kafka.Consumer, deadline: Deadline) -> None:
+    """Leave the group; a broker that is away must not hold the process, so the close may be left behind."""
+    thread = threading.Thread(target=consumer.close, name="close-consumer", daemon=True)
+    thread.start()
+    thread.join(deadline.remaining_s())
+    if thread.is_alive():
+        log.warning("the group could not be left in time")

@@ -1,0 +1,38 @@
+"""The breaker: when almost every frame fails, the deployment is broken and not the frames. Pure.
+
+It looks at the last N frames only once there were N, so that a few bad ones at the start do not stop a stage.
+"""
+
+from collections import Counter, deque
+
+from infra.settings import BreakerSettings
+
+GOOD = ""
+
+
+class Breaker:
+    """Counts the outcomes of the last `window_frames` frames."""
+
+    def __init__(self, settings: BreakerSettings) -> None:
+        self._settings = settings
+        self._last: deque[str] = deque(maxlen=settings.window_frames)
+        self._counts: Counter[str] = Counter()
+
+    def record(self, error_class: str = GOOD) -> None:
+        """One frame's outcome: GOOD, or the class of the error that it failed with (bad or transient)."""
+        if len(self._last) == self._last.maxlen:
+            self._counts[self._last[0]] -= 1
+        self._last.append(error_class)
+        self._counts[error_class] += 1
+
+    def verdict(self) -> str | None:
+        """None while all is well, else the sentence that the stage must stop with."""
+        seen, failed = len(self._last), len(self._last) - self._counts[GOOD]
+        if seen < self._settings.window_frames or failed / seen <= self._settings.max_bad_share:
+            return None
+        kinds = ", ".join(f"{count} {kind}" for kind, count in self._counts.most_common() if kind != GOOD and count > 0)
+        return (
+            f"{failed} of the last {seen} frames failed ({kinds}), more than breaker.max_bad_share = "
+            f"{self._settings.max_bad_share:g}: this looks like a broken deployment and not like bad frames, "
+            "so the stage stops instead of making dead letters of everything"
+        )
