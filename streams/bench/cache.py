@@ -1,0 +1,54 @@
+"""What the cache saves on repeats, and what it costs where nothing ever repeats."""
+
+from streams.bench import frames as test_frames
+from streams.bench.lab import Lab, lab
+from streams.bench.measure import ProcessMeter, median_ratio
+from streams.bench.report import Options, Report
+from streams.bench.stream import SOURCES, TIMEOUT_S, drain_rate, wait_drained
+
+
+def bench_cache(options: Options) -> Report:
+    """CPU of the stream process per exact hit against per miss; throughput of unique frames with cache and without."""
+    report = Report("cache")
+    jpegs = test_frames.jpegs()
+    cpu = [hit_and_miss_cpu_s(jpegs, options) for _ in range(options.repeats)]
+    rates = []
+    for _ in range(options.repeats):
+        without, _usage = drain_rate(jpegs, options, "--no-cache")
+        rates.append((drain_rate(jpegs, options)[0], without))
+    report.ratio("exact_hit_cpu_over_miss_cpu", median_ratio(cpu), "<=", 0.2)
+    report.ratio("unique_frames_with_cache_over_without", median_ratio(rates), ">=", 0.97)
+    report.figures = {
+        "hit_cpu_ms_per_frame": [round(hit / options.frames * 1000, 3) for hit, _ in cpu],
+        "miss_cpu_ms_per_frame": [round(miss / options.frames * 1000, 3) for _, miss in cpu],
+        "with_cache_frames_per_s": [round(ours, 1) for ours, _ in rates],
+        "without_cache_frames_per_s": [round(without, 1) for _, without in rates],
+    }
+    return report
+
+
+def hit_and_miss_cpu_s(jpegs: list[bytes], options: Options) -> tuple[float, float]:
+    """CPU seconds of `sightline stream` for as many exact hits, and for as many unique frames."""
+    with lab() as run, run.stage("stream", "--model", "null") as stream:
+        with run.stage("infer", "--model", "null"):
+            warm = [test_frames.frame(jpeg, "camera-0", number) for number, jpeg in enumerate(jpegs)]
+            run.publish(warm)
+            run.wait_for(run.topics.labels, len(warm), [stream], TIMEOUT_S)
+        done = len(warm)
+        with ProcessMeter(stream.pid) as hits:
+            repeats = (jpegs[number % len(jpegs)] for number in range(options.frames))
+            run.publish(
+                test_frames.frame(jpeg, f"camera-{number % SOURCES}", number) for number, jpeg in enumerate(repeats)
+            )
+            done += options.frames
+            wait_drained(run, done, stream, TIMEOUT_S)
+        _require_hits(run, len(warm) + options.frames)
+        with ProcessMeter(stream.pid) as misses:
+            run.publish(test_frames.stream_of(jpegs, options.frames, SOURCES))
+            wait_drained(run, done + options.frames, stream, TIMEOUT_S)
+    return hits.usage().cpu_s, misses.usage().cpu_s
+
+
+def _require_hits(run: Lab, labels: int) -> None:
+    found = run.written(run.topics.labels)
+    assert found == labels, f"{found} labels where every repeat should have been a hit, {labels}"

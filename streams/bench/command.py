@@ -1,0 +1,67 @@
+"""`sightline bench`: one benchmark by name, or all of them."""
+
+import json
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from infra import logs
+from infra.settings import load_settings
+from schemas.errors import ConfigError
+from streams.bench.cache import bench_cache
+from streams.bench.e2e import bench_backlog, bench_e2e, bench_latency
+from streams.bench.infer import bench_delivery, bench_infer
+from streams.bench.kafka import bench_kafka
+from streams.bench.lab import services
+from streams.bench.report import Options, Report
+from streams.bench.stream import bench_stream
+
+DEFAULTS = Options()
+BENCHMARKS: dict[str, Callable[[Options], Report]] = {
+    "stream": bench_stream,
+    "infer": bench_infer,
+    "e2e": bench_e2e,
+    "cache": bench_cache,
+    "latency": bench_latency,
+    "backlog": bench_backlog,
+    "delivery": bench_delivery,
+    "kafka": bench_kafka,
+}
+
+
+def command(
+    name: Annotated[str, typer.Argument(help=f"{', '.join(BENCHMARKS)}, or all")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    frames: Annotated[int, typer.Option(help="Frames in each measured run.", min=200)] = DEFAULTS.frames,
+    repeats: Annotated[int, typer.Option(help="How often each pair is measured.", min=1)] = DEFAULTS.repeats,
+    model: Annotated[str, typer.Option(help="What the worker runs.")] = DEFAULTS.model,
+) -> None:
+    """Measure against the bare limit on this machine, in one run; prints ratios, and the figures behind them."""
+    if name != "all" and name not in BENCHMARKS:
+        raise ConfigError(f"there is no benchmark {name!r}; there are {', '.join(BENCHMARKS)}, and all")
+    logs.setup(load_settings().log)
+    options = Options(frames=frames, repeats=repeats, model=model)
+    with services():
+        for benchmark in BENCHMARKS.values() if name == "all" else [BENCHMARKS[name]]:
+            report = benchmark(options)
+            if as_json:
+                print(json.dumps(report.as_json()), flush=True)
+            else:
+                _show(report)
+
+
+def _show(report: Report) -> None:
+    table = Table(title=f"bench {report.name}", title_justify="left")
+    for column in ("", "value", "goal"):
+        table.add_column(column)
+    for name, value in report.ratios.items():
+        sign, goal = report.goals.get(name, ("", 0.0))
+        reached = report.reached(name)
+        colour = "" if reached is None else "green" if reached else "red"
+        table.add_row(name, f"[{colour}]{value:g}[/]" if colour else f"{value:g}", f"{sign} {goal:g}" if sign else "")
+    for name, figure in report.figures.items():
+        table.add_row(f"[dim]{name}[/]", str(figure), "")
+    Console().print(table)

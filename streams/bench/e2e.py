@@ -1,0 +1,105 @@
+"""From frames on Kafka to labels on Kafka: throughput against a program written by hand, latency, memory."""
+
+import time
+
+from inference.models import Model, load_model
+from infra.kafka import Publisher
+from infra.settings import load_settings
+from schemas import codec
+from streams.bench import frames as test_frames
+from streams.bench.bare import plain_program
+from streams.bench.infer import BATCH_SIZE
+from streams.bench.lab import lab
+from streams.bench.measure import ProcessMeter, Usage, median_ratio, percentile, rate_of
+from streams.bench.report import Options, Report
+from streams.bench.stream import SOURCES, drain_rate
+
+TIMEOUT_S = 900.0
+BACKLOG_FRAMES = 20_000
+FULL_HD_JPEG_BYTES = 290_000
+
+
+def bench_e2e(options: Options) -> Report:
+    """Both stages on a backlog against decode + model in one process, with VGA and with full-HD frames; and latency."""
+    report = Report("e2e")
+    model = load_model(options.model, load_settings().infer)
+    model.warm((BATCH_SIZE,))
+    vga = test_frames.jpegs()
+    full_hd = test_frames.jpegs(test_frames.FULL_HD, FULL_HD_JPEG_BYTES)
+    report.ratio("e2e_over_one_bare_process", _compare(vga, model, options, options.frames, report, "vga"), ">=", 0.85)
+    few = max(200, options.frames // 3)
+    report.ratio("e2e_full_hd_over_plain_program", _compare(full_hd, model, options, few, report, "full_hd"), ">=", 1.5)
+    report.figures["runtime"] = model.runtime
+    return report
+
+
+def bench_latency(options: Options) -> Report:
+    """Capture to label with a null model, frames sent at half of what the stream stage takes."""
+    report = Report("latency")
+    jpegs = test_frames.jpegs()
+    capacity, _ = drain_rate(jpegs, options, "--no-cache")
+    per_s = capacity / 2
+    with lab() as run, run.stage("infer", "--model", "null"), run.stage("stream", "--model", "null") as stream:
+        publisher = Publisher(run.settings)
+        count = int(per_s * options.seconds)
+        started_s = time.monotonic()
+        for number in range(count):
+            time.sleep(max(0.0, started_s + number / per_s - time.monotonic()))
+            image = test_frames.unique(jpegs[number % len(jpegs)], number)
+            frame = test_frames.frame(image, f"camera-{number % SOURCES}", number)
+            publisher.send(run.topics.frames, frame.source_id, codec.encode(frame))
+        publisher.close(30)
+        run.wait_for(run.topics.labels, count, [stream], TIMEOUT_S)
+        labels = sorted(run.labels(), key=lambda label: label.captured_at)[count // 5 :]
+    latencies_ms = [(label.labelled_at - label.captured_at) / 1000 for label in labels]
+    p50, p95, p99 = (percentile(latencies_ms, share) for share in (0.5, 0.95, 0.99))
+    report.ratio("p95_over_250_ms", p95 / 250, "<=", 1.0)
+    report.figures = {"offered_frames_per_s": round(per_s, 1), "p50_ms": p50, "p95_ms": p95, "p99_ms": p99}
+    return report
+
+
+def bench_backlog(options: Options) -> Report:
+    """Memory of both processes while they work off 20,000 frames."""
+    report = Report("backlog")
+    rate, stream, worker = _drain(test_frames.jpegs(), options.model, BACKLOG_FRAMES)
+    report.ratio("stream_rss_over_600_mib", stream.rss_max_mib / 600, "<=", 1.0)
+    report.ratio("worker_rss_over_1536_mib", worker.rss_max_mib / 1536, "<=", 1.0)
+    report.figures = {
+        "frames": BACKLOG_FRAMES,
+        "frames_per_s": round(rate, 1),
+        "stream_rss_max_mib": round(stream.rss_max_mib),
+        "worker_rss_max_mib": round(worker.rss_max_mib),
+    }
+    return report
+
+
+def _compare(jpegs: list[bytes], model: Model, options: Options, count: int, report: Report, name: str) -> float:
+    pairs = []
+    for _ in range(options.repeats):
+        bare = rate_of(lambda: plain_program(jpegs, model, BATCH_SIZE, count))
+        ours, stream, worker = _drain(jpegs, options.model, count)
+        pairs.append((ours, bare))
+        report.figures[f"{name}_stream_cpu_ms_per_frame"] = round(stream.cpu_s / count * 1000, 2)
+        report.figures[f"{name}_worker_cpu_ms_per_frame"] = round(worker.cpu_s / count * 1000, 2)
+    report.figures[f"{name}_frames_per_s"] = [round(ours, 1) for ours, _ in pairs]
+    report.figures[f"{name}_bare_frames_per_s"] = [round(bare, 1) for _, bare in pairs]
+    report.figures[f"{name}_mean_jpeg_bytes"] = sum(map(len, jpegs)) // len(jpegs)
+    return median_ratio(pairs)
+
+
+def _drain(jpegs: list[bytes], model: str, count: int) -> tuple[float, Usage, Usage]:
+    """Frames a second from the first micro-batch to the last label, over all frames behind that first batch.
+
+    The whole span counts: the stages share the cores and the faster one ends earlier, so its end alone would flatter.
+    """
+    with lab() as run, run.stage("infer", "--model", model, "--no-cache") as infer:
+        run.publish(test_frames.stream_of(jpegs, count, SOURCES))
+        with (
+            run.stage("stream", "--model", model, "--no-cache") as stream,
+            ProcessMeter(stream.pid) as stream_meter,
+            ProcessMeter(infer.pid) as infer_meter,
+        ):
+            run.wait_for(run.topics.labels, count, [stream, infer], TIMEOUT_S)
+        first_s, first_frames = min(run.batch_events())
+        last_s = max(label.labelled_at for label in run.labels()) / 1e6
+    return (count - first_frames) / (last_s - first_s), stream_meter.usage(), infer_meter.usage()

@@ -1,0 +1,71 @@
+"""Frames to measure with: real photos, cut and encoded like a camera's, every one different in its bytes."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import simplejpeg
+import skimage.data
+import sklearn.datasets
+
+from infra.times import now_us
+from schemas import records
+
+VGA, FULL_HD = (640, 480), (1920, 1080)
+DISTINCT = 48
+
+
+def jpegs(size: tuple[int, int] = VGA, mean_bytes: int = 63_000) -> list[bytes]:
+    """`DISTINCT` photographs of that size; quality is chosen so that their mean is about `mean_bytes`."""
+    cuts = list(itertools.islice(_cuts(size), DISTINCT))
+    encoded: list[bytes] = []
+    for quality in (50, 60, 70, 75, 80, 85, 88, 90, 92, 94, 96, 98):
+        encoded = [simplejpeg.encode_jpeg(cut, quality=quality, colorsubsampling="420") for cut in cuts]
+        if sum(map(len, encoded)) / len(encoded) >= mean_bytes:
+            break
+    return encoded
+
+
+def unique(jpeg: bytes, number: int) -> bytes:
+    """The same picture in other bytes: a comment segment behind the start marker (JPEG, ITU-T T.81 B.2.4.5)."""
+    text = b"%016d" % number
+    return jpeg[:2] + b"\xff\xfe" + (len(text) + 2).to_bytes(2, "big") + text + jpeg[2:]
+
+
+def stream_of(images: Sequence[bytes], count: int, sources: int, first: int = 0) -> Iterator[records.Frame]:
+    """`count` frames of `sources` cameras in turn, no two of them alike in bytes."""
+    for number in range(first, first + count):
+        yield frame(unique(images[number % len(images)], number), f"camera-{number % sources}", number)
+
+
+def frame(image: bytes, source_id: str, number: int) -> records.Frame:
+    now = now_us()
+    return records.Frame(
+        frame_id=f"{source_id}/0/{number}",
+        source_id=source_id,
+        source_kind=records.SourceKind.CAMERA,
+        stream_epoch=0,
+        frame_seq=number,
+        captured_at=now,
+        received_at=now,
+        encoding=records.Encoding.JPEG,
+        image=image,
+    )
+
+
+def _cuts(size: tuple[int, int]) -> Iterator[np.ndarray]:
+    data: Any = skimage.data
+    photos = [data.astronaut(), data.chelsea(), data.coffee(), data.rocket()]
+    photos += sklearn.datasets.load_sample_images().images
+    random = np.random.default_rng(7)
+    for photo in itertools.cycle(photos):
+        height, width = photo.shape[:2]
+        zoom = random.uniform(0.7, 1.0)
+        cut_width = int(min(width, height * size[0] / size[1]) * zoom)
+        cut_height = int(cut_width * size[1] / size[0])
+        left, top = random.integers(0, width - cut_width + 1), random.integers(0, height - cut_height + 1)
+        cut = cv2.resize(photo[top : top + cut_height, left : left + cut_width], size, interpolation=cv2.INTER_CUBIC)
+        grain = random.normal(0, 4, cut.shape)  # upscaled photos are smoother than a sensor's
+        yield np.clip(cut + grain, 0, 255).astype(np.uint8)

@@ -1,0 +1,110 @@
+"""Rates, CPU time and memory of what is measured, and what it was measured on."""
+
+import os
+import platform
+import statistics
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+WARM_UP_SHARE = 0.2
+SAMPLE_S = 0.2
+
+
+def steady_rate_per_s(events: Sequence[tuple[float, int]]) -> float:
+    """Frames a second from (time in s, frames) events, the first fifth of the frames left out as warm-up.
+
+    Raises ValueError when too little happened to say.
+    """
+    ordered = sorted(events)
+    total = sum(count for _, count in ordered)
+    seen, start_s, counted = 0, 0.0, 0
+    for when_s, count in ordered:
+        if start_s:
+            counted += count
+        seen += count
+        if not start_s and seen >= total * WARM_UP_SHARE:
+            start_s = when_s
+    if not counted or ordered[-1][0] <= start_s:
+        raise ValueError(f"{total} frames in {len(ordered)} events are too few to tell a rate")
+    return counted / (ordered[-1][0] - start_s)
+
+
+def rate_of(work: Callable[[], int]) -> float:
+    """Units of work a second of one call; it returns how many it did."""
+    started_s = time.perf_counter()
+    done = work()
+    return done / (time.perf_counter() - started_s)
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value below which that share lies (nearest rank)."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    cpu_s: float
+    rss_max_mib: float
+
+
+class ProcessMeter:
+    """CPU seconds and the largest resident set of a process (not of its children) while the block runs."""
+
+    def __init__(self, pid: int) -> None:
+        self._process = psutil.Process(pid)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+        self._rss_max = 0
+
+    def __enter__(self) -> "ProcessMeter":
+        self._cpu_at_start_s = self._cpu_s()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._cpu_at_end_s = self._cpu_s()
+        self._stop.set()
+        self._thread.join()
+
+    def usage(self) -> Usage:
+        """Of the whole block; call it after the block."""
+        return Usage(self._cpu_at_end_s - self._cpu_at_start_s, self._rss_max / 2**20)
+
+    def _cpu_s(self) -> float:
+        times = self._process.cpu_times()
+        return float(times.user + times.system)
+
+    def _sample(self) -> None:
+        while not self._stop.is_set():
+            self._rss_max = max(self._rss_max, self._process.memory_info().rss)
+            self._stop.wait(SAMPLE_S)
+
+
+def median_ratio(pairs: Sequence[tuple[float, float]]) -> float:
+    """Median over repeats of ours / bare, each pair measured right after one another."""
+    return statistics.median(ours / bare for ours, bare in pairs)
+
+
+def machine() -> dict[str, object]:
+    """What the figures were measured on."""
+    return {
+        "cpu": _cpu_model(),
+        "cores": os.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "python": platform.python_version(),
+        "load_1m": round(os.getloadavg()[0], 2),
+    }
+
+
+def _cpu_model() -> str:
+    with Path("/proc/cpuinfo").open() as info:
+        for line in info:
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()

@@ -1,0 +1,55 @@
+"""The stream stage against a bare decode loop, and what an exact hit costs against a miss."""
+
+from inference.models import describe_model
+from infra.topics import group
+from streams.bench import frames as test_frames
+from streams.bench.bare import decode_loop
+from streams.bench.lab import Lab, Stage, lab
+from streams.bench.measure import ProcessMeter, Usage, median_ratio, rate_of, steady_rate_per_s
+from streams.bench.report import Options, Report
+
+SOURCES = 24
+TIMEOUT_S = 300.0
+GOAL = 0.7
+
+
+def bench_stream(options: Options) -> Report:
+    """Ours drains a backlog from Kafka into micro-batches; bare runs the same decode in a thread pool."""
+    report = Report("stream")
+    jpegs = test_frames.jpegs()
+    pairs = []
+    usages = []
+    for _ in range(options.repeats):
+        bare = bare_rate(jpegs, options)
+        ours, usage = drain_rate(jpegs, options, "--no-cache")
+        pairs.append((ours, bare))
+        usages.append(usage)
+    report.ratio("stream_over_bare_decode_loop", median_ratio(pairs), ">=", GOAL)
+    report.figures = {
+        "frames_per_s": [round(ours, 1) for ours, _ in pairs],
+        "bare_frames_per_s": [round(bare, 1) for _, bare in pairs],
+        "stream_cpu_ms_per_frame": [round(usage.cpu_s / options.frames * 1000, 2) for usage in usages],
+        "stream_rss_max_mib": round(max(usage.rss_max_mib for usage in usages)),
+        "mean_jpeg_bytes": sum(map(len, jpegs)) // len(jpegs),
+    }
+    return report
+
+
+def bare_rate(jpegs: list[bytes], options: Options) -> float:
+    """Frames a second of the decode loop alone."""
+    spec = describe_model(options.model).input
+    return rate_of(lambda: decode_loop(jpegs, spec, options.frames, 50_000_000))
+
+
+def drain_rate(jpegs: list[bytes], options: Options, *flags: str) -> tuple[float, Usage]:
+    """Frames a second of `sightline stream` on a backlog of unique frames, and what the process used."""
+    with lab() as run:
+        run.publish(test_frames.stream_of(jpegs, options.frames, SOURCES))
+        with run.stage("stream", "--model", options.model, *flags) as stage, ProcessMeter(stage.pid) as meter:
+            wait_drained(run, options.frames, stage, TIMEOUT_S)
+        return steady_rate_per_s(run.batch_events()), meter.usage()
+
+
+def wait_drained(run: Lab, count: int, stage: Stage, timeout_s: float) -> None:
+    """Until the stream stage has committed so many frames."""
+    run.wait_consumed(group("stream", run.settings.topic_prefix), count, stage, timeout_s)
