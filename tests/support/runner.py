@@ -25,14 +25,22 @@ COMMAND = (str(Path(sys.executable).with_name("sightline")),)
 class Running:
     """One long-running command. Output goes to files, so that a chatty process never blocks on a full pipe."""
 
-    def __init__(self, words: Sequence[str], env: Mapping[str, str], cwd: Path = ROOT, *, http: bool = True) -> None:
+    def __init__(
+        self,
+        words: Sequence[str],
+        env: Mapping[str, str],
+        cwd: Path = ROOT,
+        *,
+        http: bool = True,
+        command: Sequence[str] = COMMAND,
+    ) -> None:
         self.words = list(words)
         self.http_port = find_ports(1)[0] if http else 0
         port = ["--http-port", str(self.http_port)] if http else []
         self._stdout: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `close`
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
-            [*COMMAND, *self.words, *port],
+            [*command, *self.words, *port],
             env=dict(env),
             cwd=cwd,
             stdin=subprocess.DEVNULL,
