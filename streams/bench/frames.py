@@ -2,10 +2,11 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import simplejpeg
 import skimage.data
 import sklearn.datasets
@@ -15,17 +16,16 @@ from schemas import records
 
 VGA, FULL_HD = (640, 480), (1920, 1080)
 DISTINCT = 48
+QUALITIES = (50, 60, 70, 75, 80, 83, 86, 88, 90, 92, 94, 96, 98)
+Rgb: TypeAlias = npt.NDArray[np.uint8]
 
 
 def jpegs(size: tuple[int, int] = VGA, mean_bytes: int = 63_000) -> list[bytes]:
     """`DISTINCT` photographs of that size; quality is chosen so that their mean is about `mean_bytes`."""
     cuts = list(itertools.islice(_cuts(size), DISTINCT))
-    encoded: list[bytes] = []
-    for quality in (50, 60, 70, 75, 80, 85, 88, 90, 92, 94, 96, 98):
-        encoded = [simplejpeg.encode_jpeg(cut, quality=quality, colorsubsampling="420") for cut in cuts]
-        if sum(map(len, encoded)) / len(encoded) >= mean_bytes:
-            break
-    return encoded
+    probe = cuts[:: DISTINCT // 8]
+    quality = next((q for q in QUALITIES if _mean_size(probe, q) >= mean_bytes), QUALITIES[-1])
+    return [_encode(cut, quality) for cut in cuts]
 
 
 def unique(jpeg: bytes, number: int) -> bytes:
@@ -55,7 +55,15 @@ def frame(image: bytes, source_id: str, number: int) -> records.Frame:
     )
 
 
-def _cuts(size: tuple[int, int]) -> Iterator[np.ndarray]:
+def _encode(rgb: Rgb, quality: int) -> bytes:
+    return bytes(simplejpeg.encode_jpeg(rgb, quality=quality, colorsubsampling="420"))
+
+
+def _mean_size(pictures: Sequence[Rgb], quality: int) -> float:
+    return sum(len(_encode(picture, quality)) for picture in pictures) / len(pictures)
+
+
+def _cuts(size: tuple[int, int]) -> Iterator[Rgb]:
     data: Any = skimage.data
     photos = [data.astronaut(), data.chelsea(), data.coffee(), data.rocket()]
     photos += sklearn.datasets.load_sample_images().images
