@@ -1,0 +1,83 @@
+"""Three brokers and a Valkey, each behind a proxy of its own, so that a network can fail as well as a process."""
+
+import random
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from confluent_kafka.admin import AdminClient
+
+from infra.local.home import Home
+from infra.local.kafka import LocalKafka
+from infra.local.valkey import LocalValkey
+from tests.support.proxy import TcpProxy
+from tests.support.services import JARS_HOME, Services, stopped_at_exit
+
+BROKERS = (1, 2, 3)
+READY_TIMEOUT_S = 180.0
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Clients of all kinds go through the proxies; the brokers talk to each other past them."""
+
+    services: Services
+    kafka: LocalKafka
+    valkey: LocalValkey
+    broker_lines: Mapping[int, TcpProxy]
+    redis_line: TcpProxy
+
+    def admin(self) -> AdminClient:
+        return AdminClient({"bootstrap.servers": self.services.bootstrap_servers, "log_level": 0})
+
+    def leader(self, topic: str, partition: int) -> int:
+        """The broker that leads the partition now."""
+        return int(self.admin().list_topics(topic, timeout=30).topics[topic].partitions[partition].leader)
+
+    def controller(self) -> int:
+        """The broker that is the active controller now."""
+        return int(self.admin().describe_cluster(request_timeout=30).result(30).controller.id)
+
+    def heal(self) -> None:
+        """Everything runs and every line is good; nothing happens to what is well already."""
+        for line in (*self.broker_lines.values(), self.redis_line):
+            line.restore()
+        self.kafka.start(timeout_s=READY_TIMEOUT_S)
+        self.start_valkey()
+
+    def start_valkey(self) -> None:
+        self.valkey.start()
+        # It may have found its port taken and moved.
+        self.redis_line.target_port = port_of(self.valkey.url)
+
+
+@contextmanager
+def cluster(home_path: Path, rng: random.Random, data_dirs: Mapping[int, Path] | None = None) -> Iterator[Cluster]:
+    """A cluster of one's own in that folder; gone at the end, also when this process is killed."""
+    home = Home(home_path)
+    kafka = LocalKafka(home, jars_home=JARS_HOME, data_dirs=data_dirs, heap_mib=384)
+    valkey = LocalValkey(home)
+    lines: list[TcpProxy] = []
+    with stopped_at_exit(home_path):
+        try:
+            kafka.prepare(len(BROKERS))
+            lines = [TcpProxy(broker.client_port, rng=rng) for broker in kafka.brokers]
+            broker_lines = dict(zip((broker.broker_id for broker in kafka.brokers), lines, strict=True))
+            kafka.advertise({broker_id: line.port for broker_id, line in broker_lines.items()})
+            valkey.start()
+            kafka.start(timeout_s=READY_TIMEOUT_S)
+            redis_line = TcpProxy(port_of(valkey.url), rng=rng)
+            lines.append(redis_line)
+            redis_url = f"redis://127.0.0.1:{redis_line.port}/0"
+            services = Services(kafka.bootstrap_servers, redis_url, home_path, kafka, valkey)
+            yield Cluster(services, kafka, valkey, broker_lines, redis_line)
+        finally:
+            for line in lines:
+                line.close()
+            kafka.stop()
+            valkey.stop()
+
+
+def port_of(url: str) -> int:
+    return int(url.rpartition(":")[2].partition("/")[0])

@@ -1,0 +1,191 @@
+"""One `sightline` process as an orchestrator keeps it: ended means started again, and counted."""
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import psutil
+
+from tests.faults.memory import MemoryTrack
+from tests.support.runner import COMMAND, Running
+
+_LOOK_S = 0.05
+_BACKOFF_FIRST_S = 0.2
+_BACKOFF_MAX_S = 5.0
+# Lived so long: what ended it is not what it was started into.
+_HEALTHY_S = 10.0
+_STDERR_KEPT = 3000
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """One end of the process. `ours`: by a signal of the test, not by itself."""
+
+    code: int
+    age_s: float
+    ours: bool
+    stderr: str
+
+
+class Keeper:
+    """Starts the command again when it ends, at once the first time, then with a growing delay while it lives shortly."""
+
+    def __init__(
+        self, name: str, words: Sequence[str], env: Mapping[str, str], command: Sequence[str] = COMMAND
+    ) -> None:
+        self.name = name
+        self.words, self.env, self.command = list(words), dict(env), tuple(command)
+        self.ends: list[End] = []
+        self.starts = 0
+        self.memory = MemoryTrack()
+        self._current: Running | None = None
+        self._started_s = 0.0
+        self._signalled = False
+        self._stopping = threading.Event()
+        self._lock = threading.RLock()
+        self._thread: threading.Thread | None = None
+
+    # -- life
+
+    def start(self, ready: bool = True) -> "Keeper":
+        self._stopping.clear()
+        self._begin()
+        self._thread = threading.Thread(target=self._keep, name=f"keeper {self.name}", daemon=True)
+        self._thread.start()
+        if ready:
+            self.wait_ready()
+        return self
+
+    def wait_ready(self, timeout_s: float = 60.0) -> None:
+        """Until the process there is then says that frames flow through it."""
+        until_s = time.monotonic() + timeout_s
+        answer: tuple[int, str] = (0, "")
+        while time.monotonic() < until_s:
+            with self._lock:
+                current = self._current
+            answer = current.probe("/readyz") if current else answer
+            if answer[0] == 200:
+                return
+            time.sleep(_LOOK_S * 2)
+        raise AssertionError(f"{self.name} is not ready after {timeout_s:g} s: {answer}; {self.last_words()}")
+
+    def stop(self, budget_s: float = 10.0) -> int | None:
+        """End it in good order and keep it no more; its exit code. Fails when it takes longer than its budget."""
+        self._halt()
+        with self._lock:
+            current = self._current
+            if current is None or current.exit_code is not None:
+                return None
+            self._signalled = True
+            current.signal(signal.SIGCONT)
+            code = current.stop(budget_s)
+            self._ended(current)
+            return code
+
+    def close(self) -> None:
+        """Gone, one way or the other."""
+        self._halt()
+        with self._lock:
+            if self._current is not None:
+                self._current.close()
+                self._current = None
+
+    # -- harm
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the process there is now; an end that follows counts as ours."""
+        with self._lock:
+            if self._current is not None:
+                self._signalled = number not in (signal.SIGSTOP, signal.SIGCONT) or self._signalled
+                self._current.signal(number)
+
+    def kill(self) -> None:
+        """kill -9; it is started again at once."""
+        self.signal(signal.SIGKILL)
+
+    def restart(self, budget_s: float = 10.0) -> None:
+        """As a rollout does it: SIGTERM, gone within its budget, a new one ready."""
+        self.stop(budget_s)
+        self.start()
+
+    # -- what was seen
+
+    @property
+    def pid(self) -> int:
+        with self._lock:
+            assert self._current is not None
+            return self._current.pid
+
+    @property
+    def current(self) -> Running:
+        with self._lock:
+            assert self._current is not None
+            return self._current
+
+    @property
+    def restarts(self) -> int:
+        return max(0, self.starts - 1)
+
+    @property
+    def ended_by_itself(self) -> list[End]:
+        return [end for end in self.ends if not end.ours]
+
+    def last_words(self) -> str:
+        """What it said last, for a failure's message."""
+        with self._lock:
+            now = self._current.stderr[-_STDERR_KEPT:] if self._current else ""
+        own = self.ended_by_itself
+        before = f"\n  ended before with {own[-1].code}:\n{own[-1].stderr}" if own else ""
+        return f"{self.name} ({self.starts} starts) said:\n{now}{before}"
+
+    def sample_memory(self) -> None:
+        """Note the memory of the process and its children now."""
+        with self._lock:
+            current = self._current
+        if current is None or current.exit_code is not None:
+            return
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(current.pid)
+            rss = sum(one.memory_info().rss for one in (process, *process.children(recursive=True)))
+            self.memory.add(self.starts, time.monotonic(), rss)
+
+    # -- how
+
+    def _begin(self) -> None:
+        with self._lock:
+            self._signalled = False
+            self._current = Running(self.words, self.env, command=self.command)
+            self._started_s = time.monotonic()
+            self.starts += 1
+
+    def _ended(self, current: Running) -> float:
+        """Note the end; how old it became."""
+        age_s = time.monotonic() - self._started_s
+        code = current.exit_code
+        assert code is not None
+        self.ends.append(End(code, age_s, self._signalled, current.stderr[-_STDERR_KEPT:]))
+        current.close()
+        self._current = None
+        return age_s
+
+    def _halt(self) -> None:
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(30.0)
+            self._thread = None
+
+    def _keep(self) -> None:
+        wait_s = 0.0
+        while not self._stopping.wait(_LOOK_S):
+            with self._lock:
+                current = self._current
+                if current is not None and current.exit_code is None:
+                    continue
+                age_s = self._ended(current) if current is not None else 0.0
+            wait_s = 0.0 if age_s > _HEALTHY_S else min(_BACKOFF_MAX_S, max(_BACKOFF_FIRST_S, wait_s * 2))
+            if self._stopping.wait(wait_s):
+                return
+            self._begin()

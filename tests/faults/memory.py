@@ -1,0 +1,36 @@
+"""How much memory a process takes, and whether that grows: pure."""
+
+from dataclasses import dataclass, field
+from itertools import groupby
+
+# A young process grows because it loads and warms up; that is not a leak.
+_WARM_UP_S = 30.0
+_MIN_SAMPLES = 20
+_MIB = 1024 * 1024
+
+
+@dataclass
+class MemoryTrack:
+    """Samples of (life, time, bytes); a life is one process, between two restarts."""
+
+    samples: list[tuple[int, float, int]] = field(default_factory=list)
+
+    def add(self, life: int, now_s: float, rss_bytes: int) -> None:
+        self.samples.append((life, now_s, rss_bytes))
+
+    @property
+    def max_mib(self) -> float:
+        return max((rss for _, _, rss in self.samples), default=0) / _MIB
+
+    def slope_mib_per_min(self) -> float | None:
+        """Least squares over the longest life, its first half minute left out; None when no life was long enough."""
+        lives = [list(samples) for _, samples in groupby(self.samples, key=lambda sample: sample[0])]
+        warm = [[(at, rss) for _, at, rss in life if at - life[0][1] >= _WARM_UP_S] for life in lives]
+        longest = max(warm, key=len, default=[])
+        if len(longest) < _MIN_SAMPLES:
+            return None
+        mean_s = sum(at for at, _ in longest) / len(longest)
+        mean_rss = sum(rss for _, rss in longest) / len(longest)
+        spread = sum((at - mean_s) ** 2 for at, _ in longest)
+        covariance = sum((at - mean_s) * (rss - mean_rss) for at, rss in longest)
+        return covariance / spread * 60 / _MIB

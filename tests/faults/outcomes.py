@@ -1,0 +1,139 @@
+"""What came of the frames, read from the topics without a group and with no reader of ours."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import confluent_kafka
+from confluent_kafka import KafkaError, TopicPartition
+
+from infra.topics import TopicNames
+from schemas import codec, headers
+from schemas.records import Label, Origin, SourceRef
+from tests.faults.sender import Place
+
+_POLL_S = 0.2
+_SILENCE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A label or a dead letter. `label` is None for the latter, `reason` and `stage` for the former."""
+
+    source: Place
+    replay_id: str | None
+    label: Label | None = None
+    reason: str | None = None
+    stage: str | None = None
+
+    @property
+    def from_model(self) -> bool:
+        return self.label is not None and self.label.origin is Origin.MODEL
+
+
+def outcome_of(message: confluent_kafka.Message, names: TopicNames) -> Outcome:
+    """Raises when a record on an output topic is not what it must be."""
+    if message.topic() == names.dead:
+        failure = headers.read_failure(message.headers())
+        if failure is None:
+            raise AssertionError(f"a dead letter without our headers: {message.headers()}")
+        reason, stage = failure.error_class, failure.stage
+        return Outcome(place_of(failure.source), headers.replay_id_of(message.headers()), None, reason, stage)
+    label = codec.decode(Label, message.value())
+    return Outcome(place_of(label.source), label.replay_id, label)
+
+
+def place_of(source: SourceRef) -> Place:
+    return source.topic, source.partition, source.offset
+
+
+def reader(bootstrap_servers: str) -> confluent_kafka.Consumer:
+    return confluent_kafka.Consumer(
+        {
+            "bootstrap.servers": bootstrap_servers,
+            "group.id": "faults-reader",
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "auto.offset.reset": "earliest",
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": 50,
+            "queued.max.messages.kbytes": 16_384,
+            "reconnect.backoff.max.ms": 500,
+            "log_level": 0,
+            "error_cb": lambda _error: None,
+        }
+    )
+
+
+def read_all(bootstrap_servers: str, topics: list[str]) -> Iterator[confluent_kafka.Message]:
+    """Every committed record of these topics up to their end now, partition by partition in offset order."""
+    consumer = reader(bootstrap_servers)
+    try:
+        places = _partitions(consumer, topics)
+        left = {(place.topic, place.partition) for place in places}
+        consumer.assign(places)
+        heard_s = time.monotonic()
+        while left:
+            for message in consumer.consume(500, _POLL_S):
+                error = message.error()
+                if error is None:
+                    heard_s = time.monotonic()
+                    yield message
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    left.discard((message.topic() or "", message.partition() or 0))
+            if time.monotonic() - heard_s > _SILENCE_S:
+                raise AssertionError(f"nothing came for {_SILENCE_S:g} s before the end of {sorted(left)}")
+    finally:
+        consumer.close()
+
+
+def _partitions(consumer: confluent_kafka.Consumer, topics: list[str]) -> list[TopicPartition]:
+    found = consumer.list_topics(timeout=30).topics
+    return [TopicPartition(topic, number, 0) for topic in topics for number in found[topic].partitions]
+
+
+class Watcher:
+    """Follows labels and dead letters from a thread of its own: when did which frame's first outcome arrive?"""
+
+    def __init__(self, bootstrap_servers: str, names: TopicNames) -> None:
+        self._names = names
+        self._consumer = reader(bootstrap_servers)
+        self._consumer.assign(_partitions(self._consumer, [names.labels, names.dead]))
+        self._stop = threading.Event()
+        self.arrived_s: dict[Place, float] = {}
+        self.error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
+        self._thread.start()
+
+    def wait_for(self, wanted: Callable[[], set[Place]], timeout_s: float) -> set[Place]:
+        """Until all of them have an outcome; those that have none when the time is over."""
+        until_s = time.monotonic() + timeout_s
+        while missing := wanted() - self.arrived_s.keys():
+            if time.monotonic() > until_s or self.error is not None:
+                return missing
+            time.sleep(_POLL_S)
+        return set()
+
+    def abandon(self) -> None:
+        self._stop.set()
+        self._thread.join(10.0)
+
+    def close(self) -> None:
+        """Raises what it came upon."""
+        self.abandon()
+        if self.error is not None:
+            raise self.error
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.is_set():
+                messages = self._consumer.consume(500, _POLL_S)
+                now_s = time.monotonic()
+                for message in messages:
+                    if message.error() is None:
+                        self.arrived_s.setdefault(outcome_of(message, self._names).source, now_s)
+        except BaseException as error:
+            self.error = error
+        finally:
+            self._consumer.close()

@@ -1,0 +1,221 @@
+"""One rig: a deployment on three brokers, real processes under restarters, numbered frames, and the count at the end."""
+
+import json
+import random
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from tests.faults import ledger as ledgers
+from tests.faults import results
+from tests.faults.cluster import Cluster
+from tests.faults.keeper import Keeper
+from tests.faults.outcomes import Outcome, Watcher, outcome_of, place_of, read_all
+from tests.faults.sender import FrameSender, Place, Traffic
+from tests.support.deployment import Deployment, deployment
+from tests.support.runner import COMMAND, Runner
+
+from schemas import headers
+
+SETTLE_TIMEOUT_S = 60.0
+MEMORY_EVERY_S = 1.0
+# Fast enough for a test; the tiers as shipped differ only in their length.
+RETRY_DELAYS_MS = "[300, 1000, 3000]"
+VARIABLES = {
+    "SIGHTLINE_TOPICS__REPLICATION_FACTOR": "3",
+    "SIGHTLINE_TOPICS__MIN_INSYNC_REPLICAS": "2",
+    "SIGHTLINE_RETRY__DELAYS_MS": RETRY_DELAYS_MS,
+    "SIGHTLINE_LOG__FORMAT": "text",
+}
+
+
+class Rig:
+    """What a case works with. Use `rig(...)`, which cleans up."""
+
+    def __init__(self, case: str, cluster: Cluster, deployed: Deployment, seed: int) -> None:
+        self.case, self.cluster, self.deployed, self.seed = case, cluster, deployed, seed
+        self.rng = random.Random(f"{seed}:{case}")
+        self.keepers: dict[str, Keeper] = {}
+        self.sender: FrameSender | None = None
+        self.watcher = Watcher(self.bootstrap_servers, deployed.topics)
+        self.ledger: ledgers.Ledger | None = None
+        self._over_s: float | None = None
+        self._closing = threading.Event()
+        self._sampler = threading.Thread(target=self._sample, name="memory", daemon=True)
+        self._sampler.start()
+
+    @property
+    def bootstrap_servers(self) -> str:
+        return self.cluster.services.bootstrap_servers
+
+    # -- parts
+
+    def keep(
+        self, name: str, *words: str, ready: bool = True, command: Sequence[str] = COMMAND, **env: str
+    ) -> Keeper:
+        """Start `sightline <words>` and start it again whenever it ends."""
+        keeper = self.keepers[name] = Keeper(name, words, {**self.deployed.env, **env}, command)
+        return keeper.start(ready)
+
+    def start_stages(self, model: str = "null") -> None:
+        """One stream processor and one worker, both ready."""
+        self.keep("stream", "stream", "--model", model, ready=False)
+        self.keep("infer", "infer", "--model", model, ready=False)
+        self.wait_ready()
+
+    def wait_ready(self) -> None:
+        for keeper in self.keepers.values():
+            keeper.wait_ready()
+
+    @property
+    def stream(self) -> Keeper:
+        return self.keepers["stream"]
+
+    @property
+    def infer(self) -> Keeper:
+        return self.keepers["infer"]
+
+    def send(self, **traffic: Any) -> FrameSender:
+        """Numbered frames from now on, as `Traffic` says."""
+        self.sender = FrameSender(self.bootstrap_servers, self.deployed.topics.frames, Traffic(**traffic), self.rng)
+        return self.sender.start()
+
+    def run(self, *words: str, timeout_s: float = 120.0) -> subprocess.CompletedProcess[str]:
+        """A command that ends by itself, on this deployment."""
+        return Runner(self.deployed.env).run(*words, timeout_s=timeout_s)
+
+    # -- time
+
+    def wait(self, seconds: float) -> None:
+        """Let things go on; what broke in a thread of ours is raised here."""
+        time.sleep(seconds)
+        for error in (self.watcher.error, self.sender.error if self.sender else None):
+            if error is not None:
+                raise error
+
+    def harm_is_over(self) -> None:
+        """Recovery counts from here: right after a kill, or when what was taken away is back."""
+        self._over_s = time.monotonic()
+
+    def wait_flowing(self, timeout_s: float = 60.0) -> None:
+        """Until a frame of each source that was sent after this call has its outcome."""
+        since_s, until_s = time.monotonic(), time.monotonic() + timeout_s
+        while self._flowing_after(since_s) is None:
+            if time.monotonic() > until_s:
+                raise AssertionError(f"no labels of new frames after {timeout_s:g} s\n{self.words()}")
+            self.wait(0.1)
+
+    # -- the count
+
+    def settle(self, timeout_s: float = SETTLE_TIMEOUT_S) -> ledgers.Ledger:
+        """Stop sending, wait for every outcome, count, compare with `sightline audit`; fails when a promise is broken."""
+        if self.sender is not None:
+            self.sender.finish()
+        self.watcher.wait_for(self._wanted, timeout_s)
+        self.watcher.close()
+        self.ledger = self.count()
+        self._record(self.ledger)
+        faults = self.ledger.faults + self._audit_faults(self.ledger)
+        if faults:
+            raise AssertionError(f"seed {self.seed}: " + "; ".join(faults) + "\n" + self.words())
+        return self.ledger
+
+    def count(self) -> ledgers.Ledger:
+        """Read everything once more from the beginning."""
+        names = self.deployed.topics
+        written = {
+            (m.topic() or "", m.partition() or 0, m.offset() or 0)
+            for m in read_all(self.bootstrap_servers, [names.frames])
+        }
+        retried = set[Place]()
+        for message in read_all(self.bootstrap_servers, [names.retry]):
+            failure = headers.read_failure(message.headers())  # type: ignore[arg-type]
+            assert failure is not None, "a frame on the retry lane without our headers"
+            retried.add(place_of(failure.source))
+        acknowledged = self.sender.acknowledged if self.sender else {}
+        return ledgers.count(acknowledged, written, retried, self.outcomes())
+
+    def outcomes(self) -> Iterator[Outcome]:
+        names = self.deployed.topics
+        for message in read_all(self.bootstrap_servers, [names.labels, names.dead]):
+            yield outcome_of(message, names)
+
+    def audit(self, *words: str) -> tuple[int, dict[str, Any]]:
+        """Exit code and JSON of `sightline audit`."""
+        done = self.run("audit", "--from", "-1d", "--to", "+1d", "--json", *words)
+        assert done.stdout.strip(), f"audit said nothing and ended with {done.returncode}: {done.stderr[-2000:]}"
+        return done.returncode, json.loads(done.stdout.splitlines()[-1])
+
+    def words(self) -> str:
+        return "\n".join(keeper.last_words() for keeper in self.keepers.values())
+
+    def close(self) -> None:
+        self._closing.set()
+        self._sampler.join(5.0)
+        for keeper in self.keepers.values():
+            keeper.close()
+
+    # -- how
+
+    def _wanted(self) -> set[Place]:
+        return set(self.sender.acknowledged) if self.sender else set()
+
+    def recover_s(self) -> float | None:
+        """None when there was no harm, or nothing was sent after it."""
+        flowing_s = self._flowing_after(self._over_s) if self._over_s is not None else None
+        return flowing_s - self._over_s if flowing_s is not None and self._over_s is not None else None
+
+    def _flowing_after(self, since_s: float) -> float | None:
+        """When the last of the sources had its first outcome of a frame sent after `since_s`."""
+        first: dict[str, float] = {}
+        arrived_s = dict(self.watcher.arrived_s)
+        if self.sender is None:
+            return None
+        for place, sent in list(self.sender.acknowledged.items()):
+            if sent.sent_s >= since_s and place in arrived_s:
+                first[sent.source_id] = min(first.get(sent.source_id, float("inf")), arrived_s[place])
+        return max(first.values()) if len(first) == self.sender.traffic.sources else None
+
+    def _audit_faults(self, ledger: ledgers.Ledger) -> list[str]:
+        code, audit = self.audit()
+        mine = {"frames": ledger.written, "missing_count": len(ledger.lost), "ok": not ledger.lost}
+        wrong = {name: (audit.get(name), value) for name, value in mine.items() if audit.get(name) != value}
+        if (code == 0) != (not ledger.lost):
+            wrong["exit code"] = (code, 0 if not ledger.lost else 1)
+        return [f"sightline audit says {name} = {found}, counted {own}" for name, (found, own) in wrong.items()]
+
+    def _record(self, ledger: ledgers.Ledger) -> None:
+        keepers = self.keepers.values()
+        row = replace(
+            results.row_of(self.case, ledger, self.recover_s()),
+            restarts={keeper.name: keeper.restarts for keeper in keepers},
+            ended={keeper.name: len(keeper.ended_by_itself) for keeper in keepers},
+            max_mib={keeper.name: round(keeper.memory.max_mib, 1) for keeper in keepers},
+            slope_mib_per_min={keeper.name: keeper.memory.slope_mib_per_min() for keeper in keepers},
+        )
+        results.add(row, self.seed)
+
+    def _sample(self) -> None:
+        while not self._closing.wait(MEMORY_EVERY_S):
+            for keeper in list(self.keepers.values()):
+                keeper.sample_memory()
+
+
+@contextmanager
+def rig(case: str, cluster: Cluster, seed: int, **variables: str) -> Iterator[Rig]:
+    """A rig on a healed cluster; everything that it started is stopped at the end."""
+    cluster.heal()
+    with deployment(cluster.services, **{**VARIABLES, **variables}) as deployed:
+        made = Rig(case, cluster, deployed, seed)
+        try:
+            yield made
+        finally:
+            if made.sender is not None:
+                made.sender.abandon()
+            made.watcher.abandon()
+            made.close()
+            cluster.heal()

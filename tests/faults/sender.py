@@ -1,0 +1,139 @@
+"""Numbered frames at a fixed rate; only what the brokers acknowledged counts as sent."""
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import confluent_kafka
+
+from schemas.codec import encode
+from schemas.records import Encoding
+from tests.faults.pictures import Poison, any_poison, frame_of, unique_jpeg
+
+Place = tuple[str, int, int]
+_MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One acknowledged frame. `reason`: the one that its dead letter must have; None when it must be labelled."""
+
+    source_id: str
+    seq: int
+    sent_s: float
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """`repeat_share` of the frames are byte for byte the one before of their source, `poison_share` cannot be labelled.
+
+    `captured_shift_s`: what a camera's clock is off by at the frame of that number.
+    """
+
+    rate_per_s: float = 50.0
+    sources: int = 6
+    repeat_share: float = 0.0
+    poison_share: float = 0.0
+    max_frames: int | None = None
+    captured_shift_s: Callable[[int], float] = lambda _seq: 0.0
+    poison: Callable[[random.Random], Poison] = any_poison
+
+
+@dataclass
+class FrameSender:
+    """A producer of its own, none of ours: idempotent, acks=all, in one thread."""
+
+    bootstrap_servers: str
+    topic: str
+    traffic: Traffic
+    rng: random.Random
+    acknowledged: dict[Place, Sent] = field(default_factory=dict)
+    refused: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._producer = confluent_kafka.Producer(
+            {
+                "bootstrap.servers": self.bootstrap_servers,
+                "enable.idempotence": True,
+                "acks": "all",
+                "linger.ms": 5,
+                "message.max.bytes": 9 * _MIB,
+                # Longer than any outage here: a frame that was not acknowledged would prove nothing.
+                "delivery.timeout.ms": 300_000,
+                "queue.buffering.max.messages": 200_000,
+                "log_level": 0,
+                "error_cb": lambda _error: None,
+            }
+        )
+        self._epoch_ms = int(time.time() * 1000)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
+        self._last_image: dict[str, bytes] = {}
+        self.error: BaseException | None = None
+
+    def start(self) -> "FrameSender":
+        self._thread.start()
+        return self
+
+    def wait(self, timeout_s: float) -> None:
+        """Until `max_frames` are sent."""
+        self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            raise AssertionError(f"the sender still sends after {timeout_s:g} s: {len(self.acknowledged)} acknowledged")
+
+    def finish(self, timeout_s: float = 120.0) -> None:
+        """Send no more, and wait until everything that was sent is acknowledged."""
+        self._stop.set()
+        self._thread.join(10.0)
+        left = self._producer.flush(timeout_s)
+        if self.error is not None:
+            raise self.error
+        if left or self.refused:
+            raise AssertionError(f"{left} frames without an answer after {timeout_s:g} s, refused: {self.refused[:3]}")
+
+    def abandon(self) -> None:
+        """At the end of a test that failed before `finish`: nothing is waited for."""
+        self._stop.set()
+        self._thread.join(10.0)
+        self._producer.purge()
+
+    def _run(self) -> None:
+        try:
+            self._send_all()
+        except BaseException as error:
+            self.error = error
+
+    def _send_all(self) -> None:
+        started_s = time.monotonic()
+        number = 0
+        while not self._stop.is_set() and number != self.traffic.max_frames:
+            self._send(f"cam-{number % self.traffic.sources}", number // self.traffic.sources)
+            number += 1
+            wait_s = started_s + number / self.traffic.rate_per_s - time.monotonic()
+            self._producer.poll(max(0.0, wait_s))
+            # poll returns at the first report, so the rest of the wait is still to do.
+            self._stop.wait(max(0.0, started_s + number / self.traffic.rate_per_s - time.monotonic()))
+
+    def _send(self, source_id: str, seq: int) -> None:
+        image = self._last_image.get(source_id, b"")
+        if not image or self.rng.random() >= self.traffic.repeat_share:
+            image = self._last_image[source_id] = unique_jpeg(f"{source_id}/{self._epoch_ms}/{seq}")
+        now_us = int((time.time() + self.traffic.captured_shift_s(seq)) * 1e6)
+        frame = frame_of(source_id, self._epoch_ms, seq, now_us, image, Encoding.JPEG)
+        poison = self.traffic.poison(self.rng) if self.rng.random() < self.traffic.poison_share else None
+        value = encode(frame) if poison is None else poison.make(frame)
+        sent = Sent(source_id, seq, time.monotonic(), poison.reason if poison else None)
+        self._produce(source_id, value, now_us // 1000, sent)
+
+    def _produce(self, key: str, value: bytes | None, timestamp_ms: int, sent: Sent) -> None:
+        def reported(error: Any, message: Any) -> None:
+            if error is None:
+                self.acknowledged[(message.topic(), message.partition(), message.offset())] = sent
+            else:
+                self.refused.append(str(error))
+
+        self._producer.produce(self.topic, key=key, value=value, timestamp=timestamp_ms, on_delivery=reported)
