@@ -1,5 +1,6 @@
 """The parts that hold several feeds together: what to publish next, when to stop, how it stands, how it ended."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 
@@ -16,6 +17,7 @@ log = logs.get(__name__)
 
 TAKE_TIMEOUT_S = 0.25
 REPORT_PERIOD_S = 5.0
+REPORTS_PER_LOG_LINE = 6
 # Of the stop budget, what the flush gets at least when the buffer drains slowly.
 FLUSH_SHARE_S = 4.0
 NAMED_FAULTS = 10
@@ -92,7 +94,7 @@ def probes(publisher: Publisher, feeds: list[Feed]) -> tuple[Probe, Probe]:
 
 
 class Reporter:
-    """Every few seconds: rates into the metrics and one line into the log."""
+    """Rates into the metrics every few seconds, and now and then one line into the log."""
 
     def __init__(
         self,
@@ -103,18 +105,20 @@ class Reporter:
     ) -> None:
         self._feeds, self._outbox, self._buffer, self._clock = feeds, outbox, buffer, clock
         self._since_s = clock()
+        self._reports = 0
         self._delivered = dict.fromkeys((feed.spec.source_id for feed in feeds), 0)
 
     def tick(self) -> None:
         """Report if it is time to."""
         if self._clock() - self._since_s >= REPORT_PERIOD_S:
-            self._report("publishing")
+            self._reports += 1
+            self._report("publishing", aloud=self._reports % REPORTS_PER_LOG_LINE == 0)
 
     def close(self) -> None:
         """The last line."""
-        self._report("published")
+        self._report("published", aloud=True)
 
-    def _report(self, event: str) -> None:
+    def _report(self, event: str, aloud: bool) -> None:
         now_s = self._clock()
         elapsed_s, self._since_s = max(0.001, now_s - self._since_s), now_s
         total_per_s = 0.0
@@ -126,7 +130,8 @@ class Reporter:
             metrics.CAMERA_FPS.labels(source_id).set(per_s)
         metrics.BUFFER_BYTES.set(self._buffer.held_bytes())
         up = sum(feed.state == State.UP for feed in self._feeds)
-        log.info(
+        log.log(
+            logging.INFO if aloud else logging.DEBUG,
             event,
             cameras_up=f"{up}/{len(self._feeds)}",
             frames=self._outbox.delivered.total(),

@@ -10,6 +10,7 @@ from infra import logs
 from infra.health import HealthServer
 from infra.kafka import Publisher, require_kafka, require_topics
 from infra.lifecycle import Stop
+from infra.registry import registry_of
 from infra.settings import Settings, load_settings
 from infra.topics import TopicNames
 from ingest.agent import Reporter, StopBudget, frames, outlet, probes, raise_losses, settle
@@ -105,8 +106,7 @@ def _patience(settings: Settings) -> dict[str, Any]:
 
 
 def _registry(settings: Settings, closing: ExitStack) -> HttpRegistry | None:
-    if not settings.schema_registry_url:
-        return None
-    registry = HttpRegistry(settings.schema_registry_url)
-    closing.callback(registry.close)
+    registry = registry_of(settings)
+    if registry is not None:
+        closing.callback(registry.close)
     return registry

@@ -64,8 +64,8 @@ STOPPED = End("stopped")
 class Feed(threading.Thread):
     """Promises a new, larger `stream_epoch` whenever the source was opened, and never two processes at a time.
 
-    A live source is tried for ever; a finite one is DEAD after `max_failures` in a row without a new frame, and
-    goes on behind its last frame after each of them.
+    A live source is tried for ever. A finite one goes on behind its last frame, and is DEAD after `max_failures` in a
+    row; a frame in between is no recovery, for a broken file gives some before every crash.
     """
 
     def __init__(
@@ -91,10 +91,7 @@ class Feed(threading.Thread):
         """Session after session, until the source ends, is given up, or the agent stops."""
         try:
             while not self._stop_flag.is_set() and self.state not in (State.ENDED, State.DEAD):
-                before = self._delivered_index
-                end = self._capture()
-                self.failures = 0 if self._delivered_index > before else self.failures + 1
-                self._after(end)
+                self._after(self._capture())
         except BaseException as error:  # noqa: BLE001 - a defect: the agent ends with it
             self._stop_flag.set(error)
         finally:
@@ -198,6 +195,8 @@ class Feed(threading.Thread):
             log.info("camera " + end.reason, source_id=self.spec.source_id, captured=self.captured)
             return
         self.why = end.why
+        healthy_s = self._session.healthy_s()
+        self.failures = 1 if healthy_s * 1000 >= self._settings.healthy_after_ms else self.failures + 1
         metrics.CAMERA_UP.labels(self.spec.source_id).set(0)
         if not self.spec.source.live and self.failures >= self._settings.max_failures:
             self.state = State.DEAD
@@ -205,7 +204,7 @@ class Feed(threading.Thread):
             return
         self.state = State.DOWN
         metrics.CAMERA_RECONNECTS.labels(self.spec.source_id, end.reason).inc()
-        delay_s = self._backoff.failed(self._session.healthy_s())
+        delay_s = self._backoff.failed(healthy_s)
         log.warning(
             "camera lost", source_id=self.spec.source_id, reason=end.reason, why=end.why, again_in_s=round(delay_s, 1)
         )
