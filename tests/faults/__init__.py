@@ -1,4 +1,5 @@
 """Nothing is lost: real processes, three real brokers, and everything that can go wrong with them.
 
-`make faults` runs the cases, `make soak` mixes them at random for as long as it is told. docs/reliability.md has the table.
+`make faults` runs the cases, `make soak` mixes them at random for as long as it is told.
+The table is in docs/reliability.md.
 """

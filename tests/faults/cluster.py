@@ -1,10 +1,12 @@
 """Three brokers and a Valkey, each behind a proxy of its own, so that a network can fail as well as a process."""
 
 import random
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from confluent_kafka.admin import AdminClient
 
@@ -46,6 +48,19 @@ class Cluster:
         self.kafka.start(timeout_s=READY_TIMEOUT_S)
         self.start_valkey()
 
+    def wait_in_sync(self, timeout_s: float = 60.0) -> None:
+        """Until every replica of every partition is in sync: no broker is needed more than another."""
+        admin, until_s = self.admin(), time.monotonic() + timeout_s
+        while behind := _behind(admin.list_topics(timeout=30).topics):
+            if time.monotonic() > until_s:
+                raise AssertionError(f"replicas are not in sync after {timeout_s:g} s: {behind[:10]}")
+            time.sleep(0.2)
+
+    def forget_cache(self) -> None:
+        """What Valkey saved is gone: it starts empty. Only while it is stopped."""
+        for file in self.valkey.folder.glob("*.rdb"):
+            file.unlink()
+
     def start_valkey(self) -> None:
         self.valkey.start()
         # It may have found its port taken and moved.
@@ -81,3 +96,8 @@ def cluster(home_path: Path, rng: random.Random, data_dirs: Mapping[int, Path] |
 
 def port_of(url: str) -> int:
     return int(url.rpartition(":")[2].partition("/")[0])
+
+
+def _behind(topics: Mapping[str, Any]) -> list[str]:
+    partitions = ((name, number, one) for name, topic in topics.items() for number, one in topic.partitions.items())
+    return [f"{name}/{number}" for name, number, one in partitions if set(one.isrs) != set(one.replicas)]

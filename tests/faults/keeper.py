@@ -31,7 +31,7 @@ class End:
 
 
 class Keeper:
-    """Starts the command again when it ends, at once the first time, then with a growing delay while it lives shortly."""
+    """Starts the command again when it ends, at once first, then with a growing delay while it lives shortly."""
 
     def __init__(
         self, name: str, words: Sequence[str], env: Mapping[str, str], command: Sequence[str] = COMMAND
@@ -105,6 +105,15 @@ class Keeper:
     def kill(self) -> None:
         """kill -9; it is started again at once."""
         self.signal(signal.SIGKILL)
+
+    def kill_for_good(self) -> None:
+        """kill -9, and not started again until `start`."""
+        self._halt()
+        with self._lock:
+            if self._current is not None and self._current.exit_code is None:
+                self._signalled = True
+                self._current.kill()
+                self._ended(self._current)
 
     def restart(self, budget_s: float = 10.0) -> None:
         """As a rollout does it: SIGTERM, gone within its budget, a new one ready."""

@@ -88,7 +88,9 @@ def _judge(ledger: Ledger, outcome: Outcome, sent: Sent | None) -> None:
     if outcome.label is not None and sent.reason is not None:
         ledger.untrue.append(f"{outcome.source} is poison ({sent.reason}) and was labelled")
     if outcome.label is None and outcome.reason != sent.reason:
-        ledger.untrue.append(f"{outcome.source} died of {outcome.stage}/{outcome.reason}, but is {sent.reason or 'sound'}")
+        ledger.untrue.append(
+            f"{outcome.source} died of {outcome.stage}/{outcome.reason}, but is {sent.reason or 'sound'}"
+        )
 
 
 class _Order:

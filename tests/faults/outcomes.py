@@ -35,13 +35,19 @@ class Outcome:
 def outcome_of(message: confluent_kafka.Message, names: TopicNames) -> Outcome:
     """Raises when a record on an output topic is not what it must be."""
     if message.topic() == names.dead:
-        failure = headers.read_failure(message.headers())
+        found = headers_of(message)
+        failure = headers.read_failure(found)
         if failure is None:
-            raise AssertionError(f"a dead letter without our headers: {message.headers()}")
+            raise AssertionError(f"a dead letter without our headers: {found}")
         reason, stage = failure.error_class, failure.stage
-        return Outcome(place_of(failure.source), headers.replay_id_of(message.headers()), None, reason, stage)
+        return Outcome(place_of(failure.source), headers.replay_id_of(found), None, reason, stage)
     label = codec.decode(Label, message.value())
     return Outcome(place_of(label.source), label.replay_id, label)
+
+
+def headers_of(message: confluent_kafka.Message) -> list[tuple[str, bytes | str | None]]:
+    found = message.headers() or []
+    return list(found.items()) if isinstance(found, dict) else found
 
 
 def place_of(source: SourceRef) -> Place:

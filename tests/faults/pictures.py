@@ -75,7 +75,9 @@ class Poison:
 
 def _with_image(image: bytes) -> Callable[[Frame], bytes]:
     def make(frame: Frame) -> bytes:
-        return encode(frame_of(frame.source_id, frame.stream_epoch, frame.frame_seq, frame.captured_at, image, Encoding.JPEG))
+        return encode(
+            frame_of(frame.source_id, frame.stream_epoch, frame.frame_seq, frame.captured_at, image, Encoding.JPEG)
+        )
 
     return make
 

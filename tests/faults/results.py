@@ -90,4 +90,5 @@ def table(rows: list[dict[str, object]]) -> str:
 def machine() -> str:
     """What the figures were taken on, in words."""
     memory_gib = psutil.virtual_memory().total / 1024**3
-    return f"{os.cpu_count()} cores ({platform.machine()}), {memory_gib:.0f} GiB, {platform.system()}, Python {platform.python_version()}"
+    parts = (f"{os.cpu_count()} cores ({platform.machine()})", f"{memory_gib:.0f} GiB", platform.system())
+    return ", ".join((*parts, f"Python {platform.python_version()}"))

@@ -1,4 +1,4 @@
-"""One rig: a deployment on three brokers, real processes under restarters, numbered frames, and the count at the end."""
+"""One rig: a deployment on three brokers, kept processes, numbered frames, and the count at the end."""
 
 import json
 import random
@@ -10,16 +10,16 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from schemas import headers
+from schemas.records import Label
 from tests.faults import ledger as ledgers
 from tests.faults import results
 from tests.faults.cluster import Cluster
 from tests.faults.keeper import Keeper
-from tests.faults.outcomes import Outcome, Watcher, outcome_of, place_of, read_all
+from tests.faults.outcomes import Outcome, Watcher, headers_of, outcome_of, place_of, read_all
 from tests.faults.sender import FrameSender, Place, Traffic
 from tests.support.deployment import Deployment, deployment
 from tests.support.runner import COMMAND, Runner
-
-from schemas import headers
 
 SETTLE_TIMEOUT_S = 60.0
 MEMORY_EVERY_S = 1.0
@@ -54,9 +54,7 @@ class Rig:
 
     # -- parts
 
-    def keep(
-        self, name: str, *words: str, ready: bool = True, command: Sequence[str] = COMMAND, **env: str
-    ) -> Keeper:
+    def keep(self, name: str, *words: str, ready: bool = True, command: Sequence[str] = COMMAND, **env: str) -> Keeper:
         """Start `sightline <words>` and start it again whenever it ends."""
         keeper = self.keepers[name] = Keeper(name, words, {**self.deployed.env, **env}, command)
         return keeper.start(ready)
@@ -112,10 +110,11 @@ class Rig:
     # -- the count
 
     def settle(self, timeout_s: float = SETTLE_TIMEOUT_S) -> ledgers.Ledger:
-        """Stop sending, wait for every outcome, count, compare with `sightline audit`; fails when a promise is broken."""
+        """Stop sending, wait for every outcome, count, compare with `sightline audit`; fails when a promise broke."""
         if self.sender is not None:
             self.sender.finish()
-        self.watcher.wait_for(self._wanted, timeout_s)
+        wanted = self._written() if self.sender is None else set(self.sender.acknowledged)
+        self.watcher.wait_for(lambda: wanted, timeout_s)
         self.watcher.close()
         self.ledger = self.count()
         self._record(self.ledger)
@@ -127,22 +126,21 @@ class Rig:
     def count(self) -> ledgers.Ledger:
         """Read everything once more from the beginning."""
         names = self.deployed.topics
-        written = {
-            (m.topic() or "", m.partition() or 0, m.offset() or 0)
-            for m in read_all(self.bootstrap_servers, [names.frames])
-        }
         retried = set[Place]()
         for message in read_all(self.bootstrap_servers, [names.retry]):
-            failure = headers.read_failure(message.headers())  # type: ignore[arg-type]
+            failure = headers.read_failure(headers_of(message))
             assert failure is not None, "a frame on the retry lane without our headers"
             retried.add(place_of(failure.source))
         acknowledged = self.sender.acknowledged if self.sender else {}
-        return ledgers.count(acknowledged, written, retried, self.outcomes())
+        return ledgers.count(acknowledged, self._written(), retried, self.outcomes())
 
     def outcomes(self) -> Iterator[Outcome]:
         names = self.deployed.topics
         for message in read_all(self.bootstrap_servers, [names.labels, names.dead]):
             yield outcome_of(message, names)
+
+    def labels(self) -> list[Label]:
+        return [outcome.label for outcome in self.outcomes() if outcome.label is not None]
 
     def audit(self, *words: str) -> tuple[int, dict[str, Any]]:
         """Exit code and JSON of `sightline audit`."""
@@ -161,8 +159,10 @@ class Rig:
 
     # -- how
 
-    def _wanted(self) -> set[Place]:
-        return set(self.sender.acknowledged) if self.sender else set()
+    def _written(self) -> set[Place]:
+        """Every frame on the topic: also those of cameras, and those whose acknowledgement was lost on its way."""
+        messages = read_all(self.bootstrap_servers, [self.deployed.topics.frames])
+        return {(message.topic() or "", message.partition() or 0, message.offset() or 0) for message in messages}
 
     def recover_s(self) -> float | None:
         """None when there was no harm, or nothing was sent after it."""

@@ -1,0 +1,76 @@
+"""Lines between clients and brokers that are slow, drop what they carry, or break."""
+
+from tests.faults.conftest import RigMaker
+
+
+def test_delay(make_rig: RigMaker) -> None:
+    rig = make_rig("a network that delays: 200 ms and up to 200 ms more, 10 s")
+    rig.start_stages()
+    rig.send(rate_per_s=50)
+    rig.wait(3.0)
+    for line in rig.cluster.broker_lines.values():
+        line.delay(0.1, 0.1)
+    rig.wait(10.0)
+    for line in rig.cluster.broker_lines.values():
+        line.restore()
+    rig.harm_is_over()
+    rig.wait_flowing()
+    rig.settle()
+
+
+def test_drop_one_broker(make_rig: RigMaker) -> None:
+    """Connections stay open and nothing comes through; the broker itself is well and remains leader."""
+    rig = make_rig("a network that drops everything to one broker, 15 s")
+    rig.start_stages()
+    rig.send(rate_per_s=50)
+    rig.wait(3.0)
+    line = rig.cluster.broker_lines[rig.cluster.leader(rig.deployed.topics.frames, 0)]
+    line.hold()
+    rig.wait(15.0)
+    line.restore()
+    rig.harm_is_over()
+    rig.wait_flowing()
+    rig.settle()
+
+
+def test_drop_all(make_rig: RigMaker) -> None:
+    rig = make_rig("a network that drops everything, 15 s")
+    rig.start_stages()
+    rig.send(rate_per_s=50)
+    rig.wait(3.0)
+    for line in rig.cluster.broker_lines.values():
+        line.hold()
+    rig.wait(15.0)
+    for line in rig.cluster.broker_lines.values():
+        line.restore()
+    rig.harm_is_over()
+    rig.wait_flowing()
+    rig.settle()
+
+
+def test_cut(make_rig: RigMaker) -> None:
+    rig = make_rig("connections are reset at random, for 15 s")
+    rig.start_stages()
+    rig.send(rate_per_s=50)
+    rig.wait(3.0)
+    for _ in range(30):
+        rig.rng.choice(list(rig.cluster.broker_lines.values())).cut(0.5)
+        rig.wait(0.5)
+    rig.harm_is_over()
+    rig.wait_flowing()
+    rig.settle()
+
+
+def test_refuse(make_rig: RigMaker) -> None:
+    rig = make_rig("brokers refuse connections, one after the other")
+    rig.start_stages()
+    rig.send(rate_per_s=50)
+    rig.wait(3.0)
+    for line in rig.cluster.broker_lines.values():
+        line.refuse()
+        rig.wait(4.0)
+        line.restore()
+        rig.wait(1.0)
+    rig.harm_is_over()
+    rig.wait_flowing()
+    rig.settle()

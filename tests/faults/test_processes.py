@@ -1,0 +1,163 @@
+"""Processes that are killed, frozen, rolled, or come and go."""
+
+import signal
+import time
+
+import pytest
+
+from tests.faults.conftest import RigMaker
+
+# What SIGSTOP takes longer than: every session time-out there is.
+FROZEN_S = 40.0
+WORKER_BACK_S = 10.0
+
+
+def test_kill_stream(make_rig: RigMaker) -> None:
+    rig = make_rig("kill -9 of the stream process, 3 times")
+    rig.start_stages()
+    rig.send(rate_per_s=50)
+    for _ in range(3):
+        rig.wait(rig.rng.uniform(2.0, 5.0))
+        rig.stream.kill()
+        rig.harm_is_over()
+        rig.wait_flowing()
+    rig.settle()
+    assert rig.stream.restarts == 3
+
+
+def test_kill_worker(make_rig: RigMaker) -> None:
+    rig = make_rig("kill -9 of the worker, 3 times")
+    rig.start_stages()
+    rig.send(rate_per_s=50)
+    for _ in range(3):
+        rig.wait(rig.rng.uniform(2.0, 5.0))
+        rig.infer.kill()
+        rig.harm_is_over()
+        rig.wait_flowing()
+    rig.settle()
+    assert rig.infer.restarts == 3
+
+
+def test_kill_one_of_two_workers(make_rig: RigMaker) -> None:
+    """The other takes over once the session of the dead one is over: within 10 s with the time-outs as shipped."""
+    rig = make_rig("kill -9 of one of two workers, not started again")
+    rig.start_stages()
+    other = rig.keep("infer-2", "infer", "--model", "null")
+    rig.send(rate_per_s=50)
+    rig.wait(5.0)
+    other.kill_for_good()
+    rig.harm_is_over()
+    rig.wait_flowing()
+    rig.settle()
+    recover_s = rig.recover_s()
+    assert recover_s is not None
+    assert recover_s <= WORKER_BACK_S
+
+
+def test_kill_camera_agent(make_rig: RigMaker) -> None:
+    """What the agent had not got acknowledged is nobody's loss; the new agent counts on in a new stream_epoch."""
+    rig = make_rig("kill -9 of the camera agent, 3 times")
+    rig.start_stages()
+    camera = rig.keep("camera", "camera", "--source", "sim:coffee", "--id", "cam-sim", "--fps", "10")
+    for _ in range(3):
+        rig.wait(rig.rng.uniform(3.0, 6.0))
+        camera.kill()
+        rig.wait(1.0)
+        camera.wait_ready()
+    rig.wait(4.0)
+    camera.stop()
+    ledger = rig.settle()
+    assert ledger.written > 60
+    assert len({label.frame_id.split("/")[1] for label in rig.labels()}) == 4
+
+
+@pytest.mark.parametrize("stage", ["stream", "infer"])
+def test_frozen(make_rig: RigMaker, stage: str) -> None:
+    """Alone in its group and frozen for longer than its session: it must come back, or end and be started again."""
+    rig = make_rig(f"SIGSTOP of {stage} for {FROZEN_S:g} s")
+    rig.start_stages()
+    rig.send(rate_per_s=30)
+    rig.wait(4.0)
+    rig.keepers[stage].signal(signal.SIGSTOP)
+    rig.wait(FROZEN_S)
+    rig.keepers[stage].signal(signal.SIGCONT)
+    rig.harm_is_over()
+    rig.wait_flowing()
+    rig.wait(2.0)
+    rig.settle()
+
+
+@pytest.mark.parametrize("stage", ["stream", "infer"])
+def test_frozen_beside_another(make_rig: RigMaker, stage: str) -> None:
+    """A zombie: while it is frozen the other one takes its partitions; awake it may commit nothing of them."""
+    rig = make_rig(f"SIGSTOP of one of two {stage} for {FROZEN_S:g} s")
+    rig.start_stages()
+    rig.keep(f"{stage}-2", stage, "--model", "null")
+    rig.send(rate_per_s=30)
+    rig.wait(4.0)
+    rig.keepers[stage].signal(signal.SIGSTOP)
+    frozen_s = time.monotonic()
+    rig.harm_is_over()
+    rig.wait_flowing()
+    rig.wait(FROZEN_S - (time.monotonic() - frozen_s))
+    rig.keepers[stage].signal(signal.SIGCONT)
+    rig.wait(5.0)
+    rig.settle()
+
+
+def test_rolling_restart(make_rig: RigMaker) -> None:
+    rig = make_rig("rolling restart of two stream processes and two workers")
+    rig.start_stages()
+    rig.keep("stream-2", "stream", "--model", "null", ready=False)
+    rig.keep("infer-2", "infer", "--model", "null", ready=False)
+    rig.wait_ready()
+    rig.send(rate_per_s=50)
+    rig.wait(3.0)
+    for keeper in rig.keepers.values():
+        keeper.restart()
+    rig.harm_is_over()
+    rig.wait_flowing()
+    rig.settle()
+    assert all(end.code == 0 for keeper in rig.keepers.values() for end in keeper.ends), rig.words()
+
+
+@pytest.mark.parametrize("protocol", ["consumer", "classic"])
+def test_worker_joins_and_leaves(make_rig: RigMaker, protocol: str) -> None:
+    rig = make_rig(
+        f"a worker joins and leaves every few seconds ({protocol})", SIGHTLINE_INFER__GROUP_PROTOCOL=protocol
+    )
+    rig.start_stages()
+    rig.send(rate_per_s=50)
+    guest = rig.keep("infer-2", "infer", "--model", "null")
+    for turn in range(5):
+        rig.wait(rig.rng.uniform(1.0, 3.0))
+        # In turns: it says goodbye, or it is torn away.
+        if turn % 2:
+            guest.kill_for_good()
+        else:
+            guest.stop()
+        rig.wait(rig.rng.uniform(0.5, 2.0))
+        guest.start()
+    rig.harm_is_over()
+    rig.wait_flowing()
+    rig.settle()
+
+
+def test_beyond_max_poll_interval(make_rig: RigMaker) -> None:
+    """The session is kept by a thread of the client, so only the poll interval tells that the worker hangs."""
+    rig = make_rig(
+        "a worker beyond max.poll.interval",
+        SIGHTLINE_INFER__MAX_POLL_INTERVAL_MS="7000",
+        SIGHTLINE_INFER__SESSION_TIMEOUT_MS="6000",
+    )
+    rig.start_stages()
+    rig.keep("infer-2", "infer", "--model", "null")
+    rig.send(rate_per_s=50)
+    rig.wait(3.0)
+    for _ in range(2):
+        rig.infer.signal(signal.SIGSTOP)
+        rig.wait(9.0)
+        rig.infer.signal(signal.SIGCONT)
+        rig.harm_is_over()
+        rig.wait_flowing()
+    rig.settle()
