@@ -1,0 +1,127 @@
+"""Micro-batches by hand: what a worker is tested with when no stream processor runs before it."""
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from infra.kafka import Publisher
+from infra.reader import Reader, Record
+from infra.settings import Settings
+from infra.topics import TopicNames
+from schemas import codec
+from schemas.headers import Header
+from schemas.records import (
+    BatchItem,
+    Encoding,
+    Frame,
+    Label,
+    MicroBatch,
+    PixelEncoding,
+    Quality,
+    SourceKind,
+)
+
+SIDE = 224
+ROW_BYTES = SIDE * SIDE * 3 // 2
+QUALITY = Quality(100.0, 120.0, 50.0)
+
+
+def frame(source_id: str, number: int, image: bytes = b"an image") -> Frame:
+    now_us = time.time_ns() // 1000
+    return Frame(f"{source_id}/1/{number}", source_id, SourceKind.CAMERA, 1, number, now_us, now_us, Encoding.JPEG, image)
+
+
+def row(number: int) -> bytes:
+    """An image whose first byte tells whose it is: the null model's class is that byte modulo 10."""
+    return bytes([number % 256]) + bytes(ROW_BYTES - 1)
+
+
+def micro_batch(
+    topic: str, partition: int, offsets: Sequence[int], pixels: Callable[[int], bytes] = row
+) -> MicroBatch:
+    """One image per offset; `frame_id` and pixels tell the offset."""
+    rows = [pixels(offset) for offset in offsets]
+    now_us, start, items = time.time_ns() // 1000, 0, []
+    for offset, data in zip(offsets, rows, strict=True):
+        source_id = f"cam-{partition}"
+        image_hash = hashlib.sha256(f"{topic}/{partition}/{offset}".encode()).digest()[:16]
+        items.append(
+            BatchItem(offset, f"{source_id}/1/{offset}", source_id, now_us, image_hash, QUALITY, start, len(data))
+        )
+        start += len(data)
+    return MicroBatch(
+        batch_id=f"{partition}-{offsets[0] if offsets else 'none'}",
+        lane="live",
+        encoding=PixelEncoding.I420,
+        width=SIDE,
+        height=SIDE,
+        source_topic=topic,
+        source_partition=partition,
+        items=tuple(items),
+        pixels=b"".join(rows),
+    )
+
+
+@dataclass
+class Feeder:
+    """Writes numbered frames as micro-batches, as a stream processor would, partition by partition."""
+
+    settings: Settings
+    partitions: int = 4
+    next_offset: dict[int, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.names = TopicNames.for_lane(self.settings.topic_prefix)
+        self.publisher = Publisher(self.settings)
+
+    def feed(self, batches: int, frames_per_batch: int = 4, *, with_frames: bool = False) -> None:
+        """Round robin over the partitions; `with_frames` also writes the frames that the batches are said to be of."""
+        for number in range(batches):
+            partition = number % self.partitions
+            first = self.next_offset.get(partition, 0)
+            self.next_offset[partition] = first + frames_per_batch
+            offsets = range(first, first + frames_per_batch)
+            if with_frames:
+                for offset in offsets:
+                    self.send(self.names.frames, partition, codec.encode(frame(f"cam-{partition}", offset)))
+            self.send(
+                self.names.batches, partition, codec.encode(micro_batch(self.names.frames, partition, offsets))
+            )
+
+    def send(self, topic: str, partition: int, value: bytes, headers: list[Header] | None = None) -> None:
+        self.publisher.wait_for_room(len(value), 30)
+        self.publisher.send(topic, str(partition), value, partition=partition, headers=headers)
+
+    @property
+    def frames(self) -> set[tuple[int, int]]:
+        """(partition, offset) of everything fed."""
+        return {(partition, offset) for partition, end in self.next_offset.items() for offset in range(end)}
+
+    def close(self) -> None:
+        assert self.publisher.close(30) == 0
+
+
+def read_all(settings: Settings, topic: str) -> list[Record]:
+    """Every committed record that the topic holds now."""
+    with Reader(settings) as reader:
+        return list(reader.read(reader.spans(topic)))
+
+
+def read_labels(settings: Settings) -> list[Label]:
+    names = TopicNames.for_lane(settings.topic_prefix)
+    return [codec.decode(Label, record.value) for record in read_all(settings, names.labels)]
+
+
+def sources(labels: Sequence[Label]) -> list[tuple[int, int]]:
+    return [(label.source.partition, label.source.offset) for label in labels]
+
+
+def wait_for(condition: Callable[[], bool], timeout_s: float, what: str) -> float:
+    """Seconds that it took; fails with `what` when it does not come true."""
+    started_s = time.monotonic()
+    while not condition():
+        if time.monotonic() - started_s > timeout_s:
+            raise AssertionError(f"not within {timeout_s:g} s: {what}")
+        time.sleep(0.1)
+    return time.monotonic() - started_s
