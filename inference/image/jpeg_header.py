@@ -20,6 +20,7 @@ _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _FRAME_HEADER = Struct(">BHHB")
 _ORIENTATION_TAG = 0x0112
 _SHORT, _LONG = 3, 4
+_INLINE_VALUES = {_SHORT: 2, _LONG: 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,8 @@ def exif_orientation(tiff: bytes) -> int:
             position = start + 2 + 12 * number
             tag, kind, values = entry.unpack_from(tiff, position)
             if tag == _ORIENTATION_TAG:
-                if values != 1 or kind not in (_SHORT, _LONG):
+                # Two shorts fit into the entry itself; some cameras write a second one, and viewers take the first.
+                if not 1 <= values <= _INLINE_VALUES.get(kind, 0):
                     return 1
                 (value,) = Struct(order + ("H" if kind == _SHORT else "I")).unpack_from(tiff, position + 8)
                 return value if 1 <= value <= 8 else 1
