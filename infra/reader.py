@@ -4,8 +4,8 @@ Nothing is committed and no group is joined, so a reader disturbs nobody and may
 """
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any, cast
 
 import confluent_kafka
@@ -16,13 +16,12 @@ from infra import logs
 from infra.kafka import admin, bootstrap, consumer
 from infra.lifecycle import Deadline
 from infra.settings import Settings
+from infra.spans import Key, Record, Span
 from schemas.errors import Unavailable
 from schemas.headers import RawHeaders
 from schemas.records import Micros
 
 log = logs.get(__name__)
-
-Key = tuple[str, int]
 
 POLL_S = 0.2
 POLL_MESSAGES = 500
@@ -45,38 +44,7 @@ _PASSING = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Offsets `start` to `end`, without `end`, of one partition."""
-
-    topic: str
-    partition: int
-    start: int
-    end: int
-
-    @property
-    def key(self) -> Key:
-        return self.topic, self.partition
-
-    def __len__(self) -> int:
-        return max(0, self.end - self.start)
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One record as it lies on its topic."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp_ms: int
-    key: bytes | None
-    value: bytes | None
-    headers: RawHeaders
-
-    @property
-    def span_key(self) -> Key:
-        return self.topic, self.partition
+_Left = dict[Key, deque[Span]]
 
 
 class Reader:
@@ -95,6 +63,8 @@ class Reader:
             settings, "sightline-reader", **{"enable.partition.eof": True, "auto.offset.reset": "error", **extra}
         )
         self.expired: list[Span] = []
+        # Partitions that were sent elsewhere while a batch was worked on: the rest of it is from where they were.
+        self._moved: set[Key] = set()
 
     def __enter__(self) -> "Reader":
         return self
@@ -148,25 +118,26 @@ class Reader:
     def read(self, spans: Iterable[Span], stop: Callable[[], bool] = lambda: False) -> Iterator[Record]:
         """Every record of the ranges, then the end; also ends when `stop()` turns true.
 
-        A partition ends by its position, not by a count of records: compaction and transaction markers leave gaps.
-        Raises Unavailable when Kafka stays silent for a minute before the end.
+        Several ranges of one partition come in order and must not overlap. A partition ends by its position, not by a
+        count of records: compaction and transaction markers leave gaps. Raises Unavailable when Kafka stays silent
+        for a minute before the end.
         """
-        left = {span.key: span for span in spans if len(span)}
-        self._assign(left.values())
+        left: _Left = {}
+        for span in sorted(spans, key=lambda span: (span.key, span.start)):
+            if len(span):
+                left.setdefault(span.key, deque()).append(span)
+        self._assign(waiting[0] for waiting in left.values())
         heard_s = time.monotonic()
         while left and not stop():
+            self._moved.clear()
             for record, error in self._consume():
                 heard_s = time.monotonic()
-                span = left.get(record.span_key)
-                if span is None:
+                if record.span_key in self._moved:
                     continue
                 if error is not None:
-                    self._on_error(error, record, span, left)
-                    continue
-                if record.offset < span.end:
-                    yield record
-                if record.offset + 1 >= span.end:
-                    self._finish(span, left)
+                    self._on_error(error, record, left)
+                elif record.span_key in left:
+                    yield from self._advance(record, left)
             if left and time.monotonic() - heard_s > SILENCE_S:
                 raise Unavailable("Kafka", self._address, f"nothing came for {SILENCE_S:g} s in the middle of a range")
         self._consumer.unassign()
@@ -185,7 +156,7 @@ class Reader:
                 if error is None:
                     yield record
                 else:
-                    self._on_error(error, record, known.get(record.span_key), None)
+                    self._on_error(error, record, None)
             if not records:
                 yield None
             if time.monotonic() - looked_s > METADATA_S:
@@ -198,36 +169,57 @@ class Reader:
     def _consume(self) -> list[tuple[Record, KafkaError | None]]:
         return [(_record(message), message.error()) for message in self._consumer.consume(POLL_MESSAGES, POLL_S)]
 
-    def _finish(self, span: Span, left: dict[Key, Span]) -> None:
-        del left[span.key]
-        self._consumer.incremental_unassign([TopicPartition(span.topic, span.partition)])
+    def _advance(self, record: Record, left: _Left) -> Iterator[Record]:
+        span = left[record.span_key][0]
+        if span.start <= record.offset < span.end:
+            yield record
+        if record.offset + 1 >= span.end:
+            self._finish(record.span_key, record.offset + 1, left)
 
-    def _on_error(self, error: KafkaError, place: Record, span: Span | None, left: dict[Key, Span] | None) -> None:
+    def _finish(self, key: Key, position: int, left: _Left) -> None:
+        """Done with the first range of the partition, and with any other that ends before `position`."""
+        waiting = left[key]
+        while waiting and waiting[0].end <= position:
+            waiting.popleft()
+        if waiting:
+            self._go_to(key, waiting[0].start)
+        else:
+            del left[key]
+            self._consumer.incremental_unassign([TopicPartition(*key)])
+
+    def _go_to(self, key: Key, offset: int) -> None:
+        # Not by seek, which a partition that stopped with an error refuses.
+        self._consumer.incremental_unassign([TopicPartition(*key)])
+        self._consumer.incremental_assign([TopicPartition(*key, offset)])
+        self._moved.add(key)
+
+    def _on_error(self, error: KafkaError, place: Record, left: _Left | None) -> None:
         """`left`: the ranges still to read, None when following."""
-        code = error.code()
+        code, key = error.code(), place.span_key
+        if left is not None and key not in left:
+            return
         if code == KafkaError._PARTITION_EOF:
             # The tail of the range held no record: markers, or what was compacted or aborted.
-            if span is not None and left is not None and place.offset >= span.end:
-                self._finish(span, left)
-        elif code == KafkaError._AUTO_OFFSET_RESET and span is not None:
-            self._skip_expired(span, place.offset, left)
+            if left is not None and place.offset >= left[key][0].end:
+                self._finish(key, place.offset, left)
+        elif code == KafkaError._AUTO_OFFSET_RESET:
+            self._skip_expired(key, place.offset, left)
         elif error.retriable() or code in _PASSING:
             log.warning("reading is interrupted", error=error.str())
         else:
             raise self._unavailable(confluent_kafka.KafkaException(error))
 
-    def _skip_expired(self, span: Span, wanted: int, left: dict[Key, Span] | None) -> None:
-        first = self.log_starts([span.key])[span.key]
-        lost_from = max(span.start, wanted)
-        lost_to = min(first, span.end) if left is not None else first
-        if lost_to > lost_from:
-            self.expired.append(Span(span.topic, span.partition, lost_from, lost_to))
-        if left is not None and first >= span.end:
-            self._finish(span, left)
+    def _skip_expired(self, key: Key, wanted: int, left: _Left | None) -> None:
+        first = self.log_starts([key])[key]
+        lost = [Span(*key, wanted, first)] if left is None else left[key]
+        for span in lost:
+            gone = Span(*key, max(span.start, wanted), min(first, span.end))
+            if len(gone):
+                self.expired.append(gone)
+        if left is None or left[key][0].end > first:
+            self._go_to(key, first)
         else:
-            # A partition that stopped with this error takes no seek.
-            self._consumer.incremental_unassign([TopicPartition(span.topic, span.partition)])
-            self._consumer.incremental_assign([TopicPartition(span.topic, span.partition, first)])
+            self._finish(key, first, left)
 
     def _add_partitions(self, known: dict[Key, Span]) -> None:
         for topic in {topic for topic, _ in known}:

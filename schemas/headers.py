@@ -23,6 +23,8 @@ ORIGIN_PARTITION = "sightline-origin-partition"
 ORIGIN_OFFSET = "sightline-origin-offset"
 ORIGIN_TIMESTAMP = "sightline-origin-timestamp"
 ATTEMPT = "sightline-attempt"
+# On `frames.dead`, of a record without a value: the dead letter there that was redriven, `<partition>/<offset>`.
+REDRIVEN = "sightline-redriven"
 # One W3C context per item of a MicroBatch, comma-separated, empty where a frame had none.
 ITEM_TRACEPARENTS = "sightline-item-traceparents"
 
@@ -64,6 +66,17 @@ def failure_headers(existing: RawHeaders, failure: Failure) -> list[Header]:
         ATTEMPT: str(failure.attempt),
     }
     return kept + [(name, value.encode()) for name, value in ours.items()]
+
+
+def redriven_headers(failure: Failure, partition: int, offset: int) -> list[Header]:
+    """The headers of the record that marks the dead letter at `partition`/`offset` as sent through again."""
+    return [*failure_headers(None, failure), (REDRIVEN, f"{partition}/{offset}".encode())]
+
+
+def redriven_letter(headers: RawHeaders) -> tuple[int, int] | None:
+    """The (partition, offset) of the dead letter that this record marks as sent through again; None for any other."""
+    partition, _, offset = to_map(headers).get(REDRIVEN, b"").partition(b"/")
+    return (int(partition), int(offset)) if partition.isdigit() and offset.isdigit() else None
 
 
 def attempt_of(headers: RawHeaders) -> int:

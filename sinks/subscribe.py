@@ -17,9 +17,10 @@ from rich.console import Console
 from infra import logs
 from infra.kafka import require_kafka
 from infra.lifecycle import Stop
-from infra.reader import Reader, Record
+from infra.reader import Reader
 from infra.registry import registry_of
 from infra.settings import Settings, load_settings
+from infra.spans import Record
 from infra.times import now_us, parse_time
 from infra.topics import Lane, TopicNames
 from schemas import codec

@@ -8,7 +8,8 @@ from confluent_kafka.admin import NewPartitions
 
 import infra.reader
 from infra.kafka import admin, producer_config
-from infra.reader import Reader, Span
+from infra.reader import Reader
+from infra.spans import Span
 from schemas.errors import Unavailable
 from tests.support.deployment import Deployment
 from tests.support.sink_records import Wire

@@ -1,0 +1,143 @@
+"""The book balances: frames = labels + dead letters + missing, whatever comes in whatever order."""
+
+import time
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infra.spans import Span
+from schemas.records import SourceRef
+from sinks.audit_text import describe, missing_places
+from sinks.ledger import Balance, Ledger
+
+TOPIC = "frames.raw"
+KEY = (TOPIC, 0)
+
+
+def at(offset: int, partition: int = 0) -> SourceRef:
+    return SourceRef(TOPIC, partition, offset)
+
+
+def balanced(ledger: Ledger, frames: set[int] | None = None) -> Balance:
+    """As the audit does: look the open offsets up among the frames that there are, all by default."""
+    for span in ledger.unverified():
+        for offset in range(span.start, span.end):
+            if frames is None or offset in frames:
+                ledger.saw(span.key, offset)
+        ledger.searched(span)
+    assert ledger.unverified() == []
+    return ledger.balance()
+
+
+def test_a_frame_with_one_outcome_is_accounted_for() -> None:
+    ledger = Ledger([Span(TOPIC, 0, 10, 14), Span(TOPIC, 1, 0, 1)])
+    for offset in (10, 11, 13):
+        ledger.label(at(offset))
+    ledger.dead_letter(at(12))
+    assert not balanced(ledger).ok
+    ledger.label(at(0, partition=1))
+    assert balanced(ledger) == Balance(5, 4, 1, 0, [], 0)
+
+
+def test_what_lies_outside_the_range_is_not_its_business() -> None:
+    ledger = Ledger([Span(TOPIC, 0, 10, 11), Span(TOPIC, 1, 5, 5)])
+    for source in (at(9), at(11), at(5, 1), at(0, 7), SourceRef("frames.replay", 0, 10)):
+        ledger.label(source)
+        ledger.dead_letter(source)
+    assert balanced(ledger) == Balance(1, 0, 0, 0, [at(10)], 1)
+
+
+def test_a_redriven_frame_that_was_labelled_counts_as_label_and_is_no_duplicate() -> None:
+    ledger = Ledger([Span(TOPIC, 0, 0, 1)])
+    ledger.label(at(0))
+    ledger.redriven(at(0))
+    ledger.dead_letter(at(0))
+    assert balanced(ledger) == Balance(1, 1, 0, 0, [], 0)
+
+
+def test_surplus_outcomes_are_duplicates_and_do_not_spoil_the_account() -> None:
+    ledger = Ledger([Span(TOPIC, 0, 0, 3)])
+    for offset in (0, 0, 0, 1, 2):
+        ledger.label(at(offset))
+    ledger.dead_letter(at(1))
+    result = balanced(ledger)
+    assert (result.labels, result.dead, result.duplicates, result.ok) == (3, 0, 3, True)
+
+
+def test_counts_do_not_wrap_around() -> None:
+    ledger = Ledger([Span(TOPIC, 0, 0, 1)])
+    for _ in range(256):
+        ledger.label(at(0))
+    assert balanced(ledger).labels == 1
+
+
+def test_offsets_without_a_frame_are_not_missing() -> None:
+    ledger = Ledger([Span(TOPIC, 0, 0, 10)])
+    ledger.label(at(0))
+    result = balanced(ledger, frames={0, 4})
+    assert (result.frames, result.missing) == (2, [at(4)])
+    ledger.label(at(7))  # its frame was compacted away before anyone looked
+    assert balanced(ledger).frames == 3
+
+
+def test_missing_is_cut_at_100_and_counted_whole() -> None:
+    ledger = Ledger([Span(TOPIC, partition, 0, 80) for partition in range(3)])
+    result = balanced(ledger)
+    assert (len(result.missing), result.missing_count, result.frames) == (100, 240, 240)
+
+
+def test_holes_far_apart_are_looked_up_one_by_one_and_near_ones_together() -> None:
+    ledger = Ledger([Span(TOPIC, 0, 0, 1_000)])
+    for offset in set(range(1_000)) - {3, 5, 500, 999}:
+        ledger.label(at(offset))
+    assert ledger.unverified() == [Span(TOPIC, 0, 3, 6), Span(TOPIC, 0, 500, 501), Span(TOPIC, 0, 999, 1_000)]
+
+
+outcomes = st.lists(st.tuples(st.sampled_from(["label", "dead_letter", "redriven"]), st.integers(0, 40)), max_size=200)
+
+
+@given(outcomes, st.sets(st.integers(0, 40)))
+def test_agrees_with_a_plain_account(events: list[tuple[str, int]], gaps: set[int]) -> None:
+    ledger = Ledger([Span(TOPIC, 0, 5, 35)])
+    counts: dict[int, dict[str, int]] = {
+        offset: {"label": 0, "dead_letter": 0, "redriven": 0} for offset in range(5, 35)
+    }
+    for kind, offset in events:
+        getattr(ledger, kind)(at(offset))
+        if offset in counts:
+            counts[offset][kind] += 1
+    result = balanced(ledger, frames=set(range(41)) - gaps)
+    labelled = {offset for offset, of in counts.items() if of["label"]}
+    dead = {offset for offset, of in counts.items() if of["dead_letter"]} - labelled
+    missing = set(counts) - labelled - dead - gaps
+    assert (result.labels, result.dead, result.missing_count) == (len(labelled), len(dead), len(missing))
+    assert result.frames == result.labels + result.dead + result.missing_count
+    assert result.missing == [at(offset) for offset in sorted(missing)]
+    assert result.duplicates == sum(
+        max(0, of["label"] + of["dead_letter"] - of["redriven"] - 1) for of in counts.values()
+    )
+
+
+def test_ten_million_frames_fit_into_memory_and_time() -> None:
+    started = time.monotonic()
+    ledger = Ledger([Span(TOPIC, 0, 0, 10_000_000)])
+    for offset in range(0, 10_000_000, 100_000):
+        ledger.label(at(offset))
+    assert ledger.unverified() == [Span(TOPIC, 0, 1, 10_000_000)], "labelled ones between are too few to skip"
+    result = ledger.balance()
+    assert (result.frames, result.labels) == (10_000_000, 100)
+    assert time.monotonic() - started < 5
+
+
+def test_people_read_the_coordinates_of_what_is_missing() -> None:
+    missing = [at(17), at(20), at(21), at(22), at(3, 1)]
+    assert missing_places(Balance(9, 4, 0, 0, missing, 5)) == [
+        "frames.raw/0 offset 17",
+        "frames.raw/0 offsets 20 to 22",
+        "frames.raw/1 offset 3",
+    ]
+    text = describe(Balance(1_234, 1_000, 3, 2, missing, 231), ["a note"])
+    assert "frames        1,234" in text
+    assert "and 226 more" in text
+    assert text.endswith("note: a note\nNOT ok: 231 frames have no outcome")
+    assert describe(Balance(1, 1, 0, 0, [], 0), []).endswith("ok: every frame has its outcome")
