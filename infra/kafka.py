@@ -109,6 +109,12 @@ def require_topics(settings: Settings, *topics: str) -> None:
         )
 
 
+def partitions_of(settings: Settings, topic: str) -> int:
+    """How many partitions the topic has; 0 when there is no such topic."""
+    found = admin(settings).list_topics(topic, timeout=settings.kafka.start_timeout_ms / 1000).topics[topic]
+    return len(found.partitions)
+
+
 class Publisher:
     """A producer that any thread may use; delivery reports are served from a thread of its own.
 

@@ -1,0 +1,48 @@
+"""When a window of frames closes: by count, by bytes, or by the deadline counted from its first frame. Pure.
+
+Faust's `take(n, within)` has a free-running timer, so a frame waits anything up to `within` and windows are cut
+by the clock; here a frame never waits longer than the deadline, and an idle camera's last frame is not kept.
+"""
+
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Batcher(Generic[T]):
+    """Collects items in order into windows of at most `max_items` and `max_bytes` (one item alone may be larger)."""
+
+    def __init__(self, max_items: int, max_bytes: int, deadline_ms: float) -> None:
+        self._max_items, self._max_bytes, self._deadline_ms = max_items, max_bytes, deadline_ms
+        self._items: list[T] = []
+        self._bytes = 0
+        self._due_ms: float | None = None
+
+    @property
+    def due_ms(self) -> float | None:
+        """When the open window must be closed; None while it is empty."""
+        return self._due_ms
+
+    def add(self, item: T, size: int, now_ms: float) -> list[list[T]]:
+        """Take one item; the windows that this closed, oldest first (two when an item fills one and is too large)."""
+        closed = self.close_due(now_ms)
+        if self._items and self._bytes + size > self._max_bytes:
+            closed += self.close()
+        if not self._items:
+            self._due_ms = now_ms + self._deadline_ms
+        self._items.append(item)
+        self._bytes += size
+        if len(self._items) >= self._max_items or self._bytes >= self._max_bytes:
+            closed += self.close()
+        return closed
+
+    def close_due(self, now_ms: float) -> list[list[T]]:
+        """The open window if its deadline has come, else nothing."""
+        return self.close() if self._due_ms is not None and now_ms >= self._due_ms else []
+
+    def close(self) -> list[list[T]]:
+        """The open window, whatever its age; nothing when it is empty."""
+        if not self._items:
+            return []
+        closed, self._items, self._bytes, self._due_ms = self._items, [], 0, None
+        return [closed]

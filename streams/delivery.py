@@ -1,0 +1,46 @@
+"""Delivery reports from the producer's thread into the event loop, many at a time."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+
+import confluent_kafka
+
+from infra.kafka import Message, OnDelivery
+
+Done = Callable[[], None]
+Fail = Callable[[str], None]
+
+
+class Deliveries:
+    """Turns reports into calls on the event loop: `done` of each record that was written, `fail` for one that was not.
+
+    The loop is woken once for all reports that came meanwhile, not once for each.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, fail: Fail) -> None:
+        self._loop, self._fail = loop, fail
+        self._lock = threading.Lock()
+        self._reports: list[tuple[confluent_kafka.KafkaError | None, str, Done]] = []
+
+    def expect(self, done: Done) -> OnDelivery:
+        """The callback to send a record with; `done` runs on the loop once the broker has acknowledged it."""
+
+        def on_delivery(error: confluent_kafka.KafkaError | None, message: Message) -> None:
+            topic = (message.topic() or "") if error is not None else ""
+            with self._lock:
+                self._reports.append((error, topic, done))
+                first = len(self._reports) == 1
+            if first and not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(self._serve)
+
+        return on_delivery
+
+    def _serve(self) -> None:
+        with self._lock:
+            reports, self._reports = self._reports, []
+        for error, topic, done in reports:
+            if error is None:
+                done()
+            else:
+                self._fail(f"a record for {topic} was not written within the producer's time limit: {error.str()}")

@@ -1,0 +1,87 @@
+"""Frames from the source topic into the stage, and their acks back to Faust: the only code that touches events."""
+
+import asyncio
+from typing import Any, cast
+
+from mode import CrashingSupervisor
+
+from infra import logs
+from infra.lifecycle import Deadline
+from infra.outcomes import FrameRecord
+from schemas.records import SourceRef
+from streams.acks import OrderedAcks
+from streams.faust_app import StreamApp
+from streams.frames import Taken
+from streams.stage import Stage
+
+log = logs.get(__name__)
+
+REVOKE_BUDGET_S = 3.0
+
+
+class Intake:
+    """One agent, concurrency 1, `noack().events()`: what is acked is decided here alone, in order.
+
+    `take()` and automatic acks lose frames when anything fails; see tests/unit/test_stream_faust.py.
+    """
+
+    def __init__(self, app: StreamApp, topic: str, stage: Stage) -> None:
+        self._app, self._stage = app, stage
+        self.partitions: frozenset[int] = frozenset()
+        self._joined = False
+        self.acks: OrderedAcks[Any] = OrderedAcks(lambda event: event.ack(), lambda: app.consumer_generation_id)
+        channel = app.topic(topic, key_serializer="raw", value_serializer="raw")
+        app.agent(channel, name="frames", concurrency=1, supervisor_strategy=CrashingSupervisor)(self._read)
+        app.on_partitions_revoked.connect(cast(Any, self._on_revoked))
+        app.on_partitions_assigned.connect(cast(Any, self._on_assigned))
+
+    def not_ready(self) -> str | None:
+        """None once the group has given us our share (which may be nothing), else what is missing."""
+        return None if self._joined else "not yet in the consumer group"
+
+    async def drain(self, budget_s: float) -> bool:
+        """Wait until every frame taken has its outcome; False when the time is over first."""
+        deadline = Deadline(budget_s)
+        self._stage.close_window()
+        while self.acks.pending() and not deadline.expired():  # noqa: ASYNC110 - an end of the time is part of it
+            await asyncio.sleep(0.01)
+        return not self.acks.pending()
+
+    async def commit(self, budget_s: float) -> None:
+        """Commit what is acked; what is not committed in time is read again, not lost."""
+        try:
+            await asyncio.wait_for(self._app.consumer.commit(), budget_s)
+        except TimeoutError:
+            log.warning("the last commit was not answered in time; its frames will be read again")
+
+    async def _read(self, stream: Any) -> None:
+        await self._stage.gate.wait()
+        async for event in stream.noack().events():
+            self._take(event)
+            await self._stage.gate.wait()
+
+    def _take(self, event: Any) -> None:
+        message = event.message
+        ticket = self.acks.take(message.topic, message.partition, message.offset, message.generation_id, event)
+        record = FrameRecord(
+            SourceRef(message.topic, message.partition, message.offset),
+            round(message.timestamp * 1000),
+            message.key,
+            message.value,
+            message.headers,
+        )
+        self._stage.take(Taken(record, lambda: self.acks.done(ticket)))
+
+    async def _on_revoked(self, _app: StreamApp, revoked: Any, **_: Any) -> None:
+        pending = self.acks.pending()
+        if not await self.drain(REVOKE_BUDGET_S):
+            log.warning("frames under way at a rebalance will be read again", frames=self.acks.pending())
+        await self.commit(REVOKE_BUDGET_S)
+        self.partitions, self._joined = frozenset(), False
+        if revoked:
+            log.info("partitions revoked", partitions=len(revoked), under_way=pending)
+
+    async def _on_assigned(self, _app: StreamApp, assigned: Any, **_: Any) -> None:
+        self.acks.forget_old()
+        self.partitions, self._joined = frozenset(tp.partition for tp in assigned), True
+        log.info("partitions assigned", partitions=len(assigned), generation=self._app.consumer_generation_id)

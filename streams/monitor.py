@@ -1,0 +1,115 @@
+"""Once a second, in its own thread: the workers' backlog, our own lag, the watchdog. Asks the broker, not Faust."""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from confluent_kafka import KafkaException
+
+from infra import logs, metrics
+from infra.group_offsets import GroupOffsets
+from infra.settings import Settings
+from infra.topics import Lane, TopicNames, group
+from schemas.errors import Stalled
+from streams.backlog import Backlog
+from streams.watchdog import Sight, Watchdog
+
+log = logs.get(__name__)
+
+PERIOD_S = 1.0
+ASK_TIMEOUT_S = 5.0
+# A stalled process is given this long to end by itself before it is ended from here.
+LAST_GRACE_S = 12.0
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the event loop says of itself: frames taken, acks given, the partitions it owns, when it was last alive."""
+
+    taken: int
+    acked: int
+    partitions: frozenset[int]
+    beat_s: float
+
+
+class Monitor:
+    """Calls `pause(True/False)` as the backlog grows and shrinks, `fail` when the stage has stalled."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        lane: Lane,
+        view: Callable[[], View],
+        pause: Callable[[bool], None],
+        fail: Callable[[BaseException], None],
+    ) -> None:
+        names = TopicNames.for_lane(settings.topic_prefix, lane)
+        prefix = settings.topic_prefix
+        self._batches = GroupOffsets(settings, group("infer", prefix, lane), names.batches)
+        self._frames = GroupOffsets(settings, group("stream", prefix, lane), names.frames)
+        self._view, self._pause, self._fail = view, pause, fail
+        self._stall_s = settings.stream.stall_timeout_ms / 1000
+        self._watchdog = Watchdog(settings.stream.stall_timeout_ms, time.monotonic() * 1000)
+        self._backlog = Backlog(settings.stream.max_inflight_bytes, settings.stream.max_batch_bytes // 8)
+        self._lock = threading.Lock()
+        self._paused = False
+        self._answered = True
+        self._lag = self._position = 0
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="monitor", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        self._closing.set()
+
+    def wrote(self, partition: int, offset: int, size: int) -> None:
+        """A batch was written; from any thread."""
+        with self._lock:
+            self._backlog.wrote(partition, offset, size)
+
+    def _run(self) -> None:
+        try:
+            while not self._closing.wait(PERIOD_S):
+                self._look()
+                self._watch()
+        except Exception as error:  # noqa: BLE001 - without its watchdog the process may not go on
+            self._fail(error)
+
+    def _look(self) -> None:
+        try:
+            batches, frames = self._batches.ask(ASK_TIMEOUT_S), self._frames.ask(ASK_TIMEOUT_S)
+        except (KafkaException, TimeoutError) as error:
+            if self._answered:
+                log.warning("the broker does not tell offsets", error=str(error) or "no answer in time")
+            self._answered = False
+            return
+        self._answered = True
+        with self._lock:
+            self._backlog.update(batches.committed, batches.ends)
+            size, paused = self._backlog.bytes(), self._backlog.should_pause()
+        metrics.BACKLOG_BYTES.set(size)
+        if paused != self._paused:
+            self._paused = paused
+            log.info("workers are behind, frames wait in their topic" if paused else "workers caught up", bytes=size)
+            self._pause(paused)
+        owned = self._view().partitions
+        self._lag, self._position = frames.lag(owned), frames.position(owned)
+
+    def _watch(self) -> None:
+        view, now_s = self._view(), time.monotonic()
+        progress = view.acked + self._position
+        sight = Sight(view.taken, self._lag, progress, may_wait=self._paused)
+        sentence = self._watchdog.stalled(sight, now_s * 1000)
+        hung_s = now_s - view.beat_s
+        if hung_s > self._stall_s:
+            log.error("the event loop stands still; ending the process", seconds=round(hung_s))
+            os._exit(1)
+        if sentence is not None:
+            self._fail(Stalled(sentence))
+            if not self._closing.wait(LAST_GRACE_S):
+                log.error("the process did not end by itself; ending it", reason=sentence)
+                os._exit(1)

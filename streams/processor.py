@@ -1,0 +1,157 @@
+"""`sightline stream`: the wiring of the stream stage, from start to stop."""
+
+import asyncio
+import os
+import threading
+import time
+from functools import partial
+from typing import Annotated, cast
+
+import typer
+
+from inference.cache import open_cache
+from inference.image import Prepared, prepare
+from inference.models import ModelInfo, describe_model
+from infra import kafka, logs
+from infra.health import HealthServer
+from infra.kafka import Publisher
+from infra.lifecycle import STOP_BUDGET_S, Deadline, Stop
+from infra.redis_client import require_redis
+from infra.registry import registry_of
+from infra.settings import Settings, load_settings
+from infra.topics import Lane, TopicNames
+from schemas.errors import ConfigError, Stalled
+from schemas.records import PixelEncoding
+from streams.faust_app import build_app, ignored_keys
+from streams.gate import Reason
+from streams.intake import Intake
+from streams.monitor import Monitor, View
+from streams.pool import DecodePool
+from streams.stage import Stage
+from streams.writer import Outputs
+
+log = logs.get(__name__)
+
+LOOK_S = 0.1
+DRAIN_S, COMMIT_S, LEAVE_S = 4.0, 2.0, 2.0
+
+
+def command(
+    lane: Annotated[str, typer.Option(help="live or replay")] = "live",
+    model: Annotated[str | None, typer.Option(help="the model that images are prepared for")] = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="every frame goes to the model")] = False,
+    http_port: Annotated[int | None, typer.Option(help="of /livez, /readyz, /metrics; 0 takes a free one")] = None,
+) -> None:
+    """Turn frames into micro-batches for the workers, and frames seen before into labels."""
+    if lane not in ("live", "replay"):
+        raise ConfigError(f"--lane is {lane!r}, but there are only live and replay")
+    stream = {"cache": False} if no_cache else {}
+    settings = load_settings({"infer": {"model": model}, "stream": stream, "http": {"port": http_port}})
+    logs.setup(settings.log)
+    run(settings, cast(Lane, lane))
+
+
+def run(settings: Settings, lane: Lane) -> None:
+    """Run until a signal. Raises what made it end otherwise; frames without an outcome will be read again."""
+    info = describe_model(settings.infer.model)
+    kafka.require_kafka(settings)
+    names = TopicNames.for_lane(settings.topic_prefix, lane)
+    kafka.require_topics(settings, names.frames, names.batches, names.labels, names.review, names.retry, names.dead)
+    if settings.stream.cache:
+        require_redis(settings)
+    ignored = ignored_keys({**settings.kafka.client, **settings.kafka.consumer})
+    if ignored:
+        log.warning("these keys mean nothing to the stream stage's consumer (aiokafka)", keys=ignored)
+    stop = Stop().install()
+    asyncio.run(Processor(settings, lane, info, stop).run())
+    stop.raise_error()
+
+
+class Processor:
+    """The parts of one running stage."""
+
+    def __init__(self, settings: Settings, lane: Lane, info: ModelInfo, stop: Stop) -> None:
+        self._settings, self._lane, self._info, self._stop = settings, lane, info, stop
+        self._names = TopicNames.for_lane(settings.topic_prefix, lane)
+        self._beat_s = time.monotonic()
+
+    async def run(self) -> None:
+        """Start everything in the direction of the data, wait for the end, stop in the same direction."""
+        settings = self._settings
+        self._publisher = Publisher(settings)
+        self._monitor = Monitor(settings, self._lane, self._view, self._pause, self._stop.set)
+        self._pool = self._decode_pool()
+        self._cache = open_cache(settings, self._info) if settings.stream.cache else None
+        self._stage = Stage(self._outputs(), self._pool, self._cache, self._stop.set)
+        self._app = build_app(settings, self._lane)
+        self._intake = Intake(self._app, self._names.frames, self._stage)
+        self._loop = asyncio.get_running_loop()
+        with HealthServer(settings.http, live=self._live, ready=self._ready):
+            self._monitor.start()
+            starting = asyncio.create_task(self._app.start())
+            await self._until_the_end(starting)
+            await self._close(Deadline(STOP_BUDGET_S))
+
+    async def _until_the_end(self, starting: "asyncio.Task[None]") -> None:
+        while not self._stop.is_set():
+            self._beat_s = time.monotonic()
+            if self._app.crashed:
+                self._stop.set(Stalled(f"the Kafka consumer ended: {self._app.crash_reason!r}"))
+            if starting.done() and starting.exception() is not None:
+                self._stop.set(starting.exception())
+            if self._publisher.fatal is not None:
+                self._stop.set(Stalled(f"the Kafka producer ended: {self._publisher.fatal}"))
+            await asyncio.sleep(LOOK_S)
+
+    async def _close(self, deadline: Deadline) -> None:
+        """Finish, acknowledge and commit what is under way, unless the process ends because it cannot."""
+        threading.Thread(target=self._end_in_time, args=(deadline,), daemon=True).start()
+        self._stage.gate.set(Reason.STOPPING, True)
+        if self._stop.error is None:
+            if not await self._intake.drain(DRAIN_S):
+                log.warning("frames under way at the end will be read again", frames=self._stage.gate.frames)
+            await self._intake.commit(COMMIT_S)
+        await asyncio.wait([asyncio.create_task(self._app.stop())], timeout=LEAVE_S)
+        self._monitor.close()
+        self._pool.close()
+        if self._cache is not None:
+            await self._cache.aclose()
+        self._publisher.close(min(0.5, deadline.remaining_s()))
+        log.info("stopped", seconds=round(STOP_BUDGET_S - deadline.remaining_s(), 1))
+
+    def _decode_pool(self) -> DecodePool[bytes, Prepared]:
+        stream, spec = self._settings.stream, self._info.input
+        encoding = PixelEncoding(stream.encoding)
+        work = partial(prepare, spec=spec, encoding=encoding, max_pixels=stream.max_image_pixels)
+        return DecodePool(stream.decode_threads, work)
+
+    def _outputs(self) -> Outputs:
+        return Outputs(
+            self._settings,
+            self._lane,
+            self._publisher,
+            self._info.ref,
+            registry_of(self._settings),
+            kafka.partitions_of(self._settings, self._names.batches),
+            self._monitor.wrote,
+        )
+
+    def _pause(self, paused: bool) -> None:
+        self._loop.call_soon_threadsafe(self._stage.gate.set, Reason.BACKLOG, paused)
+
+    def _view(self) -> View:
+        return View(self._stage.gate.frames, self._intake.acks.acked, self._intake.partitions, self._beat_s)
+
+    def _live(self) -> str | None:
+        still_s = time.monotonic() - self._beat_s
+        return None if still_s < 10 else f"the event loop stands still for {still_s:.0f} s"
+
+    def _ready(self) -> str | None:
+        if self._stop.is_set():
+            return "stopping"
+        return self._intake.not_ready()
+
+    def _end_in_time(self, deadline: Deadline) -> None:
+        time.sleep(deadline.remaining_s())
+        log.error("did not stop in time, ending the process")
+        os._exit(1)
