@@ -164,7 +164,8 @@ def _content(reader: FrameReader) -> Picture | Refused | None:
 
 def main() -> NoReturn:
     """Never returns to the interpreter: a reader thread inside FFmpeg would crash its shutdown."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the agent decides
+    for number in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group; the agent decides
+        signal.signal(number, signal.SIG_IGN)
     _die_with_agent()
     task = Task.from_line(sys.stdin.buffer.readline())
     # Libraries print what they like on stdout: messages get a descriptor of their own.
