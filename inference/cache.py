@@ -21,6 +21,8 @@ from infra.settings import Settings
 
 TIER = "exact"
 
+__all__ = ["CacheEntry", "CachedLabel", "ExactCache", "open_cache"]
+
 log = logs.get(__name__)
 
 
