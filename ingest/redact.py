@@ -13,8 +13,12 @@ NAMES_OF_SECRETS = (
 )
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _URL_IN_TEXT = re.compile(_SCHEME.pattern + r"[^\s'\"<>]+")
-_NAMED_SECRET = re.compile(rf"(?<![A-Za-z])({NAMES_OF_SECRETS})=([^&;#/?\s]*)", re.IGNORECASE)
-_NAMED_SECRET_IN_PATH = re.compile(r"(?<![A-Za-z])(user|password)=(.+?)(?=_[A-Za-z]+=|[&;#/?\s]|$)", re.IGNORECASE)
+_NAMED_SECRET = re.compile(rf"(?<![A-Za-z])({NAMES_OF_SECRETS})=(?!\*\*\*)([^&;#/?\s]*)", re.IGNORECASE)
+# Xiongmai's cameras: /user=admin_password=tlJwpbo6_channel=1_stream=0.sdp
+_SECRET_IN_PATH = re.compile(
+    r"(?<![A-Za-z])(user|password)=(?!\*\*\*)(.*?)(?=_(?:password|channel|stream|tcp|onvif)=|[&;#/?\s]|$)",
+    re.IGNORECASE,
+)
 # Shorter ones would blank half of every log line ("1" as a password).
 MIN_LITERAL = 3
 
@@ -37,7 +41,7 @@ def secrets_of(url: str) -> tuple[str, ...]:
     end = _userinfo_end(rest)
     userinfo = rest[: max(0, end - 1)]
     found = {userinfo, userinfo.partition(":")[2]}
-    for pattern in (_NAMED_SECRET, _NAMED_SECRET_IN_PATH):
+    for pattern in (_SECRET_IN_PATH, _NAMED_SECRET):
         found |= {match.group(2) for match in pattern.finditer(rest[end:])}
     found |= {unquote(secret) for secret in found}
     return tuple(sorted((secret for secret in found if len(secret) >= MIN_LITERAL), key=len, reverse=True))
@@ -53,16 +57,12 @@ def redact_text(text: str, secrets: tuple[str, ...] = ()) -> str:
 def _userinfo_end(rest: str) -> int:
     """Where the host begins in what follows `://`."""
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    if "@" in authority:
-        return authority.rindex("@") + 1
-    # A password with an unescaped "/": no parser takes it, but it must not be printed either.
-    port = authority.rpartition(":")[2] if ":" in authority else ""
+    # A password may hold an unescaped "/" or "@": no parser takes it, but it must not be printed. The price: where
+    # there are credentials or a port, an "@" further on hides what is before it.
     bracketed = authority.startswith("[")
-    if port and not port.isdigit() and not bracketed and "@" in rest:
-        return rest.rindex("@") + 1
-    return 0
+    return rest.rfind("@") + 1 if "@" in authority or (":" in authority and not bracketed) else 0
 
 
 def _hide_named(rest: str) -> str:
-    rest = _NAMED_SECRET_IN_PATH.sub(lambda match: f"{match.group(1)}={HIDDEN}", rest)
+    rest = _SECRET_IN_PATH.sub(lambda match: f"{match.group(1)}={HIDDEN}", rest)
     return _NAMED_SECRET.sub(lambda match: f"{match.group(1)}={HIDDEN}", rest)
