@@ -60,7 +60,8 @@ class Batcher(Generic[WorkT]):
         if not self._queue or self.wait_ms(now_ms, idle) != 0:
             return []
         parts: list[Part[WorkT]] = []
-        room, kind = self._max_rows, self._queue[0].kind
+        # Work without rows waits for nothing, and nothing leaves early because of it.
+        room, kind = (self._max_rows if self._queue[0].left else 0), self._queue[0].kind
         while self._queue:
             head = self._queue[0]
             if head.left and (head.kind != kind or room == 0):

@@ -97,7 +97,7 @@ def _retrying(patience: Patience) -> tenacity.Retrying:
 
     return tenacity.Retrying(
         stop=lambda _: patience.now_s() >= end_s,
-        wait=tenacity.wait_exponential_jitter(initial=FIRST_WAIT_S, max=LONGEST_WAIT_S, jitter=FIRST_WAIT_S),
+        wait=tenacity.wait_exponential(FIRST_WAIT_S, LONGEST_WAIT_S) + tenacity.wait_random(0, FIRST_WAIT_S),
         retry=tenacity.retry_if_not_exception_type(Interrupted),
         sleep=sleep,
         reraise=True,

@@ -64,9 +64,8 @@ class Staging:
     # -- the poll thread's side
 
     def put(self, work: Work) -> None:
-        kind = (work.encoding, bool(work.rows))
         with self._changed:
-            self._batcher.add(work, kind, len(work.rows), len(work.pixels), now_ms())
+            self._batcher.add(work, work.encoding, len(work.rows), len(work.pixels), now_ms())
             metrics.QUEUE_BYTES.set(self._batcher.size_bytes)
             self._changed.notify()
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from inference.models import efficientnet_lite0, null
 from inference.models.base import Model, ModelInfo
+from inference.models.custom import describe_custom, is_custom, load_custom
 from infra.settings import InferSettings
 from schemas.errors import ConfigError
 
@@ -30,7 +31,9 @@ NULL = null.INFO.ref.name
 
 
 def load_model(spec: str, settings: InferSettings) -> Model:
-    """`NAME` or `NAME@RUNTIME`, loaded, not yet warm. ConfigError: no such model; ModelError: it cannot be loaded."""
+    """`NAME`, `NAME@RUNTIME` or `package.module:Factory`, loaded, not warm. ConfigError: no such model; ModelError: it cannot be loaded."""
+    if is_custom(spec):
+        return load_custom(spec, settings)
     name, runtime = _parse(spec)
     if name == NULL:
         return null.NullModel(settings.top_k)
@@ -39,6 +42,8 @@ def load_model(spec: str, settings: InferSettings) -> Model:
 
 def describe_model(spec: str) -> ModelInfo:
     """What `load_model(spec, ...)` would answer as its `info`, without loading it."""
+    if is_custom(spec):
+        return describe_custom(spec)
     name, _ = _parse(spec)
     return null.INFO if name == NULL else NETWORKS[name].describe()
 
@@ -49,7 +54,9 @@ def known_specs() -> list[str]:
 
 def _parse(spec: str) -> tuple[str, str]:
     if spec not in known_specs():
-        raise ConfigError(f"infer.model: there is no model {spec!r}; known are {', '.join(known_specs())}")
+        raise ConfigError(
+            f"infer.model: there is no model {spec!r}; known are {', '.join(known_specs())} and package.module:Factory"
+        )
     name, _, runtime = spec.partition("@")
     return name, runtime
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from infra.kafka import Publisher
-from infra.reader import Reader, Record
+from infra.reader import Reader
+from infra.spans import Record
 from infra.settings import Settings
 from infra.topics import TopicNames
 from schemas import codec
@@ -29,7 +30,8 @@ QUALITY = Quality(100.0, 120.0, 50.0)
 
 def frame(source_id: str, number: int, image: bytes = b"an image") -> Frame:
     now_us = time.time_ns() // 1000
-    return Frame(f"{source_id}/1/{number}", source_id, SourceKind.CAMERA, 1, number, now_us, now_us, Encoding.JPEG, image)
+    frame_id = f"{source_id}/1/{number}"
+    return Frame(frame_id, source_id, SourceKind.CAMERA, 1, number, now_us, now_us, Encoding.JPEG, image)
 
 
 def row(number: int) -> bytes:
@@ -37,9 +39,7 @@ def row(number: int) -> bytes:
     return bytes([number % 256]) + bytes(ROW_BYTES - 1)
 
 
-def micro_batch(
-    topic: str, partition: int, offsets: Sequence[int], pixels: Callable[[int], bytes] = row
-) -> MicroBatch:
+def micro_batch(topic: str, partition: int, offsets: Sequence[int], pixels: Callable[[int], bytes] = row) -> MicroBatch:
     """One image per offset; `frame_id` and pixels tell the offset."""
     rows = [pixels(offset) for offset in offsets]
     now_us, start, items = time.time_ns() // 1000, 0, []
@@ -85,9 +85,7 @@ class Feeder:
             if with_frames:
                 for offset in offsets:
                     self.send(self.names.frames, partition, codec.encode(frame(f"cam-{partition}", offset)))
-            self.send(
-                self.names.batches, partition, codec.encode(micro_batch(self.names.frames, partition, offsets))
-            )
+            self.send(self.names.batches, partition, codec.encode(micro_batch(self.names.frames, partition, offsets)))
 
     def send(self, topic: str, partition: int, value: bytes, headers: list[Header] | None = None) -> None:
         self.publisher.wait_for_room(len(value), 30)

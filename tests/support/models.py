@@ -1,0 +1,45 @@
+"""Models that fail on purpose: `sightline infer --model tests.support.models:Failing`.
+
+What they do is told by an image's second byte, so that a test decides per frame.
+"""
+
+import threading
+from typing import ClassVar
+
+from inference.models import ModelInfo, Output, Pixels
+from inference.models.null import INFO, NullModel
+from infra.settings import InferSettings
+from schemas.errors import ModelError
+
+FINE, ALWAYS, SOMETIMES, TOO_LARGE, HANGS = range(5)
+
+
+class OutOfMemoryError(RuntimeError):
+    """Named as torch's is."""
+
+
+class Failing(NullModel):
+    """ALWAYS fails its run; SOMETIMES does so twice; TOO_LARGE does not fit beside another image; HANGS."""
+
+    info: ClassVar[ModelInfo] = INFO  # type: ignore[misc]
+
+    def __init__(self, settings: InferSettings) -> None:
+        super().__init__(settings.top_k)
+        self._failures_left = 2
+
+    def run(self, pixels: Pixels) -> Output:
+        marks = pixels[:, 1]
+        if (marks == HANGS).any():
+            threading.Event().wait()
+        if (marks == TOO_LARGE).any() and len(pixels) > 1:
+            raise OutOfMemoryError("out of memory, on purpose")
+        if (marks == ALWAYS).any():
+            raise ModelError("failed on purpose")
+        if (marks == SOMETIMES).any() and self._failures_left:
+            self._failures_left -= 1
+            raise ValueError("failed on purpose, for a while")
+        return super().run(pixels)
+
+
+def marked(row: bytes, mark: int) -> bytes:
+    return row[:1] + bytes([mark]) + row[2:]
