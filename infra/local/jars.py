@@ -11,6 +11,7 @@ from schemas.errors import ConfigError, Unavailable
 _POM = Path(__file__).parent / "kafka" / "pom.xml"
 _ATTEMPTS = 2
 _TIMEOUT_S = 600
+_SCRATCH = "fetching-"
 
 
 def jars_dir(home: Path) -> Path:
@@ -27,7 +28,9 @@ def fetch_jars(home: Path) -> Path:
     if maven is None:
         raise ConfigError("Maven (mvn) is not installed; it fetches Kafka: apt-get install -y maven")
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix="fetching-") as scratch:
+    for left_over in target.parent.glob(f"{_SCRATCH}*"):
+        shutil.rmtree(left_over, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=_SCRATCH) as scratch:
         partial = Path(scratch) / "jars"
         _run_maven(maven, partial)
         partial.rename(target)

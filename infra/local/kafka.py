@@ -37,7 +37,8 @@ class LocalKafka:
         heap_mib: int = 512,
     ) -> None:
         self._home = home
-        self._jars_home = jars_home or home
+        # The very same object where it is the same folder: a lock is re-entrant within one object only.
+        self._jars_home = jars_home if jars_home and jars_home.path != home.path else home
         self._data_dirs = dict(data_dirs or {})
         self._properties = dict(properties or {})
         self._heap_mib = heap_mib
@@ -99,7 +100,8 @@ class LocalKafka:
                 for broker_id in missing:
                     self._spawn(broker_id)
                 self.wait_ready(timeout_s=timeout_s)
-            except Unavailable:
+            except BaseException:
+                # Also on Ctrl-C: a half-started cluster is nobody's wish.
                 self._stop(missing, timeout_s=2.0)
                 raise
 

@@ -14,6 +14,7 @@ import pytest
 from infra.local import process
 from infra.local.broker_config import broker_properties, to_text
 from infra.local.home import Home
+from infra.local.jars import fetch_jars, jars_dir, require_java
 from infra.local.probe import cause_in_log
 from infra.local.process import ProcessRef
 from infra.local.state import BrokerState, LocalState, ValkeyState, read_state, write_state
@@ -174,3 +175,37 @@ def test_the_cause_is_the_last_error_of_the_log() -> None:
 def test_the_file_is_json_for_people(tmp_path: Path) -> None:
     write_state(tmp_path, LocalState("abc", (replace(BROKERS[0], process=PROCESS),)))
     assert json.loads((tmp_path / "state.json").read_text())["brokers"][0]["process"]["pid"] == 123
+
+
+def test_jars_are_fetched_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    maven = tmp_path / "bin" / "mvn"
+    maven.parent.mkdir()
+    monkeypatch.setenv("PATH", f"{maven.parent}:{os.environ['PATH']}")
+    home = tmp_path / "home"
+    killed_earlier = home / "kafka" / "fetching-abc"
+    killed_earlier.mkdir(parents=True)
+
+    maven.write_text("#!/bin/sh\necho '[ERROR] Could not transfer artifact: connection refused'\nexit 1\n")
+    maven.chmod(0o755)
+    with pytest.raises(Unavailable, match="Could not transfer artifact"):
+        fetch_jars(home)
+    assert not killed_earlier.exists()
+    assert list((home / "kafka").iterdir()) == []
+
+    maven.write_text(
+        "#!/bin/sh\nfor word; do case $word in -DoutputDirectory=*) d=${word#*=};; esac; done\n"
+        'mkdir -p "$d"; : > "$d/kafka_x.jar"\n'
+    )
+    assert [jar.name for jar in fetch_jars(home).iterdir()] == ["kafka_x.jar"]
+    maven.unlink()
+    assert fetch_jars(home) == jars_dir(home)
+
+
+def test_without_maven_or_java_one_sentence_says_how_to_get_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(ConfigError, match="apt-get install -y maven"):
+        fetch_jars(tmp_path)
+    with pytest.raises(ConfigError, match="apt-get install -y openjdk"):
+        require_java()
