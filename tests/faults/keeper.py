@@ -59,7 +59,7 @@ class Keeper:
             self.wait_ready()
         return self
 
-    def wait_ready(self, timeout_s: float = 60.0) -> None:
+    def wait_ready(self, timeout_s: float = 120.0) -> None:
         """Until the process there is then says that frames flow through it."""
         until_s = time.monotonic() + timeout_s
         answer: tuple[int, str] = (0, "")

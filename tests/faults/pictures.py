@@ -109,5 +109,14 @@ POISON: tuple[Poison, ...] = (
 )
 
 
+def too_large(side: int) -> Poison:
+    """Sound pictures, and poison only for a stage whose limit is below side * side pixels."""
+    return Poison(
+        "too large for this stage",
+        "too_many_pixels",
+        lambda frame: _with_image(unique_jpeg(frame.frame_id, side))(frame),
+    )
+
+
 def any_poison(rng: random.Random) -> Poison:
     return rng.choice(POISON)

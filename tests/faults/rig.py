@@ -7,11 +7,11 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from schemas import headers
-from schemas.records import Label
+from schemas import codec, headers
+from schemas.records import Label, MicroBatch
 from tests.faults import ledger as ledgers
 from tests.faults import results
 from tests.faults.cluster import Cluster
@@ -21,7 +21,7 @@ from tests.faults.sender import FrameSender, Place, Traffic
 from tests.support.deployment import Deployment, deployment
 from tests.support.runner import COMMAND, Runner
 
-SETTLE_TIMEOUT_S = 60.0
+SETTLE_TIMEOUT_S = 120.0
 MEMORY_EVERY_S = 1.0
 # Fast enough for a test; the tiers as shipped differ only in their length.
 RETRY_DELAYS_MS = "[300, 1000, 3000]"
@@ -31,6 +31,14 @@ VARIABLES = {
     "SIGHTLINE_RETRY__DELAYS_MS": RETRY_DELAYS_MS,
     "SIGHTLINE_LOG__FORMAT": "text",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A time, and how many frames were acknowledged before it."""
+
+    at_s: float
+    acknowledged: int
 
 
 class Rig:
@@ -43,7 +51,7 @@ class Rig:
         self.sender: FrameSender | None = None
         self.watcher = Watcher(self.bootstrap_servers, deployed.topics)
         self.ledger: ledgers.Ledger | None = None
-        self._over_s: float | None = None
+        self._over: Moment | None = None
         self._closing = threading.Event()
         self._sampler = threading.Thread(target=self._sample, name="memory", daemon=True)
         self._sampler.start()
@@ -97,15 +105,23 @@ class Rig:
 
     def harm_is_over(self) -> None:
         """Recovery counts from here: right after a kill, or when what was taken away is back."""
-        self._over_s = time.monotonic()
+        self._over = self._now()
 
-    def wait_flowing(self, timeout_s: float = 60.0) -> None:
+    def wait_flowing(self, timeout_s: float = 90.0) -> None:
         """Until a frame of each source that was sent after this call has its outcome."""
-        since_s, until_s = time.monotonic(), time.monotonic() + timeout_s
-        while self._flowing_after(since_s) is None:
+        since, until_s = self._now(), time.monotonic() + timeout_s
+        while self._flowing_after(since) is None:
             if time.monotonic() > until_s:
                 raise AssertionError(f"no labels of new frames after {timeout_s:g} s\n{self.words()}")
             self.wait(0.1)
+
+    def wait_labelled(self, places: set[Place], timeout_s: float) -> None:
+        """Until each of these has a label, also after `settle`."""
+        until_s = time.monotonic() + timeout_s
+        while left := places - {place_of(label.source) for label in self.labels()}:
+            if time.monotonic() > until_s:
+                raise AssertionError(f"{len(left)} without a label after {timeout_s:g} s: {sorted(left)[:5]}")
+            time.sleep(1.0)
 
     # -- the count
 
@@ -117,7 +133,7 @@ class Rig:
         self.watcher.wait_for(lambda: wanted, timeout_s)
         self.watcher.close()
         self.ledger = self.count()
-        self._record(self.ledger)
+        results.add(self.row(), self.seed)
         faults = self.ledger.faults + self._audit_faults(self.ledger)
         if faults:
             raise AssertionError(f"seed {self.seed}: " + "; ".join(faults) + "\n" + self.words())
@@ -139,14 +155,36 @@ class Rig:
         for message in read_all(self.bootstrap_servers, [names.labels, names.dead]):
             yield outcome_of(message, names)
 
+    def repeats_in_batches(self) -> int:
+        """How many frames more than once the stream stage packed into micro-batches, as it may after a crash."""
+        packed = 0
+        places = set[Place]()
+        for message in read_all(self.bootstrap_servers, [self.deployed.topics.batches]):
+            batch = codec.decode(MicroBatch, message.value())
+            packed += len(batch.items)
+            places |= {(batch.source_topic, batch.source_partition, item.offset) for item in batch.items}
+        return packed - len(places)
+
     def labels(self) -> list[Label]:
         return [outcome.label for outcome in self.outcomes() if outcome.label is not None]
 
     def audit(self, *words: str) -> tuple[int, dict[str, Any]]:
         """Exit code and JSON of `sightline audit`."""
-        done = self.run("audit", "--from", "-1d", "--to", "+1d", "--json", *words)
+        done = self.run("audit", "--json", *words)
         assert done.stdout.strip(), f"audit said nothing and ended with {done.returncode}: {done.stderr[-2000:]}"
         return done.returncode, json.loads(done.stdout.splitlines()[-1])
+
+    def row(self) -> results.Row:
+        """The case's row of the table; only after `settle`."""
+        assert self.ledger is not None
+        keepers = self.keepers.values()
+        return replace(
+            results.row_of(self.case, self.ledger, self.recover_s()),
+            restarts={keeper.name: keeper.restarts for keeper in keepers},
+            ended={keeper.name: len(keeper.ended_by_itself) for keeper in keepers},
+            max_mib={keeper.name: round(keeper.memory.max_mib, 1) for keeper in keepers},
+            slope_mib_per_min={keeper.name: keeper.memory.slope_mib_per_min() for keeper in keepers},
+        )
 
     def words(self) -> str:
         return "\n".join(keeper.last_words() for keeper in self.keepers.values())
@@ -166,38 +204,37 @@ class Rig:
 
     def recover_s(self) -> float | None:
         """None when there was no harm, or nothing was sent after it."""
-        flowing_s = self._flowing_after(self._over_s) if self._over_s is not None else None
-        return flowing_s - self._over_s if flowing_s is not None and self._over_s is not None else None
+        flowing_s = self._flowing_after(self._over) if self._over is not None else None
+        return flowing_s - self._over.at_s if flowing_s is not None and self._over is not None else None
 
-    def _flowing_after(self, since_s: float) -> float | None:
-        """When the last of the sources had its first outcome of a frame sent after `since_s`."""
-        first: dict[str, float] = {}
-        arrived_s = dict(self.watcher.arrived_s)
+    def _now(self) -> "Moment":
+        return Moment(time.monotonic(), len(self.sender.log) if self.sender else 0)
+
+    def _flowing_after(self, since: "Moment") -> float | None:
+        """When the last of the sources had its first outcome of a frame sent after that moment."""
         if self.sender is None:
             return None
-        for place, sent in list(self.sender.acknowledged.items()):
-            if sent.sent_s >= since_s and place in arrived_s:
-                first[sent.source_id] = min(first.get(sent.source_id, float("inf")), arrived_s[place])
+        first: dict[str, float] = {}
+        for place, sent in self.sender.log[since.acknowledged :]:
+            arrived_s = self.watcher.arrived_s.get(place)
+            if sent.sent_s >= since.at_s and arrived_s is not None:
+                first[sent.source_id] = min(first.get(sent.source_id, arrived_s), arrived_s)
         return max(first.values()) if len(first) == self.sender.traffic.sources else None
 
     def _audit_faults(self, ledger: ledgers.Ledger) -> list[str]:
         code, audit = self.audit()
-        mine = {"frames": ledger.written, "missing_count": len(ledger.lost), "ok": not ledger.lost}
+        mine = {
+            "frames": ledger.written,
+            "labels": ledger.labels,
+            "dead": ledger.dead - ledger.both,
+            "duplicates": ledger.duplicates,
+            "missing_count": len(ledger.lost),
+            "ok": not ledger.lost,
+        }
         wrong = {name: (audit.get(name), value) for name, value in mine.items() if audit.get(name) != value}
         if (code == 0) != (not ledger.lost):
             wrong["exit code"] = (code, 0 if not ledger.lost else 1)
         return [f"sightline audit says {name} = {found}, counted {own}" for name, (found, own) in wrong.items()]
-
-    def _record(self, ledger: ledgers.Ledger) -> None:
-        keepers = self.keepers.values()
-        row = replace(
-            results.row_of(self.case, ledger, self.recover_s()),
-            restarts={keeper.name: keeper.restarts for keeper in keepers},
-            ended={keeper.name: len(keeper.ended_by_itself) for keeper in keepers},
-            max_mib={keeper.name: round(keeper.memory.max_mib, 1) for keeper in keepers},
-            slope_mib_per_min={keeper.name: keeper.memory.slope_mib_per_min() for keeper in keepers},
-        )
-        results.add(row, self.seed)
 
     def _sample(self) -> None:
         while not self._closing.wait(MEMORY_EVERY_S):

@@ -19,12 +19,17 @@ _MIB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One acknowledged frame. `reason`: the one that its dead letter must have; None when it must be labelled."""
+    """One acknowledged frame. `poison`: what it is instead of one that must be labelled."""
 
     source_id: str
     seq: int
     sent_s: float
-    reason: str | None = None
+    poison: Poison | None = None
+
+    @property
+    def reason(self) -> str | None:
+        """The one that its dead letter must have."""
+        return self.poison.reason if self.poison else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,8 @@ class FrameSender:
     traffic: Traffic
     rng: random.Random
     acknowledged: dict[Place, Sent] = field(default_factory=dict)
+    # The same in the order of the acknowledgements: what is sent from now on comes behind what is here now.
+    log: list[tuple[Place, Sent]] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -126,13 +133,15 @@ class FrameSender:
         frame = frame_of(source_id, self._epoch_ms, seq, now_us, image, Encoding.JPEG)
         poison = self.traffic.poison(self.rng) if self.rng.random() < self.traffic.poison_share else None
         value = encode(frame) if poison is None else poison.make(frame)
-        sent = Sent(source_id, seq, time.monotonic(), poison.reason if poison else None)
+        sent = Sent(source_id, seq, time.monotonic(), poison)
         self._produce(source_id, value, now_us // 1000, sent)
 
     def _produce(self, key: str, value: bytes | None, timestamp_ms: int, sent: Sent) -> None:
         def reported(error: Any, message: Any) -> None:
             if error is None:
-                self.acknowledged[(message.topic(), message.partition(), message.offset())] = sent
+                place = (message.topic(), message.partition(), message.offset())
+                self.acknowledged[place] = sent
+                self.log.append((place, sent))
             else:
                 self.refused.append(str(error))
 

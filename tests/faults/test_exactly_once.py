@@ -1,0 +1,64 @@
+"""Labels and offsets in one transaction: whatever kills the worker, a read_committed reader sees each label once."""
+
+import signal
+
+import pytest
+
+from tests.faults.conftest import RigMaker
+
+KILLS = 20
+
+
+@pytest.mark.timeout(420)
+def test_worker_killed_at_random(make_rig: RigMaker) -> None:
+    rig = make_rig(
+        f"exactly once, kill -9 of the worker at random, {KILLS} times", SIGHTLINE_INFER__DELIVERY="exactly_once"
+    )
+    rig.start_stages()
+    rig.send(rate_per_s=50)
+    rig.wait_flowing()
+    for _ in range(KILLS):
+        rig.wait(rig.rng.uniform(0.2, 2.0))
+        rig.infer.kill()
+        rig.wait(0.1)
+        rig.infer.wait_ready()
+    rig.harm_is_over()
+    rig.wait_flowing()
+    ledger = rig.settle()
+    assert rig.infer.restarts >= KILLS
+    assert ledger.duplicates == 0
+    assert ledger.labels == ledger.written
+
+
+def test_two_workers_one_frozen(make_rig: RigMaker) -> None:
+    """The zombie wakes up with a finished transaction in hand, and is fenced."""
+    rig = make_rig("exactly once, SIGSTOP of one of two workers for 20 s", SIGHTLINE_INFER__DELIVERY="exactly_once")
+    rig.start_stages()
+    rig.keep("infer-2", "infer", "--model", "null")
+    rig.send(rate_per_s=50)
+    rig.wait(3.0)
+    rig.infer.signal(signal.SIGSTOP)
+    rig.harm_is_over()
+    rig.wait_flowing()
+    rig.wait(20.0)
+    rig.infer.signal(signal.SIGCONT)
+    rig.wait(5.0)
+    ledger = rig.settle()
+    assert ledger.duplicates == rig.repeats_in_batches() == 0
+
+
+def test_brokers_killed(make_rig: RigMaker) -> None:
+    rig = make_rig("exactly once, kill -9 of each broker in turn", SIGHTLINE_INFER__DELIVERY="exactly_once")
+    rig.start_stages()
+    rig.send(rate_per_s=50)
+    for broker in rig.cluster.broker_lines:
+        rig.wait(3.0)
+        rig.cluster.kafka.kill_broker(broker)
+        rig.wait(4.0)
+        rig.cluster.kafka.start_broker(broker)
+        rig.cluster.wait_in_sync()
+    rig.harm_is_over()
+    rig.wait_flowing()
+    ledger = rig.settle()
+    # The stream stage is at least once: a frame that it wrote into two batches is labelled twice, and only such a one.
+    assert ledger.duplicates == rig.repeats_in_batches()
