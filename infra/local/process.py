@@ -27,8 +27,10 @@ class ProcessRef:
 
     def alive(self) -> bool:
         """True only for that very process: same pid, same start, same command. A reused pid is not it."""
-        _reap(self.pid)
-        return _start_mark(self.pid) == self.started and self.marker in _command(self.pid)
+        running = _start_mark(self.pid) == self.started and self.marker in _command(self.pid)
+        if not running:
+            _reap(self.pid)
+        return running
 
 
 def spawn(command: Sequence[str], marker: str, log: Path, env: Mapping[str, str] | None = None) -> ProcessRef:

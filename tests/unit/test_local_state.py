@@ -93,6 +93,7 @@ def test_a_process_is_known_by_more_than_its_pid(tmp_path: Path) -> None:
     assert process.find("the-marker", Path(sys.executable).name) == ref
     assert process.terminate([ref], timeout_s=5.0) == []
     assert not ref.alive()
+    assert not Path(f"/proc/{ref.pid}").exists(), "a killed child must not stay a zombie"
 
 
 def test_a_stranger_with_a_recorded_pid_is_never_signalled(tmp_path: Path) -> None:
