@@ -115,7 +115,7 @@ class Watcher:
     def wait_for(self, wanted: Callable[[], set[Place]], timeout_s: float) -> set[Place]:
         """Until all of them have an outcome; those that have none when the time is over."""
         until_s = time.monotonic() + timeout_s
-        while missing := wanted() - self.arrived_s.keys():
+        while missing := {place for place in wanted() if place not in self.arrived_s}:
             if time.monotonic() > until_s or self.error is not None:
                 return missing
             time.sleep(_POLL_S)

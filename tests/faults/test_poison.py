@@ -4,7 +4,7 @@ import pytest
 
 from tests.faults.conftest import RigMaker
 from tests.faults.outcomes import place_of
-from tests.faults.pictures import POISON
+from tests.faults.pictures import POISON, too_large
 from tests.faults.rig import Rig
 
 LARGE_SIDE = 256
