@@ -12,6 +12,10 @@ READY := $(VENV)/.ready
 DURATION ?=
 ARGS ?=
 BENCHES ?= stream infer e2e cache
+# The soak's length, its frames a second, and the model.
+MINUTES ?= 20
+RATE ?= 50
+MODEL ?= null
 # 1 or 3; empty keeps what is there.
 BROKERS ?=
 
@@ -19,7 +23,7 @@ export UV_HTTP_TIMEOUT ?= 300
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check format-check lint types layers unit integration format bench faults up down status lock clean kafka-tools
+.PHONY: help venv demo test check format-check lint types layers unit integration format bench faults soak up down status lock clean kafka-tools
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +64,9 @@ bench: venv kafka-tools ## every benchmark, as JSON lines (BENCHES="stream infer
 
 faults: venv kafka-tools ## the fault suite: kill, cut, corrupt, and count every frame (tens of minutes)
 	$(BIN)/python -m pytest tests/faults -q $(ARGS)
+
+soak: venv kafka-tools ## random faults, then every frame is counted (MINUTES=20 RATE=50 MODEL=null, ARGS="--seed N" to repeat)
+	$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) --rate $(RATE) --model $(MODEL) $(ARGS)
 
 up: venv kafka-tools ## start a local Kafka and Valkey (BROKERS=3 for three brokers)
 	$(BIN)/sightline up $(if $(BROKERS),--brokers $(BROKERS))
