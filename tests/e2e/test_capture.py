@@ -1,0 +1,314 @@
+"""Capture processes for real, without Kafka: what they read, how they die, and that the agent's side survives it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import psutil
+import pytest
+
+from infra.lifecycle import Stop
+from infra.settings import CameraSettings
+from ingest.child import CaptureChild
+from ingest.feed import Captured, Feed, State
+from ingest.spec import CameraSpec, camera_spec
+from ingest.wire import Message, Task, Tell
+from tests.support.http_camera import PASSWORD, USER, http_camera
+from tests.support.services import ROOT
+from tests.support.videos import number_of, write_video
+
+DATA = ROOT.parent / "shared" / "data"
+MAX_IMAGE_BYTES = 1 << 20
+PATIENCE_S = 60.0
+SETTINGS = CameraSettings(backoff_initial_ms=200, backoff_max_ms=500, open_timeout_ms=3_000, read_timeout_ms=3_000)
+
+
+@pytest.fixture
+def jpeg() -> bytes:
+    return encoded(64)
+
+
+def encoded(side: int) -> bytes:
+    pixels = np.random.default_rng(1).integers(0, 256, (side, side, 3), np.uint8)
+    done, data = cv2.imencode(".jpg", pixels)
+    assert done
+    return data.tobytes()
+
+
+def task_of(source: str, fps: float = 5, **changes: object) -> Task:
+    spec = spec_of(source, fps)
+    fields: dict[str, object] = {
+        "kind": spec.source.kind,
+        "address": spec.source.address,
+        "fps": fps,
+        "loop": False,
+        "jpeg_quality": 90,
+        "open_timeout_ms": 3_000,
+        "read_timeout_ms": 3_000,
+        "max_image_bytes": MAX_IMAGE_BYTES,
+    }
+    return Task(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def spec_of(source: str, fps: float = 5, loop: bool = False) -> CameraSpec:
+    return camera_spec({"id": "cam", "source": source, "fps": fps, "loop": loop}, SETTINGS, {})
+
+
+def messages(task: Task, enough: int = 1_000_000) -> list[Message]:
+    """What a capture process tells, until its end or until so many frames came."""
+    found: list[Message] = []
+    until_s = time.monotonic() + PATIENCE_S
+    with CaptureChild(task, MAX_IMAGE_BYTES + 1024) as child:
+        while time.monotonic() < until_s:
+            message = child.read(0.5)
+            if message is None:
+                continue
+            found.append(message)
+            ended = message.tell in (Tell.ENDED, Tell.FAILED)
+            if ended or sum(one.tell == Tell.FRAME for one in found) >= enough:
+                return found
+    raise AssertionError(f"no end after {PATIENCE_S} s: {[message.tell.name for message in found]}")
+
+
+def frames(found: list[Message]) -> list[bytes]:
+    return [message.body for message in found if message.tell == Tell.FRAME]
+
+
+def last(found: list[Message], tell: Tell) -> Message:
+    return [message for message in found if message.tell == tell][-1]
+
+
+def test_a_video_is_sampled_by_its_own_clock_and_every_frame_counted(tmp_path: Path) -> None:
+    found = messages(task_of(str(write_video(tmp_path / "v.avi", frames=40, per_s=20)), fps=5))
+    assert [number_of(frame) for frame in frames(found)] == [0, 4, 8, 12, 16, 20, 24, 28, 32, 36]
+    stats = last(found, Tell.STATS).meta
+    assert stats["captured"] == 40
+    assert stats["dropped"] == {"rate_limit": 30, "buffer_full": 0, "corrupt": 0}
+
+
+def test_a_video_goes_on_where_an_earlier_process_was_killed(tmp_path: Path) -> None:
+    video = str(write_video(tmp_path / "v.avi", frames=20, per_s=20))
+    assert [number_of(frame) for frame in frames(messages(task_of(video, fps=20, skip_frames=15)))] == [
+        15,
+        16,
+        17,
+        18,
+        19,
+    ]
+
+
+def test_a_looped_video_starts_over(tmp_path: Path) -> None:
+    video = str(write_video(tmp_path / "v.avi", frames=5, per_s=20))
+    found = messages(task_of(video, fps=20, loop=True), enough=12)
+    assert [number_of(frame) for frame in frames(found)][:12] == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1]
+
+
+def test_files_are_sent_as_they_are_whatever_they_hold(tmp_path: Path, jpeg: bytes) -> None:
+    for name, data in (("a.jpg", jpeg), ("b.png", b"<html>"), ("c.jpg", b""), ("d.csv", b"no image"), ("e.jpg", jpeg)):
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "big.jpg").write_bytes(b"\xff\xd8" + bytes(MAX_IMAGE_BYTES))
+    found = messages(task_of(str(tmp_path), fps=500))
+    assert [(message.meta["name"], message.meta["encoding"]) for message in found if message.tell == Tell.FRAME] == [
+        ("a.jpg", "JPEG"),
+        ("b.png", "OTHER"),
+        ("c.jpg", "OTHER"),
+        ("e.jpg", "JPEG"),
+    ]
+    assert frames(found) == [jpeg, b"<html>", b"", jpeg]
+    refused = last(found, Tell.REFUSED).meta
+    assert (refused["reason"], refused["name"]) == ("too_large", "big.jpg")
+    assert str(MAX_IMAGE_BYTES) in refused["detail"]
+    assert str(MAX_IMAGE_BYTES + 2) in refused["detail"]
+
+
+def test_a_simulated_camera_gives_the_same_bytes_on_every_run() -> None:
+    task = task_of("sim:coffee?size=320x240", fps=10)
+    first, second = (
+        {message.meta["index"]: message.body for message in messages(task, enough=5) if message.tell == Tell.FRAME}
+        for _ in range(2)
+    )
+    assert first[1] == second[1]
+
+
+def test_snapshots_are_polled_and_kept_as_they_are(jpeg: bytes) -> None:
+    with http_camera(jpeg) as address:
+        assert frames(messages(task_of(f"http://{address}/snap.jpg", fps=20), enough=3)) == [jpeg] * 3
+
+
+def test_a_snapshot_behind_a_password(jpeg: bytes) -> None:
+    quoted = PASSWORD.replace("@", "%40").replace("/", "%2F")
+    with http_camera(jpeg) as address:
+        assert frames(messages(task_of(f"http://{USER}:{quoted}@{address}/private.jpg"), enough=1)) == [jpeg]
+        refused = messages(task_of(f"http://{USER}:wrong@{address}/private.jpg"))[-1]
+    assert "401" in refused.meta["why"]
+
+
+def test_a_snapshot_over_the_limit_is_refused_and_the_next_tried(jpeg: bytes) -> None:
+    with http_camera(jpeg) as address:
+        task = task_of(f"http://{address}/snap.jpg", fps=20, max_image_bytes=len(jpeg) - 1)
+        with CaptureChild(task, MAX_IMAGE_BYTES) as child:
+            refused = [message for _ in range(100) if (message := child.read(0.5)) and message.tell == Tell.REFUSED][:2]
+    assert [message.meta["reason"] for message in refused] == ["too_large", "too_large"]
+
+
+def test_a_motion_jpeg_stream_is_sampled(jpeg: bytes) -> None:
+    with http_camera(jpeg) as address:
+        found = messages(task_of(f"http://{address}/stream.mjpg", fps=5), enough=8)
+    assert last(found, Tell.STATS).meta["dropped"]["rate_limit"] > 0
+
+
+@pytest.mark.parametrize(
+    ("path", "words"), [("/login", "text/html, which is neither an image nor a stream"), ("/broken", "HTTP 503")]
+)
+def test_pages_instead_of_pictures(jpeg: bytes, path: str, words: str) -> None:
+    with http_camera(jpeg) as address:
+        assert words in messages(task_of(f"http://{address}{path}"))[-1].meta["why"]
+
+
+def test_a_camera_that_accepts_and_stays_silent_fails_in_time() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"rtsp://127.0.0.1:{server.getsockname()[1]}/cam"
+        began_s = time.monotonic()
+        assert messages(task_of(address))[-1].tell == Tell.FAILED
+        assert time.monotonic() - began_s < 25
+
+
+def test_no_credentials_where_others_can_see_them() -> None:
+    task = task_of("rtsp://joe:geheimnis@127.0.0.1:9/cam")
+    with CaptureChild(task, MAX_IMAGE_BYTES) as child:
+        assert "geheimnis" not in " ".join(psutil.Process(child.pid).cmdline())
+        while (message := child.read(1.0)) is None or message.tell != Tell.FAILED:
+            pass
+        assert "geheimnis" not in " ".join(child.last_words())
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/data")
+@pytest.mark.parametrize("name", ["bottle-detection.mp4", "traffic.mp4"])
+def test_ordinary_videos(name: str) -> None:
+    found = messages(task_of(str(DATA / "video" / name), fps=20), enough=20)
+    assert all(len(frame) > 5_000 for frame in frames(found))
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/data")
+def test_a_video_that_makes_opencv_abort_ends_its_process_and_no_other() -> None:
+    with CaptureChild(task_of(str(DATA / "video" / "demo.avi")), MAX_IMAGE_BYTES) as child:
+        with pytest.raises(EOFError):
+            for _ in range(200):
+                child.read(0.5)
+        assert "SIG" in child.cause_of_death()
+
+
+def test_a_capture_process_dies_with_an_agent_that_is_killed() -> None:
+    script = (
+        "import time\nfrom ingest.child import CaptureChild\nfrom ingest.wire import Task\n"
+        "child = CaptureChild(Task('sim', 'coffee', 5.0, False, 90, 3000, 3000, 1 << 20), 1 << 21)\n"
+        "while not child.read(1.0): pass\n"
+        "print(child.pid, flush=True)\ntime.sleep(600)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=ROOT) as agent:
+        assert agent.stdout is not None
+        capture = psutil.Process(int(agent.stdout.readline()))
+        assert capture.is_running()
+        agent.kill()
+        capture.wait(10)
+
+
+class Watched:
+    """A feed and what came out of it."""
+
+    def __init__(self, spec: CameraSpec, settings: CameraSettings = SETTINGS) -> None:
+        self.stop = Stop()
+        self.captured: list[Captured] = []
+        self.feed = Feed(spec, settings, MAX_IMAGE_BYTES, self.captured.append, self.stop)
+        self.feed.start()
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        until_s = time.monotonic() + PATIENCE_S
+        while not condition():
+            assert time.monotonic() < until_s, f"{self.feed.state} {self.feed.why} after {len(self.captured)} frames"
+            time.sleep(0.05)
+
+    def epochs(self) -> list[int]:
+        return sorted({one.stream_epoch for one in self.captured})
+
+    @staticmethod
+    def capture_process() -> psutil.Process:
+        """Every capture process of this test process; there must be one."""
+        [found] = [one for one in psutil.Process().children() if "ingest.capture" in one.cmdline()]
+        return found
+
+
+@pytest.fixture
+def watch() -> Iterator[Callable[..., Watched]]:
+    started: list[Watched] = []
+
+    def start(*arguments: object) -> Watched:
+        started.append(Watched(*arguments))  # type: ignore[arg-type]
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.stop.set()
+        one.feed.join(10)
+        assert not one.feed.is_alive()
+        one.stop.raise_error()
+    assert not [child for child in psutil.Process().children() if "ingest.capture" in child.cmdline()]
+
+
+def test_a_camera_whose_process_is_killed_comes_back_with_a_new_epoch(watch: Callable[..., Watched]) -> None:
+    watched = watch(spec_of("sim:coffee?size=160x120", fps=20))
+    watched.until(lambda: len(watched.captured) > 3)
+    watched.capture_process().kill()
+    watched.until(lambda: len(watched.epochs()) == 2)
+    watched.until(lambda: watched.feed.state == State.UP)
+    in_order = [one.stream_epoch for one in watched.captured]
+    assert in_order == sorted(in_order)
+
+
+def test_a_process_that_hangs_is_killed_by_the_watchdog(watch: Callable[..., Watched]) -> None:
+    watched = watch(spec_of("sim:coffee?size=160x120", fps=20))
+    watched.until(lambda: len(watched.captured) > 3)
+    hung = watched.capture_process()
+    os.kill(hung.pid, signal.SIGSTOP)
+    began_s = time.monotonic()
+    watched.until(lambda: len(watched.epochs()) == 2)
+    assert time.monotonic() - began_s > 4.5
+    assert not psutil.pid_exists(hung.pid)
+
+
+def test_a_finite_source_loses_and_repeats_nothing_when_its_process_is_killed(
+    watch: Callable[..., Watched], tmp_path: Path
+) -> None:
+    for number in range(60):
+        (tmp_path / f"{number:03}.jpg").write_bytes(str(number).encode())
+    watched = watch(spec_of(str(tmp_path), fps=20))
+    watched.until(lambda: len(watched.captured) > 10)
+    watched.capture_process().kill()
+    watched.until(lambda: watched.feed.state == State.ENDED)
+    assert [one.image for one in watched.captured] == [str(number).encode() for number in range(60)]
+    assert len(watched.epochs()) == 2
+
+
+def test_a_file_that_is_no_video_is_given_up_with_a_sentence(watch: Callable[..., Watched], tmp_path: Path) -> None:
+    (tmp_path / "broken.mp4").write_bytes(b"no video" * 100)
+    watched = watch(spec_of(str(tmp_path / "broken.mp4")), SETTINGS.model_copy(update={"max_failures": 2}))
+    watched.until(lambda: watched.feed.state == State.DEAD)
+    assert "does not open" in watched.feed.why
+    assert watched.feed.failures == 2
+
+
+def test_a_dead_camera_is_tried_for_ever_and_stops_at_once(watch: Callable[..., Watched]) -> None:
+    watched = watch(spec_of("rtsp://127.0.0.1:9/cam"), SETTINGS.model_copy(update={"max_failures": 1}))
+    watched.until(lambda: watched.feed.failures >= 2)
+    assert watched.feed.state == State.DOWN
+    threading.Timer(0.0, watched.stop.set).start()
+    watched.feed.join(3)
+    assert not watched.feed.is_alive()
