@@ -55,7 +55,7 @@ def _decode_jpeg(data: bytes, min_side: int, max_pixels: int) -> Picture:
     if info.mode != "CMYK" and header.precision == _EIGHT_BITS:
         try:
             return Picture(_scaled(data, info, min_side), info)
-        except ValueError as fault:
+        except (ValueError, KeyError) as fault:  # KeyError: a colour space that simplejpeg has no name for
             if str(fault) == "Premature end of JPEG file":
                 raise BadFrame("truncated", f"JPEG picture ends early, after {len(data)} bytes") from fault
             damaged = True  # a warning, or a JPEG that simplejpeg refuses: Pillow knows more kinds, and what is fatal

@@ -27,6 +27,7 @@ from PIL import (  # the plugins are named so that Pillow never goes looking for
     WebPImagePlugin,
 )
 
+from inference.image.canvas import check_canvas
 from inference.image.info import ImageInfo, check_pixels
 from schemas.errors import BadFrame
 
@@ -46,8 +47,11 @@ _ORIENTATION_TAG = 0x0112
 _BACKGROUND = (128, 128, 128)
 _TRANSPARENT_MODES = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 
-# The limit is a setting of ours, checked right after the header; Pillow's own would warn below it and refuse above it.
-Image.MAX_IMAGE_PIXELS = None
+_TILE_WIDTH, _TILE_LENGTH = 322, 323
+
+# Image.MAX_IMAGE_PIXELS stays as Pillow sets it: a second wall behind our own checks, of 179 million pixels. It warns
+# at half of that, which says nothing new.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 # Pillow warns of damaged metadata; the frame's own outcome says what came of it, and warnings would drown the log.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
@@ -58,6 +62,8 @@ def _pillow_faults(name: str) -> Iterator[None]:
         yield
     except BadFrame:
         raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as fault:
+        raise BadFrame("too_many_pixels", f"{name}: {fault}") from fault
     except UnidentifiedImageError as fault:
         raise BadFrame("decode_failed", f"{name}: its header cannot be read") from fault
     except Exception as fault:
@@ -68,22 +74,17 @@ def _pillow_faults(name: str) -> Iterator[None]:
 
 def open_checked(data: bytes, name: str, max_pixels: int) -> ImageFile.ImageFile:
     """The opened file, header read and size checked, nothing decoded."""
+    check_canvas(data, name, max_pixels)
     with _pillow_faults(name):
-        _check_webp(data, name, max_pixels)
-        image = Image.open(io.BytesIO(data), formats=[name])
+        try:
+            image = Image.open(io.BytesIO(data), formats=[name])
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as fault:
+            raise BadFrame("too_many_pixels", f"the limit is {max_pixels / 1e6:g} million. {name}: {fault}") from fault
         check_pixels(image.width, image.height, max_pixels)
+        if isinstance(image, TiffImagePlugin.TiffImageFile):
+            # A tile may be larger than its picture, and is decoded whole.
+            check_pixels(image.tag_v2.get(_TILE_WIDTH, 1), image.tag_v2.get(_TILE_LENGTH, 1), max_pixels)
         return image
-
-
-def _check_webp(data: bytes, name: str, max_pixels: int) -> None:
-    """Opening a WebP makes its whole canvas, so its size has to be known before."""
-    if name != "WEBP":
-        return
-    if int.from_bytes(data[4:8], "little") + 8 > len(data):
-        raise BadFrame("truncated", f"WebP of {int.from_bytes(data[4:8], 'little') + 8} bytes ends after {len(data)}")
-    if data[12:16] == b"VP8X" and len(data) >= 30:
-        width, height = (int.from_bytes(data[at : at + 3], "little") + 1 for at in (24, 27))
-        check_pixels(width, height, max_pixels)
 
 
 def decode_with_pillow(

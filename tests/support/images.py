@@ -92,11 +92,11 @@ def bomb_png(side: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
 
 
-def bomb_gif(side: int) -> bytes:
+def bomb_gif(side: int, extensions: bytes = b"") -> bytes:
     """A 1 x 1 screen with a frame of side x side."""
     palette = bytes(6)
     frame = b"," + struct.pack("<HHHHB", 0, 0, side, side, 0) + b"\x02\x02\x4c\x01\x00;"
-    return b"GIF89a" + struct.pack("<HHBBB", 1, 1, 0x80, 0, 0) + palette + frame
+    return b"GIF89a" + struct.pack("<HHBBB", 1, 1, 0x80, 0, 0) + palette + extensions + frame
 
 
 def bomb_webp(side: int) -> bytes:
@@ -105,6 +105,14 @@ def bomb_webp(side: int) -> bytes:
     canvas = struct.pack("<I", 0) + (side - 1).to_bytes(3, "little") * 2
     body = b"WEBPVP8X" + struct.pack("<I", 10) + canvas + inner
     return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def tiled_tiff(tile: int) -> bytes:
+    """A grey TIFF of 16 x 16 pixels in one tile of tile x tile, deflated."""
+    body = zlib.compress(bytes(256), 9)
+    tags = {256: 16, 257: 16, 258: 8, 259: 8, 262: 1, 277: 1, 322: tile, 323: tile, 324: 8, 325: len(body)}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    return b"II*\0" + struct.pack("<I", 8 + len(body)) + body + struct.pack("<H", len(tags)) + entries + bytes(4)
 
 
 def bomb_bmp(side: int) -> bytes:

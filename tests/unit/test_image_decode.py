@@ -24,6 +24,7 @@ from tests.support.images import (
     corners,
     encoded,
     textured,
+    tiled_tiff,
     with_segment,
     with_size,
 )
@@ -226,8 +227,37 @@ def test_the_pixel_limit_is_the_one_passed_in() -> None:
     assert decode_rgb(data, WHOLE, 64 * 48).shape == (48, 64, 3)
     with pytest.raises(BadFrame, match="too_many_pixels"):
         decode_rgb(data, WHOLE, 64 * 48 - 1)
-    # Pillow's own limit, which would warn from 89 million pixels, is out of the way.
-    assert probe(bomb_png(10_000), 200_000_000).width == 10_000
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_higher_limit_holds_too_up_to_that_of_pillow() -> None:
+    assert probe(bomb_png(10_000), 150_000_000).width == 10_000
+    with pytest.raises(BadFrame, match="too_many_pixels"):
+        probe(bomb_png(14_000), 10**9)
+
+
+@pytest.mark.parametrize(
+    "between", [b"", b"!\xfe\x05hello\x00", b"!\xff\x0bNETSCAPE2.0\x03\x01\0\0\x00", b"!\xf9\x00\x01!\x00", b"??"]
+)
+@pytest.mark.parametrize("disposal", [0, 2, 3])
+def test_a_gif_frame_beyond_its_screen_is_seen_before_it_is_made(between: bytes, disposal: int) -> None:
+    control = b"!\xf9\x04" + bytes([disposal << 2, 0, 0, 0]) + b"\x00"
+    data = bomb_gif(60_000, between + control)
+    before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert refusal(data).reason == "too_many_pixels"
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib < 20 * 1024
+
+
+def test_a_gif_with_endless_junk_is_refused() -> None:
+    data = encoded(corners(), "GIF")
+    start = time.thread_time()
+    assert refusal(data[:13] + b"?" * 2**20 + data[13:]).reason == "decode_failed"
+    assert time.thread_time() - start < 0.5
+
+
+def test_a_tiff_tile_larger_than_its_picture_is_refused() -> None:
+    assert decode_rgb(tiled_tiff(16), WHOLE, MAX_PIXELS).shape == (16, 16, 3)
+    assert refusal(tiled_tiff(8192)).reason == "too_many_pixels"
 
 
 def test_a_progressive_jpeg_with_endless_scans_is_refused() -> None:
@@ -255,6 +285,17 @@ def test_a_flood_of_segments_is_refused() -> None:
 def test_no_height_and_no_size() -> None:
     assert refusal(with_size(encoded(corners()), 64, 0)).reason == "decode_failed"
     assert refusal(with_size(encoded(corners()), 0, 48)).reason == "decode_failed"
+
+
+@pytest.mark.parametrize("place", [3, 4, 5, 20, 21])
+def test_a_header_that_only_simplejpeg_cannot_name_is_no_crash(place: int) -> None:
+    """Its header reading answers some of these with a KeyError."""
+    data = encoded(corners())
+    for broken in (data[:place] + data[place + 1 :], data[:place] + b"\xe3" + data[place + 1 :]):
+        try:
+            assert decode_rgb(broken, WHOLE, MAX_PIXELS).shape[2] == 3
+        except BadFrame as fault:
+            assert fault.reason in ("truncated", "decode_failed")
 
 
 def test_twelve_bit_jpeg_is_refused() -> None:
