@@ -27,7 +27,9 @@ class ProcessRef:
 
     def alive(self) -> bool:
         """True only for that very process: same pid, same start, same command. A reused pid is not it."""
-        running = _start_mark(self.pid) == self.started and self.marker in _command(self.pid)
+        command = _command(self.pid)
+        # A dying process has no command line any more but may still hold its ports: it counts until it is gone.
+        running = _start_mark(self.pid) == self.started and (not command or self.marker in command)
         if not running:
             _reap(self.pid)
         return running
@@ -113,11 +115,16 @@ def _command(pid: int) -> list[str]:
         return []
 
 
+def _threads_left(pid: int) -> bool:
+    """Whether threads of a killed process still run: until the last has ended, its files and ports are open."""
+    return psutil.LINUX and len(list(Path(f"/proc/{pid}/task").iterdir())) > 1
+
+
 def _start_mark(pid: int) -> str:
     """When the process started, in a form that no jump of the wall clock changes; empty when it is gone or a zombie."""
     try:
         process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
+        if process.status() == psutil.STATUS_ZOMBIE and not _threads_left(pid):
             return ""
         if psutil.LINUX:
             ticks = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
