@@ -8,7 +8,7 @@ frames topic, so a sound day is proved without fetching its images.
 import json
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -66,7 +66,7 @@ def command(
     require_kafka(settings)
     with Reader(settings) as reader:
         audit = Audit.of_time(settings, reader, lane.value, from_us, to_us)
-        balance = audit.settle(wait_s)
+        balance = audit.settle(Deadline(wait_s).remaining_s)
     if as_json:
         print(json.dumps(audit_json(audit, balance)))
     else:
@@ -79,9 +79,18 @@ class Audit:
     """One range of frames and the outcomes that were found for it so far."""
 
     def __init__(
-        self, settings: Settings, reader: Reader, lane: Lane, frames: Iterable[Span], outcomes: Iterable[Span]
+        self,
+        settings: Settings,
+        reader: Reader,
+        lane: Lane,
+        frames: Iterable[Span],
+        outcomes: Iterable[Span],
+        on_label: Callable[[Label], None] = lambda _label: None,
     ) -> None:
-        """`frames`: the range to prove. `outcomes`: where on labels and dead letters its outcomes can begin."""
+        """`frames`: the range to prove. `outcomes`: where on labels and dead letters its outcomes can begin.
+
+        `on_label` gets the first label of every frame of the range.
+        """
         self._names = TopicNames.for_lane(settings.topic_prefix, lane)
         self._registry = registry_of(settings)
         self._reader = reader
@@ -89,6 +98,7 @@ class Audit:
         self._next = {span.key: span.start for span in outcomes}
         self._first = dict(self._next)
         self._undecodable = 0
+        self._on_label = on_label
         self.ledger = Ledger(self._frames)
 
     @staticmethod
@@ -102,21 +112,21 @@ class Audit:
         outcomes = reader.spans(names.labels, since) + reader.spans(names.dead, since)
         return Audit(settings, reader, lane, frames, outcomes)
 
-    def settle(self, wait_s: float = 0.0) -> Balance:
-        """Read the outcomes that are there, and wait for more as long as frames lack one and there is time."""
-        deadline = Deadline(wait_s)
+    def settle(self, remaining_s: Callable[[], float] = lambda: 0.0) -> Balance:
+        """Read the outcomes that are there, and wait for more as long as frames lack one and time remains."""
         opened, changed_s = -1, time.monotonic()
         while True:
             self.read_outcomes()
             count = self.ledger.open_count()
             if count != opened:
                 opened, changed_s = count, time.monotonic()
-            if deadline.expired() or time.monotonic() - changed_s > STILL_S:
+            left_s = remaining_s()
+            if left_s <= 0 or time.monotonic() - changed_s > STILL_S:
                 self.verify()
                 opened = self.ledger.open_count()
-            if opened == 0 or deadline.expired():
+            if opened == 0 or left_s <= 0:
                 return self.ledger.balance()
-            time.sleep(min(POLL_S, deadline.remaining_s()))
+            time.sleep(min(POLL_S, left_s))
 
     def read_outcomes(self) -> None:
         """Take in every label and dead letter that was written since the last time."""
@@ -171,9 +181,12 @@ class Audit:
 
     def _take_label(self, record: Record) -> None:
         try:
-            self.ledger.label(codec.decode(Label, record.value, self._registry).source)
+            label = codec.decode(Label, record.value, self._registry)
         except BadFrame:
             self._undecodable += 1
+            return
+        if self.ledger.label(label.source):
+            self._on_label(label)
 
     def _take_dead(self, record: Record) -> None:
         failure = read_failure(record.headers)

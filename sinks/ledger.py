@@ -68,8 +68,9 @@ class Ledger:
     def __init__(self, spans: Iterable[Span]) -> None:
         self._pages = {span.key: _Page(span) for span in spans if len(span)}
 
-    def label(self, source: SourceRef) -> None:
-        self._count(source, "labels")
+    def label(self, source: SourceRef) -> bool:
+        """Whether it is the first label of a frame of the range."""
+        return self._count(source, "labels") == 1
 
     def dead_letter(self, source: SourceRef) -> None:
         self._count(source, "dead")
@@ -122,16 +123,18 @@ class Ledger:
             found += [SourceRef(topic, partition, page.span.start + int(offset)) for offset in offsets]
         return found
 
-    def _count(self, source: SourceRef, column: str) -> None:
+    def _count(self, source: SourceRef, column: str) -> int:
+        """How often it has been counted now; 0 for what is outside."""
         page = self._pages.get((source.topic, source.partition))
         if page is None or not page.span.start <= source.offset < page.span.end:
-            return
+            return 0
         index = source.offset - page.span.start
         counts: Counts = getattr(page, column)
         if counts[index] < _FULL:
             counts[index] += 1
         # An outcome proves the frame, also where retention had taken it by the time of the search.
         page.empty[index] = False
+        return int(counts[index])
 
 
 def _surplus(page: _Page) -> int:

@@ -1,0 +1,212 @@
+"""`sightline demo`: everything on one machine, real parts, and the proof at the end that no frame was lost."""
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from infra import logs
+from infra.kafka import bootstrap, require_kafka
+from infra.lifecycle import STOP_BUDGET_S, Deadline, Stop
+from infra.reader import Reader
+from infra.redis_client import require_redis
+from infra.settings import LogSettings, Settings, home, load_settings
+from infra.spans import Span
+from infra.topic_admin import ensure_topics
+from infra.topics import TopicNames
+from schemas.errors import SightlineError, Unavailable
+from sinks import supervisor
+from sinks.audit import Audit
+from sinks.demo_cameras import DEFAULT_SOURCES, Cameras, published_counts, write_cameras
+from sinks.demo_screen import Screen, screen_for
+from sinks.demo_services import local_services
+from sinks.demo_stats import DemoStats, summary
+from sinks.demo_watch import Watch
+from sinks.supervisor import Child
+
+DEFAULT_DURATION_S = 60.0
+READY_TIMEOUT_S = 300.0
+SETTLE_S = 60.0
+STOP_S = 8.0
+# Of the budget after Ctrl-C, what is kept for stopping stream and worker, and for stopping the services behind them.
+KEEP_FOR_PIPELINE_S, KEEP_FOR_SERVICES_S = 5.0, 3.0
+REFRESH_S = 0.25
+TICK_S = 1.0
+
+SourceOption = Annotated[
+    list[str] | None,
+    typer.Option(help="A camera: rtsp://, http://, a file, a folder, usb:0, sim:NAME; may be given several times."),
+]
+DurationOption = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SEC", min=1, help="How long (default: until Ctrl-C on a terminal, else 60).", show_default=False
+    ),
+]
+FpsOption = Annotated[float | None, typer.Option(min=0.1, help="Frames a second of each camera.", show_default=False)]
+JsonOption = Annotated[bool, typer.Option("--json", help="The summary as one JSON object, in the last line.")]
+
+
+def command(
+    *, source: SourceOption = None, duration: DurationOption = None, fps: FpsOption = None, as_json: JsonOption = False
+) -> None:
+    """Everything on one machine: local Kafka and Valkey, cameras, stream, inference, and a live table of labels.
+
+    Exit code 0 only if every frame is accounted for.
+    """
+    logs.setup(LogSettings(level="error"))
+    settings = load_settings({"camera": {"fps": fps}})
+    cameras = write_cameras(home() / "demo", source or list(DEFAULT_SOURCES), settings.camera.fps)
+    if duration is None and not sys.stdout.isatty():
+        duration = DEFAULT_DURATION_S
+    screen, ending = screen_for(as_json), Ending(Stop().install())
+    try:
+        with local_services(settings, home(), screen.step, lambda: ending.budget_s(STOP_S)):
+            result, notes = Demo(settings, cameras, screen, ending).run(duration)
+    finally:
+        screen.close()
+    if as_json:
+        print(json.dumps(result), flush=True)
+    else:
+        screen.summary(result, notes)
+    if not result["accounted"]:
+        sys.exit(1)
+
+
+class Ending:
+    """The time that is left: after Ctrl-C one budget for everything, before it a generous one for each step."""
+
+    def __init__(self, stop: Stop) -> None:
+        self._stop = stop
+        self._budget: Deadline | None = None
+
+    def asked(self) -> bool:
+        """Whether somebody asked for the end; the budget runs from when this is first seen."""
+        if self._stop.is_set() and self._budget is None:
+            self._budget = Deadline(STOP_BUDGET_S)
+        return self._budget is not None
+
+    def wait(self, seconds: float) -> None:
+        self._stop.wait(seconds)
+
+    def budget_s(self, wanted_s: float, keep_s: float = 0.0) -> float:
+        """Seconds for a step that would like `wanted_s`; after Ctrl-C at most what is left less `keep_s`."""
+        if not self.asked() or self._budget is None:
+            return wanted_s
+        return min(wanted_s, max(0.0, self._budget.remaining_s() - keep_s))
+
+
+class Demo:
+    """One run. Model and stream start first, the cameras when they are ready; the cameras stop first, the rest last."""
+
+    def __init__(self, settings: Settings, cameras: Cameras, screen: Screen, ending: Ending) -> None:
+        self._settings, self._cameras, self._screen, self._ending = settings, cameras, screen, ending
+        self._children: list[Child] = []
+        self._seconds = 0.0
+
+    def run(self, duration_s: float | None) -> tuple[dict[str, Any], list[str]]:
+        """The summary, and what to know about it. Raises SightlineError when a part cannot do its work."""
+        self._screen.step("creating topics")
+        require_kafka(self._settings)
+        if self._settings.stream.cache:
+            require_redis(self._settings)
+        ensure_topics(self._settings)
+        names = TopicNames.for_lane(self._settings.topic_prefix)
+        with Reader(self._settings) as reader:
+            frames = reader.tail(names.frames)
+            outcomes = [*reader.tail(names.labels), *reader.tail(names.dead)]
+            try:
+                self._start_pipeline()
+                self._show(reader, frames, outcomes, duration_s)
+                return self._settle(reader, frames, outcomes)
+            finally:
+                self._screen.step("stopping stream and inference")
+                supervisor.stop(self._children, self._ending.budget_s(STOP_S, KEEP_FOR_SERVICES_S))
+
+    def _start_pipeline(self) -> None:
+        self._screen.step("loading and warming the model, joining the consumer groups")
+        pipeline = [self._start("infer"), self._start("stream")]
+        deadline = Deadline(READY_TIMEOUT_S)
+        while not self._ending.asked():
+            self._check()
+            waiting = [f"{child.name}: {reason}" for child in pipeline if (reason := child.not_ready())]
+            if not waiting:
+                return
+            if deadline.expired():
+                raise Unavailable("the pipeline", bootstrap(self._settings), "; ".join(waiting))
+            self._screen.waiting(", ".join(waiting))
+            self._ending.wait(REFRESH_S)
+        raise SightlineError("stopped before the first frame")
+
+    def _show(self, reader: Reader, frames: list[Span], outcomes: list[Span], duration_s: float | None) -> None:
+        """From the start of the cameras until the time is over or somebody asks for the end; then no frame comes."""
+        camera = self._start("camera", "--config", str(self._cameras.config))
+        stats = DemoStats()
+        started_s = ticked_s = time.monotonic()
+        hint = _hint(self._settings, duration_s)
+        with Watch(self._settings, frames, outcomes, stats) as watch:
+            while not self._ending.asked() and (duration_s is None or self._seconds < duration_s):
+                self._check()
+                watch.check()
+                if time.monotonic() - ticked_s >= TICK_S:
+                    ticked_s = time.monotonic()
+                    stats.tick(ticked_s, _written(reader, frames), published_counts(camera.metrics()))
+                self._screen.show(stats, self._seconds, hint)
+                self._ending.wait(REFRESH_S)
+                self._seconds = time.monotonic() - started_s
+            self._screen.step("stopping the cameras")
+            supervisor.stop([camera], self._ending.budget_s(STOP_S, KEEP_FOR_PIPELINE_S))
+            self._children.remove(camera)
+            self._seconds = time.monotonic() - started_s
+
+    def _settle(self, reader: Reader, frames: list[Span], outcomes: list[Span]) -> tuple[dict[str, Any], list[str]]:
+        """Exactly this run's frames, and every outcome of theirs, waited for as long as there is time."""
+        self._screen.step("waiting for the last labels, and counting")
+        ends = {span.key: span.end for span in _now(reader, frames)}
+        stats = DemoStats()
+        audit = Audit(
+            self._settings,
+            reader,
+            "live",
+            [Span(span.topic, span.partition, span.start, ends[span.key]) for span in frames],
+            outcomes,
+            stats.label,
+        )
+        deadline = Deadline(SETTLE_S)
+
+        def remaining_s() -> float:
+            self._check()
+            return min(deadline.remaining_s(), self._ending.budget_s(SETTLE_S, KEEP_FOR_PIPELINE_S))
+
+        balance = audit.settle(remaining_s)
+        notes = audit.notes(balance)
+        if not balance.ok:
+            notes.append(f"{balance.missing_count} frames were still on their way; they are kept for the next start")
+        return summary(stats, balance, self._seconds), notes
+
+    def _start(self, name: str, *words: str) -> Child:
+        log = home() / "demo" / f"{name}.log"
+        child = Child(name, [name, *words], log, self._cameras.environment if name == "camera" else None)
+        self._children.append(child)
+        return child
+
+    def _check(self) -> None:
+        for child in self._children:
+            child.check()
+
+
+def _now(reader: Reader, frames: Sequence[Span]) -> list[Span]:
+    return reader.tail(frames[0].topic)
+
+
+def _written(reader: Reader, frames: Sequence[Span]) -> int:
+    starts = {span.key: span.start for span in frames}
+    return sum(span.end - starts.get(span.key, span.end) for span in _now(reader, frames))
+
+
+def _hint(settings: Settings, duration_s: float | None) -> str:
+    until = "Ctrl-C ends" if duration_s is None else f"ends after {duration_s:g} s"
+    return f"{settings.infer.model} · Kafka {bootstrap(settings)} · {until} · `sightline subscribe` shows every label"

@@ -1,0 +1,117 @@
+"""Where the demo shows itself: a live picture on a terminal, plain lines anywhere else."""
+
+import time
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.status import Status
+
+from sinks.demo_stats import DemoStats
+from sinks.demo_view import describe, live, progress_line
+
+LINE_EVERY_S = 5.0
+
+
+class Screen(Protocol):
+    def step(self, text: str) -> None:
+        """What is done now, and takes seconds."""
+
+    def waiting(self, text: str) -> None:
+        """What the present step waits for; called often."""
+
+    def show(self, stats: DemoStats, elapsed_s: float, hint: str) -> None:
+        """The figures of this moment; called often."""
+
+    def summary(self, result: dict[str, Any], notes: list[str]) -> None:
+        """The end."""
+
+    def close(self) -> None:
+        """Leave the terminal as it was found."""
+
+
+def screen_for(as_json: bool) -> Screen:
+    """On stderr where stdout is for the summary alone."""
+    console = Console(stderr=as_json, highlight=False)
+    return LiveScreen(console) if console.is_terminal else PlainScreen(console)
+
+
+class PlainScreen:
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._shown_s = float("-inf")
+        self._told = ("", 0.0)
+
+    def step(self, text: str) -> None:
+        self._line(text)
+        self._told = ("", time.monotonic())
+
+    def waiting(self, text: str) -> None:
+        told, told_s = self._told
+        if text != told and time.monotonic() - told_s >= LINE_EVERY_S:
+            self._line(f"  {text}")
+            self._told = (text, time.monotonic())
+
+    def show(self, stats: DemoStats, elapsed_s: float, hint: str) -> None:
+        if elapsed_s - self._shown_s >= LINE_EVERY_S:
+            if self._shown_s < 0:
+                self._line(hint)
+            self._shown_s = elapsed_s
+            self._line(progress_line(stats, elapsed_s))
+
+    def summary(self, result: dict[str, Any], notes: list[str]) -> None:
+        self._console.print(describe(result, notes))
+
+    def close(self) -> None:
+        pass
+
+    def _line(self, text: str) -> None:
+        # Not wrapped: a line of a log is a line.
+        self._console.print(text, markup=False, soft_wrap=True)
+
+
+class LiveScreen:
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live: Live | None = None
+        self._status: Status | None = None
+        self._step: tuple[str, float] | None = None
+
+    def step(self, text: str) -> None:
+        self._end_live()
+        self._end_step()
+        self._step = (text, time.monotonic())
+        self._status = self._console.status(text)
+        self._status.start()
+
+    def waiting(self, text: str) -> None:
+        if self._status is not None and self._step is not None:
+            self._status.update(f"{self._step[0]} [dim]({escape(text)})[/]")
+
+    def show(self, stats: DemoStats, elapsed_s: float, hint: str) -> None:
+        self._end_step()
+        if self._live is None:
+            self._live = Live(console=self._console, auto_refresh=False)
+            self._live.start()
+        self._live.update(live(stats, elapsed_s, hint), refresh=True)
+
+    def summary(self, result: dict[str, Any], notes: list[str]) -> None:
+        self.close()
+        self._console.print(describe(result, notes))
+
+    def close(self) -> None:
+        self._end_live()
+        self._end_step()
+
+    def _end_live(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _end_step(self) -> None:
+        if self._status is not None and self._step is not None:
+            self._status.stop()
+            text, started_s = self._step
+            self._console.print(f"[green]✓[/] {text} [dim]{time.monotonic() - started_s:.1f} s[/]")
+        self._status = self._step = None

@@ -1,0 +1,68 @@
+"""Labels and dead letters of a run as they come, into the figures of the display."""
+
+import threading
+from collections.abc import Sequence
+
+from infra.reader import Reader
+from infra.registry import registry_of
+from infra.settings import Settings
+from infra.spans import Key, Record, Span
+from infra.topics import TopicNames
+from schemas import codec
+from schemas.errors import BadFrame
+from schemas.headers import read_failure, redriven_letter
+from schemas.records import Label, SourceRef
+from sinks.demo_stats import DemoStats
+
+
+class Watch:
+    """A thread that follows the outcomes of frames from `frames` on; what older frames become is not its business."""
+
+    def __init__(self, settings: Settings, frames: Sequence[Span], outcomes: Sequence[Span], stats: DemoStats) -> None:
+        self._settings, self._outcomes, self._stats = settings, outcomes, stats
+        self._registry = registry_of(settings)
+        self._dead = TopicNames.for_lane(settings.topic_prefix).dead
+        self._starts: dict[Key, int] = {span.key: span.start for span in frames}
+        self._ending = threading.Event()
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+
+    def __enter__(self) -> "Watch":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ending.set()
+        self._thread.join(2.0)
+
+    def check(self) -> None:
+        """Raises what ended the thread, if anything did."""
+        if self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        try:
+            with Reader(self._settings) as reader:
+                for record in reader.follow(self._outcomes):
+                    if self._ending.is_set():
+                        return
+                    if record is not None:
+                        self._take(record)
+        except Exception as error:  # noqa: BLE001 - raised again by check(), in the thread that can end the demo
+            self._error = error
+
+    def _take(self, record: Record) -> None:
+        if record.topic == self._dead:
+            failure = read_failure(record.headers)
+            if failure and redriven_letter(record.headers) is None and self._is_ours(failure.source):
+                self._stats.dead_letter()
+            return
+        try:
+            label = codec.decode(Label, record.value, self._registry)
+        except BadFrame:
+            return
+        if self._is_ours(label.source):
+            self._stats.label(label)
+
+    def _is_ours(self, source: SourceRef) -> bool:
+        return source.offset >= self._starts.get((source.topic, source.partition), source.offset + 1)
