@@ -44,6 +44,8 @@ log = logs.get(__name__)
 # Frames read and not settled: enough to hide a round trip to Kafka at thousands of frames a second.
 MAX_OPEN_RUNS, MIN_OPEN_FRAMES = 64, 2_048
 INIT_TRANSACTIONS_S = 60.0
+# Of the budget at the stop, what the interpreter needs to end.
+EXIT_S = 1.0
 
 
 def command(
@@ -163,7 +165,7 @@ class Worker:
                 self._stop.set(error)
             finally:
                 self._stop.set()
-                self._close(Deadline(STOP_BUDGET_S))
+                self._close(Deadline(STOP_BUDGET_S - EXIT_S))
         self._stop.raise_error()
 
     def _make_delivery(self, settings: Settings, group_id: str) -> Delivery:
@@ -192,13 +194,14 @@ class Worker:
         if self._cache is not None:
             self._cache.close(min(1.0, deadline.remaining_s()))
         self._refetch.close()
-        close_within(self._consumer, deadline)
-        stuck = self._pipeline.stuck()
-        if stuck:
-            # A thread inside a hanging model keeps the interpreter from ending.
-            error = self._stop.error or Stalled(f"the {stuck[0]} thread hangs")
-            print(f"sightline: {error}", file=sys.stderr, flush=True)
-            os._exit(1)
+        has_left, stuck = close_within(self._consumer, deadline), self._pipeline.stuck()
+        if stuck and self._stop.error is None:
+            self._stop.set(Stalled(f"the {stuck[0]} thread hangs"))
+        if stuck or not has_left:
+            # A thread inside a hanging model or client can keep the interpreter from ending.
+            if self._stop.error is not None:
+                print(f"sightline: {self._stop.error}", file=sys.stderr, flush=True)
+            os._exit(0 if self._stop.error is None else 1)
 
 
 def warm_sizes(max_batch_size: int) -> tuple[int, ...]:

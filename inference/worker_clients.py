@@ -68,10 +68,11 @@ def transactional_producer(settings: Settings, group_id: str) -> confluent_kafka
         raise ConfigError(f"kafka.producer or infer: {error}") from error
 
 
-def close_within(consumer: confluent_kafka.Consumer, deadline: Deadline) -> None:
-    """Leave the group; a broker that is away must not hold the process, so the close may be left behind."""
+def close_within(consumer: confluent_kafka.Consumer, deadline: Deadline) -> bool:
+    """Leave the group. False when that takes too long, as without a broker: the process then ends without it."""
     thread = threading.Thread(target=consumer.close, name="close-consumer", daemon=True)
     thread.start()
     thread.join(deadline.remaining_s())
     if thread.is_alive():
         log.warning("the group could not be left in time")
+    return not thread.is_alive()

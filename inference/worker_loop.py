@@ -48,7 +48,7 @@ class WorkerLoop:
         self._staging, self._ownership, self._delivery, self._stop = staging, ownership, delivery, stop
         self._max_bytes, self._max_frames = max_bytes, max_frames
         self._paused = False
-        self._closing: Deadline | None = None
+        self._is_closing = False
         self.has_joined = False
         self._work_waits = False
         self._turned_s = time.monotonic()
@@ -72,7 +72,7 @@ class WorkerLoop:
 
     def close(self, deadline: Deadline, join_pipeline: Callable[[float], None]) -> None:
         """Drop what waits, finish what is on the device as far as the time goes, write, commit, leave the group."""
-        self._closing = deadline
+        self._is_closing = True
         self._staging.drop(self._ownership.places())
         self._staging.close()
         join_pipeline(deadline.remaining_s() / 2)
@@ -143,10 +143,10 @@ class WorkerLoop:
     def _on_revoke(self, consumer: confluent_kafka.Consumer, partitions: list[TopicPartition]) -> None:
         """Nothing more of them reaches the device; what is there already is finished, written and committed in time."""
         places = _keys(partitions)
-        deadline = self._closing or Deadline(REVOKE_BUDGET_S)
         dropped = self._staging.drop(places)
-        awaited = [work for work in self._ownership.open_work(places) if work not in dropped]
-        self._delivery.finish(awaited, deadline)
+        if not self._is_closing:  # then that was done already
+            awaited = [work for work in self._ownership.open_work(places) if work not in dropped]
+            self._delivery.finish(awaited, Deadline(REVOKE_BUDGET_S))
         self._ownership.forget(places)
         consumer.incremental_unassign(partitions)
         log.info("partitions revoked", partitions=sorted(number for _, number in places), dropped=len(dropped))

@@ -31,7 +31,7 @@ NULL = null.INFO.ref.name
 
 
 def load_model(spec: str, settings: InferSettings) -> Model:
-    """`NAME`, `NAME@RUNTIME` or `package.module:Factory`, loaded, not warm. ConfigError: no such model; ModelError: it cannot be loaded."""
+    """`NAME`, `NAME@RUNTIME` or `module:Factory`; not warm. ConfigError: unknown; ModelError: cannot be loaded."""
     if is_custom(spec):
         return load_custom(spec, settings)
     name, runtime = _parse(spec)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from infra.kafka import Publisher
 from infra.reader import Reader
-from infra.spans import Record
 from infra.settings import Settings
+from infra.spans import Record
 from infra.topics import TopicNames
 from schemas import codec
 from schemas.headers import Header

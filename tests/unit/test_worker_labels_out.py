@@ -10,7 +10,8 @@ from infra.topics import TopicNames
 from schemas import codec
 from schemas.errors import BadFrame, ModelError
 from schemas.headers import Header, attempt_of, read_failure, replay_id_of, traceparent_of
-from schemas.records import Decision, Label, ModelRef, Origin as LabelOrigin, Prediction, SourceRef
+from schemas.records import Decision, Label, ModelRef, Prediction, SourceRef
+from schemas.records import Origin as LabelOrigin
 from tests.support.batches import QUALITY, micro_batch
 
 NAMES = TopicNames.for_lane("")

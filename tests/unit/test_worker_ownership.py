@@ -40,8 +40,14 @@ def test_a_commit_is_asked_for_once() -> None:
     assert ownership.has_uncommitted
     assert ownership.committed({P0: 6})
     assert ownership.to_commit() == {}
-    assert not ownership.has_uncommitted
     assert not ownership.committed({P0: 6})
+
+
+def test_nothing_waits_once_all_is_committed() -> None:
+    ownership = owning(P0)
+    ownership.done(read(ownership, P0, 5))
+    ownership.committed({P0: 6})
+    assert not ownership.has_uncommitted
 
 
 def test_results_of_a_revoked_partition_are_never_committed() -> None:
