@@ -86,20 +86,12 @@ def consumer(settings: Settings, group: str, **extra: Any) -> confluent_kafka.Co
 
 def require_kafka(settings: Settings) -> None:
     """Raises Unavailable, one sentence with the address and what to do, when no broker answers in time."""
-    address = bootstrap(settings)
-    try:
-        admin(settings).list_topics(timeout=settings.kafka.start_timeout_ms / 1000)
-    except confluent_kafka.KafkaException as error:
-        raise Unavailable(
-            "Kafka",
-            address,
-            f"{error.args[0].str()}. Start one with `sightline up`, or set SIGHTLINE_KAFKA__BOOTSTRAP_SERVERS to yours",
-        ) from error
+    _topics(settings)
 
 
 def require_topics(settings: Settings, *topics: str) -> None:
     """Raises Unavailable when one of the topics is missing; call after `require_kafka`."""
-    found = admin(settings).list_topics(timeout=settings.kafka.start_timeout_ms / 1000).topics
+    found = _topics(settings)
     missing = [topic for topic in topics if topic not in found]
     if missing:
         raise Unavailable(
@@ -111,8 +103,19 @@ def require_topics(settings: Settings, *topics: str) -> None:
 
 def partitions_of(settings: Settings, topic: str) -> int:
     """How many partitions the topic has; 0 when there is no such topic."""
-    found = admin(settings).list_topics(topic, timeout=settings.kafka.start_timeout_ms / 1000).topics[topic]
-    return len(found.partitions)
+    found = _topics(settings).get(topic)
+    return len(found.partitions) if found is not None else 0
+
+
+def _topics(settings: Settings) -> dict[str, Any]:
+    try:
+        return admin(settings).list_topics(timeout=settings.kafka.start_timeout_ms / 1000).topics
+    except confluent_kafka.KafkaException as error:
+        raise Unavailable(
+            "Kafka",
+            bootstrap(settings),
+            f"{error.args[0].str()}. Start one with `sightline up`, or set SIGHTLINE_KAFKA__BOOTSTRAP_SERVERS to yours",
+        ) from error
 
 
 class Publisher:
@@ -128,9 +131,9 @@ class Publisher:
         self._room = threading.Condition()
         self._bytes = 0
         self._closing = threading.Event()
+        self.fatal: str | None = None
         self._poller = threading.Thread(target=self._poll, name="publisher", daemon=True)
         self._poller.start()
-        self.fatal: str | None = None
 
     def send(
         self,
@@ -205,8 +208,13 @@ class Publisher:
             self._room.notify_all()
 
     def _poll(self) -> None:
-        while not self._closing.is_set():
-            self._producer.poll(0.1)
+        try:
+            while not self._closing.is_set():
+                self._producer.poll(0.1)
+        except BaseException as error:
+            # Without reports nothing would be acknowledged any more: as good as a client that gave up.
+            self.fatal = f"its delivery reports are not served: {error!r}"
+            raise
 
     def _on_error(self, error: confluent_kafka.KafkaError) -> None:
         if error.fatal():

@@ -1,0 +1,35 @@
+"""What the publisher says when it cannot go on; no broker is needed for that."""
+
+import time
+
+import pytest
+
+from infra.kafka import Publisher, partitions_of, require_topics
+from infra.settings import load_settings
+from schemas.errors import Unavailable
+
+NOBODY = {"kafka": {"bootstrap_servers": "127.0.0.1:1", "start_timeout_ms": 200}}
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_serves_no_reports_any_more_is_fatal() -> None:
+    """Else nothing would ever be acknowledged, and only the watchdog would find out, a minute later."""
+
+    def defect(_error: object, _message: object) -> None:
+        raise RuntimeError("a defect in a callback")
+
+    publisher = Publisher(load_settings(NOBODY), **{"delivery.timeout.ms": 100, "linger.ms": 0})
+    publisher.send("labels", None, b"x", on_delivery=defect)
+    until_s = time.monotonic() + 10
+    while publisher.fatal is None and time.monotonic() < until_s:
+        time.sleep(0.01)
+    assert publisher.fatal is not None
+    assert "a defect in a callback" in publisher.fatal
+
+
+def test_a_broker_that_goes_between_two_questions_is_one_sentence() -> None:
+    settings = load_settings(NOBODY)
+    with pytest.raises(Unavailable, match="127.0.0.1:1"):
+        require_topics(settings, "labels")
+    with pytest.raises(Unavailable, match="127.0.0.1:1"):
+        partitions_of(settings, "labels")
