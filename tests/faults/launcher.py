@@ -33,14 +33,12 @@ class Plan:
 
     def arm(self, point: str) -> None:
         """Let this point fail from now on; the empty one: nothing fails."""
-        file = self.folder / "armed.new"
-        file.write_text(point)
-        file.rename(self.folder / "armed")
+        self._write("armed", point)
 
     def fired(self, point: str) -> int:
         """How often it failed so far."""
         file = self.folder / f"{point}.fired"
-        return int(file.read_text() or 0) if file.exists() else 0
+        return int(file.read_text()) if file.exists() else 0
 
     def due(self, point: str) -> int:
         """Count one call of that point: 0 to let it through, N to fail it as the Nth failure."""
@@ -60,7 +58,7 @@ class Plan:
                 return 0
             self._calls = 0
             # Written first: the failure may end the process.
-            (self.folder / f"{point}.fired").write_text(str(number))
+            self._write(f"{point}.fired", str(number))
             return number
 
     def fail(self, point: str, make: Make) -> None:
@@ -68,6 +66,12 @@ class Plan:
         if number:
             print(f"launcher: {point} fails, number {number}", file=sys.stderr, flush=True)
             raise make(number)
+
+    def _write(self, name: str, text: str) -> None:
+        """In one step: the reader, and whoever is killed here, has the old or the new."""
+        file = self.folder / f"{name}.new"
+        file.write_text(text)
+        file.rename(self.folder / name)
 
 
 def passing(code: int) -> Make:
@@ -102,8 +106,9 @@ def install(plan: Plan) -> None:
     """Replace the client classes before anything of ours is imported."""
     confluent_kafka.Producer = _failing(_reporting(confluent_kafka.Producer, plan), "producer", PRODUCER, plan)  # type: ignore[misc]
     confluent_kafka.Consumer = _failing(confluent_kafka.Consumer, "consumer", CONSUMER, plan)  # type: ignore[misc]
-    admin = confluent_kafka.admin
-    admin.AdminClient = _failing(admin.AdminClient, "admin", ADMIN, plan)  # type: ignore[misc]
+    # Written in Python, and calls itself by its name: changed in place.
+    for method, make in ADMIN.items():
+        _fail_sync(confluent_kafka.admin.AdminClient, method, f"admin.{method}", make, plan)
     _install_redis(plan)
     _install_aiokafka(plan)
 
@@ -148,8 +153,6 @@ def _install_redis(plan: Plan) -> None:
     for method in ("connect", "send_packed_command", "read_response"):
         _fail_sync(redis.connection.AbstractConnection, method, f"redis.{method}", gone, plan)
         _fail_async(redis.asyncio.connection.AbstractConnection, method, f"redis_async.{method}", gone, plan)
-    # A subclass may have its own.
-    _fail_sync(redis.connection.Connection, "read_response", "redis.read_response", gone, plan)
 
 
 def _install_aiokafka(plan: Plan) -> None:
@@ -165,9 +168,7 @@ def _install_aiokafka(plan: Plan) -> None:
 
 
 def _fail_sync(owner: type[Any], method: str, point: str, make: Make, plan: Plan) -> None:
-    original = owner.__dict__.get(method)
-    if original is None:
-        return
+    original = getattr(owner, method)
 
     def call(self: Any, *args: Any, **keys: Any) -> Any:
         plan.fail(point, make)
@@ -177,9 +178,7 @@ def _fail_sync(owner: type[Any], method: str, point: str, make: Make, plan: Plan
 
 
 def _fail_async(owner: type[Any], method: str, point: str, make: Make, plan: Plan) -> None:
-    original = owner.__dict__.get(method)
-    if original is None:
-        return
+    original = getattr(owner, method)
     assert asyncio.iscoroutinefunction(original), f"{owner.__name__}.{method} is no coroutine any more"
 
     async def call(self: Any, *args: Any, **keys: Any) -> Any:
