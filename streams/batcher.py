@@ -10,7 +10,10 @@ T = TypeVar("T")
 
 
 class Batcher(Generic[T]):
-    """Collects items in order into windows of at most `max_items` and `max_bytes` (one item alone may be larger)."""
+    """Collects items in order into windows of at most `max_items` and `max_bytes` (one item alone may be larger).
+
+    Whoever owns it calls `close_due` when `due_ms` has come.
+    """
 
     def __init__(self, max_items: int, max_bytes: int, deadline_ms: float) -> None:
         self._max_items, self._max_bytes, self._deadline_ms = max_items, max_bytes, deadline_ms
@@ -24,8 +27,8 @@ class Batcher(Generic[T]):
         return self._due_ms
 
     def add(self, item: T, size: int, now_ms: float) -> list[list[T]]:
-        """Take one item; the windows that this closed, oldest first (two when an item fills one and is too large)."""
-        closed = self.close_due(now_ms)
+        """Take one item; the windows that this filled, oldest first (two when it is too large for the open one)."""
+        closed: list[list[T]] = []
         if self._items and self._bytes + size > self._max_bytes:
             closed += self.close()
         if not self._items:

@@ -57,9 +57,9 @@ class Gate:
         return self._frames
 
     @property
-    def waits_for_workers(self) -> bool:
-        """Nothing moves, and that is right: the backlog waits in the source topic."""
-        return Reason.BACKLOG in self._closed
+    def is_open(self) -> bool:
+        """For a look from another thread: `wait` is what the event loop goes by."""
+        return not self._closed
 
     def _weigh(self) -> None:
         metrics.BUFFER_BYTES.set(self._bytes)

@@ -23,17 +23,20 @@ from infra.topics import Lane, TopicNames
 from schemas.errors import ConfigError, Stalled
 from schemas.records import PixelEncoding
 from streams.faust_app import build_app, ignored_keys
+from streams.frames import Taken
 from streams.gate import Reason
 from streams.intake import Intake
+from streams.memory import keep_freed_memory
 from streams.monitor import Monitor, View
 from streams.pool import DecodePool
+from streams.retry import RetryLane
 from streams.stage import Stage
 from streams.writer import Outputs
 
 log = logs.get(__name__)
 
 LOOK_S = 0.1
-DRAIN_S, COMMIT_S, LEAVE_S = 4.0, 2.0, 2.0
+DRAIN_S, COMMIT_S, RETRY_CLOSE_S, LEAVE_S = 3.0, 1.5, 1.5, 2.0
 
 
 def command(
@@ -62,6 +65,7 @@ def run(settings: Settings, lane: Lane) -> None:
     ignored = ignored_keys({**settings.kafka.client, **settings.kafka.consumer})
     if ignored:
         log.warning("these keys mean nothing to the stream stage's consumer (aiokafka)", keys=ignored)
+    keep_freed_memory()
     stop = Stop().install()
     asyncio.run(Processor(settings, lane, info, stop).run())
     stop.raise_error()
@@ -86,8 +90,10 @@ class Processor:
         self._app = build_app(settings, self._lane)
         self._intake = Intake(self._app, self._names.frames, self._stage)
         self._loop = asyncio.get_running_loop()
+        self._retry = RetryLane(settings, self._lane, self._take_again, self._may_take_again, self._stop.set)
         with HealthServer(settings.http, live=self._live, ready=self._ready):
             self._monitor.start()
+            self._retry.start()
             starting = asyncio.create_task(self._app.start())
             await self._until_the_end(starting)
             await self._close(Deadline(STOP_BUDGET_S))
@@ -111,6 +117,7 @@ class Processor:
             if not await self._intake.drain(DRAIN_S):
                 log.warning("frames under way at the end will be read again", frames=self._stage.gate.frames)
             await self._intake.commit(COMMIT_S)
+        await asyncio.to_thread(self._retry.close, RETRY_CLOSE_S)
         await asyncio.wait([asyncio.create_task(self._app.stop())], timeout=LEAVE_S)
         self._monitor.close()
         self._pool.close()
@@ -138,6 +145,12 @@ class Processor:
 
     def _pause(self, paused: bool) -> None:
         self._loop.call_soon_threadsafe(self._stage.gate.set, Reason.BACKLOG, paused)
+
+    def _take_again(self, taken: Taken) -> None:
+        self._loop.call_soon_threadsafe(self._stage.take, taken)
+
+    def _may_take_again(self) -> bool:
+        return self._stage.gate.is_open
 
     def _view(self) -> View:
         return View(self._stage.gate.frames, self._intake.acks.acked, self._intake.partitions, self._beat_s)

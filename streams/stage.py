@@ -24,6 +24,10 @@ from streams.writer import Outputs, Writer
 
 log = logs.get(__name__)
 
+WINDOWS = 4
+# While this many windows wait for or are in the decode pool, closing another one would not get a frame decoded sooner.
+BUSY_WINDOWS = 2
+
 
 class Cache(Protocol):
     """What is needed of `inference.cache`: it never raises for a Redis that is away."""
@@ -67,10 +71,14 @@ class Stage:
         deliveries = Deliveries(self._loop, lambda text: fail(Stalled(text)))
         self._writer = Writer(outputs, deliveries, self._finish)
         self._breaker = Breaker(outputs.settings.breaker)
-        self._batcher = Batcher[Taken](stream.max_batch_frames, stream.max_batch_bytes, stream.batch_deadline_ms)
+        # A window spans partitions, so it may hold several batches; a few windows fit into the buffer.
+        self._batcher = Batcher[Taken](
+            max(1, stream.max_buffer_frames // WINDOWS), stream.max_buffer_bytes // WINDOWS, stream.batch_deadline_ms
+        )
         self._turns = Turns()
         self._windows: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._decoding = 0
         self.gate = Gate(stream.max_buffer_frames, stream.max_buffer_bytes)
 
     def take(self, taken: Taken) -> None:
@@ -122,7 +130,10 @@ class Stage:
     async def _prepare(self, misses: list[Read], failed: list[Failed]) -> list[Ready]:
         """Pixels of the sound ones; the others are added to `failed`."""
         ready = []
+        self._decoding += 1
         results = await self._pool.run([read.frame.image for read in misses])
+        self._decoding -= 1
+        self._on_deadline()
         for read, result in zip(misses, results, strict=True):
             if isinstance(result, Exception):
                 failed.append(Failed(read.taken, result))
@@ -167,7 +178,12 @@ class Stage:
             self._timer = self._loop.call_at(due_ms / 1000, self._on_deadline)
 
     def _on_deadline(self) -> None:
-        self._timer = None
+        """Close the window whose time has come; while the pool is busy it may fill up instead."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._decoding >= BUSY_WINDOWS:
+            return
         for window in self._batcher.close_due(self._now_ms()):
             self._start(window)
         self._arm()
