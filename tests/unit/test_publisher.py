@@ -25,6 +25,7 @@ def test_a_thread_that_serves_no_reports_any_more_is_fatal() -> None:
         time.sleep(0.01)
     assert publisher.fatal is not None
     assert "a defect in a callback" in publisher.fatal
+    publisher.close(0.1)
 
 
 def test_a_broker_that_goes_between_two_questions_is_one_sentence() -> None:
