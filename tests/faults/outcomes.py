@@ -32,10 +32,12 @@ class Outcome:
         return self.label is not None and self.label.origin is Origin.MODEL
 
 
-def outcome_of(message: confluent_kafka.Message, names: TopicNames) -> Outcome:
-    """Raises when a record on an output topic is not what it must be."""
+def outcome_of(message: confluent_kafka.Message, names: TopicNames) -> Outcome | None:
+    """Raises when a record on an output topic is not what it must be; None for the marks of `redrive`."""
     if message.topic() == names.dead:
         found = headers_of(message)
+        if headers.redriven_letter(found) is not None:
+            return None
         failure = headers.read_failure(found)
         if failure is None:
             raise AssertionError(f"a dead letter without our headers: {found}")
@@ -137,8 +139,9 @@ class Watcher:
                 messages = self._consumer.consume(500, _POLL_S)
                 now_s = time.monotonic()
                 for message in messages:
-                    if message.error() is None:
-                        self.arrived_s.setdefault(outcome_of(message, self._names).source, now_s)
+                    outcome = outcome_of(message, self._names) if message.error() is None else None
+                    if outcome is not None:
+                        self.arrived_s.setdefault(outcome.source, now_s)
         except BaseException as error:
             self.error = error
         finally:

@@ -153,7 +153,9 @@ class Rig:
     def outcomes(self) -> Iterator[Outcome]:
         names = self.deployed.topics
         for message in read_all(self.bootstrap_servers, [names.labels, names.dead]):
-            yield outcome_of(message, names)
+            outcome = outcome_of(message, names)
+            if outcome is not None:
+                yield outcome
 
     def repeats_in_batches(self) -> int:
         """How many frames more than once the stream stage packed into micro-batches, as it may after a crash."""

@@ -61,8 +61,9 @@ def redrive(rig: Rig) -> None:
     sent = rig.sender.acknowledged
     repaired = {place for place, one in sent.items() if one.poison is LARGE}
     assert repaired
-    done = rig.run("redrive", "--error", LARGE.reason, "--rate", "2000", "--yes", "--json", timeout_s=240)
+    done = rig.run("redrive", "--error", LARGE.reason, "--rate", "2000/s", "--execute", "--json", timeout_s=240)
     assert done.returncode == 0, done.stderr
+    print(done.stdout)
     rig.wait_labelled(repaired, 120)
     code, audit = rig.audit("--wait", "60")
     assert (code, audit["frames"], audit["missing_count"]) == (0, len(sent), 0)
