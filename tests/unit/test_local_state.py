@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +23,9 @@ from schemas.errors import ConfigError, Unavailable
 
 PROCESS = ProcessRef(pid=123, started="boot:42", marker="/home/server.properties")
 BROKERS = tuple(BrokerState(i, 10 * i, 10 * i + 1, 10 * i + 2, advertised_port=10 * i) for i in (1, 2, 3))
-SLEEP = [sys.executable, "-c", "import time; time.sleep(60)", "the-marker"]
+SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
+# Of this run only: another run of these tests may be under way on this machine.
+MARKER = f"marker-{uuid.uuid4().hex}"
 
 
 def test_state_comes_back_as_it_was_written(tmp_path: Path) -> None:
@@ -86,20 +89,20 @@ def test_readers_never_see_half_a_state(tmp_path: Path) -> None:
 
 
 def test_a_process_is_known_by_more_than_its_pid(tmp_path: Path) -> None:
-    ref = process.spawn(SLEEP, "the-marker", tmp_path / "log")
+    ref = process.spawn([*SLEEP, MARKER], MARKER, tmp_path / "log")
     assert ref.alive()
     assert not replace(ref, started="another boot:1").alive()
     assert not replace(ref, marker="another-marker").alive()
-    assert process.find("the-marker", Path(sys.executable).name) == ref
+    assert process.find(MARKER, Path(sys.executable).name) == ref
     assert process.terminate([ref], timeout_s=5.0) == []
     assert not ref.alive()
     assert not Path(f"/proc/{ref.pid}").exists(), "a killed child must not stay a zombie"
 
 
 def test_a_stranger_with_a_recorded_pid_is_never_signalled(tmp_path: Path) -> None:
-    stranger = subprocess.Popen(SLEEP)
+    stranger = subprocess.Popen([*SLEEP, MARKER])
     try:
-        process.terminate([ProcessRef(stranger.pid, "boot:1", "the-marker")], timeout_s=0.2)
+        process.terminate([ProcessRef(stranger.pid, "boot:1", MARKER)], timeout_s=0.2)
         assert stranger.poll() is None
     finally:
         stranger.kill()
