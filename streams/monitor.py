@@ -14,7 +14,7 @@ from infra.settings import Settings
 from infra.topics import Lane, TopicNames, group
 from schemas.errors import Stalled
 from streams.backlog import Backlog
-from streams.watchdog import Sight, Watchdog
+from streams.watchdog import Sight, Standstill, Watchdog
 
 log = logs.get(__name__)
 
@@ -50,8 +50,9 @@ class Monitor:
         self._batches = GroupOffsets(settings, group("infer", prefix, lane), names.batches)
         self._frames = GroupOffsets(settings, group("stream", prefix, lane), names.frames)
         self._view, self._pause, self._fail = view, pause, fail
-        self._stall_s = settings.stream.stall_timeout_ms / 1000
-        self._watchdog = Watchdog(settings.stream.stall_timeout_ms, time.monotonic() * 1000)
+        self._stall_ms = settings.stream.stall_timeout_ms
+        self._watchdog = Watchdog(self._stall_ms)
+        self._loop_stands, self._beat_s = Standstill(), 0.0
         self._backlog = Backlog(settings.stream.max_inflight_bytes, settings.stream.max_batch_bytes // 8)
         self._lock = threading.Lock()
         self._paused = False
@@ -100,16 +101,16 @@ class Monitor:
         self._lag, self._position = frames.lag(owned), frames.position(owned)
 
     def _watch(self) -> None:
-        view, now_s = self._view(), time.monotonic()
-        progress = view.acked + self._position
-        sight = Sight(view.taken, self._lag, progress, may_wait=self._paused)
-        sentence = self._watchdog.stalled(sight, now_s * 1000)
-        hung_s = now_s - view.beat_s
-        if hung_s > self._stall_s:
-            log.error("the event loop stands still; ending the process", seconds=round(hung_s))
+        view, now_ms = self._view(), time.monotonic() * 1000
+        hung_ms = self._loop_stands.look(view.beat_s != self._beat_s, now_ms)
+        self._beat_s = view.beat_s
+        if hung_ms >= self._stall_ms:
+            log.error("the event loop stands still, ending the process", seconds=round(hung_ms / 1000))
             os._exit(1)
+        sight = Sight(view.taken, self._lag, view.acked + self._position, may_wait=self._paused)
+        sentence = self._watchdog.stalled(sight, now_ms)
         if sentence is not None:
             self._fail(Stalled(sentence))
             if not self._closing.wait(LAST_GRACE_S):
-                log.error("the process did not end by itself; ending it", reason=sentence)
+                log.error("the process did not end by itself, ending it", reason=sentence)
                 os._exit(1)

@@ -1,0 +1,74 @@
+"""The watchdog's rule, one row per history: what was seen when, and whether the process must end at the last sight."""
+
+import pytest
+
+from streams.watchdog import Sight, Watchdog
+
+T = 60_000  # the stall time-out
+STEP_MS = 1_000
+idle = Sight(taken=0, lag=0, progress=0, may_wait=False)
+
+
+def sight(progress: int, taken: int = 0, lag: int = 0, may_wait: bool = False) -> Sight:
+    return Sight(taken, lag, progress, may_wait)
+
+
+@pytest.mark.parametrize(
+    ("history", "stalled"),
+    [
+        pytest.param([(0, idle), (T * 10, idle)], False, id="nothing waits, nothing need move"),
+        pytest.param([(0, sight(5, lag=9)), (T, sight(5, lag=9))], True, id="frames wait in the topic (faust#175)"),
+        pytest.param([(0, sight(5, taken=3)), (T, sight(5, taken=3))], True, id="frames taken and none finished"),
+        pytest.param([(0, sight(5, lag=9)), (T - 1000, sight(5, lag=9))], False, id="not yet"),
+        pytest.param(
+            [(0, sight(5, lag=9)), (T - 1000, sight(6, lag=9)), (T + 5000, sight(6, lag=9))],
+            False,
+            id="slow, but it moves",
+        ),
+        pytest.param(
+            [(0, sight(5, lag=9, may_wait=True)), (T * 5, sight(5, lag=9, may_wait=True))],
+            False,
+            id="paused because the workers are behind",
+        ),
+        pytest.param(
+            [(0, sight(5, lag=9, may_wait=True)), (T * 5, sight(5, lag=9)), (T * 6, sight(5, lag=9))],
+            True,
+            id="no longer paused, and it still does not move",
+        ),
+        pytest.param(
+            [(0, idle), (T * 5, sight(0, lag=1)), (T * 6 - 2000, sight(0, lag=1))],
+            False,
+            id="the first frame after a long silence has its full time",
+        ),
+        pytest.param(
+            [(0, sight(5, lag=9)), (T - 1000, sight(3, lag=9)), (T, sight(3, lag=9))],
+            False,
+            id="a rebalance may lower the count: that is movement",
+        ),
+    ],
+)
+def test_rule(history: list[tuple[int, Sight]], stalled: bool) -> None:
+    assert (sentence_of(history) is not None) == stalled
+
+
+def test_the_sentence_says_how_long_and_how_many() -> None:
+    sentence = sentence_of([(0, sight(1, taken=2, lag=3)), (T, sight(1, taken=2, lag=3))])
+    assert sentence is not None
+    assert "60 s" in sentence and "2 frames" in sentence and "3 wait" in sentence
+
+
+def test_a_process_that_was_stopped_for_an_hour_is_not_stalled_when_it_goes_on() -> None:
+    dog = Watchdog(T)
+    assert dog.stalled(sight(1, lag=3), 0) is None
+    assert dog.stalled(sight(1, lag=3), 3_600_000) is None
+
+
+def sentence_of(history: list[tuple[int, Sight]]) -> str | None:
+    """Looks once a second, as the monitor does, at the newest sight of the history; the first sentence said."""
+    dog = Watchdog(T)
+    for now_ms in range(0, history[-1][0] + 1, STEP_MS):
+        seen = [one for since_ms, one in history if since_ms <= now_ms][-1]
+        sentence = dog.stalled(seen, now_ms)
+        if sentence is not None:
+            return sentence
+    return None
