@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 SEED_VARIABLE = "FAULTS_SEED"
 SEED = int(os.environ.get(SEED_VARIABLE) or random.SystemRandom().randrange(1_000_000))
-CASE_TIMEOUT_S = 240
+CASE_TIMEOUT_S = 420
 
 RigMaker = Callable[..., "Rig"]
 

@@ -9,7 +9,7 @@ from tests.faults.conftest import RigMaker
 KILLS = 20
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(600)
 def test_worker_killed_at_random(make_rig: RigMaker) -> None:
     rig = make_rig(
         f"exactly once, kill -9 of the worker at random, {KILLS} times", SIGHTLINE_INFER__DELIVERY="exactly_once"

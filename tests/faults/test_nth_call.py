@@ -31,21 +31,21 @@ TRANSACTIONS = (
 )
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(600)
 def test_stream(make_rig: RigMaker, tmp_path: Path) -> None:
     rig = make_rig("fail the Nth call of every client of the stream process", **STALL)
     plan = start(rig, "stream", tmp_path)
     harm(rig, "stream", plan, (*STREAM, *STREAM_REDIS))
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(600)
 def test_worker(make_rig: RigMaker, tmp_path: Path) -> None:
     rig = make_rig("fail the Nth call of every client of the worker", **STALL)
     plan = start(rig, "infer", tmp_path)
     harm(rig, "infer", plan, (*INFER, *INFER_REDIS))
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(600)
 def test_worker_exactly_once(make_rig: RigMaker, tmp_path: Path) -> None:
     rig = make_rig(
         "fail the Nth call of every client of the worker (exactly once)",
