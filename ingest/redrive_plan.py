@@ -1,0 +1,112 @@
+"""Which dead letters may go through the pipeline again, and why the others may not. Pure."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from infra.dead_letters import DeadLetter, Mark, Place
+from schemas import codec
+from schemas.codec import Registry
+from schemas.errors import BadFrame, ConfigError
+from schemas.headers import Failure, Header, failure_headers, redriven_headers
+from schemas.records import Frame, SourceRef
+
+# The first tier of the retry lane: tried after the shortest delay, with all tiers before it.
+FIRST_ATTEMPT = 1
+
+
+@dataclass(slots=True)
+class Plan:
+    """`chosen` in the order in which the letters lie. Made once all marks are known: they lie behind the letters."""
+
+    chosen: list[Place] = field(default_factory=list)
+    reasons: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    skipped: int = 0
+
+
+class Planner:
+    """Fed with letters and marks in the order of the topic; keeps coordinates and no frames."""
+
+    def __init__(self, max_attempts: int, registry: Registry | None) -> None:
+        self._max_attempts, self._registry = max_attempts, registry
+        self._candidates: dict[Place, tuple[SourceRef, str]] = {}
+        self._refused: dict[Place, str] = {}
+        self._marked: set[Place] = set()
+        self._times: Counter[SourceRef] = Counter()
+
+    def add(self, entry: DeadLetter | Mark) -> None:
+        if isinstance(entry, Mark):
+            self._marked.add(entry.letter)
+            if entry.origin is not None:
+                self._times[entry.origin] += 1
+            return
+        reason = refusal(entry, self._registry)
+        if reason is not None:
+            self._refused[entry.place] = reason
+        elif entry.failure is not None:
+            why = f"{entry.stage}/{entry.error_class}"
+            self._candidates[entry.place] = (entry.failure.source, why)
+
+    def plan(self) -> Plan:
+        plan = Plan()
+        planned: set[SourceRef] = set()
+        for place, (origin, why) in sorted(self._candidates.items()):
+            if place in self._marked:
+                plan.skipped += 1
+            elif self._times[origin] >= self._max_attempts:
+                plan.refused[f"redriven {self._times[origin]} times already"] += 1
+            elif origin in planned:
+                plan.refused["the same frame as another dead letter"] += 1
+            else:
+                planned.add(origin)
+                plan.chosen.append(place)
+                plan.reasons[why] += 1
+        for place, reason in self._refused.items():
+            if place in self._marked:
+                plan.skipped += 1
+            else:
+                plan.refused[reason] += 1
+        return plan
+
+
+def refusal(letter: DeadLetter, registry: Registry | None) -> str | None:
+    """Why this letter can never be redriven, whatever was repaired; None when it can."""
+    if letter.failure is None:
+        return "no header tells where the frame comes from"
+    try:
+        codec.decode(Frame, letter.value, registry)
+    except BadFrame as bad:
+        return f"no Frame ({bad.reason})"
+    return None
+
+
+def retry_headers(letter: DeadLetter, failure: Failure) -> list[Header]:
+    """Of the copy on `frames.retry`: the origin kept, the attempts begun anew."""
+    return failure_headers(
+        letter.headers,
+        Failure(
+            failure.source,
+            failure.timestamp_ms or letter.timestamp_ms,
+            failure.stage,
+            failure.error_class,
+            failure.message,
+            FIRST_ATTEMPT,
+        ),
+    )
+
+
+def mark_headers(letter: DeadLetter, failure: Failure) -> list[Header]:
+    """Of the record without a value that says that this letter was redriven."""
+    return redriven_headers(failure, *letter.place)
+
+
+def parse_rate(text: str) -> float:
+    """`20` or `20/s`, `90/m`. Raises ConfigError."""
+    number, _, unit = text.partition("/")
+    try:
+        rate = float(number) / {"": 1, "s": 1, "m": 60, "h": 3600}[unit]
+    except (ValueError, KeyError):
+        rate = 0.0
+    if not 0 < rate < float("inf"):
+        raise ConfigError(f"--rate is frames a second, as in 20/s (given: {text!r})")
+    return rate

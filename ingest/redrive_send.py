@@ -1,0 +1,147 @@
+"""Copies dead letters to `frames.retry` and marks them, a chunk at a time: copy, acknowledge, then mark."""
+
+import time
+from dataclasses import dataclass, field
+
+import confluent_kafka
+
+from infra.dead_letters import DeadLetter, Place, parse
+from infra.kafka import Message, OnDelivery, Publisher
+from infra.lifecycle import Deadline, Stop
+from infra.reader import Reader
+from infra.settings import Settings
+from infra.spans import Span
+from infra.topics import TopicNames
+from ingest.redrive_plan import mark_headers, retry_headers
+from ingest.token_bucket import TokenBucket
+from schemas.errors import Busy, SinkError
+
+CHUNK_LETTERS = 100
+CHUNK_S = 1.0
+FLUSH_S = 30.0
+ROOM_S = 30.0
+
+
+@dataclass(slots=True)
+class Done:
+    """`redriven`: copied and marked. `failed`: the broker did not take the copy or the mark; sent again next time."""
+
+    redriven: int = 0
+    failed: int = 0
+    errors: set[str] = field(default_factory=set)
+
+
+def redrive(settings: Settings, reader: Reader, places: list[Place], rate_per_s: float, stop: Stop) -> Done:
+    """Not faster than that; when stopped it ends behind the marks of what was copied."""
+    names = TopicNames.for_lane(settings.topic_prefix)
+    publisher = Publisher(settings)
+    chunk = _Chunk(publisher, names)
+    bucket = TokenBucket(rate_per_s, time.monotonic())
+    try:
+        for record in reader.read(runs(names.dead, places), stop.is_set):
+            letter = parse(record)
+            if not isinstance(letter, DeadLetter):
+                continue
+            while (wait_s := bucket.wait_s(time.monotonic())) > 0 and not stop.is_set():
+                chunk.settle_when_due()
+                stop.wait(min(wait_s, CHUNK_S))
+            if stop.is_set():
+                break
+            chunk.copy(letter)
+            chunk.settle_when_due()
+        chunk.settle()
+    finally:
+        publisher.close(1.0)
+    return chunk.done
+
+
+class _Chunk:
+    """Copies that are on their way; at most a second or a hundred of them are without their marks."""
+
+    def __init__(self, publisher: Publisher, names: TopicNames) -> None:
+        self._publisher, self._names = publisher, names
+        self._copied: list[DeadLetter] = []
+        self._since_s = 0.0
+        self._under_way = 0
+        self.done = Done()
+
+    def copy(self, letter: DeadLetter) -> None:
+        if not self._under_way:
+            self._since_s = time.monotonic()
+        self._under_way += 1
+        failure = letter.failure
+        assert failure is not None, "letters without an origin are never planned"
+
+        def delivered(error: confluent_kafka.KafkaError | None, _message: Message) -> None:
+            if error is None:
+                self._copied.append(letter)
+            else:
+                self._fail(error.str())
+
+        self._send(self._names.retry, letter.value, letter.key, retry_headers(letter, failure), delivered)
+
+    def settle_when_due(self) -> None:
+        if self._under_way >= CHUNK_LETTERS or (self._under_way and time.monotonic() - self._since_s >= CHUNK_S):
+            self.settle()
+
+    def settle(self) -> None:
+        """Wait for the copies, mark those that the broker has, and wait for the marks."""
+        self._flush()
+        copied, self._copied, self._under_way = self._copied, [], 0
+        for letter in copied:
+            self._mark(letter)
+        self._flush()
+
+    def _mark(self, letter: DeadLetter) -> None:
+        def delivered(error: confluent_kafka.KafkaError | None, _message: Message) -> None:
+            if error is None:
+                self.done.redriven += 1
+            else:
+                self._fail(error.str())
+
+        assert letter.failure is not None
+        headers = mark_headers(letter, letter.failure)
+        self._send(self._names.dead, None, letter.key, headers, delivered, letter.place[0])
+
+    def _send(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None,
+        headers: list[tuple[str, bytes]],
+        on_delivery: OnDelivery,
+        partition: int = -1,
+    ) -> None:
+        deadline = Deadline(ROOM_S)
+        while True:
+            try:
+                self._publisher.send(topic, key, value, headers=headers, partition=partition, on_delivery=on_delivery)
+                return
+            except Busy as busy:
+                if deadline.expired():
+                    raise SinkError(f"Kafka takes no records: {busy}") from busy
+                self._publisher.wait_for_room(len(value or b""), busy.retry_after_s)
+            except confluent_kafka.KafkaException as error:
+                self._fail(error.args[0].str())
+                return
+
+    def _flush(self) -> None:
+        left = self._publisher.flush(FLUSH_S)
+        if left:
+            raise SinkError(f"Kafka has not acknowledged {left} records within {FLUSH_S:g} s; they are not marked")
+
+    def _fail(self, error: str) -> None:
+        self.done.failed += 1
+        self.done.errors.add(error)
+
+
+def runs(topic: str, places: list[Place]) -> list[Span]:
+    """Neighbouring letters as one range."""
+    spans: list[Span] = []
+    for partition, offset in sorted(places):
+        last = spans[-1] if spans else None
+        if last is not None and last.partition == partition and last.end == offset:
+            spans[-1] = Span(topic, partition, last.start, offset + 1)
+        else:
+            spans.append(Span(topic, partition, offset, offset + 1))
+    return spans

@@ -1,0 +1,135 @@
+"""`sightline dead list|show|export`: what could not be labelled, and why."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from infra import logs
+from infra.dead_letters import DeadFilter, DeadLetter, Mark, Place, parse_place, read_letters
+from infra.kafka import require_kafka
+from infra.reader import Reader
+from infra.registry import registry_of
+from infra.settings import Settings, load_settings
+from infra.times import now_us, parse_time
+from infra.topics import TopicNames
+from schemas.errors import ConfigError
+from sinks.dead_export import Export
+from sinks.dead_text import describe, full_fields, letter_fields, letters_table
+
+DEFAULT_LIMIT = 1_000
+
+FromOption = Annotated[str | None, typer.Option("--from", metavar="T", help="Died at or after: ISO 8601 or -10m.")]
+ToOption = Annotated[str | None, typer.Option("--to", metavar="T", help="Died before.")]
+StageOption = Annotated[str | None, typer.Option(metavar="GLOB", help="Only this stage.")]
+ErrorOption = Annotated[str | None, typer.Option(metavar="GLOB", help="Only this error.")]
+SourceOption = Annotated[str | None, typer.Option("--source-id", metavar="GLOB", help="Only these sources.")]
+LimitOption = Annotated[int, typer.Option(min=1, help="At most so many.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="JSON instead of text: one object a line.")]
+PlaceArgument = Annotated[str, typer.Argument(metavar="PLACE", help="PARTITION/OFFSET, as `dead list` shows it.")]
+DirectoryOption = Annotated[Path, typer.Option("--to-dir", help="A folder without an export; created when missing.")]
+
+
+def list_command(
+    *,
+    from_: FromOption = None,
+    to: ToOption = None,
+    stage: StageOption = None,
+    error: ErrorOption = None,
+    source_id: SourceOption = None,
+    limit: LimitOption = DEFAULT_LIMIT,
+    as_json: JsonOption = False,
+) -> None:
+    """Dead letters, oldest first within each partition, and whether they were redriven since."""
+    settings = _settings()
+    with Reader(settings) as reader:
+        letters, more = collect(_entries(settings, reader, DeadFilter(stage, error, source_id), from_, to), limit)
+    if as_json:
+        for letter in letters:
+            print(json.dumps(letter, ensure_ascii=False))
+        return
+    console = Console(highlight=False)
+    if letters:
+        console.print(letters_table(letters))
+    reasons = Counter(letter["error"] or "?" for letter in letters)
+    text = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
+    console.print(f"{len(letters):,} dead letters" + (f": {text}" if text else ""), markup=False)
+    if more:
+        console.print(f"and {more:,} more: raise --limit", markup=False)
+
+
+def show_command(place: PlaceArgument, as_json: JsonOption = False) -> None:
+    """One dead letter in full: why it failed, its headers, its Frame, its first bytes."""
+    settings = _settings()
+    topic = TopicNames.for_lane(settings.topic_prefix).dead
+    partition, offset = parse_place(place, topic)
+    only = DeadFilter(places=frozenset([(partition, offset)]))
+    with Reader(settings) as reader:
+        found = list(read_letters(reader, topic, only))
+    letter = next((entry for entry in found if isinstance(entry, DeadLetter)), None)
+    if letter is None:
+        raise ConfigError(f"there is no dead letter {partition}/{offset} on {topic}")
+    marked = any(isinstance(entry, Mark) and entry.letter == letter.place for entry in found)
+    fields = full_fields(letter, marked, registry_of(settings))
+    print(json.dumps(fields, ensure_ascii=False) if as_json else "\n".join(describe(fields)))
+
+
+def export_command(
+    *,
+    to_dir: DirectoryOption,
+    from_: FromOption = None,
+    to: ToOption = None,
+    stage: StageOption = None,
+    error: ErrorOption = None,
+    source_id: SourceOption = None,
+    limit: LimitOption = 1_000_000,
+    as_json: JsonOption = False,
+) -> None:
+    """Dead letters as files: images of Frames, raw bytes of what is none, and a manifest.jsonl."""
+    settings = _settings()
+    wanted = DeadFilter(stage, error, source_id)
+    with Reader(settings) as reader, Export(to_dir, registry_of(settings)) as export:
+        for entry in _entries(settings, reader, wanted, from_, to):
+            if export.written == limit:
+                break
+            if isinstance(entry, DeadLetter):
+                line = export.write(entry)
+                if as_json:
+                    print(json.dumps(line, ensure_ascii=False))
+    if not as_json:
+        print(f"{export.written:,} dead letters in {to_dir}")
+
+
+def collect(entries: Iterable[DeadLetter | Mark], limit: int) -> tuple[list[dict[str, Any]], int]:
+    """At most `limit` letters without their values, marked where they were redriven; and how many more there are."""
+    kept: dict[Place, dict[str, Any]] = {}
+    more = 0
+    for entry in entries:
+        if isinstance(entry, Mark):
+            if entry.letter in kept:
+                kept[entry.letter]["redriven"] = True
+        elif len(kept) < limit:
+            kept[entry.place] = letter_fields(entry, redriven=False)
+        else:
+            more += 1
+    return [kept[place] for place in sorted(kept)], more
+
+
+def _entries(
+    settings: Settings, reader: Reader, wanted: DeadFilter, from_: str | None, to: str | None
+) -> Iterator[DeadLetter | Mark]:
+    now = now_us()
+    topic = TopicNames.for_lane(settings.topic_prefix).dead
+    from_us, to_us = (parse_time(text, now) if text else None for text in (from_, to))
+    return read_letters(reader, topic, wanted, from_us, to_us)
+
+
+def _settings() -> Settings:
+    settings = load_settings()
+    logs.setup(settings.log)
+    require_kafka(settings)
+    return settings

@@ -1,0 +1,80 @@
+"""`sightline dead list|show|export` on a real broker."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from schemas import codec
+from schemas.headers import Failure, redriven_headers
+from schemas.records import SourceRef
+from tests.support.deployment import Deployment
+from tests.support.runner import Runner
+from tests.support.sink_records import Wire, a_frame, a_jpeg
+
+
+@pytest.fixture
+def wire(deployment: Deployment) -> Wire:
+    return Wire(deployment)
+
+
+def frame_at(wire: Wire, offset: int) -> SourceRef:
+    return SourceRef(wire.topics.frames, 1, offset)
+
+
+def test_list_filters_by_stage_error_and_source_and_tells_what_was_redriven(sightline: Runner, wire: Wire) -> None:
+    first = wire.dead(frame_at(wire, 0))
+    wire.dead(frame_at(wire, 1), stage="infer", error_class="ModelError", key="yard-2", attempt=3)
+    wire.send(wire.topics.dead, b"a stranger", key="alien")
+    failure = Failure(frame_at(wire, 0), 0, "decode", "x", "", 0)
+    wire.send(wire.topics.dead, None, partition=1, headers=redriven_headers(failure, first.partition, first.offset))
+
+    lines = [json.loads(line) for line in sightline.run("dead", "list", "--json").stdout.splitlines()]
+    assert [(line["source_id"], line["stage"], line["error"], line["redriven"]) for line in lines] == [
+        ("alien", "", "", False),
+        ("dock-1", "decode", "not_an_image", True),
+        ("yard-2", "infer", "ModelError", False),
+    ]
+    assert lines[2]["origin"] | {"timestamp": ""} == {
+        "topic": wire.topics.frames,
+        "partition": 1,
+        "offset": 1,
+        "timestamp": "",
+    }
+    assert (lines[2]["attempt"], lines[0]["origin"], lines[1]["size"]) == (3, None, 8)
+    for words in (["--stage", "inf*"], ["--error", "Model*"], ["--source-id", "yard-*"]):
+        done = sightline.run("dead", "list", "--json", *words)
+        assert [json.loads(line)["source_id"] for line in done.stdout.splitlines()] == ["yard-2"]
+    assert sightline.run("dead", "list", "--json", "--from", "+1h").stdout == ""
+    text = sightline.run("dead", "list", "--limit", "2")
+    assert text.returncode == 0
+    assert "2 dead letters" in text.stdout and "and 1 more" in text.stdout
+
+
+def test_show_gives_one_letter_in_full(sightline: Runner, wire: Wire) -> None:
+    place = wire.dead(frame_at(wire, 5), codec.encode(a_frame(5)), stage="infer", error_class="ModelError")
+    fields = json.loads(sightline.run("dead", "show", f"{place.partition}/{place.offset}", "--json").stdout)
+    assert fields["frame"]["frame_id"] == "dock-1/1/5"
+    assert fields["headers"]["sightline-error-class"] == "ModelError"
+    assert fields["first_bytes"].startswith("c301")
+    text = sightline.run("dead", "show", f"{wire.topics.dead}-{place.partition}-{place.offset}")
+    assert text.returncode == 0
+    assert f"{wire.topics.frames}/1 offset 5" in text.stdout
+    away = sightline.run("dead", "show", "1/999")
+    assert (away.returncode, "no dead letter 1/999" in away.stderr) == (2, True)
+
+
+def test_export_writes_images_raw_bytes_and_a_manifest(sightline: Runner, wire: Wire, tmp_path: Path) -> None:
+    wire.dead(frame_at(wire, 0), codec.encode(a_frame(0)))
+    wire.dead(frame_at(wire, 1), b"raw bytes", key="../../evil")
+    folder = tmp_path / "out"
+    done = sightline.run("dead", "export", "--to-dir", str(folder))
+    assert (done.returncode, done.stdout) == (0, f"2 dead letters in {folder}\n")
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "1-0_dock-1_not-an-image.jpg",
+        "1-1_evil_not-an-image.bin",
+        "manifest.jsonl",
+    ]
+    assert (folder / "1-0_dock-1_not-an-image.jpg").read_bytes() == a_jpeg()
+    again = sightline.run("dead", "export", "--to-dir", str(folder))
+    assert (again.returncode, "export already" in again.stderr) == (2, True)

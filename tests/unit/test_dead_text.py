@@ -1,0 +1,83 @@
+"""Dead letters as people and files see them: nothing that came from outside is obeyed."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from infra.dead_letters import DeadLetter
+from schemas import codec
+from schemas.errors import ConfigError
+from schemas.headers import Failure, failure_headers
+from schemas.records import SourceRef
+from sinks.dead_export import MANIFEST, Export, content, file_name
+from sinks.dead_text import describe, full_fields, hex_lines
+from tests.support.sink_records import a_frame, a_jpeg
+
+EVIL = "../../etc/\x1b[2J\npasswd\0"
+
+
+def a_letter(value: bytes | None, key: bytes = b"dock-1", error: str = "truncated", offset: int = 17) -> DeadLetter:
+    failure = Failure(SourceRef("frames.raw", 3, 99), 1_700_000_000_000, "decode", error, "ends early", 1)
+    return DeadLetter((3, offset), 1_700_000_001_000, key, value, failure_headers(None, failure), failure)
+
+
+def test_file_names_hold_nothing_but_letters_digits_dots_and_dashes() -> None:
+    assert file_name(a_letter(b"x"), ".bin") == "3-17_dock-1_truncated.bin"
+    name = file_name(a_letter(b"x", key=EVIL.encode(), error=EVIL * 20), ".bin")
+    assert name.startswith("3-17_")
+    assert "/" not in name and not name.startswith(".") and name.isprintable() and len(name) < 200
+    assert ".." not in name.replace("..-", "")
+
+
+def test_the_image_of_a_frame_is_exported_as_it_is_and_anything_else_as_bytes(tmp_path: Path) -> None:
+    jpeg = a_jpeg()
+    with Export(tmp_path / "out", None) as export:
+        export.write(a_letter(codec.encode(a_frame(1, image=jpeg))))
+        export.write(a_letter(b"raw", key=EVIL.encode(), offset=18))
+        export.write(a_letter(None, offset=19))
+    lines = [json.loads(line) for line in (tmp_path / "out" / MANIFEST).read_text().splitlines()]
+    assert [(tmp_path / "out" / line["file"]).read_bytes() for line in lines] == [jpeg, b"raw", b""]
+    assert [Path(line["file"]).suffix for line in lines] == [".jpg", ".bin", ".bin"]
+    assert lines[0]["origin"]["offset"] == 99
+    assert lines[1]["source_id"] == EVIL
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
+
+
+def test_an_export_never_writes_to_what_exists_nor_through_a_link(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.write_text("precious")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "3-17_dock-1_truncated.bin").symlink_to(outside)
+    with Export(tmp_path / "out", None) as export, pytest.raises(ConfigError, match="exists"):
+        export.write(a_letter(b"raw"))
+    assert outside.read_text() == "precious"
+    with pytest.raises(ConfigError, match="export already"):
+        Export(tmp_path / "out", None)
+
+
+def test_show_tells_all_and_obeys_nothing() -> None:
+    letter = a_letter(codec.encode(a_frame(1)), key=EVIL.encode(), error=EVIL)
+    text = "\n".join(describe(full_fields(letter, True, None)))
+    assert "\x1b" not in text and "\0" not in text
+    for word in (
+        "3/17",
+        "redriven since",
+        "frames.raw/3 offset 99",
+        "ends early",
+        "frame_id: dock-1/1/1",
+        "image_bytes",
+    ):
+        assert word in text
+    raw = "\n".join(describe(full_fields(a_letter(b"\xff\xd8hello"), False, None)))
+    assert "no Frame (not_avro" in raw
+    assert "ff d8 68 65 6c 6c 6f" in raw
+
+
+def test_first_bytes_look_like_a_hexdump() -> None:
+    assert hex_lines(b"") == ["  (none)"]
+    assert hex_lines(bytes(range(60, 80)))[1].split() == ["4c", "4d", "4e", "4f", "LMNO"]
+
+
+def test_an_unknown_encoding_has_a_suffix_too() -> None:
+    assert content(b"", None) == (b"", ".bin")
