@@ -21,39 +21,42 @@ from schemas.records import PixelEncoding
 
 ROOT = Path(__file__).resolve().parents[2]
 GRAPH_SOURCES = ("classifier.py", "network.py")
-ENCODINGS: tuple[RawEncoding, ...] = (PixelEncoding.I420, PixelEncoding.RGB24)
+MODEL_FILE = "model.xml"
 CHECKSUMS = "sha256"
 CONVERSION_LIMIT_S = 600
 
 log = logs.get(__name__)
 
 
-def ir_folder(name: str, info: ModelInfo, top_k: int) -> Path:
-    """A folder with `I420.xml`, `RGB24.xml` and their weights, found whole in the cache or made now, else ModelError.
+def ir_folder(name: str, info: ModelInfo, encoding: RawEncoding, top_k: int) -> Path:
+    """A folder with `model.xml` and its weights, found whole in the cache or made now, else ModelError.
 
     A damaged one is made again. Processes that start together may each convert; the folder appears whole or not at all.
     """
-    folder = home() / "models" / f"{info.ref.name}-{_key(info, top_k)}"
+    folder = home() / "models" / f"{info.ref.name}-{encoding}-{_key(info, encoding, top_k)}"
     if _is_whole(folder):
         return folder
-    log.info("converting the model for OpenVINO, once", model=info.ref.name, version=info.ref.version)
+    log.info(
+        "converting the model for OpenVINO, once", model=info.ref.name, version=info.ref.version, encoding=str(encoding)
+    )
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     except OSError as error:
         raise ModelError(f"{name}: the converted model cannot be kept in {folder.parent}: {error}") from error
     try:
-        _convert_in_child(name, made, top_k)
+        _convert_in_child(name, encoding, made, top_k)
         _write_checksums(made)
         return _put_in_place(made, folder)
     finally:
         shutil.rmtree(made, ignore_errors=True)
 
 
-def _key(info: ModelInfo, top_k: int) -> str:
+def _key(info: ModelInfo, encoding: RawEncoding, top_k: int) -> str:
     """Everything the converted files depend on."""
     parts = [
         info.ref.version,
+        encoding,
         str(top_k),
         str(UNCALIBRATED.temperature),
         importlib.metadata.version("openvino"),
@@ -96,9 +99,9 @@ def _put_in_place(made: Path, folder: Path) -> Path:
     return folder
 
 
-def _convert_in_child(name: str, folder: Path, top_k: int) -> None:
+def _convert_in_child(name: str, encoding: RawEncoding, folder: Path, top_k: int) -> None:
     search_path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
-    command = [sys.executable, "-W", "ignore", "-m", __name__, name, str(folder), str(top_k)]
+    command = [sys.executable, "-W", "ignore", "-m", __name__, name, encoding, str(folder), str(top_k)]
     try:
         done = subprocess.run(
             command,
@@ -115,31 +118,33 @@ def _convert_in_child(name: str, folder: Path, top_k: int) -> None:
         raise ModelError(f"{name}: the conversion for OpenVINO failed: {last}")
 
 
-def convert(name: str, folder: Path, top_k: int) -> None:
-    """Write the network for both pixel encodings into `folder`. Imports torch."""
+def convert(name: str, encoding: RawEncoding, folder: Path, top_k: int) -> None:
+    """Write the network that takes pixels of this encoding into `folder`. Imports torch."""
+    from inference.models.registry import NETWORKS
+
+    source = NETWORKS[name]
+
     import openvino
     import torch
 
     from inference.models.classifier import Classifier
-    from inference.models.registry import NETWORKS
 
-    source = NETWORKS[name]
-    spec, network = source.describe().input, source.network()
-    for encoding in ENCODINGS:
-        module = Classifier(network, spec, encoding, top_k, UNCALIBRATED)
-        row_bytes = spec.row_bytes(encoding)
-        model = openvino.convert_model(module, example_input=torch.zeros((2, row_bytes), dtype=torch.uint8))
-        model.reshape([-1, row_bytes])
-        openvino.save_model(model, folder / f"{encoding}.xml", compress_to_fp16=False)
+    spec = source.describe().input
+    row_bytes = spec.row_bytes(encoding)
+    module = Classifier(source.network(), spec, encoding, top_k, UNCALIBRATED)
+    model = openvino.convert_model(module, example_input=torch.zeros((2, row_bytes), dtype=torch.uint8))
+    model.reshape([-1, row_bytes])
+    openvino.save_model(model, folder / MODEL_FILE, compress_to_fp16=False)
 
 
 def _main() -> None:
     parser = argparse.ArgumentParser(description=convert.__doc__)
     parser.add_argument("name")
+    parser.add_argument("encoding", choices=[PixelEncoding.I420, PixelEncoding.RGB24], type=PixelEncoding)
     parser.add_argument("folder", type=Path)
     parser.add_argument("top_k", type=int)
     given = parser.parse_args()
-    convert(given.name, given.folder, given.top_k)
+    convert(given.name, given.encoding, given.folder, given.top_k)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ labels than the rounding to I420 does.
 """
 
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import openvino
 
 from inference.models.base import Described, ModelInfo, Output, Pixels, RawEncoding, encoding_of
 from inference.models.cpus import usable_cpus
-from inference.models.openvino_ir import ir_folder
+from inference.models.openvino_ir import MODEL_FILE, ir_folder
 from infra.settings import InferSettings
 from schemas.errors import ModelError
 from schemas.records import PixelEncoding
@@ -30,7 +31,9 @@ def load_openvino(name: str, info: ModelInfo, settings: InferSettings) -> "OpenV
     capable = "BF16" in core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
     precision = settings.precision if settings.precision != "auto" else "bf16" if capable else "f32"
     streams = settings.threads or usable_cpus()
-    model = OpenVinoModel(info, core, ir_folder(name, info, settings.top_k), streams, precision)
+    model = OpenVinoModel(
+        info, core, streams, precision, lambda encoding: ir_folder(name, info, encoding, settings.top_k)
+    )
     model.requests(PixelEncoding.I420)
     return model
 
@@ -42,12 +45,14 @@ def pieces(count: int, streams: int) -> list[tuple[int, int]]:
 
 
 class OpenVinoModel(Described):
-    """I420 is compiled on loading, RGB24 when the first such batch comes."""
+    """I420 is converted and compiled on loading, RGB24 when the first such batch comes."""
 
-    def __init__(self, info: ModelInfo, core: Any, folder: Path, streams: int, precision: str) -> None:
+    def __init__(
+        self, info: ModelInfo, core: Any, streams: int, precision: str, folder_of: Callable[[RawEncoding], Path]
+    ) -> None:
         super().__init__(info)
         self.runtime = f"openvino {precision}, {streams} streams of one thread"
-        self._core, self._folder, self._streams, self._precision = core, folder, streams, precision
+        self._core, self._folder_of, self._streams, self._precision = core, folder_of, streams, precision
         self._requests: dict[RawEncoding, list[Any]] = {}
 
     def requests(self, encoding: RawEncoding) -> list[Any]:
@@ -62,7 +67,7 @@ class OpenVinoModel(Described):
                 "ENABLE_CPU_PINNING": False,
             }
             try:
-                compiled = self._core.compile_model(self._folder / f"{encoding}.xml", DEVICE, settings)
+                compiled = self._core.compile_model(self._folder_of(encoding) / MODEL_FILE, DEVICE, settings)
                 self._requests[encoding] = [compiled.create_infer_request() for _ in range(self._streams)]
             except RuntimeError as error:
                 raise ModelError(f"{self.ref.name}: OpenVINO cannot compile the model: {_first_line(error)}") from error

@@ -1,0 +1,28 @@
+"""Tests with the real network: torch and OpenVINO are imported here, seconds and not minutes."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# What the libraries say of themselves is not ours to mend.
+collect_warnings = ("ignore::DeprecationWarning", "ignore::FutureWarning")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            for warning in collect_warnings:
+                item.add_marker(pytest.mark.filterwarnings(warning))
+
+
+@pytest.fixture(scope="session")
+def model_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The converted model is made once for all tests of a run."""
+    return tmp_path_factory.mktemp("model-home")
+
+
+@pytest.fixture(autouse=True)
+def _home(model_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("SIGHTLINE_HOME", str(model_home))
+    yield
