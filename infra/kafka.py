@@ -44,7 +44,8 @@ def producer_config(settings: Settings, **extra: Any) -> Keys:
         "linger.ms": 2,
         "message.max.bytes": settings.topics.max_frame_bytes + 2 * MIB,
         "batch.size": 1_000_000,
-        "queue.buffering.max.kbytes": settings.kafka.max_producer_queue_bytes // KIB,
+        # Publisher bounds the bytes; librdkafka gives room back a little after its report, and must not be full first.
+        "queue.buffering.max.kbytes": 2 * settings.kafka.max_producer_queue_bytes // KIB,
         "queue.buffering.max.messages": 100_000,
         "delivery.timeout.ms": 120_000,
         **settings.kafka.producer,
