@@ -1,0 +1,250 @@
+"""What we rely on in Faust 0.15.3, with its real Stream and Agent machinery and a consumer that only records acks.
+
+If a Faust upgrade turns one of these red, the stream stage may lose frames: read streams/intake.py before mending it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+from unittest.mock import Mock
+
+import faust
+import pytest
+from faust.transport.consumer import Consumer
+from faust.types import TP
+from faust.types.tuples import ConsumerMessage
+
+from infra.settings import Settings
+from streams.acks import OrderedAcks
+from streams.faust_app import FETCH_MAX_WAIT_MS, QUEUE_BYTES, QUEUE_EVENTS, ByteQueue, StreamApp, build_app
+
+TOPIC = "frames"
+PLACE = TP(TOPIC, 0)
+
+Body = Callable[[Any], Awaitable[None]]
+
+
+class RecordingConsumer(Consumer):
+    """Faust's own consumer, abstract parts filled in; acks go through its real bookkeeping."""
+
+    def __init__(self, app: faust.App) -> None:
+        transport = Mock(name="transport", app=app)
+        super().__init__(transport, Mock(), Mock(), Mock())
+
+    def acked(self) -> list[int]:
+        return sorted(self._acked[PLACE])
+
+    def next_commit(self) -> int | None:
+        """What Faust would commit now; takes the run of acks off its list, as its commit does."""
+        offset = self._new_offset(PLACE)
+        return offset if offset is not None and self._should_commit(PLACE, offset) else None
+
+    def set_committed(self, offset: int | None) -> None:
+        self._committed_offset[PLACE] = offset
+
+    def assignment(self) -> Any:
+        return {PLACE}
+
+    async def _commit(self, offsets: Any) -> bool:
+        return True
+
+    _getmany = create_topic = subscribe = seek_to_committed = seek_wait = _seek = position = Mock()
+    earliest_offsets = highwaters = Mock()
+    _new_topicpartition = _to_message = topic_partitions = highwater = key_partition = Mock()
+
+
+RecordingConsumer.__abstractmethods__ = frozenset()
+
+
+class Bench:
+    """An app, its recording consumer and one stream to iterate."""
+
+    def __init__(self) -> None:
+        self.app = faust.App("pin", store="memory://", stream_wait_empty=False, topic_disable_leader=True)
+        self.app.flow_control.resume()
+        self.app.consumer_generation_id = 1
+        self.consumer = RecordingConsumer(self.app)
+        self.app.__dict__["consumer"] = self.app._consumer = self.consumer
+        cast(Any, self.app.topics)._acking_topics.add(TOPIC)
+        self.channel = self.app.topic(TOPIC, value_serializer="raw").clone(is_iterator=True)
+        self.stream = self.app.stream(self.channel)
+
+    async def put(self, offset: int, generation: int = 1) -> None:
+        message = ConsumerMessage(
+            TOPIC, 0, offset, 0.0, 0, [], b"cam", b"frame", None, tp=PLACE, generation_id=generation
+        )
+        message.incref()
+        event = self.app.create_event(b"cam", b"frame", {}, message)
+        await self.channel.put(event)
+
+    async def run(self, body: Body, timeout_s: float = 0.3) -> BaseException | None:
+        """Let `body` iterate until it ends, raises, or nothing more comes; what it raised."""
+        task = asyncio.ensure_future(body(self.stream))
+        done, _ = await asyncio.wait([task], timeout=timeout_s)
+        if not done:
+            task.cancel()
+        (result,) = await asyncio.gather(task, return_exceptions=True)
+        await asyncio.sleep(0.05)
+        return result if isinstance(result, Exception) else None
+
+
+@pytest.fixture
+async def bench() -> Bench:
+    return Bench()
+
+
+async def test_noack_events_acks_nothing_by_itself(bench: Bench) -> None:
+    seen: list[int] = []
+
+    async def body(stream: Any) -> None:
+        async for event in stream.noack().events():
+            seen.append(event.message.offset)
+
+    for offset in range(5):
+        await bench.put(offset)
+    await bench.run(body)
+    assert seen == [0, 1, 2, 3, 4]
+    assert bench.consumer.acked() == []
+
+
+async def test_noack_events_acks_nothing_when_the_body_raises(bench: Bench) -> None:
+    async def body(stream: Any) -> None:
+        async for _ in stream.noack().events():
+            raise RuntimeError("defect")
+
+    for offset in range(3):
+        await bench.put(offset)
+    assert isinstance(await bench.run(body), RuntimeError)
+    assert bench.consumer.acked() == []
+
+
+async def test_event_ack_is_what_makes_an_offset_committable(bench: Bench) -> None:
+    events: list[Any] = []
+
+    async def body(stream: Any) -> None:
+        async for event in stream.noack().events():
+            events.append(event)
+
+    for offset in range(4):
+        await bench.put(offset)
+    await bench.run(body)
+    bench.consumer.set_committed(None)
+    for event in events[:3]:
+        event.ack()
+    assert bench.consumer.acked() == [0, 1, 2]
+    assert bench.consumer.next_commit() == 3
+
+
+async def test_a_stale_generation_is_not_given_to_us(bench: Bench) -> None:
+    seen: list[int] = []
+
+    async def body(stream: Any) -> None:
+        async for event in stream.noack().events():
+            seen.append(event.message.offset)
+
+    await bench.put(7, generation=0)
+    await bench.put(8, generation=1)
+    await bench.run(body)
+    assert seen == [8]
+
+
+async def test_faust_commits_over_a_hole_which_is_why_acks_are_ordered_here(bench: Bench) -> None:
+    """faust-streaming/faust#606: with offset 0 in flight, acks of 1 and 2 move the commit past it."""
+    events: list[Any] = []
+
+    async def body(stream: Any) -> None:
+        async for event in stream.noack().events():
+            events.append(event)
+
+    for offset in range(3):
+        await bench.put(offset)
+    await bench.run(body)
+    bench.consumer.set_committed(None)
+    events[1].ack()
+    events[2].ack()
+    assert bench.consumer.next_commit() == 3, "Faust was mended: streams/acks.py may become simpler"
+
+
+async def test_our_ordered_acks_leave_no_hole_to_commit_over(bench: Bench) -> None:
+    acks: OrderedAcks[Any] = OrderedAcks(lambda event: event.ack(), lambda: bench.app.consumer_generation_id)
+    tickets: list[Any] = []
+
+    async def body(stream: Any) -> None:
+        async for event in stream.noack().events():
+            message = event.message
+            tickets.append(acks.take(TOPIC, 0, message.offset, message.generation_id, event))
+
+    for offset in range(3):
+        await bench.put(offset)
+    await bench.run(body)
+    bench.consumer.set_committed(None)
+    acks.done(tickets[1])
+    acks.done(tickets[2])
+    assert bench.consumer.acked() == []
+    assert bench.consumer.next_commit() is None
+    acks.done(tickets[0])
+    assert bench.consumer.next_commit() == 3
+
+
+async def test_take_acks_a_batch_whose_processing_failed_which_is_why_we_never_use_it(bench: Bench) -> None:
+    async def body(stream: Any) -> None:
+        async for _ in stream.take(2, within=0.1):
+            raise RuntimeError("out of memory")
+
+    for offset in range(2):
+        await bench.put(offset)
+    assert isinstance(await bench.run(body), RuntimeError)
+    assert bench.consumer.acked() == [0, 1], "take() was mended"
+
+
+async def test_our_queue_holds_back_by_count_and_bytes_and_never_by_pressure() -> None:
+    app = faust.App("pin", store="memory://")
+    queue = ByteQueue(flow_control=app.flow_control)
+    assert not queue.in_pressure_high_state(lambda: None)
+    half = Mock(message=Mock(value=b"x" * (QUEUE_BYTES // 2)))
+    queue.put_nowait_enhanced(half, on_pressure_high=pytest.fail, on_pressure_drop=pytest.fail)
+    assert not queue.full()
+    queue.put_nowait_enhanced(half, on_pressure_high=pytest.fail, on_pressure_drop=pytest.fail)
+    assert queue.full()
+    assert queue.get_nowait() is half
+    assert not queue.full()
+    queue.clear()
+    small = Mock(message=Mock(value=b""))
+    for _ in range(QUEUE_EVENTS):
+        queue.put_nowait_enhanced(small, on_pressure_high=pytest.fail, on_pressure_drop=pytest.fail)
+    assert queue.full()
+
+
+async def test_the_app_declares_no_topics_writes_no_files_and_starts_no_producer() -> None:
+    app = build_app(Settings(kafka={"bootstrap_servers": "a:1,b:2"}), "live")  # type: ignore[arg-type]
+    conf = app.conf
+    assert conf.id == "sightline-stream"
+    assert [str(url) for url in conf.broker] == ["kafka://a:1", "kafka://b:2"]
+    assert conf.topic_disable_leader and not conf.topic_allow_declare and conf.table_standby_replicas == 0
+    assert not conf.web_enabled and not conf.stream_wait_empty
+    assert str(conf.processing_guarantee).endswith("AT_LEAST_ONCE")
+    assert not app.boot_strategy._should_enable_kafka_producer()  # type: ignore[attr-defined]
+    assert StreamApp._create_directories(app) is None  # type: ignore[func-returns-value]
+    assert isinstance(app.FlowControlQueue(), ByteQueue)
+
+
+async def test_what_faust_has_no_setting_for_reaches_aiokafka() -> None:
+    app = build_app(Settings(kafka={"bootstrap_servers": "127.0.0.1:1"}), "live")  # type: ignore[arg-type]
+    app.finalize()
+    thread = app.consumer._thread  # type: ignore[attr-defined]
+    consumer = thread._create_worker_consumer(app.transport)
+    consumer._closed = True  # never started: nothing to close
+    thread.thread_loop.close()
+    assert consumer._fetch_max_wait_ms == FETCH_MAX_WAIT_MS
+    assert consumer._fetch_max_bytes == app.fetch_max_bytes
+    assert consumer._isolation_level == "read_committed"
+    assert consumer._client._bootstrap_servers == ["127.0.0.1:1"]
+
+
+def test_kafka_keys_that_apply_reach_faust_and_the_others_are_named() -> None:
+    from streams.faust_app import ignored_keys
+
+    keys = {"max.partition.fetch.bytes": 2_000_000, "fetch.wait.max.ms": 5, "security.protocol": "plaintext"}
+    settings = Settings(kafka={"bootstrap_servers": "a:1", "consumer": keys})  # type: ignore[arg-type]
+    assert build_app(settings, "live").conf.consumer_max_fetch_size == 2_000_000
+    assert ignored_keys(keys) == ["fetch.wait.max.ms"]

@@ -1,0 +1,245 @@
+"""The data path with a producer that answers when the test says so: who is finished when, and in which order."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+
+from inference.cache_record import CachedLabel
+from inference.image import ImageInfo, Prepared
+from infra.outcomes import FrameRecord
+from infra.settings import Settings
+from schemas import codec, headers
+from schemas.errors import BadFrame, Busy, Stalled
+from schemas.records import (
+    Encoding,
+    Frame,
+    Label,
+    MicroBatch,
+    ModelRef,
+    Origin,
+    Prediction,
+    Quality,
+    SourceKind,
+    SourceRef,
+)
+from streams.frames import Taken
+from streams.pool import DecodePool
+from streams.stage import Stage
+from streams.writer import Outputs
+
+QUALITY = Quality(1, 2, 3)
+CACHED = CachedLabel((Prediction("1", "tench", 0.9),), QUALITY)
+INFO = Mock(spec=ImageInfo)
+
+
+@dataclass
+class Sent:
+    topic: str
+    key: Any
+    value: bytes
+    headers: Any
+    partition: int
+    report: Callable[[Any, Any], None]
+
+    def written(self) -> None:
+        self.report(None, Mock(partition=lambda: self.partition, offset=lambda: 0))
+
+
+@dataclass
+class FakeSender:
+    """Keeps what it is given; is full for the first `busy` calls."""
+
+    busy: int = 0
+    sent: list[Sent] = field(default_factory=list)
+
+    def send(
+        self, topic: str, key: Any, value: Any, *, headers: Any = None, partition: int = -1, timestamp_ms: int = 0,
+        on_delivery: Any = None,
+    ) -> None:  # fmt: skip
+        if self.busy:
+            self.busy -= 1
+            raise Busy(0.001)
+        self.sent.append(Sent(topic, key, value, headers, partition, on_delivery))
+
+    def to(self, topic: str) -> list[Sent]:
+        return [one for one in self.sent if one.topic == topic]
+
+
+class FakeCache:
+    def __init__(self, hits: int) -> None:
+        self._hits, self.calls = hits, 0
+
+    async def lookup(self, hashes: Sequence[bytes]) -> list[CachedLabel | None]:
+        self.calls += 1
+        return [CACHED if index < self._hits else None for index in range(len(hashes))]
+
+
+def work(data: bytes) -> Prepared:
+    if data == b"bad":
+        raise BadFrame("truncated", "half a JPEG")
+    if data == b"no room":
+        raise MemoryError("no room")
+    return Prepared(data * 10, 224, 224, QUALITY, INFO)
+
+
+class Rig:
+    """A stage with its fakes, and the offsets that it finished."""
+
+    def __init__(self, cache: FakeCache | None = None, busy: int = 0, **sections: Any) -> None:
+        self.sender, self.failures, self.finished = FakeSender(busy), list[BaseException](), list[int]()
+        sections["stream"] = {"batch_deadline_ms": 1, **sections.get("stream", {})}
+        settings = Settings(**sections)
+        self.pool: DecodePool[bytes, Prepared] = DecodePool(2, work)
+        outputs = Outputs(settings, "live", self.sender, ModelRef("m", "1", "none"), None, 12, Mock())
+        self.stage = Stage(outputs, self.pool, cache, self.failures.append)
+
+    def take(self, offset: int, image: bytes = b"sound", value: bytes | None = None, partition: int = 0) -> None:
+        frame = Frame(f"cam/1/{offset}", "cam", SourceKind.CAMERA, 1, offset, 7, 8, Encoding.JPEG, image)
+        record = FrameRecord(SourceRef("frames.raw", partition, offset), 99, b"cam", value or codec.encode(frame), [])
+        self.stage.take(Taken(record, lambda: self.finished.append(offset)))
+
+    async def settle(self, seconds: float = 0.1) -> None:
+        await asyncio.sleep(seconds)
+
+    async def written(self) -> None:
+        for one in self.sender.sent:
+            one.written()
+        await self.settle(0.02)
+
+
+async def test_a_frame_is_finished_only_by_the_report_of_its_batch() -> None:
+    rig = Rig()
+    rig.take(0)
+    rig.take(1)
+    await rig.settle()
+    (sent,) = rig.sender.to("frames.batches")
+    assert (rig.finished, rig.stage.gate.frames) == ([], 2)
+    batch = codec.decode(MicroBatch, sent.value)
+    assert [item.offset for item in batch.items] == [0, 1]
+    assert (sent.key, sent.partition) == ("0", 0)
+    await rig.written()
+    assert (rig.finished, rig.stage.gate.frames) == ([0, 1], 0)
+
+
+async def test_bad_frames_are_dead_letters_with_their_own_bytes() -> None:
+    rig = Rig()
+    rig.take(0, value=b"no avro at all")
+    rig.take(1, image=b"bad")
+    rig.take(2)
+    await rig.settle()
+    dead = {headers.read_failure(one.headers).source.offset: one for one in rig.sender.to("frames.dead")}  # type: ignore[union-attr]
+    assert sorted(dead) == [0, 1]
+    assert dead[0].value == b"no avro at all"
+    reasons = [headers.to_map(dead[offset].headers)[headers.ERROR_CLASS] for offset in (0, 1)]
+    assert reasons == [b"not_avro", b"truncated"]
+    await rig.written()
+    assert sorted(rig.finished) == [0, 1, 2]
+
+
+async def test_what_may_pass_goes_to_the_retry_lane() -> None:
+    rig = Rig()
+    rig.take(0, image=b"no room")
+    await rig.settle()
+    (sent,) = rig.sender.to("frames.retry")
+    assert headers.attempt_of(sent.headers) == 1
+    await rig.written()
+    assert rig.finished == [0]
+
+
+async def test_hits_become_labels_in_one_round_trip_and_are_never_decoded() -> None:
+    cache = FakeCache(hits=2)
+    rig = Rig(cache)
+    for offset in range(2):
+        rig.take(offset, image=b"bad")  # decoding it would fail
+    rig.take(2)
+    await rig.settle()
+    labels = [codec.decode(Label, one.value) for one in rig.sender.to("labels")]
+    assert [(label.origin, label.source.offset) for label in labels] == [
+        (Origin.CACHE_EXACT, 0),
+        (Origin.CACHE_EXACT, 1),
+    ]
+    assert cache.calls == 1
+    assert len(rig.sender.to("frames.batches")) == 1
+    await rig.written()
+    assert sorted(rig.finished) == [0, 1, 2]
+
+
+async def test_a_cached_label_for_review_is_finished_when_both_topics_have_it() -> None:
+    rig = Rig(FakeCache(hits=1), infer={"min_probability": 0.99})
+    rig.take(0)
+    await rig.settle()
+    labels, review = rig.sender.to("labels"), rig.sender.to("labels.review")
+    assert len(labels) == len(review) == 1
+    labels[0].written()
+    await rig.settle(0.02)
+    assert rig.finished == []
+    review[0].written()
+    await rig.settle(0.02)
+    assert rig.finished == [0]
+
+
+async def test_batches_of_a_partition_leave_in_order_though_windows_overlap() -> None:
+    rig = Rig(stream={"max_buffer_frames": 16})
+    for offset in range(48):
+        rig.take(offset)
+    await rig.settle(0.3)
+    batches = [codec.decode(MicroBatch, one.value) for one in rig.sender.to("frames.batches")]
+    assert [item.offset for batch in batches for item in batch.items] == list(range(48))
+    assert len(batches) > 2
+
+
+async def test_a_full_producer_is_waited_for() -> None:
+    rig = Rig(busy=20)
+    rig.take(0)
+    await rig.settle(0.2)
+    assert len(rig.sender.sent) == 1
+    assert rig.failures == []
+
+
+async def test_an_output_that_is_finally_refused_ends_the_process_and_finishes_nothing() -> None:
+    rig = Rig()
+    rig.take(0)
+    await rig.settle()
+    rig.sender.sent[0].report(Mock(str=lambda: "timed out"), Mock(topic=lambda: "frames.batches"))
+    await rig.settle(0.02)
+    assert isinstance(rig.failures[0], Stalled)
+    assert rig.finished == []
+
+
+async def test_when_nearly_all_frames_fail_the_stage_stops_and_writes_no_more_dead_letters() -> None:
+    rig = Rig(breaker={"window_frames": 10, "max_bad_share": 0.5}, stream={"max_buffer_frames": 16})
+    for offset in range(24):
+        rig.take(offset, image=b"bad")
+    await rig.settle(0.2)
+    assert isinstance(rig.failures[0], Stalled)
+    assert "truncated" in str(rig.failures[0])
+    assert len(rig.sender.to("frames.dead")) < 24
+
+
+async def test_the_gate_closes_when_enough_is_held() -> None:
+    rig = Rig(stream={"max_buffer_frames": 4})
+    for offset in range(4):
+        rig.take(offset)
+    assert not rig.stage.gate.is_open
+    waiting = asyncio.ensure_future(rig.stage.gate.wait())
+    await rig.settle()
+    assert not waiting.done()
+    await rig.written()
+    await asyncio.wait_for(waiting, 1)
+
+
+async def test_a_jpeg_batch_that_no_record_can_hold_is_a_dead_letter() -> None:
+    rig = Rig(topics={"max_frame_bytes": 2_000}, stream={"encoding": "JPEG"})
+    rig.take(0, image=b"x" * 400)
+    await rig.settle()
+    (sent,) = rig.sender.to("frames.dead")
+    assert headers.to_map(sent.headers)[headers.ERROR_CLASS] == b"too_large"
+
+
+@pytest.fixture(autouse=True)
+def _quiet(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("CRITICAL")
