@@ -17,9 +17,12 @@ from ingest.agent import Reporter, StopBudget, frames, outlet, probes, raise_los
 from ingest.buffer import FrameBuffer
 from ingest.feed import Captured, Feed
 from ingest.outbox import ENVELOPE_BYTES, Outbox
+from ingest.sources import Kind, left_out
 from ingest.spec import CameraSpec, camera_spec, load_cameras
 from schemas.errors import ConfigError
 from schemas.registry import HttpRegistry
+
+log = logs.get(__name__)
 
 TIMEOUT_KEYS = ("delivery.timeout.ms", "message.timeout.ms")
 
@@ -55,6 +58,7 @@ def command(
     logs.setup(settings.log)
     given = {"source": source, "id": source_id, "loop": loop}
     specs = _cameras(config, {key: value for key, value in given.items() if value}, settings)
+    _say_left_out(specs)
     require_kafka(settings)
     require_topics(settings, TopicNames.for_lane(settings.topic_prefix).frames)
     run(settings, specs, Stop().install())
@@ -98,6 +102,14 @@ def _cameras(config: Path | None, given: dict[str, Any], settings: Settings) -> 
             "give --source (rtsp://, http://, a file, a folder, usb:0, sim:NAME) or --config cameras.toml"
         )
     return [camera_spec(given, settings.camera)]
+
+
+def _say_left_out(specs: list[CameraSpec]) -> None:
+    """Files that are not sent are named, so that nobody waits for their labels."""
+    for spec in specs:
+        names = left_out(Path(spec.source.address)) if spec.source.kind == Kind.IMAGES else []
+        if names:
+            log.info("not sent, no images by name", source_id=spec.source_id, files=len(names), such_as=names[:5])
 
 
 def _patience(settings: Settings) -> dict[str, Any]:

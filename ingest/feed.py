@@ -154,6 +154,7 @@ class Feed(threading.Thread):
         if self.state != State.UP:
             self.state, self.why = State.UP, ""
             metrics.CAMERA_UP.labels(self.spec.source_id).set(1)
+        self._count_captured(int(meta["index"]))
         received_at = time.time_ns() // 1000
         encoding, name = Encoding(meta["encoding"]), str(meta["name"])
         self._outlet(Captured(self, self._epoch, int(meta["captured_at"]), received_at, encoding, image, name))
@@ -173,15 +174,18 @@ class Feed(threading.Thread):
 
     def _stats(self, meta: dict[str, Any]) -> None:
         """Counts come as totals of one process; the metrics are totals of the agent."""
-        new = int(meta["captured"]) - self._session.captured
-        if new > 0:
-            self._session.last_sign_s = time.monotonic()
-        self._session.captured += new
-        self.captured += new
-        metrics.FRAMES_CAPTURED.labels(self.spec.source_id).inc(new)
+        self._count_captured(int(meta["captured"]))
         for reason, total in meta["dropped"].items():
             self.drop(reason, int(total) - self._session.dropped.get(reason, 0))
             self._session.dropped[reason] = int(total)
+
+    def _count_captured(self, total: int) -> None:
+        new = total - self._session.captured
+        if new > 0:
+            self._session.last_sign_s = time.monotonic()
+            self._session.captured = total
+            self.captured += new
+            metrics.FRAMES_CAPTURED.labels(self.spec.source_id).inc(new)
 
     def drop(self, reason: str, count: int = 1) -> None:
         """Count frames that will not be published."""

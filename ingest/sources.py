@@ -138,7 +138,9 @@ def image_files(path: Path) -> list[Path]:
 
 
 def left_out(path: Path) -> list[str]:
-    """The names in a folder that `image_files` leaves out."""
+    """The names in a folder that `image_files` leaves out; none for a single file."""
+    if path.is_file():
+        return []
     return sorted(str(file.relative_to(path)) for file in _visible(path) if file.suffix.lower() in OTHER_SUFFIXES)
 
 
