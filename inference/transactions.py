@@ -79,6 +79,7 @@ class Transactional:
         self._interval_s = transaction_ms / 1000
         self._next_s = 0.0
         self._aborts_in_a_row = 0
+        self._has_ended = False
         self._changed = threading.Condition()
         self._ready: deque[tuple[Work, list[OutRecord]]] = deque()
         self._ready_bytes = self._ready_frames = 0
@@ -121,7 +122,20 @@ class Transactional:
         return sum(work not in ready for work in awaited)
 
     def _transact(self, give_up: Callable[[], bool]) -> bool:
-        """False when it was aborted: then the worker reads again from what is committed."""
+        """False when it was aborted: then the worker reads again from what is committed. Raises Stalled, once.
+
+        After that nothing is written any more: what was taken for the failed one is missing from the offsets, so
+        a later one would make labels visible that no offset covers, and the next worker would make them again.
+        """
+        if self._has_ended:
+            return False
+        try:
+            return self._one_transaction(give_up)
+        except Stalled:
+            self._has_ended = True
+            raise
+
+    def _one_transaction(self, give_up: Callable[[], bool]) -> bool:
         batch = self._take()
         if not batch:
             return True

@@ -208,6 +208,25 @@ def test_a_commit_that_answers_too_late_is_asked_for_again_and_happens_once(fail
     assert sorted(broker.labels) == EVERYTHING
 
 
+def test_after_its_end_nothing_more_is_written() -> None:
+    """A call fails for good, just once: what is ready at the close must not overtake what was taken before."""
+    broker = Broker()
+    producer = Producer(broker, 1, NO_FLAG, after=False)
+    worker = Worker(broker, producer)
+    with pytest.raises(Stalled, match="could not begin a transaction"):
+        worker.turn()
+    producer.is_fatal = False
+    generation = worker.ownership.generation(PLACES[0])
+    assert generation is not None
+    work = Work(Origin(*PLACES[0], 1, generation))
+    worker.ownership.start(work)
+    worker.delivery.release(work, records(0, 1))
+    worker.delivery.finish([work], Deadline(0.01))
+    worker.delivery.close(Deadline(1.0))
+    assert broker.labels == []
+    assert broker.offsets == {}
+
+
 def test_lost_work_is_not_written() -> None:
     broker = Broker()
     worker = Worker(broker, Producer(broker, 0, FATAL, False))
