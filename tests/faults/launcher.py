@@ -81,7 +81,7 @@ def passing(code: int) -> Make:
 
 def transactional(number: int) -> Exception:
     """Each kind that librdkafka tells apart, in turn: call again, abort, give the producer up."""
-    kind = ("retriable", "txn_requires_abort", "fatal")[number % 3]
+    kind = ("retriable", "txn_requires_abort", "fatal")[(number - 1) % 3]
     return KafkaException(KafkaError(KafkaError._TIMED_OUT, f"injected failure {number} ({kind})", **{kind: True}))
 
 
