@@ -17,9 +17,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def model_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The converted model is made once for all tests of a run."""
-    return tmp_path_factory.mktemp("model-home")
+def model_home() -> Path:
+    """The checkout's own: a converted model, good for these very sources and versions, is made once and not per run."""
+    return Path(__file__).resolve().parents[2] / ".sightline"
 
 
 @pytest.fixture(autouse=True)
