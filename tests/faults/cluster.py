@@ -48,6 +48,10 @@ class Cluster:
         self.kafka.start(timeout_s=READY_TIMEOUT_S)
         self.start_valkey()
 
+    def start_broker(self, broker_id: int) -> None:
+        """Start one broker; returns when it answers."""
+        self.kafka.start_broker(broker_id, READY_TIMEOUT_S)
+
     def wait_in_sync(self, timeout_s: float = 60.0) -> None:
         """Until every replica of every partition is in sync: no broker is needed more than another."""
         admin, until_s = self.admin(), time.monotonic() + timeout_s

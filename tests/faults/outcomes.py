@@ -97,8 +97,15 @@ def read_all(bootstrap_servers: str, topics: list[str]) -> Iterator[confluent_ka
 
 
 def _partitions(consumer: confluent_kafka.Consumer, topics: list[str]) -> list[TopicPartition]:
-    found = consumer.list_topics(timeout=30).topics
-    return [TopicPartition(topic, number, 0) for topic in topics for number in found[topic].partitions]
+    """Topics that were just created are not known to every broker at once."""
+    until_s = time.monotonic() + _SILENCE_S
+    while True:
+        found = consumer.list_topics(timeout=30).topics
+        if all(topic in found and found[topic].partitions for topic in topics):
+            return [TopicPartition(topic, number, 0) for topic in topics for number in found[topic].partitions]
+        if time.monotonic() > until_s:
+            raise AssertionError(f"of {topics} the brokers know only {sorted(set(topics) & found.keys())}")
+        time.sleep(_POLL_S)
 
 
 class Watcher:

@@ -65,7 +65,7 @@ def kill_broker(rig: Rig) -> str:
     seconds = rig.rng.uniform(*AWAY_S)
     rig.cluster.kafka.kill_broker(broker)
     rig.wait(seconds)
-    rig.cluster.kafka.start_broker(broker)
+    rig.cluster.start_broker(broker)
     rig.cluster.wait_in_sync(FLOW_TIMEOUT_S)
     return f"kill -9 of {kind} ({broker}), back after {seconds:.0f} s"
 

@@ -17,7 +17,7 @@ def test_kill_partition_leader(make_rig: RigMaker) -> None:
     rig.wait_flowing()
     recover_s = rig.recover_s()
     rig.wait(3.0)
-    rig.cluster.kafka.start_broker(leader)
+    rig.cluster.start_broker(leader)
     rig.wait(3.0)
     rig.settle()
     assert recover_s is not None
@@ -34,7 +34,7 @@ def test_kill_controller(make_rig: RigMaker) -> None:
     rig.harm_is_over()
     rig.wait_flowing()
     rig.wait(3.0)
-    rig.cluster.kafka.start_broker(controller)
+    rig.cluster.start_broker(controller)
     rig.wait(3.0)
     rig.settle()
 
@@ -47,7 +47,7 @@ def test_kill_each_broker_in_turn(make_rig: RigMaker) -> None:
         rig.wait(3.0)
         rig.cluster.kafka.kill_broker(broker)
         rig.wait(3.0)
-        rig.cluster.kafka.start_broker(broker)
+        rig.cluster.start_broker(broker)
         rig.cluster.wait_in_sync()
     rig.harm_is_over()
     rig.wait_flowing()
@@ -76,7 +76,7 @@ def test_brokers_restarted(make_rig: RigMaker) -> None:
     rig.wait(3.0)
     for broker in rig.cluster.broker_lines:
         rig.cluster.kafka.stop_broker(broker, timeout_s=30.0)
-        rig.cluster.kafka.start_broker(broker)
+        rig.cluster.start_broker(broker)
         rig.cluster.wait_in_sync()
     rig.harm_is_over()
     rig.wait_flowing()

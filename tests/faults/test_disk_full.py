@@ -60,7 +60,7 @@ def test_disk_full(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
         rig.wait(10.0)
         assert cluster.kafka.pid(FULL_BROKER) is None, "a broker that cannot write must not stay"
         filler.unlink()
-        cluster.kafka.start_broker(FULL_BROKER)
+        cluster.start_broker(FULL_BROKER)
         cluster.wait_in_sync()
         rig.wait(2.0)
         rig.settle()

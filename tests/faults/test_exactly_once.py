@@ -55,7 +55,7 @@ def test_brokers_killed(make_rig: RigMaker) -> None:
         rig.wait(3.0)
         rig.cluster.kafka.kill_broker(broker)
         rig.wait(4.0)
-        rig.cluster.kafka.start_broker(broker)
+        rig.cluster.start_broker(broker)
         rig.cluster.wait_in_sync()
     rig.harm_is_over()
     rig.wait_flowing()
