@@ -1,0 +1,375 @@
+"""`sightline stream` as a process on a real broker: every frame ends as a batch, a label or a dead letter."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+import simplejpeg
+from confluent_kafka import TopicPartition
+
+from inference.cache import CacheEntry, open_cache
+from inference.cache_record import CachedLabel
+from inference.image import image_hash
+from inference.models import describe_model
+from infra import kafka
+from infra.kafka import Message, Publisher
+from infra.topics import group
+from schemas import codec, headers
+from schemas.records import Encoding, Frame, Label, MicroBatch, Origin, Prediction, Quality, SourceKind
+from tests.support.deployment import PARTITIONS, Deployment
+from tests.support.proxy import TcpProxy
+from tests.support.runner import Runner
+
+pytestmark = pytest.mark.timeout(300)
+
+START = ("stream", "--model", "null")
+Place = tuple[int, int]
+
+
+def jpeg(seed: int, side: int = 64) -> bytes:
+    noise = np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    return bytes(simplejpeg.encode_jpeg(noise, quality=80))
+
+
+@dataclass
+class Feed:
+    """Writes frames and remembers where they lie."""
+
+    deployment: Deployment
+
+    def __post_init__(self) -> None:
+        self._publisher = Publisher(self.deployment.settings())
+        self.places: set[Place] = set()
+
+    def send(self, number: int, image: bytes | None = None, value: bytes | None = None, **extra: bytes) -> None:
+        frame = Frame(
+            f"cam/1/{number}", f"cam{number % 7}", SourceKind.CAMERA, 1, number, 7, 8, Encoding.JPEG,
+            jpeg(number) if image is None else image,
+        )  # fmt: skip
+
+        def delivered(error: object, message: Message) -> None:
+            assert error is None
+            self.places.add((int(message.partition() or 0), int(message.offset() or 0)))
+
+        self._publisher.send(
+            self.deployment.topics.frames,
+            frame.source_id,
+            codec.encode(frame) if value is None else value,
+            headers=[(name.replace("_", "-"), text) for name, text in extra.items()],
+            partition=number % PARTITIONS,
+            on_delivery=delivered,
+        )
+
+    def close(self) -> None:
+        assert self._publisher.close(30) == 0
+
+
+class Outcomes:
+    """Reads what the stage writes, from the topics' beginnings."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
+        names = deployment.topics
+        self._consumer = kafka.consumer(deployment.settings(), f"{deployment.prefix}test")
+        self._consumer.assign(
+            [TopicPartition(topic, one, 0) for topic in (names.batches, names.labels, names.dead)
+             for one in range(PARTITIONS)]
+        )  # fmt: skip
+        self.batches: list[tuple[MicroBatch, Message]] = []
+        self.labels: list[Label] = []
+        self.dead: list[Message] = []
+
+    def places(self) -> Counter[Place]:
+        found = Counter((batch.source_partition, item.offset) for batch, _ in self.batches for item in batch.items)
+        found.update((label.source.partition, label.source.offset) for label in self.labels)
+        for message in self.dead:
+            failure = headers.read_failure(message.headers())  # type: ignore[arg-type]
+            assert failure is not None
+            found[failure.source.partition, failure.source.offset] += 1
+        return found
+
+    def wait_for(self, places: set[Place], timeout_s: float = 90) -> Counter[Place]:
+        until = time.monotonic() + timeout_s
+        while not places <= self.places().keys():
+            assert time.monotonic() < until, f"{len(places - self.places().keys())} of {len(places)} have no outcome"
+            self._read()
+        return self.places()
+
+    def _read(self) -> None:
+        message = self._consumer.poll(0.5)
+        if message is None or message.error():
+            return
+        if message.topic() == self._deployment.topics.batches:
+            batch = codec.decode(MicroBatch, message.value())
+            assert message.partition() == batch.source_partition
+            assert message.key() == str(batch.source_partition).encode()
+            self.batches.append((batch, message))
+        elif message.topic() == self._deployment.topics.labels:
+            self.labels.append(codec.decode(Label, message.value()))
+        else:
+            self.dead.append(message)
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
+@pytest.fixture
+def feed(deployment: Deployment) -> Iterator[Feed]:
+    made = Feed(deployment)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def outcomes(deployment: Deployment) -> Iterator[Outcomes]:
+    made = Outcomes(deployment)
+    yield made
+    made.close()
+
+
+def committed(deployment: Deployment) -> int:
+    consumer = kafka.consumer(deployment.settings(), group("stream", deployment.prefix))
+    try:
+        asked = [TopicPartition(deployment.topics.frames, one) for one in range(PARTITIONS)]
+        return sum(max(0, one.offset) for one in consumer.committed(asked, 10))
+    finally:
+        consumer.close()
+
+
+def wait_committed(deployment: Deployment, count: int, timeout_s: float = 30) -> None:
+    until = time.monotonic() + timeout_s
+    while (found := committed(deployment)) != count:
+        assert time.monotonic() < until, f"{found} of {count} committed"
+        time.sleep(0.2)
+
+
+def test_good_bad_and_known_frames(deployment: Deployment, sightline: Runner, feed: Feed, outcomes: Outcomes) -> None:
+    known = CachedLabel((Prediction("3", "null 3", 0.8),) * 5, Quality(1, 2, 3))
+    settings = deployment.settings(infer={"model": "null"})
+    with_label = open_cache(settings, describe_model("null"))
+    seen = jpeg(1000)
+    assert with_label.store([CacheEntry(image_hash(seen), known)])
+    with_label.close()
+    for number in range(40):
+        feed.send(number, traceparent=f"00-{number:032x}-{1:016x}-01".encode())
+    feed.send(40, image=seen, sightline_replay_id=b"r1")
+    feed.send(41, image=jpeg(5)[:700])
+    feed.send(42, value=b"these are no Avro bytes")
+    feed.send(43, image=b"<html>not found</html>")
+    feed.send(44, value=b"")
+    stage = sightline.start(*START, env={"SIGHTLINE_REDIS__TIMEOUT_MS": "5000"})
+    feed.close()
+    found = outcomes.wait_for(feed.places)
+    assert set(found.values()) == {1}
+    assert sum(len(batch.items) for batch, _ in outcomes.batches) >= 40
+    (label,) = outcomes.labels
+    assert (label.origin, label.replay_id, label.predictions[0].name) == (Origin.CACHE_EXACT, "r1", "null 3")
+    reasons = sorted(headers.to_map(one.headers())[headers.ERROR_CLASS].decode() for one in outcomes.dead)  # type: ignore[arg-type]
+    assert {"not_avro", "empty"} <= set(reasons)
+    assert b"these are no Avro bytes" in [one.value() for one in outcomes.dead]
+    for batch, message in outcomes.batches:
+        traces = headers.traceparents_of(message.headers(), len(batch.items))  # type: ignore[arg-type]
+        assert [int(trace.split("-")[1], 16) for trace in traces if trace] == [
+            int(item.frame_id.rpartition("/")[2]) for item in batch.items if int(item.frame_id.rpartition("/")[2]) < 40
+        ]
+    wait_committed(deployment, len(feed.places))
+    assert stage.metric("sightline_dead_letters_total", stage="stream") == len(outcomes.dead)
+    assert stage.stop() == 0
+
+
+def test_pixels_and_order(deployment: Deployment, sightline: Runner, feed: Feed, outcomes: Outcomes) -> None:
+    for number in range(120):
+        feed.send(number)
+    feed.close()
+    stage = sightline.start(*START, "--no-cache")
+    outcomes.wait_for(feed.places)
+    last: dict[int, int] = {}
+    for batch, _ in outcomes.batches:
+        assert (batch.width, batch.height, len(batch.pixels)) == (224, 224, len(batch.items) * 224 * 224 * 3 // 2)
+        for item in batch.items:
+            assert item.offset > last.get(batch.source_partition, -1), "frames of a partition are in order"
+            last[batch.source_partition] = item.offset
+            assert item.image_hash == image_hash(jpeg(int(item.frame_id.rpartition("/")[2])))
+    assert stage.stop() == 0
+    wait_committed(deployment, 120)
+
+
+def test_after_a_restart_it_goes_on_where_it_stopped(
+    deployment: Deployment, sightline: Runner, feed: Feed, outcomes: Outcomes
+) -> None:
+    for number in range(30):
+        feed.send(number)
+    first = sightline.start(*START)
+    wait_committed(deployment, 30)
+    assert first.stop() == 0
+    for number in range(30, 60):
+        feed.send(number)
+    feed.close()
+    sightline.start(*START)
+    assert set(outcomes.wait_for(feed.places).values()) == {1}
+
+
+def test_nothing_is_lost_when_it_is_killed(
+    deployment: Deployment, sightline: Runner, feed: Feed, outcomes: Outcomes
+) -> None:
+    image = jpeg(1, side=512)
+    for kill in range(3):
+        stage = sightline.start(*START, "--no-cache")
+        for number in range(kill * 200, kill * 200 + 200):
+            feed.send(number, image=image)
+        until = time.monotonic() + 60
+        while stage.metric("sightline_stream_frames_total") < 60:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        stage.kill()
+    feed.close()
+    sightline.start(*START, "--no-cache")
+    found = outcomes.wait_for(feed.places)
+    assert len(found) == 600
+    wait_committed(deployment, 600)
+
+
+def test_two_share_the_partitions_and_one_leaves(
+    deployment: Deployment, sightline: Runner, feed: Feed, outcomes: Outcomes
+) -> None:
+    one = sightline.start(*START, "--no-cache")
+    two = sightline.start(*START, "--no-cache")
+    for number in range(200):
+        feed.send(number)
+        time.sleep(0.01)
+    assert two.stop() == 0
+    for number in range(200, 300):
+        feed.send(number)
+    feed.close()
+    found = outcomes.wait_for(feed.places)
+    assert len(found) == 300
+    wait_committed(deployment, 300)
+    assert one.stop() == 0
+
+
+def test_frames_of_the_retry_lane_come_back_as_batches_of_their_origin(
+    deployment: Deployment, sightline: Runner, outcomes: Outcomes
+) -> None:
+    publisher = Publisher(deployment.settings())
+    frame = Frame("cam/1/5", "cam", SourceKind.CAMERA, 1, 5, 7, 8, Encoding.JPEG, jpeg(5))
+    origin = {
+        headers.ORIGIN_TOPIC: deployment.topics.frames,
+        headers.ORIGIN_PARTITION: "2",
+        headers.ORIGIN_OFFSET: "5",
+        headers.ORIGIN_TIMESTAMP: "7",
+        headers.ATTEMPT: "1",
+        headers.REPLAY_ID: "r9",
+    }
+    publisher.send(
+        deployment.topics.retry,
+        "cam",
+        codec.encode(frame),
+        headers=[(name, value.encode()) for name, value in origin.items()],
+    )
+    assert publisher.close(10) == 0
+    sightline.start(*START, env={"SIGHTLINE_RETRY__DELAYS_MS": "[500]"})
+    outcomes.wait_for({(2, 5)})
+    ((batch, message),) = outcomes.batches
+    assert (batch.source_topic, batch.source_partition) == (deployment.topics.frames, 2)
+    assert headers.attempt_of(message.headers()) == 1  # type: ignore[arg-type]
+    assert headers.replay_id_of(message.headers()) == "r9"  # type: ignore[arg-type]
+
+
+def test_it_pauses_while_workers_are_behind_and_goes_on_when_they_catch_up(
+    deployment: Deployment, sightline: Runner, feed: Feed
+) -> None:
+    limit = {"SIGHTLINE_STREAM__MAX_INFLIGHT_BYTES": "2000000", "SIGHTLINE_STREAM__STALL_TIMEOUT_MS": "4000"}
+    stage = sightline.start(*START, "--no-cache", env=limit)
+    deadline = time.monotonic() + 90
+    number = 0
+    while not stage.metric("sightline_paused", reason="backlog"):
+        assert time.monotonic() < deadline
+        feed.send(number)
+        number += 1
+        time.sleep(0.005)
+    for more in range(100):
+        feed.send(number + more)
+    feed.close()
+    time.sleep(8)
+    assert stage.exit_code is None, "a pause is no stall"
+    taken = stage.metric("sightline_stream_frames_total")
+    assert taken < len(feed.places)
+    worker = kafka.consumer(deployment.settings(), group("infer", deployment.prefix))
+    for _ in range(60):
+        ends = [
+            TopicPartition(deployment.topics.batches, one, worker.get_watermark_offsets(
+                TopicPartition(deployment.topics.batches, one), 10)[1])
+            for one in range(PARTITIONS)
+        ]  # fmt: skip
+        worker.commit(offsets=ends, asynchronous=False)
+        if stage.metric("sightline_stream_frames_total") == len(feed.places):
+            break
+        time.sleep(0.5)
+    worker.close()
+    assert stage.metric("sightline_stream_frames_total") == len(feed.places)
+    assert stage.stop() == 0
+
+
+def test_a_record_at_the_size_limit_has_an_outcome(
+    deployment: Deployment, sightline: Runner, feed: Feed, outcomes: Outcomes
+) -> None:
+    limit = deployment.settings().topics.max_frame_bytes
+    feed.send(0, value=bytes(limit - 200))
+    feed.send(1)
+    feed.close()
+    sightline.start(*START, "--no-cache")
+    outcomes.wait_for(feed.places)
+    (dead,) = outcomes.dead
+    assert len(dead.value() or b"") == limit - 200
+
+
+def test_it_leaves_no_topics_and_no_files_behind(
+    deployment: Deployment, sightline: Runner, feed: Feed, tmp_path: Path
+) -> None:
+    before = set(kafka.admin(deployment.settings()).list_topics(timeout=10).topics)
+    runner = Runner(deployment.env, cwd=tmp_path)
+    stage = runner.start(*START, "--no-cache")
+    feed.send(0)
+    feed.close()
+    wait_committed(deployment, 1)
+    assert stage.stop() == 0
+    runner.close()
+    after = set(kafka.admin(deployment.settings()).list_topics(timeout=10).topics)
+    assert after - before <= {"__consumer_offsets"}
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        ({"SIGHTLINE_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:9"}, "Kafka does not answer at 127.0.0.1:9"),
+        ({"SIGHTLINE_REDIS__URL": "redis://127.0.0.1:9/0"}, "Redis does not answer at 127.0.0.1:9"),
+        ({"SIGHTLINE_TOPIC_PREFIX": "nobody-"}, "no topic nobody-frames.raw"),
+    ],
+)
+def test_what_is_missing_at_the_start_is_said_in_one_sentence(
+    sightline: Runner, broken: dict[str, str], words: str
+) -> None:
+    ended = sightline.run(*START, env=broken)
+    assert ended.returncode == 1
+    sentence = ended.stderr.strip().splitlines()[-1]
+    assert words in sentence
+
+
+def test_it_goes_on_without_redis(deployment: Deployment, sightline: Runner, feed: Feed, outcomes: Outcomes) -> None:
+    url = urlsplit(deployment.redis_url)
+    assert url.port is not None
+    with TcpProxy(url.port) as line:
+        stage = sightline.start(*START, env={"SIGHTLINE_REDIS__URL": f"redis://127.0.0.1:{line.port}{url.path}"})
+        line.refuse()
+        for number in range(20):
+            feed.send(number)
+        feed.close()
+        assert set(outcomes.wait_for(feed.places).values()) == {1}
+        wait_committed(deployment, 20)
+        assert stage.stop() == 0
