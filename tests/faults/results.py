@@ -17,7 +17,8 @@ DEFAULT = ROOT / ".sightline" / "faults"
 
 @dataclass(frozen=True)
 class Row:
-    """`recover_s`: from the end of the harm (a kill is over at once) until every source has a label of a newer frame.
+    """`recover_s`: from the end of the harm (a kill is over at once) until every source has an outcome of a newer
+    frame; the longest where harm was done more than once.
 
     `restarts` are all starts beyond the first; `ended` of these the ends that no signal of ours made.
     """

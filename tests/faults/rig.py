@@ -51,7 +51,7 @@ class Rig:
         self.sender: FrameSender | None = None
         self.watcher = Watcher(self.bootstrap_servers, deployed.topics)
         self.ledger: ledgers.Ledger | None = None
-        self._over: Moment | None = None
+        self._over: list[Moment] = []
         self._closing = threading.Event()
         self._sampler = threading.Thread(target=self._sample, name="memory", daemon=True)
         self._sampler.start()
@@ -105,7 +105,7 @@ class Rig:
 
     def harm_is_over(self) -> None:
         """Recovery counts from here: right after a kill, or when what was taken away is back."""
-        self._over = self._now()
+        self._over.append(self._now())
 
     def wait_flowing(self, timeout_s: float = 90.0) -> None:
         """Until a frame of each source that was sent after this call has its outcome."""
@@ -204,10 +204,14 @@ class Rig:
         messages = read_all(self.bootstrap_servers, [self.deployed.topics.frames])
         return {(message.topic() or "", message.partition() or 0, message.offset() or 0) for message in messages}
 
+    def recoveries_s(self) -> list[float]:
+        """How long each recovery took; one is left out while frames do not flow again."""
+        found = [(over.at_s, self._flowing_after(over)) for over in self._over]
+        return [flowing_s - over_s for over_s, flowing_s in found if flowing_s is not None]
+
     def recover_s(self) -> float | None:
-        """None when there was no harm, or nothing was sent after it."""
-        flowing_s = self._flowing_after(self._over) if self._over is not None else None
-        return flowing_s - self._over.at_s if flowing_s is not None and self._over is not None else None
+        """The longest of them; None when there was no harm, or nothing was sent after it."""
+        return max(self.recoveries_s(), default=None)
 
     def _now(self) -> "Moment":
         return Moment(time.monotonic(), len(self.sender.log) if self.sender else 0)
@@ -220,8 +224,10 @@ class Rig:
         for place, sent in self.sender.log[since.acknowledged :]:
             arrived_s = self.watcher.arrived_s.get(place)
             if sent.sent_s >= since.at_s and arrived_s is not None:
-                first[sent.source_id] = min(first.get(sent.source_id, arrived_s), arrived_s)
-        return max(first.values()) if len(first) == self.sender.traffic.sources else None
+                first.setdefault(sent.source_id, arrived_s)
+                if len(first) == self.sender.traffic.sources:
+                    return max(first.values())
+        return None
 
     def _audit_faults(self, ledger: ledgers.Ledger) -> list[str]:
         code, audit = self.audit()

@@ -149,14 +149,12 @@ def soak(rig: Rig, minutes: float, rate_per_s: float, model: str, say: Callable[
     rig.send(rate_per_s=rate_per_s, sources=8, repeat_share=0.1, poison_share=0.01)
     rig.wait_flowing(FLOW_TIMEOUT_S)
     done: Counter[str] = Counter()
-    recover_s: list[float] = []
     while time.monotonic() < until_s:
         harm = rig.rng.choices(list(HARMS), list(HARMS.values()))[0]
         what = harm(rig)
         rig.harm_is_over()
         rig.wait_flowing(FLOW_TIMEOUT_S)
-        took_s = rig.recover_s() or 0.0
-        recover_s.append(took_s)
+        took_s = rig.recoveries_s()[-1]
         done[harm.__name__] += 1
         say(f"{what}; frames flow again after {took_s:.1f} s")
         rig.wait(rig.rng.uniform(*CALM_S))
@@ -165,11 +163,12 @@ def soak(rig: Rig, minutes: float, rate_per_s: float, model: str, say: Callable[
         rig.settle(SETTLE_S)
     except AssertionError as error:
         faults.append(str(error))
-    return report(rig, done, recover_s, faults)
+    return report(rig, done, faults)
 
 
-def report(rig: Rig, done: Counter[str], recover_s: list[float], faults: list[str]) -> dict[str, Any]:
+def report(rig: Rig, done: Counter[str], faults: list[str]) -> dict[str, Any]:
     row = asdict(rig.row()) if rig.ledger else {}
+    recover_s = rig.recoveries_s()
     ends = {name: Counter(end.code for end in keeper.ended_by_itself) for name, keeper in rig.keepers.items()}
     return {
         **row,
