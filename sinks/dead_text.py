@@ -11,6 +11,7 @@ from schemas.codec import Registry
 from schemas.errors import BadFrame
 from schemas.headers import to_map
 from schemas.records import Frame, micros_to_iso
+from sinks.label_text import printable
 
 FIRST_BYTES = 64
 _HEX_WIDTH = 16
@@ -121,8 +122,3 @@ def size_text(size: int) -> str:
     if size < 1024:
         return f"{size} B"
     return f"{size / 1024:.1f} KiB" if size < 1024 * 1024 else f"{size / 1024 / 1024:.1f} MiB"
-
-
-def printable(text: str) -> str:
-    """Nothing that a terminal would obey; keys, headers and messages come from outside."""
-    return "".join(character if character.isprintable() else "·" for character in text)

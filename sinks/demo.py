@@ -30,9 +30,10 @@ from sinks.supervisor import Child
 DEFAULT_DURATION_S = 60.0
 READY_TIMEOUT_S = 300.0
 SETTLE_S = 60.0
+FIRST_FRAME_S = 30.0
 STOP_S = 8.0
-# Of the budget after Ctrl-C, what is kept for stopping stream and worker, and for stopping the services behind them.
-KEEP_FOR_PIPELINE_S, KEEP_FOR_SERVICES_S = 5.0, 3.0
+# Of the budget after Ctrl-C, what is kept for stopping stream and worker, and for the services if they are ours.
+KEEP_FOR_PIPELINE_S, KEEP_FOR_SERVICES_S = 2.5, 2.5
 REFRESH_S = 0.25
 TICK_S = 1.0
 
@@ -64,7 +65,8 @@ def command(
         duration = DEFAULT_DURATION_S
     screen, ending = screen_for(as_json), Ending(Stop().install())
     try:
-        with local_services(settings, home(), screen.step, lambda: ending.budget_s(STOP_S)):
+        with local_services(settings, home(), screen.step, lambda: ending.budget_s(STOP_S)) as started:
+            ending.keep_s = KEEP_FOR_SERVICES_S if started else 0.0
             result, notes = Demo(settings, cameras, screen, ending).run(duration)
     finally:
         screen.close()
@@ -81,6 +83,8 @@ class Ending:
 
     def __init__(self, stop: Stop) -> None:
         self._stop = stop
+        # What the steps leave for those behind them.
+        self.keep_s = 0.0
         self._budget: Deadline | None = None
 
     def asked(self) -> bool:
@@ -93,7 +97,7 @@ class Ending:
         self._stop.wait(seconds)
 
     def budget_s(self, wanted_s: float, keep_s: float = 0.0) -> float:
-        """Seconds for a step that would like `wanted_s`; after Ctrl-C at most what is left less `keep_s`."""
+        """Seconds for a step that would like `wanted_s`; after Ctrl-C at most what is left, less `keep_s`."""
         if not self.asked() or self._budget is None:
             return wanted_s
         return min(wanted_s, max(0.0, self._budget.remaining_s() - keep_s))
@@ -124,7 +128,7 @@ class Demo:
                 return self._settle(reader, frames, outcomes)
             finally:
                 self._screen.step("stopping stream and inference")
-                supervisor.stop(self._children, self._ending.budget_s(STOP_S, KEEP_FOR_SERVICES_S))
+                supervisor.stop(self._children, self._ending.budget_s(STOP_S, self._ending.keep_s))
 
     def _start_pipeline(self) -> None:
         self._screen.step("loading and warming the model, joining the consumer groups")
@@ -143,11 +147,13 @@ class Demo:
 
     def _show(self, reader: Reader, frames: list[Span], outcomes: list[Span], duration_s: float | None) -> None:
         """From the start of the cameras until the time is over or somebody asks for the end; then no frame comes."""
+        self._screen.step("starting the cameras")
         camera = self._start("camera", "--config", str(self._cameras.config))
         stats = DemoStats()
-        started_s = ticked_s = time.monotonic()
         hint = _hint(self._settings, duration_s)
         with Watch(self._settings, frames, outcomes, stats) as watch:
+            self._wait_for_first_frame(reader, frames, camera)
+            started_s = ticked_s = time.monotonic()
             while not self._ending.asked() and (duration_s is None or self._seconds < duration_s):
                 self._check()
                 watch.check()
@@ -158,9 +164,17 @@ class Demo:
                 self._ending.wait(REFRESH_S)
                 self._seconds = time.monotonic() - started_s
             self._screen.step("stopping the cameras")
-            supervisor.stop([camera], self._ending.budget_s(STOP_S, KEEP_FOR_PIPELINE_S))
+            supervisor.stop([camera], self._ending.budget_s(STOP_S, KEEP_FOR_PIPELINE_S + self._ending.keep_s))
             self._children.remove(camera)
             self._seconds = time.monotonic() - started_s
+
+    def _wait_for_first_frame(self, reader: Reader, frames: list[Span], camera: Child) -> None:
+        """Or for a while: cameras that cannot be reached are shown as such, not waited for."""
+        deadline = Deadline(FIRST_FRAME_S)
+        while not self._ending.asked() and not deadline.expired() and not _written(reader, frames):
+            self._check()
+            self._screen.waiting(camera.not_ready() or "no frame yet")
+            self._ending.wait(REFRESH_S)
 
     def _settle(self, reader: Reader, frames: list[Span], outcomes: list[Span]) -> tuple[dict[str, Any], list[str]]:
         """Exactly this run's frames, and every outcome of theirs, waited for as long as there is time."""
@@ -179,7 +193,9 @@ class Demo:
 
         def remaining_s() -> float:
             self._check()
-            return min(deadline.remaining_s(), self._ending.budget_s(SETTLE_S, KEEP_FOR_PIPELINE_S))
+            return min(
+                deadline.remaining_s(), self._ending.budget_s(SETTLE_S, KEEP_FOR_PIPELINE_S + self._ending.keep_s)
+            )
 
         balance = audit.settle(remaining_s)
         notes = audit.notes(balance)

@@ -1,6 +1,9 @@
 """Where the demo shows itself: a live picture on a terminal, plain lines anywhere else."""
 
+import sys
+import termios
 import time
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -12,6 +15,8 @@ from sinks.demo_stats import DemoStats
 from sinks.demo_view import describe, live, progress_line
 
 LINE_EVERY_S = 5.0
+# Index of the flags that hold ECHOCTL in what tcgetattr gives.
+_LOCAL_MODES = 3
 
 
 class Screen(Protocol):
@@ -42,8 +47,13 @@ class PlainScreen:
         self._console = console
         self._shown_s = float("-inf")
         self._told = ("", 0.0)
+        # The newest figures that no line has shown yet.
+        self._latest: tuple[DemoStats, float] | None = None
 
     def step(self, text: str) -> None:
+        if self._latest is not None:
+            self._line(progress_line(*self._latest))
+            self._latest = None
         self._line(text)
         self._told = ("", time.monotonic())
 
@@ -54,11 +64,13 @@ class PlainScreen:
             self._told = (text, time.monotonic())
 
     def show(self, stats: DemoStats, elapsed_s: float, hint: str) -> None:
-        if elapsed_s - self._shown_s >= LINE_EVERY_S:
-            if self._shown_s < 0:
-                self._line(hint)
-            self._shown_s = elapsed_s
-            self._line(progress_line(stats, elapsed_s))
+        if elapsed_s - self._shown_s < LINE_EVERY_S:
+            self._latest = (stats, elapsed_s)
+            return
+        if self._shown_s < 0:
+            self._line(hint)
+        self._shown_s, self._latest = elapsed_s, None
+        self._line(progress_line(stats, elapsed_s))
 
     def summary(self, result: dict[str, Any], notes: list[str]) -> None:
         self._console.print(describe(result, notes))
@@ -77,6 +89,7 @@ class LiveScreen:
         self._live: Live | None = None
         self._status: Status | None = None
         self._step: tuple[str, float] | None = None
+        self._restore = _hide_control_keys()
 
     def step(self, text: str) -> None:
         self._end_live()
@@ -103,6 +116,7 @@ class LiveScreen:
     def close(self) -> None:
         self._end_live()
         self._end_step()
+        self._restore()
 
     def _end_live(self) -> None:
         if self._live is not None:
@@ -115,3 +129,15 @@ class LiveScreen:
             text, started_s = self._step
             self._console.print(f"[green]✓[/] {text} [dim]{time.monotonic() - started_s:.1f} s[/]")
         self._status = self._step = None
+
+
+def _hide_control_keys() -> Callable[[], None]:
+    """The `^C` that a terminal shows would tear the picture; gives back what undoes it."""
+    try:
+        kept = termios.tcgetattr(sys.stdin.fileno())
+        changed = list(kept)
+        changed[_LOCAL_MODES] &= ~termios.ECHOCTL
+        termios.tcsetattr(sys.stdin.fileno(), termios.TCSANOW, changed)
+    except (termios.error, OSError, ValueError):
+        return lambda: None
+    return lambda: termios.tcsetattr(sys.stdin.fileno(), termios.TCSANOW, kept)

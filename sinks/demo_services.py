@@ -28,15 +28,15 @@ if sys.stdin.read() != "stopped":
 
 
 @contextmanager
-def local_services(settings: Settings, home: Path, say: Say, stop_budget_s: Callable[[], float]) -> Iterator[None]:
+def local_services(settings: Settings, home: Path, say: Say, stop_budget_s: Callable[[], float]) -> Iterator[bool]:
     """Until the end of the block something answers where the settings point, or locally where they name nothing.
 
-    `stop_budget_s` is asked at the end, how long stopping may take.
+    Gives whether anything was started. `stop_budget_s` is asked at the end, how long stopping may take.
     """
     started = _missing(settings, home)
     with _only_one(home):
         if not started:
-            yield
+            yield False
             return
         with subprocess.Popen(
             [sys.executable, "-P", "-c", _REAPER, str(home), *started],
@@ -47,7 +47,7 @@ def local_services(settings: Settings, home: Path, say: Say, stop_budget_s: Call
             assert reaper.stdin is not None
             try:
                 _start(home, started, say)
-                yield
+                yield True
             finally:
                 say(f"stopping {' and '.join(started)}")
                 stop_services(home, started, stop_budget_s())

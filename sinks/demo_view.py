@@ -9,10 +9,11 @@ from rich.text import Text
 
 from schemas.records import Decision
 from sinks.demo_stats import CameraStats, DemoStats
-from sinks.label_text import latency_text
+from sinks.label_text import latency_text, printable
 
 MAX_ROWS = 24
 BAR_WIDTH = 10
+SHOWN_NAMES = 6
 
 
 def live(stats: DemoStats, elapsed_s: float, subtitle: str) -> RenderableType:
@@ -39,7 +40,7 @@ def _cameras(stats: DemoStats) -> Table:
     table.add_column("probability", no_wrap=True)
     table.add_column("latency", justify="right", no_wrap=True)
     for source_id, camera in sorted(stats.cameras.items())[:MAX_ROWS]:
-        table.add_row(Text(source_id), f"{camera.fps:.1f}", f"{camera.labels:,}", *_last(camera))
+        table.add_row(Text(printable(source_id)), f"{camera.fps:.1f}", f"{camera.labels:,}", *_last(camera))
     if len(stats.cameras) > MAX_ROWS:
         table.add_row(Text(f"and {len(stats.cameras) - MAX_ROWS} more", style="dim"))
     return table
@@ -54,7 +55,7 @@ def _last(camera: CameraStats) -> tuple[RenderableType, RenderableType, str]:
     filled = round(best.probability * BAR_WIDTH)
     bar = Text("━" * filled, style=style) + Text("━" * (BAR_WIDTH - filled), style="bright_black")
     return (
-        Text(best.name, style=f"bold {style}"),
+        Text(printable(best.name), style=f"bold {style}"),
         bar + Text(f" {best.probability:>4.0%}"),
         latency_text((label.labelled_at - label.captured_at) / 1000),
     )
@@ -90,14 +91,17 @@ def quantile_texts(stats: DemoStats) -> list[str]:
 def progress_line(stats: DemoStats, elapsed_s: float) -> str:
     """One line for logs: `00:20  18.9 frames/s  p95 140 ms ...  sim-coffee espresso 94 %`."""
     p50, p95, p99 = quantile_texts(stats)
-    newest = "  ".join(
-        f"{source_id} {camera.last.predictions[0].name} {camera.last.predictions[0].probability:.0%}"
+    newest = [
+        (source_id, camera.last.predictions[0])
         for source_id, camera in sorted(stats.cameras.items())[:8]
         if camera.last is not None and camera.last.predictions
+    ]
+    shown = "  ".join(
+        f"{printable(source_id)} {printable(best.name)} {best.probability:.0%}" for source_id, best in newest
     )
     return (
         f"{clock(elapsed_s)}  {stats.labelled.per_s():5.1f} frames/s  p50 {p50}, p95 {p95}, p99 {p99}  "
-        f"cache {stats.cache_share():.0%}  on their way {stats.lag()}  dead {stats.dead}  | {newest}"
+        f"cache {stats.cache_share():.0%}  on their way {stats.lag()}  dead {stats.dead}  | {shown}"
     )
 
 
@@ -113,7 +117,7 @@ def describe(result: dict[str, Any], notes: list[str]) -> RenderableType:
         grid.add_row("latency", shown, Text("capture to label, p50 / p95 / p99", style="dim"))
     parts: list[RenderableType] = [Text(), grid]
     if result["top"]:
-        names = ", ".join(f"{entry['name']} ({entry['count']:,})" for entry in result["top"])
+        names = ", ".join(f"{printable(entry['name'])} ({entry['count']:,})" for entry in result["top"][:SHOWN_NAMES])
         parts += [Text(), Text(f"most seen: {names}")]
     parts += [Text(f"note: {note}", style="yellow") for note in notes]
     if result["accounted"]:

@@ -83,7 +83,11 @@ def latency_text(milliseconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7_200 else f"{seconds / 3600:.0f} h"
 
 
+def printable(text: str) -> str:
+    """Nothing that a terminal would obey: ids, keys, headers and messages come from outside and may hold anything."""
+    return "".join(character if character.isprintable() else "·" for character in text)
+
+
 def _fit(text: str, width: int) -> str:
-    """Printable and no longer than that; ids come from outside and may hold anything."""
-    clean = "".join(character if character.isprintable() else "?" for character in text)
+    clean = printable(text)
     return clean if len(clean) <= width else clean[: width - 1] + "…"
