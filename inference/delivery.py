@@ -106,7 +106,7 @@ class AtLeastOnce:
         if left:
             log.warning("records without a delivery report at the end", records=left)
         self._settle()
-        self._commit_now(deadline)
+        self._commit_now(Deadline(deadline.remaining_s() / 2))
 
     def on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
         """The client's callback for commits that were not waited for; served by its poll."""

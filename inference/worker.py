@@ -24,7 +24,8 @@ from inference.pipeline import Pipeline
 from inference.refetch import Refetch
 from inference.settled import Settled
 from inference.staging import Staging
-from inference.transactions import Transactional, init_transactions
+from inference.transaction import init_transactions
+from inference.transactions import Transactional
 from inference.watchdog import Watchdog
 from inference.worker_clients import close_within, group_consumer, transactional_producer
 from inference.worker_loop import WorkerLoop
@@ -153,7 +154,8 @@ class Worker:
         )
         if isinstance(self._delivery, Transactional):
             self._delivery.rewind = self.loop.rewind
-        self.watchdog = Watchdog(self.loop.work_waits, lambda: self._progress.last_s, infer.stall_timeout_ms, stop)
+        limit_ms = max(infer.stall_timeout_ms, 2 * infer.commit_interval_ms)  # between two commits nothing stalls
+        self.watchdog = Watchdog(self.loop.work_waits, lambda: self._progress.last_s, limit_ms, stop)
 
     def run(self) -> None:
         """Raises what ended it, if it was not asked to end."""
@@ -190,7 +192,10 @@ class Worker:
 
     def _close(self, deadline: Deadline) -> None:
         log.info("stopping")
-        self.loop.close(deadline, self._pipeline.join)
+        try:
+            self.loop.close(deadline, self._pipeline.join)
+        except SightlineError as error:
+            self._stop.set(error)
         if self._cache is not None:
             self._cache.close(min(1.0, deadline.remaining_s()))
         self._refetch.close()

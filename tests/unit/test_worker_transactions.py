@@ -10,7 +10,8 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from inference.delivery import Progress
 from inference.labels_out import OutRecord
 from inference.ownership import Ownership
-from inference.transactions import Transactional, Verdict, verdict_on
+from inference.transaction import Verdict, verdict_on
+from inference.transactions import Transactional
 from inference.work import Origin, Work
 from infra.lifecycle import Deadline, Stop
 from schemas.errors import Stalled
@@ -125,7 +126,9 @@ class Worker:
         self.position = {place: broker.offsets.get(place, 0) for place in PLACES}
         self.settled: list[Work] = []
         progress = Progress(self.settled.append)
-        self.delivery = Transactional(producer, lambda: "fresh", self.ownership, progress, self.stop, 0)
+        self.delivery = Transactional(
+            producer, lambda: "fresh", self.ownership, progress, self.stop, 0, start=lambda run: run()
+        )
         self.delivery.rewind = lambda: self.position.update(self.ownership.rewind())
         self.now_s = 0.0
 
@@ -140,8 +143,9 @@ class Worker:
                 work = Work(Origin(*place, offset, generation))
                 self.ownership.start(work)
                 self.delivery.release(work, records(place[1], offset))
-        self.now_s += 100
-        self.delivery.tick(self.now_s)
+        for _ in range(2):  # begun, and concluded
+            self.now_s += 100
+            self.delivery.tick(self.now_s)
         return self.ownership.has_uncommitted or any(end < PER_PLACE for end in self.position.values())
 
 
@@ -237,6 +241,7 @@ def test_lost_work_is_not_written() -> None:
     worker.delivery.release(work, records(0, 0))
     worker.ownership.forget([PLACES[0]])
     worker.delivery.tick(1.0)
+    worker.delivery.tick(2.0)
     assert broker.labels == []
     assert broker.offsets == {}
     assert worker.settled == []
