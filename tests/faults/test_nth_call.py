@@ -13,7 +13,8 @@ from tests.support.runner import COMMAND
 
 # Enough for each gap that a steady state has: its calls come round every few.
 FAILURES = 8
-POINT_S = 10.0
+POINT_S = 8.0
+START_S = 60.0
 STALL = {"SIGHTLINE_STREAM__STALL_TIMEOUT_MS": "10000", "SIGHTLINE_INFER__STALL_TIMEOUT_MS": "10000"}
 
 BOTH = ("producer.produce", "producer.poll", "producer.report")
@@ -76,10 +77,10 @@ def harm(rig: Rig, stage: str, plan: Plan, points: tuple[str, ...]) -> None:
         plan.arm("")
         rig.keepers[stage].wait_ready()
         plan.arm(point)
-        if not wait_fired(rig, plan, point):
+        if not wait_fired(rig, plan, point, POINT_S):
             # Called at the start only, as `subscribe` is.
             rig.keepers[stage].kill()
-            wait_fired(rig, plan, point)
+            wait_fired(rig, plan, point, START_S)
         print(f"{stage} {point}: failed {plan.fired(point)} times, {rig.keepers[stage].restarts} restarts so far")
     plan.arm("")
     rig.harm_is_over()
@@ -90,8 +91,12 @@ def harm(rig: Rig, stage: str, plan: Plan, points: tuple[str, ...]) -> None:
     assert not silent, f"never called, so never failed: {silent}"
 
 
-def wait_fired(rig: Rig, plan: Plan, point: str) -> int:
+def wait_fired(rig: Rig, plan: Plan, point: str, first_s: float) -> int:
+    """Wait for the first failure, then a while for more; how many there were."""
+    until_s = time.monotonic() + first_s
+    while not plan.fired(point) and time.monotonic() < until_s:
+        rig.wait(0.1)
     until_s = time.monotonic() + POINT_S
-    while plan.fired(point) < FAILURES and time.monotonic() < until_s:
+    while 0 < plan.fired(point) < FAILURES and time.monotonic() < until_s:
         rig.wait(0.1)
     return plan.fired(point)
