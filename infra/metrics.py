@@ -24,7 +24,9 @@ SIZE_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128)
 
 # ingest
 CAMERA_UP = Gauge("sightline_camera_up", "1 while frames arrive", ["source_id"])
-CAMERA_FPS = Gauge("sightline_camera_fps", "frames that the broker acknowledged per second, over the last 5 s", ["source_id"])
+CAMERA_FPS = Gauge(
+    "sightline_camera_fps", "frames that the broker acknowledged per second, over the last 5 s", ["source_id"]
+)
 CAMERA_LAST_FRAME = Gauge(
     "sightline_camera_last_frame_timestamp_seconds",
     "capture time of the newest frame",

@@ -19,8 +19,9 @@ from infra.kafka import Publisher, admin
 from infra.local import stack
 from infra.local.home import find_ports
 from infra.local.state import read_state
-from infra.reader import Reader, Record
+from infra.reader import Reader
 from infra.settings import Settings, home, load_settings
+from infra.spans import Record
 from infra.topic_admin import ensure_topics
 from infra.topics import TopicNames, specs
 from schemas import codec, records

@@ -4,6 +4,7 @@ import io
 import json
 import struct
 from pathlib import Path
+from typing import Any
 
 import fastavro
 import pytest
@@ -96,19 +97,21 @@ class OneSchemaRegistry:
 @given(RECORDS)
 def test_what_is_written_is_read_back_in_both_framings(record: codec.Record) -> None:
     registry = OneSchemaRegistry()
-    assert codec.decode(type(record), codec.encode(record)) == record
-    assert codec.decode(type(record), codec.encode(record, registry, "topic"), registry) == record
+    record_type: Any = type(record)
+    assert codec.decode(record_type, codec.encode(record)) == record
+    assert codec.decode(record_type, codec.encode(record, registry, "topic"), registry) == record
 
 
 @settings(max_examples=300)
 @given(RECORDS, st.data())
 def test_damaged_records_raise_bad_frame_and_nothing_else(record: codec.Record, data: st.DataObject) -> None:
+    record_type: Any = type(record)
     encoded = bytearray(codec.encode(record))
     for _ in range(data.draw(st.integers(1, 4))):
         position = data.draw(st.integers(0, len(encoded) - 1))
         encoded[position] ^= data.draw(st.integers(1, 255))
     try:
-        codec.decode(type(record), bytes(encoded[: data.draw(st.integers(0, len(encoded)))]))
+        codec.decode(record_type, bytes(encoded[: data.draw(st.integers(0, len(encoded)))]))
     except BadFrame as error:
         assert error.reason in {"not_avro", "schema_unknown", "empty"}
 
@@ -146,6 +149,17 @@ def test_a_program_that_knows_only_the_schema_file_reads_and_writes_our_frames()
     assert isinstance(theirs, dict)
     assert theirs["source_id"] == "dock"
     assert theirs["captured_at"].timestamp() == 1_700_000_000
+
+
+@pytest.mark.parametrize("size", [0, 1, 63, 64, 8191, 8192, 1_048_576, 3_000_001])
+def test_pixels_of_any_length_are_written_as_avro_says(size: int) -> None:
+    parsed = fastavro.parse_schema(json.loads((Path(codec.__file__).parent / "microbatch.avsc").read_text()))
+    batch = records.MicroBatch("b", "live", records.PixelEncoding.I420, 224, 224, "frames.raw", 3, (), b"\x07" * size)
+    fields = fastavro.schemaless_reader(io.BytesIO(codec.encode(batch)[10:]), parsed)
+    body = io.BytesIO()
+    fastavro.schemaless_writer(body, parsed, fields)
+    assert body.getvalue() == codec.encode(batch)[10:]
+    assert codec.decode(records.MicroBatch, codec.encode(batch)) == batch
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def test_a_thread_that_serves_no_reports_any_more_is_fatal() -> None:
 
 def test_a_broker_that_goes_between_two_questions_is_one_sentence() -> None:
     settings = load_settings(NOBODY)
-    with pytest.raises(Unavailable, match="127.0.0.1:1"):
+    with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1"):
         require_topics(settings, "labels")
-    with pytest.raises(Unavailable, match="127.0.0.1:1"):
+    with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1"):
         partitions_of(settings, "labels")
