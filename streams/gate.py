@@ -25,6 +25,7 @@ class Gate:
         self._closed: set[Reason] = set()
         self._open = asyncio.Event()
         self._open.set()
+        metrics.BUFFER_BYTES.set_function(lambda: self._bytes)
 
     def hold(self, size: int) -> None:
         """A frame was taken. The last one taken may go over the limit: its size is known only then."""
@@ -62,5 +63,4 @@ class Gate:
         return not self._closed
 
     def _weigh(self) -> None:
-        metrics.BUFFER_BYTES.set(self._bytes)
         self.set(Reason.BUFFER, self._frames >= self._max_frames or self._bytes >= self._max_bytes)

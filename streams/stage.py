@@ -76,6 +76,7 @@ class Stage:
             max(1, stream.max_buffer_frames // WINDOWS), stream.max_buffer_bytes // WINDOWS, stream.batch_deadline_ms
         )
         self._turns = Turns()
+        self._frames_read = metrics.FRAMES_READ.labels(outputs.lane)
         self._windows: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._decoding = 0
@@ -84,7 +85,7 @@ class Stage:
     def take(self, taken: Taken) -> None:
         """Take one frame. Returning does not mean that it was looked at; `taken.finish` tells when it is done with."""
         self.gate.hold(taken.size)
-        metrics.FRAMES_READ.labels(self._lane).inc()
+        self._frames_read.inc()
         for window in self._batcher.add(taken, taken.size, self._now_ms()):
             self._start(window)
         self._arm()

@@ -244,7 +244,13 @@ async def test_what_faust_has_no_setting_for_reaches_aiokafka() -> None:
 def test_kafka_keys_that_apply_reach_faust_and_the_others_are_named() -> None:
     from streams.faust_app import ignored_keys
 
-    keys = {"max.partition.fetch.bytes": 2_000_000, "fetch.wait.max.ms": 5, "security.protocol": "plaintext"}
+    keys = {
+        "max.partition.fetch.bytes": 2_000_000,
+        "session.timeout.ms": 7_000,
+        "fetch.wait.max.ms": 5,
+        "security.protocol": "plaintext",
+    }
     settings = Settings(kafka={"bootstrap_servers": "a:1", "consumer": keys})  # type: ignore[arg-type]
-    assert build_app(settings, "live").conf.consumer_max_fetch_size == 2_000_000
+    conf = build_app(settings, "live").conf
+    assert (conf.consumer_max_fetch_size, conf.broker_session_timeout) == (2_000_000, 7.0)
     assert ignored_keys(keys) == ["fetch.wait.max.ms"]
