@@ -3,8 +3,13 @@
 import os
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 from pytest_socket import disable_socket, enable_socket
+
+# Properties are about what comes out, never about how long it took: machines are shared, and speed has its benchmarks.
+hypothesis.settings.register_profile("sightline", deadline=None)
+hypothesis.settings.load_profile("sightline")
 
 
 @pytest.fixture(autouse=True)
