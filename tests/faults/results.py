@@ -40,7 +40,8 @@ class Row:
 def row_of(case: str, ledger: Ledger, recover_s: float | None) -> Row:
     return Row(
         case,
-        ledger.frames,
+        # Frames of a camera agent are not ours to count before they are written.
+        ledger.frames or ledger.written,
         ledger.dead,
         len(ledger.lost) + len(ledger.gone),
         ledger.duplicates,

@@ -134,6 +134,7 @@ class Rig:
         self.watcher.close()
         self.ledger = self.count()
         results.add(self.row(), self.seed)
+        self._tell_ends()
         faults = self.ledger.faults + self._audit_faults(self.ledger)
         if faults:
             raise AssertionError(f"seed {self.seed}: " + "; ".join(faults) + "\n" + self.words())
@@ -243,6 +244,13 @@ class Rig:
         if (code == 0) != (not ledger.lost):
             wrong["exit code"] = (code, 0 if not ledger.lost else 1)
         return [f"sightline audit says {name} = {found}, counted {own}" for name, (found, own) in wrong.items()]
+
+    def _tell_ends(self) -> None:
+        """Every end that no signal of ours made, for whoever reads the output of a run."""
+        for keeper in self.keepers.values():
+            for end in keeper.ended_by_itself:
+                last = (end.stderr.strip().splitlines() or ["(nothing)"])[-1]
+                print(f"{keeper.name} ended by itself with {end.code} after {end.age_s:.1f} s: {last[:300]}")
 
     def _sample(self) -> None:
         while not self._closing.wait(MEMORY_EVERY_S):
