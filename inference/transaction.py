@@ -21,7 +21,6 @@ log = logs.get(__name__)
 # One try of a call; the same call is repeated as long as its error is retriable.
 CALL_S = 1.0
 PAUSE_S = 0.05
-ABORT_S = 5.0
 
 
 class Verdict(Enum):
@@ -133,32 +132,36 @@ class Transaction:
                 time.sleep(PAUSE_S)
 
     def _commit(self) -> None:
-        """Once asked for, a commit can only be asked for again: whether it happened is not ours to guess."""
+        try:
+            self._settle("commit a transaction", self._producer.commit_transaction)
+        except confluent_kafka.KafkaException as error:
+            log.warning("transaction aborted", call="commit", error=error.args[0].str())
+            raise _Aborted from error
+
+    def _abort(self) -> None:
+        try:
+            self._settle("abort a transaction", self._producer.abort_transaction)
+        except confluent_kafka.KafkaException as error:
+            raise _end("abort a transaction", error.args[0]) from error
+
+    def _settle(self, what: str, call: Callable[[float], None]) -> None:
+        """Once asked for, an end can only be asked for again: whether it happened is not ours to guess.
+
+        Without an answer that may last as long as the broker is away. Lets an error through that asks for an abort.
+        """
         deadline: Deadline | None = None
         while True:
             try:
-                self._producer.commit_transaction(CALL_S)
+                call(CALL_S)
                 return
             except confluent_kafka.KafkaException as error:
                 verdict = verdict_on(error.args[0])
                 if verdict is Verdict.ABORT:
-                    log.warning("transaction aborted", call="commit", error=error.args[0].str())
-                    raise _Aborted from error
+                    raise
                 if self.give_up() and deadline is None:
                     deadline = Deadline(2 * CALL_S)
                 if verdict is Verdict.END or (deadline is not None and deadline.expired()):
-                    raise _end("commit a transaction", error.args[0]) from error
-                time.sleep(PAUSE_S)
-
-    def _abort(self) -> None:
-        deadline = Deadline(2 * CALL_S if self.give_up() else ABORT_S)
-        while True:
-            try:
-                self._producer.abort_transaction(CALL_S)
-                return
-            except confluent_kafka.KafkaException as error:
-                if verdict_on(error.args[0]) is not Verdict.AGAIN or deadline.expired():
-                    raise _end("abort a transaction", error.args[0]) from error
+                    raise _end(what, error.args[0]) from error
                 time.sleep(PAUSE_S)
 
 

@@ -36,7 +36,7 @@ def test_every_frame_gets_its_own_label_in_order(
     feeder.feed(batches=40, frames_per_batch=7)
     worker = sightline.start(*infer(delivery), env={"SIGHTLINE_INFER__GROUP_PROTOCOL": protocol})
     feeder.feed(batches=40, frames_per_batch=7)
-    wait_for(lambda: set(labelled(feeder)) == feeder.frames, 30, "a label for every frame")
+    wait_for(lambda: set(labelled(feeder)) == feeder.frames, 60, "a label for every frame", [worker])
     assert worker.stop() == 0, worker.stderr
     labels = read_labels(feeder.settings)
     assert len(labels) == len(feeder.frames)
@@ -53,7 +53,7 @@ def test_a_restart_begins_where_the_last_one_ended(feeder: Feeder, sightline: Ru
     for _ in range(3):
         worker = sightline.start(*infer(delivery))
         feeder.feed(batches=20)
-        wait_for(lambda: set(labelled(feeder)) == feeder.frames, 30, "a label for every frame")
+        wait_for(lambda: set(labelled(feeder)) == feeder.frames, 60, "a label for every frame", [worker])
         assert worker.stop() == 0, worker.stderr
     assert set(labelled(feeder).values()) == {1}
 
@@ -64,7 +64,7 @@ def test_what_is_no_batch_is_a_dead_letter_and_the_rest_goes_on(feeder: Feeder, 
         feeder.send(feeder.names.batches, 1, poison)
     feeder.feed(batches=4)
     sightline.start(*infer("at_least_once"))
-    wait_for(lambda: set(labelled(feeder)) == feeder.frames, 30, "a label for every frame")
+    wait_for(lambda: set(labelled(feeder)) == feeder.frames, 60, "a label for every frame")
     wait_for(lambda: len(read_all(feeder.settings, feeder.names.dead)) == 3, 10, "dead letters")
     failures = [read_failure(record.headers) for record in read_all(feeder.settings, feeder.names.dead)]
     assert [failure.error_class for failure in failures if failure] == ["empty", "not_avro", "schema_unknown"]

@@ -22,6 +22,7 @@ from schemas.records import (
     Quality,
     SourceKind,
 )
+from tests.support.runner import Running
 
 SIDE = 224
 ROW_BYTES = SIDE * SIDE * 3 // 2
@@ -115,11 +116,12 @@ def sources(labels: Sequence[Label]) -> list[tuple[int, int]]:
     return [(label.source.partition, label.source.offset) for label in labels]
 
 
-def wait_for(condition: Callable[[], bool], timeout_s: float, what: str) -> float:
-    """Seconds that it took; fails with `what` when it does not come true."""
+def wait_for(condition: Callable[[], bool], timeout_s: float, what: str, running: Sequence[Running] = ()) -> float:
+    """Seconds that it took; fails with `what`, and what the processes said, when it does not come true."""
     started_s = time.monotonic()
     while not condition():
         if time.monotonic() - started_s > timeout_s:
-            raise AssertionError(f"not within {timeout_s:g} s: {what}")
+            said = [f"{process}, exit code {process.exit_code}:\n{process.stderr[-3000:]}" for process in running]
+            raise AssertionError("\n".join([f"not within {timeout_s:g} s: {what}", *said]))
         time.sleep(0.1)
     return time.monotonic() - started_s
