@@ -13,7 +13,7 @@ What is changed of Faust's own behaviour, and why (all of it pinned by tests/uni
 
 import ssl
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import faust
 from faust.app.base import BootStrategy
@@ -72,15 +72,53 @@ class _Consumer(driver.Consumer):
     def _new_consumer_thread(self) -> _ConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
+    async def wait_first(self, *waits: Any, timeout: Any = None) -> Any:  # noqa: ASYNC109 - as Faust has it
+        """Faust hands over each message in four tasks, so that a rebalance can interrupt one that waits for room.
+
+        Where there is room nothing waits, and the message is handed over as it is.
+        """
+        if len(waits) == 2 and cast(StreamApp, self.app).has_room():
+            hand_over, suspended = waits
+            suspended.close()
+            return await hand_over
+        return await super().wait_first(*waits, timeout=timeout)
+
+    def verify_event_path(self, now: float, tp: Any) -> None:
+        """Faust's guess at a stall, which only logs and is often wrong: `streams.watchdog` does this."""
+
 
 class _Transport(driver.Transport):
     Consumer = _Consumer
+
+
+class _Monitor(faust.Monitor):
+    """Faust's statistics of every message, left out: nobody reads them here (`infra.metrics` has ours)."""
+
+    def on_message_in(self, *_: Any) -> None:
+        pass
+
+    def on_stream_event_in(self, *_: Any) -> None:
+        pass
+
+    def on_stream_event_out(self, *_: Any) -> None:
+        pass
+
+    def on_message_out(self, *_: Any) -> None:
+        pass
 
 
 class StreamApp(faust.App):
     """A Faust app that writes no files and declares no topics."""
 
     fetch_max_bytes = 16 * MIB
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._queues: list[ByteQueue] = []
+        super().__init__(*args, monitor=_Monitor(), **kwargs)
+
+    def has_room(self) -> bool:
+        """A message can be handed over now without waiting for anything."""
+        return self.flow_control.is_active() and not any(queue.full() for queue in self._queues)
 
     def _create_directories(self) -> None:
         pass
@@ -89,7 +127,9 @@ class StreamApp(faust.App):
         return _Transport(self.conf.broker_consumer, self)
 
     def FlowControlQueue(self, maxsize: int | None = None, *, clear_on_resume: bool = False) -> Any:
-        return ByteQueue(maxsize=maxsize, flow_control=self.flow_control, clear_on_resume=clear_on_resume)
+        queue = ByteQueue(maxsize=maxsize, flow_control=self.flow_control, clear_on_resume=clear_on_resume)
+        self._queues.append(queue)
+        return queue
 
 
 class _Boot(BootStrategy):

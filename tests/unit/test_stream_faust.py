@@ -254,3 +254,28 @@ def test_kafka_keys_that_apply_reach_faust_and_the_others_are_named() -> None:
     conf = build_app(settings, "live").conf
     assert (conf.consumer_max_fetch_size, conf.broker_session_timeout) == (2_000_000, 7.0)
     assert ignored_keys(keys) == ["fetch.wait.max.ms"]
+
+
+async def test_a_message_is_handed_over_without_tasks_where_there_is_room() -> None:
+    app = build_app(Settings(kafka={"bootstrap_servers": "a:1"}), "live")  # type: ignore[arg-type]
+    consumer = cast(Any, app.consumer)
+    queue = app.FlowControlQueue()
+    tasks: list[Any] = []
+
+    async def hand_over() -> str:
+        tasks.append(asyncio.current_task())
+        return "given"
+
+    async def suspended() -> None:
+        await asyncio.sleep(0)
+
+    assert not app.has_room(), "while the flow is stopped, as in a rebalance, everything waits"
+    app.flow_control.resume()
+    assert await consumer.wait_first(hand_over(), suspended()) == "given"
+    assert tasks == [asyncio.current_task()]
+    queue.put_nowait(Mock(message=Mock(value=b"x" * QUEUE_BYTES)))
+    assert not app.has_room()
+    never = asyncio.get_running_loop().create_future()
+    await consumer.wait_first(asyncio.wait_for(never, 10), suspended())
+    assert not never.done(), "one that waits for room is given up when the flow is stopped"
+    consumer._thread.thread_loop.close()
