@@ -36,7 +36,8 @@ def test_only_poison(make_rig: RigMaker) -> None:
     assert all(end.code == 1 and "broken deployment" in end.stderr for end in ends), rig.words()
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_ten_kinds_of_poison_then_redrive(make_rig: RigMaker) -> None:
     """A limit was set too low, so sound pictures died; the repaired stage labels them, and only them."""
     count = 10_000
