@@ -16,6 +16,7 @@ class Ledger:
     `duplicates`: outcomes beyond the first of their frame; `duplicates_left`: those that deduplication let pass.
     `both`: frames with a label and a dead letter; `foreign`: outcomes of frames that do not exist;
     `untrue`: dead letters whose reason is not that of the poison, and poison that was labelled;
+    `nowhere`: acknowledged without an offset, and not found by their bytes either;
     `retried`: frames that went through the retry lane; these may come late, as cached labels may come early.
     """
 
@@ -31,6 +32,7 @@ class Ledger:
     both: int = 0
     foreign: int = 0
     untrue: list[str] = field(default_factory=list)
+    nowhere: int = 0
     retried: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
 
@@ -39,7 +41,7 @@ class Ledger:
         """What breaks a promise, in words; empty when all is well."""
         checks = {
             "frames without an outcome": len(self.lost),
-            "acknowledged frames that Kafka does not have": len(self.gone),
+            "acknowledged frames that Kafka does not have": len(self.gone) + self.nowhere,
             "duplicates that deduplication let pass": self.duplicates_left,
             "labels out of order": self.out_of_order,
             "outcomes of frames that do not exist": self.foreign,

@@ -43,7 +43,7 @@ def row_of(case: str, ledger: Ledger, recover_s: float | None) -> Row:
         # Frames of a camera agent are not ours to count before they are written.
         ledger.frames or ledger.written,
         ledger.dead,
-        len(ledger.lost) + len(ledger.gone),
+        len(set(ledger.lost) | set(ledger.gone)) + ledger.nowhere,
         ledger.duplicates,
         ledger.duplicates_left,
         ledger.out_of_order,

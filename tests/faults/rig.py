@@ -129,7 +129,7 @@ class Rig:
         """Stop sending, wait for every outcome, count, compare with `sightline audit`; fails when a promise broke."""
         if self.sender is not None:
             self.sender.finish()
-        wanted = self._written() if self.sender is None else set(self.sender.acknowledged)
+        wanted = self._written() | (self.sender.acknowledged.keys() if self.sender else set())
         self.watcher.wait_for(lambda: wanted, timeout_s)
         self.watcher.close()
         self.ledger = self.count()
@@ -148,8 +148,11 @@ class Rig:
             failure = headers.read_failure(headers_of(message))
             assert failure is not None, "a frame on the retry lane without our headers"
             retried.add(place_of(failure.source))
+        written = self._written()
         acknowledged = self.sender.acknowledged if self.sender else {}
-        return ledgers.count(acknowledged, self._written(), retried, self.outcomes())
+        ledger = ledgers.count(acknowledged, written, retried, self.outcomes())
+        ledger.nowhere = len(self.sender.unplaced) if self.sender else 0
+        return ledger
 
     def outcomes(self) -> Iterator[Outcome]:
         names = self.deployed.topics
@@ -202,8 +205,12 @@ class Rig:
 
     def _written(self) -> set[Place]:
         """Every frame on the topic: also those of cameras, and those whose acknowledgement was lost on its way."""
-        messages = read_all(self.bootstrap_servers, [self.deployed.topics.frames])
-        return {(message.topic() or "", message.partition() or 0, message.offset() or 0) for message in messages}
+        written = set[Place]()
+        for message in read_all(self.bootstrap_servers, [self.deployed.topics.frames]):
+            written.add((message.topic() or "", message.partition() or 0, message.offset() or 0))
+            if self.sender is not None and self.sender.unplaced:
+                self.sender.place_by(message)
+        return written
 
     def recoveries_s(self) -> list[float]:
         """How long each recovery took; one is left out while frames do not flow again."""

@@ -1,5 +1,6 @@
 """Numbered frames at a fixed rate; only what the brokers acknowledged counts as sent."""
 
+import hashlib
 import random
 import threading
 import time
@@ -14,6 +15,7 @@ from schemas.records import Encoding
 from tests.faults.pictures import Poison, any_poison, frame_of, unique_jpeg
 
 Place = tuple[str, int, int]
+Identity = tuple[str, int, bytes]
 _MIB = 1024 * 1024
 
 
@@ -48,6 +50,11 @@ class Traffic:
     poison: Callable[[random.Random], Poison] = any_poison
 
 
+def identity(key: str, timestamp_ms: int, value: bytes | None) -> Identity:
+    """What one record of ours has that no other has."""
+    return key, timestamp_ms, hashlib.blake2b(value or b"", digest_size=16).digest()
+
+
 @dataclass
 class FrameSender:
     """A producer of its own, none of ours: idempotent, acks=all, in one thread."""
@@ -59,6 +66,8 @@ class FrameSender:
     acknowledged: dict[Place, Sent] = field(default_factory=dict)
     # The same in the order of the acknowledgements: what is sent from now on comes behind what is here now.
     log: list[tuple[Place, Sent]] = field(default_factory=list)
+    # Acknowledged without an offset: the broker had it from a try whose answer was lost, and says no more than that.
+    unplaced: dict[Identity, Sent] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -108,6 +117,13 @@ class FrameSender:
         self._thread.join(10.0)
         self._producer.purge()
 
+    def place_by(self, message: confluent_kafka.Message) -> None:
+        """Learn from a record of the topic where it lies, if that is not known yet."""
+        key = (message.key() or b"").decode(errors="replace")
+        sent = self.unplaced.pop(identity(key, message.timestamp()[1], message.value()), None)
+        if sent is not None:
+            self.acknowledged[(message.topic() or "", message.partition() or 0, message.offset() or 0)] = sent
+
     def _run(self) -> None:
         try:
             self._send_all()
@@ -138,7 +154,9 @@ class FrameSender:
 
     def _produce(self, key: str, value: bytes | None, timestamp_ms: int, sent: Sent) -> None:
         def reported(error: Any, message: Any) -> None:
-            if error is None:
+            if error is None and message.offset() is None:
+                self.unplaced[identity(key, timestamp_ms, value)] = sent
+            elif error is None:
                 place = (message.topic(), message.partition(), message.offset())
                 self.acknowledged[place] = sent
                 self.log.append((place, sent))
