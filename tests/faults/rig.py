@@ -7,16 +7,16 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from schemas import codec, headers
-from schemas.records import Label, MicroBatch
 from tests.faults import ledger as ledgers
 from tests.faults import results
 from tests.faults.cluster import Cluster
 from tests.faults.keeper import Keeper
-from tests.faults.outcomes import Outcome, Watcher, headers_of, outcome_of, place_of, read_all
+from tests.faults.outcomes import Watcher, place_of
+from tests.faults.reading import Reading
+from tests.faults.recovery import Moment, flowing_after
 from tests.faults.sender import FrameSender, Place, Traffic
 from tests.support.deployment import Deployment, deployment
 from tests.support.runner import COMMAND, Runner
@@ -33,14 +33,6 @@ VARIABLES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """A time, and how many frames were acknowledged before it."""
-
-    at_s: float
-    acknowledged: int
-
-
 class Rig:
     """What a case works with. Use `rig(...)`, which cleans up."""
 
@@ -49,6 +41,7 @@ class Rig:
         self.rng = random.Random(f"{seed}:{case}")
         self.keepers: dict[str, Keeper] = {}
         self.sender: FrameSender | None = None
+        self.reading = Reading(self.bootstrap_servers, deployed.topics)
         self.watcher = Watcher(self.bootstrap_servers, deployed.topics)
         self.ledger: ledgers.Ledger | None = None
         self._over: list[Moment] = []
@@ -105,12 +98,12 @@ class Rig:
 
     def harm_is_over(self) -> None:
         """Recovery counts from here: right after a kill, or when what was taken away is back."""
-        self._over.append(self._now())
+        self._over.append(Moment.now(self.sender))
 
     def wait_flowing(self, timeout_s: float = 90.0) -> None:
         """Until a frame of each source that was sent after this call has its outcome."""
-        since, until_s = self._now(), time.monotonic() + timeout_s
-        while self._flowing_after(since) is None:
+        since, until_s = Moment.now(self.sender), time.monotonic() + timeout_s
+        while flowing_after(since, self.sender, self.watcher) is None:
             if time.monotonic() > until_s:
                 raise AssertionError(f"no labels of new frames after {timeout_s:g} s\n{self.words()}")
             self.wait(0.1)
@@ -118,7 +111,7 @@ class Rig:
     def wait_labelled(self, places: set[Place], timeout_s: float) -> None:
         """Until each of these has a label, also after `settle`."""
         until_s = time.monotonic() + timeout_s
-        while left := places - {place_of(label.source) for label in self.labels()}:
+        while left := places - {place_of(label.source) for label in self.reading.labels()}:
             if time.monotonic() > until_s:
                 raise AssertionError(f"{len(left)} without a label after {timeout_s:g} s: {sorted(left)[:5]}")
             time.sleep(1.0)
@@ -129,7 +122,7 @@ class Rig:
         """Stop sending, wait for every outcome, count, compare with `sightline audit`; fails when a promise broke."""
         if self.sender is not None:
             self.sender.finish()
-        wanted = self._written() | (self.sender.acknowledged.keys() if self.sender else set())
+        wanted = self.reading.written(self.sender) | (self.sender.acknowledged.keys() if self.sender else set())
         self.watcher.wait_for(lambda: wanted, timeout_s)
         self.watcher.close()
         self.ledger = self.count()
@@ -142,37 +135,11 @@ class Rig:
 
     def count(self) -> ledgers.Ledger:
         """Read everything once more from the beginning."""
-        names = self.deployed.topics
-        retried = set[Place]()
-        for message in read_all(self.bootstrap_servers, [names.retry]):
-            failure = headers.read_failure(headers_of(message))
-            assert failure is not None, "a frame on the retry lane without our headers"
-            retried.add(place_of(failure.source))
-        written = self._written()
+        written = self.reading.written(self.sender)
         acknowledged = self.sender.acknowledged if self.sender else {}
-        ledger = ledgers.count(acknowledged, written, retried, self.outcomes())
+        ledger = ledgers.count(acknowledged, written, self.reading.retried(), self.reading.outcomes())
         ledger.nowhere = len(self.sender.unplaced) if self.sender else 0
         return ledger
-
-    def outcomes(self) -> Iterator[Outcome]:
-        names = self.deployed.topics
-        for message in read_all(self.bootstrap_servers, [names.labels, names.dead]):
-            outcome = outcome_of(message, names)
-            if outcome is not None:
-                yield outcome
-
-    def repeats_in_batches(self) -> int:
-        """How many frames more than once the stream stage packed into micro-batches, as it may after a crash."""
-        packed = 0
-        places = set[Place]()
-        for message in read_all(self.bootstrap_servers, [self.deployed.topics.batches]):
-            batch = codec.decode(MicroBatch, message.value())
-            packed += len(batch.items)
-            places |= {(batch.source_topic, batch.source_partition, item.offset) for item in batch.items}
-        return packed - len(places)
-
-    def labels(self) -> list[Label]:
-        return [outcome.label for outcome in self.outcomes() if outcome.label is not None]
 
     def audit(self, *words: str) -> tuple[int, dict[str, Any]]:
         """Exit code and JSON of `sightline audit`."""
@@ -203,39 +170,14 @@ class Rig:
 
     # -- how
 
-    def _written(self) -> set[Place]:
-        """Every frame on the topic: also those of cameras, and those whose acknowledgement was lost on its way."""
-        written = set[Place]()
-        for message in read_all(self.bootstrap_servers, [self.deployed.topics.frames]):
-            written.add((message.topic() or "", message.partition() or 0, message.offset() or 0))
-            if self.sender is not None and self.sender.unplaced:
-                self.sender.place_by(message)
-        return written
-
     def recoveries_s(self) -> list[float]:
         """How long each recovery took; one is left out while frames do not flow again."""
-        found = [(over.at_s, self._flowing_after(over)) for over in self._over]
+        found = [(over.at_s, flowing_after(over, self.sender, self.watcher)) for over in self._over]
         return [flowing_s - over_s for over_s, flowing_s in found if flowing_s is not None]
 
     def recover_s(self) -> float | None:
         """The longest of them; None when there was no harm, or nothing was sent after it."""
         return max(self.recoveries_s(), default=None)
-
-    def _now(self) -> "Moment":
-        return Moment(time.monotonic(), len(self.sender.log) if self.sender else 0)
-
-    def _flowing_after(self, since: "Moment") -> float | None:
-        """When the last of the sources had its first outcome of a frame sent after that moment."""
-        if self.sender is None:
-            return None
-        first: dict[str, float] = {}
-        for place, sent in self.sender.log[since.acknowledged :]:
-            arrived_s = self.watcher.arrived_s.get(place)
-            if sent.sent_s >= since.at_s and arrived_s is not None:
-                first.setdefault(sent.source_id, arrived_s)
-                if len(first) == self.sender.traffic.sources:
-                    return max(first.values())
-        return None
 
     def _audit_faults(self, ledger: ledgers.Ledger) -> list[str]:
         code, audit = self.audit()

@@ -44,7 +44,7 @@ def test_two_workers_one_frozen(make_rig: RigMaker) -> None:
     rig.infer.signal(signal.SIGCONT)
     rig.wait(5.0)
     ledger = rig.settle()
-    assert ledger.duplicates == rig.repeats_in_batches() == 0
+    assert ledger.duplicates == rig.reading.repeats_in_batches() == 0
 
 
 def test_brokers_killed(make_rig: RigMaker) -> None:
@@ -61,4 +61,4 @@ def test_brokers_killed(make_rig: RigMaker) -> None:
     rig.wait_flowing()
     ledger = rig.settle()
     # The stream stage is at least once: a frame that it wrote into two batches is labelled twice, and only such a one.
-    assert ledger.duplicates == rig.repeats_in_batches()
+    assert ledger.duplicates == rig.reading.repeats_in_batches()

@@ -68,7 +68,7 @@ def redrive(rig: Rig) -> None:
     rig.wait_labelled(repaired, 120)
     code, audit = rig.audit("--wait", "60")
     assert (code, audit["frames"], audit["missing_count"]) == (0, len(sent), 0)
-    still_dead = {one.source for one in rig.outcomes() if one.label is None} - {
-        place_of(label.source) for label in rig.labels()
+    still_dead = {one.source for one in rig.reading.outcomes() if one.label is None} - {
+        place_of(label.source) for label in rig.reading.labels()
     }
     assert still_dead == {place for place, one in sent.items() if one.poison not in (None, LARGE)}

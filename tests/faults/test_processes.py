@@ -68,7 +68,7 @@ def test_kill_camera_agent(make_rig: RigMaker) -> None:
     camera.stop()
     ledger = rig.settle()
     assert ledger.written > 60
-    assert len({label.frame_id.split("/")[1] for label in rig.labels()}) == 4
+    assert len({label.frame_id.split("/")[1] for label in rig.reading.labels()}) == 4
 
 
 @pytest.mark.parametrize("stage", ["stream", "infer"])

@@ -17,7 +17,7 @@ def test_redis_killed_and_back_empty(make_rig: RigMaker) -> None:
     rig.cluster.start_valkey()
     rig.wait(4.0)
     rig.settle()
-    assert any(label.origin is Origin.CACHE_EXACT for label in rig.labels())
+    assert any(label.origin is Origin.CACHE_EXACT for label in rig.reading.labels())
     assert not rig.stream.restarts
     assert not rig.infer.restarts
 

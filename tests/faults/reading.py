@@ -1,0 +1,56 @@
+"""Everything that lies on the topics of a deployment at the end, read from the beginning."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from infra.topics import TopicNames
+from schemas import codec, headers
+from schemas.records import Label, MicroBatch
+from tests.faults.outcomes import Outcome, headers_of, outcome_of, place_of, read_all
+from tests.faults.sender import FrameSender, Place
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Each method reads its topics once more."""
+
+    bootstrap_servers: str
+    names: TopicNames
+
+    def written(self, sender: FrameSender | None = None) -> set[Place]:
+        """Every frame on the topic: also those of cameras, and those whose acknowledgement was lost on its way."""
+        written = set[Place]()
+        for message in read_all(self.bootstrap_servers, [self.names.frames]):
+            written.add((message.topic() or "", message.partition() or 0, message.offset() or 0))
+            if sender is not None and sender.unplaced:
+                sender.place_by(message)
+        return written
+
+    def retried(self) -> set[Place]:
+        """Frames that went through the retry lane."""
+        places = set[Place]()
+        for message in read_all(self.bootstrap_servers, [self.names.retry]):
+            failure = headers.read_failure(headers_of(message))
+            assert failure is not None, "a frame on the retry lane without our headers"
+            places.add(place_of(failure.source))
+        return places
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """Labels and dead letters, in the order of the offsets of each partition."""
+        for message in read_all(self.bootstrap_servers, [self.names.labels, self.names.dead]):
+            outcome = outcome_of(message, self.names)
+            if outcome is not None:
+                yield outcome
+
+    def labels(self) -> list[Label]:
+        return [outcome.label for outcome in self.outcomes() if outcome.label is not None]
+
+    def repeats_in_batches(self) -> int:
+        """How many frames more than once the stream stage packed into micro-batches, as it may after a crash."""
+        packed = 0
+        places = set[Place]()
+        for message in read_all(self.bootstrap_servers, [self.names.batches]):
+            batch = codec.decode(MicroBatch, message.value())
+            packed += len(batch.items)
+            places |= {(batch.source_topic, batch.source_partition, item.offset) for item in batch.items}
+        return packed - len(places)
