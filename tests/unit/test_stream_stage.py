@@ -102,13 +102,17 @@ class Rig:
         record = FrameRecord(SourceRef("frames.raw", partition, offset), 99, b"cam", value or codec.encode(frame), [])
         self.stage.take(Taken(record, lambda: self.finished.append(offset)))
 
-    async def settle(self, seconds: float = 0.1) -> None:
-        await asyncio.sleep(seconds)
+    async def settle(self) -> None:
+        """Until every window is closed and worked off, reports aside; the machine may be slow."""
+        async with asyncio.timeout(20):
+            while self.stage._windows or self.stage._batcher.due_ms is not None:
+                await asyncio.sleep(0.005)
+        await asyncio.sleep(0.02)
 
     async def written(self) -> None:
         for one in self.sender.sent:
             one.written()
-        await self.settle(0.02)
+        await self.settle()
 
 
 async def test_a_frame_is_finished_only_by_the_report_of_its_batch() -> None:
@@ -175,10 +179,10 @@ async def test_a_cached_label_for_review_is_finished_when_both_topics_have_it() 
     labels, review = rig.sender.to("labels"), rig.sender.to("labels.review")
     assert len(labels) == len(review) == 1
     labels[0].written()
-    await rig.settle(0.02)
+    await rig.settle()
     assert rig.finished == []
     review[0].written()
-    await rig.settle(0.02)
+    await rig.settle()
     assert rig.finished == [0]
 
 
@@ -186,7 +190,7 @@ async def test_batches_of_a_partition_leave_in_order_though_windows_overlap() ->
     rig = Rig(stream={"max_buffer_frames": 16})
     for offset in range(48):
         rig.take(offset)
-    await rig.settle(0.3)
+    await rig.settle()
     batches = [codec.decode(MicroBatch, one.value) for one in rig.sender.to("frames.batches")]
     assert [item.offset for batch in batches for item in batch.items] == list(range(48))
     assert len(batches) > 2
@@ -195,7 +199,7 @@ async def test_batches_of_a_partition_leave_in_order_though_windows_overlap() ->
 async def test_a_full_producer_is_waited_for() -> None:
     rig = Rig(busy=20)
     rig.take(0)
-    await rig.settle(0.2)
+    await rig.settle()
     assert len(rig.sender.sent) == 1
     assert rig.failures == []
 
@@ -205,7 +209,7 @@ async def test_an_output_that_is_finally_refused_ends_the_process_and_finishes_n
     rig.take(0)
     await rig.settle()
     rig.sender.sent[0].report(Mock(str=lambda: "timed out"), Mock(topic=lambda: "frames.batches"))
-    await rig.settle(0.02)
+    await rig.settle()
     assert isinstance(rig.failures[0], Stalled)
     assert rig.finished == []
 
@@ -214,7 +218,9 @@ async def test_when_nearly_all_frames_fail_the_stage_stops_and_writes_no_more_de
     rig = Rig(breaker={"window_frames": 10, "max_bad_share": 0.5}, stream={"max_buffer_frames": 16})
     for offset in range(24):
         rig.take(offset, image=b"bad")
-    await rig.settle(0.2)
+    async with asyncio.timeout(20):
+        while not rig.failures:
+            await asyncio.sleep(0.005)
     assert isinstance(rig.failures[0], Stalled)
     assert "truncated" in str(rig.failures[0])
     assert len(rig.sender.to("frames.dead")) < 24
