@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
-from confluent_kafka import ConsumerGroupTopicPartitions
-from confluent_kafka.admin import AdminClient
 
+from infra.group_offsets import GroupOffsets
 from infra.kafka import Publisher, admin
 from infra.local import stack
 from infra.local.home import find_ports
@@ -30,6 +29,7 @@ from schemas.errors import Busy, SightlineError
 READY_TIMEOUT_S = 180.0
 STOP_TIMEOUT_S = 15.0
 POLL_S = 0.1
+ASK_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -101,14 +101,17 @@ class Lab:
                 time.sleep(POLL_S)
 
     def wait_consumed(self, group: str, count: int, stage: "Stage", timeout_s: float) -> None:
-        """Until the group has committed `count` records more than none; raises when the stage ended or time is over."""
+        """Until the group has committed `count` of the frames; raises when the stage ended or the time is over."""
         until_s = time.monotonic() + timeout_s
-        client = admin(self.settings)
-        while (done := _committed(client, group)) < count:
-            stage.check()
-            if time.monotonic() > until_s:
-                raise SightlineError(f"{group} committed {done} of {count} records after {timeout_s:g} s")
-            time.sleep(POLL_S)
+        offsets = GroupOffsets(self.settings, group, self.topics.frames)
+        try:
+            while (done := offsets.ask(ASK_TIMEOUT_S).position()) < count:
+                stage.check()
+                if time.monotonic() > until_s:
+                    raise SightlineError(f"{group} committed {done} of {count} frames after {timeout_s:g} s")
+                time.sleep(POLL_S)
+        finally:
+            offsets.close()
 
     def _records(self, topic: str) -> Iterator[Record]:
         with Reader(self.settings) as reader:
@@ -186,7 +189,8 @@ def lab(**variables: str) -> Iterator[Lab]:
     try:
         yield Lab(settings, env)
     finally:
-        for future in admin(settings).delete_topics([spec.name for spec in specs(settings)]).values():
+        client = admin(settings)  # kept until its answers are here
+        for future in client.delete_topics([spec.name for spec in specs(settings)]).values():
             future.result(30)
 
 
@@ -201,11 +205,6 @@ def _settings_with(variables: dict[str, str]) -> Settings:
                 del os.environ[name]
             else:
                 os.environ[name] = value
-
-
-def _committed(client: AdminClient, group: str) -> int:
-    answer = client.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])[group].result(30)
-    return sum(max(0, partition.offset) for partition in answer.topic_partitions)
 
 
 def _close(publisher: Publisher) -> None:
