@@ -5,7 +5,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from infra.kafka import Publisher
+from confluent_kafka import KafkaError
+
+from infra.kafka import Message, Publisher
 from infra.reader import Reader
 from infra.settings import Settings
 from infra.spans import Record
@@ -75,6 +77,7 @@ class Feeder:
     def __post_init__(self) -> None:
         self.names = TopicNames.for_lane(self.settings.topic_prefix)
         self.publisher = Publisher(self.settings)
+        self.refused: list[str] = []
 
     def feed(self, batches: int, frames_per_batch: int = 4, *, with_frames: bool = False) -> None:
         """Round robin over the partitions; `with_frames` also writes the frames that the batches are said to be of."""
@@ -89,8 +92,12 @@ class Feeder:
             self.send(self.names.batches, partition, codec.encode(micro_batch(self.names.frames, partition, offsets)))
 
     def send(self, topic: str, partition: int, value: bytes, headers: list[Header] | None = None) -> None:
-        self.publisher.wait_for_room(len(value), 30)
-        self.publisher.send(topic, str(partition), value, partition=partition, headers=headers)
+        def delivered(error: KafkaError | None, _: Message) -> None:
+            if error is not None:
+                self.refused.append(f"{topic}/{partition}: {error.str()}")
+
+        assert self.publisher.wait_for_room(len(value), 30)
+        self.publisher.send(topic, str(partition), value, partition=partition, headers=headers, on_delivery=delivered)
 
     @property
     def frames(self) -> set[tuple[int, int]]:
@@ -99,6 +106,7 @@ class Feeder:
 
     def close(self) -> None:
         assert self.publisher.close(30) == 0
+        assert self.refused == []
 
 
 def read_all(settings: Settings, topic: str) -> list[Record]:
