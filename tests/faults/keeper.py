@@ -39,6 +39,7 @@ class Keeper:
         self.name = name
         self.words, self.env, self.command = list(words), dict(env), tuple(command)
         self.ends: list[End] = []
+        self.stops_s: list[float] = []
         self.starts = 0
         self.memory = MemoryTrack()
         self._current: Running | None = None
@@ -81,7 +82,9 @@ class Keeper:
                 return None
             self._signalled = True
             current.signal(signal.SIGCONT)
+            asked_s = time.monotonic()
             code = current.stop(budget_s)
+            self.stops_s.append(time.monotonic() - asked_s)
             self._ended(current)
             return code
 
