@@ -5,7 +5,8 @@ What is changed of Faust's own behaviour, and why (all of it pinned by tests/uni
 - The channel's queue is bounded in bytes as well as in events, and holds the fetcher back by waiting. Faust counts
   events only, and at 80 % it takes partitions away from the fetcher, which then sleeps for a whole second.
 - aiokafka sends one fetch per broker at a time, and Faust lets it wait 1.5 s for data: a busy camera's partition
-  stands still meanwhile when the others are idle. Ours waits 0.1 s.
+  stands still meanwhile when the others are idle. Ours waits 0.05 s for a MiB:
+  a fetch for every frame cost a third more CPU.
 - `stream_wait_empty=False`: Faust would hold a rebalance (and with it the group) until every frame under way is
   acked, without any limit. `streams.processor` waits for them itself, within a budget, and commits.
 - No leader topic, no changelogs, no tables, no data directory, no producer of Faust's own.
@@ -25,7 +26,8 @@ from infra import kafka
 from infra.settings import MIB, Settings, StreamSettings
 from infra.topics import Lane, group
 
-FETCH_MAX_WAIT_MS = 100
+FETCH_MAX_WAIT_MS = 50
+FETCH_MIN_BYTES = MIB
 QUEUE_EVENTS = 64
 QUEUE_BYTES = 8 * MIB
 
@@ -63,6 +65,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS
+        consumer._fetch_min_bytes = FETCH_MIN_BYTES
         consumer._fetch_max_bytes = self.app.fetch_max_bytes  # type: ignore[attr-defined]
         consumer._isolation_level = "read_committed"
         return consumer

@@ -10,9 +10,9 @@ from streams.bench import frames as test_frames
 from streams.bench.bare import plain_program
 from streams.bench.infer import BATCH_SIZE
 from streams.bench.lab import lab
-from streams.bench.measure import ProcessMeter, Usage, median_ratio, percentile, rate_of
+from streams.bench.measure import WARM_UP_SHARE, ProcessMeter, Usage, median_ratio, percentile, rate_of
 from streams.bench.report import Options, Report
-from streams.bench.stream import SOURCES, drain_rate
+from streams.bench.stream import SOURCES
 
 TIMEOUT_S = 900.0
 BACKLOG_FRAMES = 20_000
@@ -34,11 +34,10 @@ def bench_e2e(options: Options) -> Report:
 
 
 def bench_latency(options: Options) -> Report:
-    """Capture to label with a null model, frames sent at half of what the stream stage takes."""
+    """Capture to label with a null model, frames sent at half of the rate at which both stages work off a backlog."""
     report = Report("latency")
     jpegs = test_frames.jpegs()
-    capacity, _ = drain_rate(jpegs, options, "--no-cache")
-    per_s = capacity / 2
+    per_s = _drain(jpegs, "null", options.frames)[0] / 2
     with lab() as run, run.stage("infer", "--model", "null"), run.stage("stream", "--model", "null") as stream:
         publisher = Publisher(run.settings)
         count = int(per_s * options.seconds)
@@ -50,7 +49,7 @@ def bench_latency(options: Options) -> Report:
             publisher.send(run.topics.frames, frame.source_id, codec.encode(frame))
         publisher.close(30)
         run.wait_for(run.topics.labels, count, [stream], TIMEOUT_S)
-        labels = sorted(run.labels(), key=lambda label: label.captured_at)[count // 5 :]
+        labels = sorted(run.labels(), key=lambda label: label.captured_at)[int(count * WARM_UP_SHARE) :]
     latencies_ms = [(label.labelled_at - label.captured_at) / 1000 for label in labels]
     p50, p95, p99 = (percentile(latencies_ms, share) for share in (0.5, 0.95, 0.99))
     report.ratio("p95_over_250_ms", p95 / 250, "<=", 1.0)

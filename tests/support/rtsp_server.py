@@ -40,7 +40,9 @@ def main(port: str, user: str = "", password: str = "") -> None:
     GLib.MainLoop().run()
 
 
-def protect(server: "GstRtspServer.RTSPServer", factory: "GstRtspServer.RTSPMediaFactory", user: str, password: str) -> None:
+def protect(
+    server: "GstRtspServer.RTSPServer", factory: "GstRtspServer.RTSPMediaFactory", user: str, password: str
+) -> None:
     """Basic authentication for one user."""
     token = GstRtspServer.RTSPToken()
     token.set_string("media.factory.role", "user")

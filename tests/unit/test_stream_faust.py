@@ -16,7 +16,15 @@ from faust.types.tuples import ConsumerMessage
 
 from infra.settings import Settings
 from streams.acks import OrderedAcks
-from streams.faust_app import FETCH_MAX_WAIT_MS, QUEUE_BYTES, QUEUE_EVENTS, ByteQueue, StreamApp, build_app
+from streams.faust_app import (
+    FETCH_MAX_WAIT_MS,
+    FETCH_MIN_BYTES,
+    QUEUE_BYTES,
+    QUEUE_EVENTS,
+    ByteQueue,
+    StreamApp,
+    build_app,
+)
 
 TOPIC = "frames"
 PLACE = TP(TOPIC, 0)
@@ -236,6 +244,7 @@ async def test_what_faust_has_no_setting_for_reaches_aiokafka() -> None:
     consumer._closed = True  # never started: nothing to close
     thread.thread_loop.close()
     assert consumer._fetch_max_wait_ms == FETCH_MAX_WAIT_MS
+    assert consumer._fetch_min_bytes == FETCH_MIN_BYTES
     assert consumer._fetch_max_bytes == app.fetch_max_bytes
     assert consumer._isolation_level == "read_committed"
     assert consumer._client._bootstrap_servers == ["127.0.0.1:1"]
