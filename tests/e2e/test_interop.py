@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import simplejpeg
@@ -14,13 +15,15 @@ from tests.support.deployment import Deployment
 from tests.support.runner import Runner
 from tests.support.services import ROOT
 
+PICTURES: Any = skimage.data  # untyped
+
 pytestmark = pytest.mark.kafka
 
 
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
     file = tmp_path / "coffee.jpg"
-    file.write_bytes(simplejpeg.encode_jpeg(skimage.data.coffee(), quality=92))
+    file.write_bytes(simplejpeg.encode_jpeg(PICTURES.coffee(), quality=92))
     return file
 
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import simplejpeg
@@ -11,6 +12,8 @@ import sklearn.datasets
 from tests.support.deployment import Deployment
 from tests.support.runner import Runner
 from tests.support.services import ROOT
+
+PICTURES: Any = skimage.data  # untyped
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -24,8 +27,8 @@ def photos(tmp_path: Path) -> Path:
     if PHOTOS.is_dir():
         return PHOTOS
     china, flower = sklearn.datasets.load_sample_images().images
-    data = {"astronaut": skimage.data.astronaut(), "coffee": skimage.data.coffee(), "cat": skimage.data.chelsea()}
-    for name, picture in {**data, "china": china, "flower": flower, "rocket": skimage.data.rocket()}.items():
+    data = {"astronaut": PICTURES.astronaut(), "coffee": PICTURES.coffee(), "cat": PICTURES.chelsea()}
+    for name, picture in {**data, "china": china, "flower": flower, "rocket": PICTURES.rocket()}.items():
         (tmp_path / f"{name}.jpg").write_bytes(simplejpeg.encode_jpeg(picture, quality=92))
     return tmp_path
 
