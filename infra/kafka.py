@@ -150,13 +150,7 @@ class Publisher:
         """Queue one record; returning does not mean that it was written, `on_delivery` tells. Raises Busy when full."""
         size = len(value or b"") + KIB
 
-        def delivered(error: confluent_kafka.KafkaError | None, message: Message) -> None:
-            self._release(size)
-            if on_delivery is not None:
-                on_delivery(error, message)
-
-        self._reserve(size)
-        try:
+        def produce() -> None:
             self._producer.produce(
                 topic,
                 key=key,
@@ -166,6 +160,24 @@ class Publisher:
                 timestamp=timestamp_ms,
                 on_delivery=delivered,
             )
+
+        def delivered(error: confluent_kafka.KafkaError | None, message: Message) -> None:
+            if error is None and message.offset() is None:
+                # Seen on partitions just created: success is reported, no offset, and the record is not in the log.
+                # Sent again, it may come twice; taken for written, it could be lost.
+                log.warning("acknowledged without an offset, sending again", topic=topic, partition=message.partition())
+                try:
+                    produce()
+                    return
+                except BufferError:
+                    error = confluent_kafka.KafkaError(confluent_kafka.KafkaError._QUEUE_FULL)
+            self._release(size)
+            if on_delivery is not None:
+                on_delivery(error, message)
+
+        self._reserve(size)
+        try:
+            produce()
         except BufferError:
             self._release(size)
             raise Busy(0.05, "the producer's queue is full") from None
