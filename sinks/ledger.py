@@ -1,4 +1,4 @@
-"""Double-entry book of frames and their outcomes, by source coordinates. Pure; three bytes an offset."""
+"""Double-entry book of frames and their outcomes, by source coordinates. Pure; five bytes an offset."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field

@@ -1,6 +1,8 @@
 """What the publisher says when it cannot go on; no broker is needed for that."""
 
 import time
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -34,3 +36,35 @@ def test_a_broker_that_goes_between_two_questions_is_one_sentence() -> None:
         require_topics(settings, "labels")
     with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1"):
         partitions_of(settings, "labels")
+
+
+class WrittenAtTheSecondTry:
+    """Reports success without an offset for the first call, with one for the next."""
+
+    def __init__(self) -> None:
+        self.offsets: list[int | None] = [None, 7]
+        self.sent: list[bytes] = []
+
+    def produce(self, topic: str, *, value: bytes, on_delivery: Any, **_: Any) -> None:
+        self.sent.append(value)
+        offset = self.offsets.pop(0)
+        on_delivery(None, SimpleNamespace(offset=lambda: offset, partition=lambda: 0))
+
+    def poll(self, timeout: float) -> int:
+        time.sleep(timeout)
+        return 0
+
+    def flush(self, timeout: float) -> int:
+        return 0
+
+
+def test_success_without_an_offset_is_no_acknowledgement(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = WrittenAtTheSecondTry()
+    monkeypatch.setattr("confluent_kafka.Producer", lambda _config: client)
+    publisher = Publisher(load_settings())
+    reports: list[int | None] = []
+    publisher.send("t", "k", b"value", on_delivery=lambda error, message: reports.append(message.offset()))
+    assert client.sent == [b"value", b"value"]
+    assert reports == [7]
+    assert publisher.queued_bytes() == 0
+    publisher.close()
