@@ -40,6 +40,9 @@ def producer_config(settings: Settings, **extra: Any) -> Keys:
         **_client(settings),
         "enable.idempotence": True,
         "acks": "all",
+        # A broker takes any first sequence of a partition it has just become leader of (KAFKA-15591): with two requests
+        # in flight the first may be refused and the second written, and librdkafka then reports the first as written.
+        "max.in.flight.requests.per.connection": 1,
         "compression.type": "none",
         "linger.ms": 2,
         "message.max.bytes": settings.topics.max_frame_bytes + 2 * MIB,
@@ -163,8 +166,8 @@ class Publisher:
 
         def delivered(error: confluent_kafka.KafkaError | None, message: Message) -> None:
             if error is None and message.offset() is None:
-                # Seen on partitions just created: success is reported, no offset, and the record is not in the log.
-                # Sent again, it may come twice; taken for written, it could be lost.
+                # What librdkafka makes of a record refused as out of sequence (KAFKA-15591): reported as written, no offset,
+                # not in the log. Sent again, it may come twice or late; taken for written, it would be lost.
                 log.warning("acknowledged without an offset, sending again", topic=topic, partition=message.partition())
                 try:
                     produce()

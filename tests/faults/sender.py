@@ -76,6 +76,7 @@ class FrameSender:
                 "bootstrap.servers": self.bootstrap_servers,
                 "enable.idempotence": True,
                 "acks": "all",
+                "max.in.flight.requests.per.connection": 1,  # KAFKA-15591
                 "linger.ms": 5,
                 "message.max.bytes": 9 * _MIB,
                 # Longer than any outage here: a frame that was not acknowledged would prove nothing.
