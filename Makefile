@@ -23,7 +23,7 @@ export UV_HTTP_TIMEOUT ?= 300
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check format-check lint types layers unit integration format bench faults soak up down status lock clean kafka-tools
+.PHONY: help venv demo test check format-check lint types layers unit search integration format bench faults soak up down status lock clean kafka-tools
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ layers: venv ## which package may import which
 
 unit: venv ## unit tests: no network, seconds
 	$(BIN)/python -m pytest tests/unit -q
+
+search: venv ## the property tests with thousands of fresh draws (minutes)
+	HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest -q $$(grep -l "^from hypothesis" tests/unit/*.py) $(ARGS)
 
 integration: venv kafka-tools ## only the tests that need a real broker
 	$(BIN)/python -m pytest tests/kafka tests/e2e -q

@@ -12,9 +12,9 @@ SANE_RATE_PER_S = (0.05, 240.0)
 class Sampler:
     """Takes the frame nearest to each point of a grid of 1/fps seconds.
 
-    Promises at most `fps * T + 2` frames in any T seconds, and every frame of a camera that is no faster than
-    `fps` and steady to a quarter of its period: 30 announced and 29.9 real drops nothing. A gap in the source
-    is not made up for by a burst after it.
+    Promises at most `fps * T + 2.5` frames in any T seconds (the first up to a period late, the last half a period
+    early), and every frame of a camera that is no faster than `fps` and steady to a quarter of its period:
+    30 announced and 29.9 real drops nothing. A gap in the source is not made up for by a burst after it.
     """
 
     fps: float

@@ -8,8 +8,10 @@ import pytest
 from pytest_socket import disable_socket, enable_socket
 
 # Properties are about what comes out, never about how long it took: machines are shared, and speed has its benchmarks.
-hypothesis.settings.register_profile("sightline", deadline=None)
-hypothesis.settings.load_profile("sightline")
+# A verdict on a commit depends on the commit alone, so the draws are fixed; `make search` draws anew, and many more.
+hypothesis.settings.register_profile("sightline", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("search", deadline=None, max_examples=3_000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "sightline"))
 
 
 @pytest.fixture(autouse=True)
