@@ -166,7 +166,7 @@ class Publisher:
 
         def delivered(error: confluent_kafka.KafkaError | None, message: Message) -> None:
             if error is None and message.offset() is None:
-                # What librdkafka makes of a record refused as out of sequence (KAFKA-15591): counted as written, without
+                # What librdkafka makes of a record refused as out of sequence (KAFKA-15591): "written", without
                 # an offset, and not in the log. Sent again it may come late or twice; else it would be lost.
                 log.warning("acknowledged without an offset, sending again", topic=topic, partition=message.partition())
                 try:
