@@ -191,7 +191,8 @@ class LocalKafka:
                 continue
             command = [java, "-Xmx128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", f"{jars}/*"]
             command += ["kafka.tools.StorageTool", "format", "--ignore-formatted"]
-            command += ["--cluster-id", str(state.cluster_id), "--config", str(file)]
+            # One id in 64 begins with a dash: only behind `=` it is not taken for an option.
+            command += [f"--cluster-id={state.cluster_id}", "--config", str(file)]
             running.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
         failed = [output for child in running for output in [child.communicate()[0]] if child.returncode]
         if failed:

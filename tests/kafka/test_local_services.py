@@ -22,6 +22,7 @@ from infra.local.probe import answering_brokers
 from infra.local.process import ProcessRef
 from infra.local.state import LocalState, read_state, write_state
 from schemas.errors import ConfigError, Unavailable
+from tests.support.batches import wait_for
 from tests.support.runner import Runner
 from tests.support.services import JARS_HOME, local_services, share_jars, stopped_at_exit
 
@@ -129,6 +130,8 @@ def test_three_brokers_one_at_a_time(tmp_path: Path) -> None:
             kafka.start(1)
         client = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
         client.create_topics([NewTopic(topic, 1)])[topic].result(30)
+        # A broker that was not asked to create it learns of it a moment later.
+        wait_for(lambda: 0 in client.list_topics(topic, timeout=30).topics[topic].partitions, 30, "the new topic")
         described = client.list_topics(topic, timeout=30).topics[topic].partitions[0]
         assert sorted(described.replicas) == [1, 2, 3]
 
@@ -150,6 +153,7 @@ def test_another_disk_another_port_other_settings(tmp_path: Path) -> None:
     kafka = LocalKafka(home, jars_home=JARS_HOME, data_dirs={1: data}, properties={"message.max.bytes": "2000000"})
     with stopped_at_exit(home.path):
         kafka.prepare(1)
+        write_state(home.path, replace(_state(home.path), cluster_id="-AAAAAAAAAAAAAAAAAAAAA"))
         kafka.advertise({1: proxy_port})
         kafka.start(timeout_s=180)
         try:
