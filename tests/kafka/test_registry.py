@@ -1,10 +1,10 @@
 """The codec against a real schema registry: Apicurio's Confluent-compatible API."""
 
 import json
-import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,9 +15,10 @@ import pytest
 from schemas import codec, records
 from schemas.errors import BadFrame, Unavailable
 from schemas.registry import HttpRegistry
+from tests.support.services import JARS_HOME
 
 ARTIFACT = "io.apicurio:apicurio-registry-app:2.6.13.Final:tar.gz:all"
-JARS = Path(__file__).parents[2] / ".sightline" / "apicurio"
+JARS = JARS_HOME.path / "apicurio"
 Connect = Callable[[], HttpRegistry]
 FRAME = records.Frame("a/1/2", "a", records.SourceKind.CAMERA, 1, 2, 3, 4, records.Encoding.JPEG, b"\xff\xd8")
 
@@ -29,11 +30,14 @@ def free_port() -> int:
 
 
 def fetch_jars() -> Path:
-    if not JARS.is_dir():
-        partial = JARS.with_name(f"apicurio.{os.getpid()}")
-        goal = ["dependency:unpack", f"-Dartifact={ARTIFACT}", f"-DoutputDirectory={partial}"]
-        subprocess.run(["mvn", "-q", "-B", *goal], check=True)
-        partial.rename(JARS)
+    with JARS_HOME.lock():
+        if not JARS.is_dir():
+            with tempfile.TemporaryDirectory(dir=JARS_HOME.path) as scratch:
+                partial = Path(scratch) / "apicurio"
+                goal = ["dependency:unpack", f"-Dartifact={ARTIFACT}", f"-DoutputDirectory={partial}"]
+                # Maven notes in its folder what it has unpacked, and skips it the next time.
+                subprocess.run(["mvn", "-q", "-B", *goal], check=True, cwd=scratch)
+                partial.rename(JARS)
     return next(JARS.glob("*-runner.jar"))
 
 
