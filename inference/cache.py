@@ -86,7 +86,9 @@ class ExactCache:
             return self._missed(len(hashes), "error")
         self._succeeded()
         metrics.CACHE_LOOKUP_SECONDS.observe(time.perf_counter() - started)
-        return [self._read(value) for value in values]
+        labels = [self._read(value) for value in values]
+        metrics.CACHE_REQUESTS.labels(TIER, "hit").inc(sum(label is not None for label in labels))
+        return labels
 
     def store(self, entries: Iterable[CacheEntry]) -> bool:
         """Keep labels, and embeddings where there are any, for `ttl_s`, in one round trip. False if they were not kept.
@@ -130,7 +132,6 @@ class ExactCache:
             return self._missed(1, "corrupt")[0]
         if len(label.predictions) < self._top_k:  # stored when fewer were asked for
             return self._missed(1, "miss")[0]
-        metrics.CACHE_REQUESTS.labels(TIER, "hit").inc()
         return CachedLabel(label.predictions[: self._top_k], label.quality)
 
     def _missed(self, count: int, result: str) -> list[CachedLabel | None]:

@@ -136,6 +136,7 @@ class Publisher:
         self._bytes = 0
         self._closing = threading.Event()
         self.fatal: str | None = None
+        metrics.PRODUCER_QUEUE_BYTES.set_function(self.queued_bytes)
         self._poller = threading.Thread(target=self._poll, name="publisher", daemon=True)
         self._poller.start()
 
@@ -215,12 +216,10 @@ class Publisher:
             if not self._fits(size):
                 raise Busy(0.05, "the producer's queue is full")
             self._bytes += size
-            metrics.PRODUCER_QUEUE_BYTES.set(self._bytes)
 
     def _release(self, size: int) -> None:
         with self._room:
             self._bytes -= size
-            metrics.PRODUCER_QUEUE_BYTES.set(self._bytes)
             self._room.notify_all()
 
     def _poll(self) -> None:
