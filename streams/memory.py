@@ -2,8 +2,8 @@
 
 glibc's allocator keeps what it has. By default every buffer over 128 KiB (a decoded image, a batch) is a mapping of its
 own, returned at once and faulted in page by page the next time; kept, the same work costs a third less in encoding
-batches and 5 to 8 % less in decoding. Python's
-cycle collector looks at what came after the start, and not each time at a hundred thousand objects of the libraries.
+batches and 5 to 8 % less in decoding. Python's cycle collector looks at what came after the start, and not each time at
+a hundred thousand objects of the libraries.
 """
 
 import ctypes
