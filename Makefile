@@ -16,8 +16,6 @@ BENCHES ?= stream infer e2e cache
 MINUTES ?= 20
 RATE ?= 50
 MODEL ?= null
-# These tests wait more than they work: two at a time, each with a broker of its own, halve the time.
-PAIRED := -n 2 --dist worksteal
 # 1 or 3; empty keeps what is there.
 BROKERS ?=
 
@@ -33,9 +31,7 @@ help: ## this list
 demo: venv kafka-tools ## cameras to labels on this machine (DURATION=60 ends it after a minute)
 	$(BIN)/sightline demo $(if $(DURATION),--duration $(DURATION)) $(ARGS)
 
-test: venv kafka-tools ## all tests of a normal day: unit, real broker, whole processes
-	$(BIN)/python -m pytest tests/unit -q
-	$(BIN)/python -m pytest tests/kafka tests/e2e -q $(PAIRED)
+test: unit integration ## all tests of a normal day: unit, real broker, whole processes
 
 check: format-check lint types layers unit ## format, lint, types, layers and unit tests
 
@@ -57,8 +53,9 @@ unit: venv ## unit tests: no network, seconds
 search: venv ## the property tests with thousands of fresh draws (minutes)
 	HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest -q $$(grep -l "^from hypothesis" tests/unit/*.py) $(ARGS)
 
+# They wait more than they work: two at a time, each with a broker of its own, take less than two thirds of the time.
 integration: venv kafka-tools ## only the tests that need a real broker
-	$(BIN)/python -m pytest tests/kafka tests/e2e -q $(PAIRED)
+	$(BIN)/python -m pytest tests/kafka tests/e2e -q -n 2 --dist worksteal
 
 format: venv ## format every file and mend what ruff can mend
 	$(BIN)/ruff format .

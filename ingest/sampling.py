@@ -12,13 +12,14 @@ SANE_RATE_PER_S = (0.05, 240.0)
 class Sampler:
     """Takes the frame nearest to each point of a grid of 1/fps seconds.
 
-    Promises at most `fps * T + 2.5` frames in any T seconds (the first up to a period late, the last half a period
-    early), and every frame of a camera that is no faster than `fps` and steady to a quarter of its period:
-    30 announced and 29.9 real drops nothing. A gap in the source is not made up for by a burst after it.
+    Promises at most `fps * T + 2` frames in any T seconds (the generic cell rate algorithm, ITU-T I.371, with a
+    tolerance of one period), and every frame of a camera that is no faster than `fps` and steady to a quarter of its
+    period: 30 announced and 29.9 real drops nothing. A gap in the source is not made up for by a burst after it.
     """
 
     fps: float
     _due_s: float | None = None
+    _earliest_s: float = 0.0
     _last_s: float = 0.0
     _interval_s: float = 0.0
 
@@ -27,13 +28,16 @@ class Sampler:
         period_s = 1.0 / self.fps
         if self._due_s is None or now_s < self._last_s:
             self._due_s, self._last_s, self._interval_s = now_s + period_s, now_s, 0.0
+            self._earliest_s = now_s
             return True
         self._observe(now_s, period_s)
         # The next frame is expected one interval later: take this one if it is the nearer of the two.
-        if now_s + self._interval_s / 2 < self._due_s:
+        # After a late one the nearer may come so soon that there would be too many.
+        if now_s + self._interval_s / 2 < self._due_s or now_s < self._earliest_s:
             return False
         late_s = now_s - self._due_s
         self._due_s = self._due_s + period_s if late_s < period_s else now_s + period_s
+        self._earliest_s = max(self._earliest_s + period_s, now_s)
         return True
 
     def _observe(self, now_s: float, period_s: float) -> None:

@@ -2,12 +2,10 @@
 
 glibc's allocator keeps what it has. By default every buffer over 128 KiB (a decoded image, a batch) is a mapping of its
 own, returned at once and faulted in page by page the next time; kept, the same work costs a third less in encoding
-batches and 5 to 8 % less in decoding. Python's cycle collector looks at what came after the start, and not each time at
-a hundred thousand objects of the libraries.
+batches and 5 to 8 % less in decoding.
 """
 
 import ctypes
-import gc
 
 from infra.settings import MIB
 
@@ -21,12 +19,3 @@ def keep_freed_memory() -> bool:
     except (OSError, AttributeError):
         return False
     return bool(mallopt(M_MMAP_THRESHOLD, 32 * MIB)) and bool(mallopt(M_TRIM_THRESHOLD, 64 * MIB))
-
-
-def spare_what_is_loaded() -> None:
-    """Call it once everything is loaded: the cycle collector never looks at what is there now again.
-
-    Its thresholds stay: frames hang in cycles of Faust's, and at 50,000 the process grew by 150 MiB.
-    """
-    gc.collect()
-    gc.freeze()

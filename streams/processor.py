@@ -26,7 +26,7 @@ from streams.faust_app import build_app, ignored_keys
 from streams.frames import Taken
 from streams.gate import Reason
 from streams.intake import Intake
-from streams.memory import keep_freed_memory, spare_what_is_loaded
+from streams.memory import keep_freed_memory
 from streams.monitor import Monitor, View
 from streams.pool import DecodePool
 from streams.retry import RetryLane
@@ -94,7 +94,6 @@ class Processor:
         with HealthServer(settings.http, live=self._live, ready=self._ready):
             self._monitor.start()
             self._retry.start()
-            spare_what_is_loaded()
             starting = asyncio.create_task(self._app.start())
             await self._until_the_end(starting)
             await self._close(Deadline(STOP_BUDGET_S))

@@ -18,6 +18,8 @@ from schemas.errors import ConfigError, Unavailable
 
 _LOG4J = Path(__file__).parent / "kafka" / "log4j2.properties"
 _POLL_S = 0.2
+# It shares its few cores with what it serves: a third of the CPU time of the defaults (G1, C2).
+_SMALL_JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 
 
 class LocalKafka:
@@ -189,7 +191,7 @@ class LocalKafka:
             file.write_text(to_text({**properties, **self._properties}))
             if all((folder / "meta.properties").exists() for folder in (data, self.folder(broker_id) / "metadata")):
                 continue
-            command = [java, "-Xmx128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", f"{jars}/*"]
+            command = [java, "-Xmx128m", *_SMALL_JVM, "-cp", f"{jars}/*"]
             command += ["kafka.tools.StorageTool", "format", "--ignore-formatted"]
             # One id in 64 begins with a dash: only behind `=` it is not taken for an option.
             command += [f"--cluster-id={state.cluster_id}", "--config", str(file)]
@@ -213,9 +215,7 @@ class LocalKafka:
         command = [
             require_java(),
             f"-Xmx{self._heap_mib}m",
-            # It shares its few cores with what it serves: a third of the CPU time of the defaults (G1, C2).
-            "-XX:+UseSerialGC",
-            "-XX:TieredStopAtLevel=1",
+            *_SMALL_JVM,
             # A broker that is out of memory must end, not limp.
             "-XX:+ExitOnOutOfMemoryError",
             "-Djava.awt.headless=true",

@@ -61,7 +61,7 @@ def test_never_more_than_asked_for_in_any_window(fps: float, intervals_s: list[f
     for first in range(len(chosen)):
         for last in range(first, len(chosen)):
             window_s = chosen[last] - chosen[first]
-            assert last - first + 1 <= window_s * fps + 2.5 + 1e-6
+            assert last - first + 1 <= window_s * fps + 2 + 1e-6
 
 
 @given(fps=RATES, source_per_s=RATES)
