@@ -54,8 +54,8 @@ search: venv ## the property tests with thousands of fresh draws (minutes)
 	HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest -q $$(grep -l "^from hypothesis" tests/unit/*.py) $(ARGS)
 
 # They wait more than they work: two at a time, each with a broker of its own, take less than two thirds of the time.
-integration: venv kafka-tools ## only the tests that need a real broker
-	$(BIN)/python -m pytest tests/kafka tests/e2e -q -n 2 --dist worksteal
+integration: venv kafka-tools ## only the tests that need a real broker or the real model
+	$(BIN)/python -m pytest tests/kafka tests/e2e tests/model tests/bench -q -n 2 --dist worksteal
 
 format: venv ## format every file and mend what ruff can mend
 	$(BIN)/ruff format .

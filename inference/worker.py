@@ -24,10 +24,11 @@ from inference.pipeline import Pipeline
 from inference.refetch import Refetch
 from inference.settled import Settled
 from inference.staging import Staging
+from inference.starts import Starts, first_offset
 from inference.transaction import init_transactions
 from inference.transactions import Transactional
 from inference.watchdog import Watchdog
-from inference.worker_clients import close_within, group_consumer, transactional_producer
+from inference.worker_clients import close_within, group_consumer, reset_policy, transactional_producer
 from inference.worker_loop import WorkerLoop
 from infra import logs, metrics
 from infra.breaker import Breaker
@@ -147,6 +148,7 @@ class Worker:
             self._staging,
             self._ownership,
             self._delivery,
+            Starts(self._consumer, first_offset(reset_policy(settings))),
             stop,
             max_bytes=infer.max_queue_bytes,
             max_frames=max(MAX_OPEN_RUNS * infer.max_batch_size, MIN_OPEN_FRAMES),

@@ -39,11 +39,17 @@ def membership(infer: InferSettings) -> dict[str, Any]:
     }
 
 
+def reset_policy(settings: Settings) -> str:
+    """`auto.offset.reset` as configured; the client itself is always told `error` (see `inference.starts`)."""
+    return str(consumer_config(settings, "")["auto.offset.reset"])
+
+
 def group_consumer(settings: Settings, group_id: str, on_commit: OnCommit) -> confluent_kafka.Consumer:
     """Raises ConfigError for client keys that do not go together, such as `session.timeout.ms` with KIP-848."""
     config = {
         **consumer_config(settings, group_id, **membership(settings.infer), on_commit=on_commit),
         **settings.kafka.consumer,
+        "auto.offset.reset": "error",
     }
     try:
         return confluent_kafka.Consumer(config)

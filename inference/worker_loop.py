@@ -12,6 +12,7 @@ from inference.intake import read_work
 from inference.models.base import InputSpec
 from inference.ownership import Ownership
 from inference.staging import Staging
+from inference.starts import Starts
 from inference.work import Origin, TopicPartitionKey
 from infra import logs, metrics
 from infra.kafka import Message
@@ -38,6 +39,7 @@ class WorkerLoop:
         staging: Staging,
         ownership: Ownership,
         delivery: Delivery,
+        starts: Starts,
         stop: Stop,
         *,
         max_bytes: int,
@@ -45,7 +47,8 @@ class WorkerLoop:
         registry: codec.Registry | None = None,
     ) -> None:
         self._consumer, self._topic, self._spec, self._registry = consumer, topic, spec, registry
-        self._staging, self._ownership, self._delivery, self._stop = staging, ownership, delivery, stop
+        self._staging, self._ownership, self._delivery = staging, ownership, delivery
+        self._starts, self._stop = starts, stop
         self._max_bytes, self._max_frames = max_bytes, max_frames
         self._paused = False
         self._is_closing = False
@@ -67,6 +70,7 @@ class WorkerLoop:
             message = self._consumer.poll(BUSY_POLL_S if self._work_waits else POLL_S)
             if message is not None:
                 self._on_message(message)
+            self._start_at(self._starts.found(time.monotonic()))
             self._delivery.tick(time.monotonic())
             self._pause_or_resume()
 
@@ -97,8 +101,26 @@ class WorkerLoop:
         error = message.error()
         if error is None:
             self._accept(message)
+        elif error.code() == KafkaError._AUTO_OFFSET_RESET:
+            self._starts.want((str(message.topic()), int(message.partition() or 0)))
         else:
             self._on_error(error)
+
+    def _start_at(self, positions: list[TopicPartition]) -> None:
+        """Read these partitions of ours from there on; what is under way of them counts no more."""
+        if not positions:
+            return
+        places = _keys(positions)
+        self._ownership.assign(places)
+        self._staging.drop(places)
+        try:
+            self._consumer.incremental_unassign(positions)  # the client takes a new start in no other way
+            self._consumer.incremental_assign(positions)
+        except confluent_kafka.KafkaException as error:
+            raise Stalled(f"could not start at a committed offset: {error.args[0].str()}") from error
+        if self._paused:
+            self._consumer.pause(_keys_to_list(places))
+        log.info("partitions started", positions={f"{one.topic}/{one.partition}": one.offset for one in positions})
 
     def _accept(self, message: Message) -> None:
         place = (str(message.topic()), int(message.partition() or 0))
@@ -148,6 +170,7 @@ class WorkerLoop:
             awaited = [work for work in self._ownership.open_work(places) if work not in dropped]
             self._delivery.finish(awaited, Deadline(REVOKE_BUDGET_S))
         self._ownership.forget(places)
+        self._starts.forget(places)
         consumer.incremental_unassign(partitions)
         log.info("partitions revoked", partitions=sorted(number for _, number in places), dropped=len(dropped))
 
@@ -160,6 +183,7 @@ class WorkerLoop:
     def _lose(self, places: Iterable[TopicPartitionKey]) -> None:
         lost = list(places)
         self._ownership.forget(lost)
+        self._starts.forget(lost)
         self._staging.drop(lost)
         log.warning("partitions lost", partitions=sorted(number for _, number in lost))
 

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from infra import logs
 from infra.settings import load_settings
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, SightlineError
 from streams.bench.cache import bench_cache
 from streams.bench.e2e import bench_backlog, bench_e2e, bench_latency
 from streams.bench.infer import bench_delivery, bench_infer
@@ -33,24 +33,29 @@ BENCHMARKS: dict[str, Callable[[Options], Report]] = {
 
 
 def command(
-    name: Annotated[str, typer.Argument(help=f"{', '.join(BENCHMARKS)}, or all")],
+    name: Annotated[str, typer.Argument(help=f"{', '.join(BENCHMARKS)}, or all")] = "all",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     frames: Annotated[int, typer.Option(help="Frames in each measured run.", min=200)] = DEFAULTS.frames,
     repeats: Annotated[int, typer.Option(help="How often each pair is measured.", min=1)] = DEFAULTS.repeats,
     model: Annotated[str, typer.Option(help="What the worker runs.")] = DEFAULTS.model,
+    check: Annotated[bool, typer.Option("--check", help="Exit 1 where a ratio misses its goal.")] = False,
 ) -> None:
     """Measure against the bare limit on this machine, in one run; prints ratios, and the figures behind them."""
     if name != "all" and name not in BENCHMARKS:
         raise ConfigError(f"there is no benchmark {name!r}; there are {', '.join(BENCHMARKS)}, and all")
     logs.setup(load_settings().log)
     options = Options(frames=frames, repeats=repeats, model=model)
+    missed: list[str] = []
     with services():
         for benchmark in BENCHMARKS.values() if name == "all" else [BENCHMARKS[name]]:
             report = benchmark(options)
+            missed += report.missed()
             if as_json:
                 print(json.dumps(report.as_json()), flush=True)
             else:
                 _show(report)
+    if check and missed:
+        raise SightlineError(f"missed: {', '.join(missed)}")
 
 
 def _show(report: Report) -> None:

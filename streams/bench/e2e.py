@@ -20,7 +20,7 @@ FULL_HD_JPEG_BYTES = 290_000
 
 
 def bench_e2e(options: Options) -> Report:
-    """Both stages on a backlog against decode + model in one process, with VGA and with full-HD frames; and latency."""
+    """Both stages on a backlog against decode + model in one process, with VGA and with full-HD frames."""
     report = Report("e2e")
     model = load_model(options.model, load_settings().infer)
     model.warm((BATCH_SIZE,))

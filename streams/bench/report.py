@@ -37,6 +37,10 @@ class Report:
         sign, goal = self.goals[name]
         return self.ratios[name] >= goal if sign == ">=" else self.ratios[name] <= goal
 
+    def missed(self) -> list[str]:
+        """The ratios that did not reach their goals."""
+        return [name for name in self.ratios if self.reached(name) is False]
+
     def as_json(self) -> dict[str, object]:
         goals = {name: f"{sign} {goal:g}" for name, (sign, goal) in self.goals.items()}
         return {

@@ -1,13 +1,9 @@
 """Capture processes for real, without Kafka: what they read, how they die, and that the agent's side survives it."""
 
-import os
-import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -15,10 +11,8 @@ import numpy as np
 import psutil
 import pytest
 
-from infra.lifecycle import Stop
 from infra.settings import CameraSettings
 from ingest.child import CaptureChild
-from ingest.feed import Captured, Feed, State
 from ingest.spec import CameraSpec, camera_spec
 from ingest.wire import Message, Task, Tell
 from tests.support.http_camera import PASSWORD, USER, http_camera
@@ -219,96 +213,3 @@ def test_a_capture_process_dies_with_an_agent_that_is_killed() -> None:
         assert capture.is_running()
         agent.kill()
         capture.wait(10)
-
-
-class Watched:
-    """A feed and what came out of it."""
-
-    def __init__(self, spec: CameraSpec, settings: CameraSettings = SETTINGS) -> None:
-        self.stop = Stop()
-        self.captured: list[Captured] = []
-        self.feed = Feed(spec, settings, MAX_IMAGE_BYTES, self.captured.append, self.stop)
-        self.feed.start()
-
-    def until(self, condition: Callable[[], bool]) -> None:
-        until_s = time.monotonic() + PATIENCE_S
-        while not condition():
-            assert time.monotonic() < until_s, f"{self.feed.state} {self.feed.why} after {len(self.captured)} frames"
-            time.sleep(0.05)
-
-    def epochs(self) -> list[int]:
-        return sorted({one.stream_epoch for one in self.captured})
-
-    @staticmethod
-    def capture_process() -> psutil.Process:
-        """Every capture process of this test process; there must be one."""
-        [found] = [one for one in psutil.Process().children() if "ingest.capture" in one.cmdline()]
-        return found
-
-
-@pytest.fixture
-def watch() -> Iterator[Callable[..., Watched]]:
-    started: list[Watched] = []
-
-    def start(*arguments: object) -> Watched:
-        started.append(Watched(*arguments))  # type: ignore[arg-type]
-        return started[-1]
-
-    yield start
-    for one in started:
-        one.stop.set()
-        one.feed.join(10)
-        assert not one.feed.is_alive()
-        one.stop.raise_error()
-    assert not [child for child in psutil.Process().children() if "ingest.capture" in child.cmdline()]
-
-
-def test_a_camera_whose_process_is_killed_comes_back_with_a_new_epoch(watch: Callable[..., Watched]) -> None:
-    watched = watch(spec_of("sim:coffee?size=160x120", fps=20))
-    watched.until(lambda: len(watched.captured) > 3)
-    watched.capture_process().kill()
-    watched.until(lambda: len(watched.epochs()) == 2)
-    watched.until(lambda: watched.feed.state == State.UP)
-    in_order = [one.stream_epoch for one in watched.captured]
-    assert in_order == sorted(in_order)
-
-
-def test_a_process_that_hangs_is_killed_by_the_watchdog(watch: Callable[..., Watched]) -> None:
-    watched = watch(spec_of("sim:coffee?size=160x120", fps=20))
-    watched.until(lambda: len(watched.captured) > 3)
-    hung = watched.capture_process()
-    os.kill(hung.pid, signal.SIGSTOP)
-    began_s = time.monotonic()
-    watched.until(lambda: len(watched.epochs()) == 2)
-    assert time.monotonic() - began_s > 4.5
-    assert not psutil.pid_exists(hung.pid)
-
-
-def test_a_finite_source_loses_and_repeats_nothing_when_its_process_is_killed(
-    watch: Callable[..., Watched], tmp_path: Path
-) -> None:
-    for number in range(60):
-        (tmp_path / f"{number:03}.jpg").write_bytes(str(number).encode())
-    watched = watch(spec_of(str(tmp_path), fps=20))
-    watched.until(lambda: len(watched.captured) > 10)
-    watched.capture_process().kill()
-    watched.until(lambda: watched.feed.state == State.ENDED)
-    assert [one.image for one in watched.captured] == [str(number).encode() for number in range(60)]
-    assert len(watched.epochs()) == 2
-
-
-def test_a_file_that_is_no_video_is_given_up_with_a_sentence(watch: Callable[..., Watched], tmp_path: Path) -> None:
-    (tmp_path / "broken.mp4").write_bytes(b"no video" * 100)
-    watched = watch(spec_of(str(tmp_path / "broken.mp4")), SETTINGS.model_copy(update={"max_failures": 2}))
-    watched.until(lambda: watched.feed.state == State.DEAD)
-    assert "does not open" in watched.feed.why
-    assert watched.feed.failures == 2
-
-
-def test_a_dead_camera_is_tried_for_ever_and_stops_at_once(watch: Callable[..., Watched]) -> None:
-    watched = watch(spec_of("rtsp://127.0.0.1:9/cam"), SETTINGS.model_copy(update={"max_failures": 1}))
-    watched.until(lambda: watched.feed.failures >= 2)
-    assert watched.feed.state == State.DOWN
-    threading.Timer(0.0, watched.stop.set).start()
-    watched.feed.join(3)
-    assert not watched.feed.is_alive()

@@ -1,15 +1,11 @@
 """`sightline stream` as a process on a real broker: every frame ends as a batch, a label or a dead letter."""
 
 import time
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import numpy as np
 import pytest
-import simplejpeg
 from confluent_kafka import TopicPartition
 
 from inference.cache import CacheEntry, open_cache
@@ -17,105 +13,18 @@ from inference.cache_record import CachedLabel
 from inference.image import image_hash
 from inference.models import describe_model
 from infra import kafka
-from infra.kafka import Message, Publisher
+from infra.kafka import Publisher
 from infra.topics import group
 from schemas import codec, headers
-from schemas.records import Encoding, Frame, Label, MicroBatch, Origin, Prediction, Quality, SourceKind
+from schemas.records import Encoding, Frame, Origin, Prediction, Quality, SourceKind
 from tests.support.deployment import PARTITIONS, Deployment
 from tests.support.proxy import TcpProxy
 from tests.support.runner import Runner
+from tests.support.stream_ends import Feed, Outcomes, jpeg, wait_committed
 
 pytestmark = pytest.mark.timeout(300)
 
 START = ("stream", "--model", "null")
-Place = tuple[int, int]
-
-
-def jpeg(seed: int, side: int = 64) -> bytes:
-    noise = np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
-    return bytes(simplejpeg.encode_jpeg(noise, quality=80))
-
-
-@dataclass
-class Feed:
-    """Writes frames and remembers where they lie."""
-
-    deployment: Deployment
-
-    def __post_init__(self) -> None:
-        self._publisher = Publisher(self.deployment.settings())
-        self.places: set[Place] = set()
-
-    def send(self, number: int, image: bytes | None = None, value: bytes | None = None, **extra: bytes) -> None:
-        frame = Frame(
-            f"cam/1/{number}", f"cam{number % 7}", SourceKind.CAMERA, 1, number, 7, 8, Encoding.JPEG,
-            jpeg(number) if image is None else image,
-        )  # fmt: skip
-
-        def delivered(error: object, message: Message) -> None:
-            assert error is None
-            self.places.add((int(message.partition() or 0), int(message.offset() or 0)))
-
-        self._publisher.send(
-            self.deployment.topics.frames,
-            frame.source_id,
-            codec.encode(frame) if value is None else value,
-            headers=[(name.replace("_", "-"), text) for name, text in extra.items()],
-            partition=number % PARTITIONS,
-            on_delivery=delivered,
-        )
-
-    def close(self) -> None:
-        assert self._publisher.close(30) == 0
-
-
-class Outcomes:
-    """Reads what the stage writes, from the topics' beginnings."""
-
-    def __init__(self, deployment: Deployment) -> None:
-        self._deployment = deployment
-        names = deployment.topics
-        self._consumer = kafka.consumer(deployment.settings(), f"{deployment.prefix}test")
-        self._consumer.assign(
-            [TopicPartition(topic, one, 0) for topic in (names.batches, names.labels, names.dead)
-             for one in range(PARTITIONS)]
-        )  # fmt: skip
-        self.batches: list[tuple[MicroBatch, Message]] = []
-        self.labels: list[Label] = []
-        self.dead: list[Message] = []
-
-    def places(self) -> Counter[Place]:
-        found = Counter((batch.source_partition, item.offset) for batch, _ in self.batches for item in batch.items)
-        found.update((label.source.partition, label.source.offset) for label in self.labels)
-        for message in self.dead:
-            failure = headers.read_failure(message.headers())  # type: ignore[arg-type]
-            assert failure is not None
-            found[failure.source.partition, failure.source.offset] += 1
-        return found
-
-    def wait_for(self, places: set[Place], timeout_s: float = 90) -> Counter[Place]:
-        until = time.monotonic() + timeout_s
-        while not places <= self.places().keys():
-            assert time.monotonic() < until, f"{len(places - self.places().keys())} of {len(places)} have no outcome"
-            self._read()
-        return self.places()
-
-    def _read(self) -> None:
-        message = self._consumer.poll(0.5)
-        if message is None or message.error():
-            return
-        if message.topic() == self._deployment.topics.batches:
-            batch = codec.decode(MicroBatch, message.value())
-            assert message.partition() == batch.source_partition
-            assert message.key() == str(batch.source_partition).encode()
-            self.batches.append((batch, message))
-        elif message.topic() == self._deployment.topics.labels:
-            self.labels.append(codec.decode(Label, message.value()))
-        else:
-            self.dead.append(message)
-
-    def close(self) -> None:
-        self._consumer.close()
 
 
 @pytest.fixture
@@ -130,22 +39,6 @@ def outcomes(deployment: Deployment) -> Iterator[Outcomes]:
     made = Outcomes(deployment)
     yield made
     made.close()
-
-
-def committed(deployment: Deployment) -> int:
-    consumer = kafka.consumer(deployment.settings(), group("stream", deployment.prefix))
-    try:
-        asked = [TopicPartition(deployment.topics.frames, one) for one in range(PARTITIONS)]
-        return sum(max(0, one.offset) for one in consumer.committed(asked, 10))
-    finally:
-        consumer.close()
-
-
-def wait_committed(deployment: Deployment, count: int, timeout_s: float = 30) -> None:
-    until = time.monotonic() + timeout_s
-    while (found := committed(deployment)) != count:
-        assert time.monotonic() < until, f"{found} of {count} committed"
-        time.sleep(0.2)
 
 
 def test_good_bad_and_known_frames(deployment: Deployment, sightline: Runner, feed: Feed, outcomes: Outcomes) -> None:

@@ -1,13 +1,17 @@
 """`sightline infer` on a real broker with the null model: labels for every frame, whatever happens to the process."""
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 
 import pytest
+from confluent_kafka import Producer, TopicPartition
 
+from infra import kafka
+from infra.topics import group
 from schemas.headers import read_failure
 from tests.support.batches import Feeder, read_all, read_labels, sources, wait_for
-from tests.support.deployment import Deployment
+from tests.support.deployment import PARTITIONS, Deployment
 from tests.support.runner import Runner
 
 BOTH = pytest.mark.parametrize("delivery", ["at_least_once", "exactly_once"])
@@ -69,3 +73,64 @@ def test_what_is_no_batch_is_a_dead_letter_and_the_rest_goes_on(feeder: Feeder, 
     failures = [read_failure(record.headers) for record in read_all(feeder.settings, feeder.names.dead)]
     assert [failure.error_class for failure in failures if failure] == ["empty", "not_avro", "schema_unknown"]
     assert [failure.source.topic for failure in failures if failure] == [feeder.names.batches] * 3
+
+
+@pytest.mark.parametrize("protocol", ["consumer", "classic"])
+def test_offsets_that_a_dead_worker_left_open_are_waited_for(
+    feeder: Feeder, sightline: Runner, deployment: Deployment, protocol: str
+) -> None:
+    """Another rebalance meanwhile makes librdkafka forget that it waits, and begin at the beginning."""
+    env = {"SIGHTLINE_INFER__GROUP_PROTOCOL": protocol}
+    feeder.feed(batches=40)
+    before = sightline.start(*infer("exactly_once"), env=env)
+    wait_for(lambda: set(labelled(feeder)) == feeder.frames, 60, "a label for every frame", [before])
+    assert before.stop() == 0, before.stderr
+    open_transaction = transaction_with_offsets_of(deployment)
+    first = sightline.start(*infer("exactly_once"), env=env)
+    second = sightline.start(*infer("exactly_once"), env=env)
+    time.sleep(1.0)
+    assert second.stop() == 0, second.stderr
+    feeder.feed(batches=40)
+    time.sleep(3.0)
+    assert len(labelled(feeder)) == len(feeder.frames) // 2
+    open_transaction.abort_transaction(10)
+    wait_for(lambda: set(labelled(feeder)) == feeder.frames, 60, "a label for every frame", [first])
+    assert first.stop() == 0, first.stderr
+    assert set(labelled(feeder).values()) == {1}
+
+
+def transaction_with_offsets_of(deployment: Deployment) -> Producer:
+    """A transaction that holds every committed offset of the workers' group, as one of a killed worker does."""
+    settings, topic = deployment.settings(), deployment.topics.batches
+    consumer = kafka.consumer(settings, group("infer", deployment.prefix))
+    positions = consumer.committed([TopicPartition(topic, number) for number in range(PARTITIONS)], 10)
+    assert all(position.offset > 0 for position in positions)
+    config = kafka.producer_config(
+        settings, **{"transactional.id": f"{deployment.prefix}dead", "transaction.timeout.ms": 120_000}
+    )
+    producer = Producer(config)
+    producer.init_transactions(10)
+    producer.begin_transaction()
+    producer.send_offsets_to_transaction(positions, consumer.consumer_group_metadata(), 10)
+    consumer.close()
+    return producer
+
+
+def test_batches_that_retention_deleted_before_they_were_read_are_passed_over(
+    feeder: Feeder, sightline: Runner, deployment: Deployment
+) -> None:
+    feeder.feed(batches=40)
+    worker = sightline.start(*infer("at_least_once"))
+    wait_for(lambda: set(labelled(feeder)) == feeder.frames, 60, "a label for every frame", [worker])
+    assert worker.stop() == 0, worker.stderr
+    feeder.feed(batches=40)
+    assert feeder.publisher.flush(30) == 0
+    deleted_to = [TopicPartition(deployment.topics.batches, number, 15) for number in range(PARTITIONS)]
+    admin = kafka.admin(deployment.settings())  # kept until its answers are here
+    for done in admin.delete_records(deleted_to).values():
+        done.result(30)
+    worker = sightline.start(*infer("at_least_once"))
+    left = {(number, offset) for number, offset in feeder.frames if not 40 <= offset < 60}
+    wait_for(lambda: set(labelled(feeder)) == left, 60, "a label for every frame that is left", [worker])
+    assert worker.stop() == 0, worker.stderr
+    assert "the committed offset is deleted" in worker.stderr

@@ -7,10 +7,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 from PIL import Image
+
+from inference.image import decode_rgb
+from schemas.errors import BadFrame
 
 RED, GREEN, BLUE, WHITE = (220, 30, 30), (30, 200, 30), (30, 30, 220), (240, 240, 240)
 MAX_PIXELS = 50_000_000
+WHOLE = 10**6  # a short side that no picture has: decode all of it
 
 
 class Square:
@@ -118,3 +123,10 @@ def tiled_tiff(tile: int) -> bytes:
 def bomb_bmp(side: int) -> bytes:
     head = struct.pack("<IiiHHIIiiII", 40, side, side, 1, 24, 0, 0, 0, 0, 0, 0)
     return b"BM" + struct.pack("<IHHI", 54, 0, 0, 54) + head
+
+
+def refusal(data: bytes, min_side: int = WHOLE) -> BadFrame:
+    """Why it is not decoded."""
+    with pytest.raises(BadFrame) as caught:
+        decode_rgb(data, min_side, MAX_PIXELS)
+    return caught.value

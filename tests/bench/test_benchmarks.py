@@ -1,0 +1,33 @@
+"""`sightline bench` runs to its end and answers every ratio it promises. Small runs: how good they are is not asked."""
+
+import json
+import math
+
+import pytest
+
+from tests.support.runner import Runner
+
+SMALL = ("--frames", "200", "--repeats", "1", "--model", "null")
+RATIOS = {
+    "stream": {"stream_over_bare_decode_loop"},
+    "infer": {"worker_over_bare_model"},
+    "e2e": {"e2e_over_one_bare_process", "e2e_full_hd_over_plain_program"},
+    "cache": {"exact_hit_cpu_over_miss_cpu", "unique_frames_with_cache_over_without"},
+    "latency": {"p95_over_250_ms"},
+    "delivery": {"at_least_once_over_hardly_committing", "exactly_once_over_at_least_once"},
+    "kafka": set(),
+}
+
+
+@pytest.mark.parametrize("name", RATIOS)
+def test_every_ratio_is_answered(sightline: Runner, name: str) -> None:
+    done = sightline.run("bench", name, "--json", *SMALL, timeout_s=180)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert set(report) == {"name", "ratios", "goals", "figures", "machine"}
+    assert report["name"] == name
+    assert set(report["ratios"]) == RATIOS[name]
+    assert all(math.isfinite(value) and value > 0 for value in report["ratios"].values())
+    assert report["goals"].keys() <= report["ratios"].keys()
+    assert report["figures"]
+    assert report["machine"]["cores"] >= 1
