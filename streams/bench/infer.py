@@ -15,7 +15,6 @@ from streams.bench.measure import ProcessMeter, Usage, median_ratio, rate_of, st
 from streams.bench.report import Options, Report
 
 BATCH_SIZE = 32
-PARTITIONS = 12
 TIMEOUT_S = 600.0
 
 
@@ -74,7 +73,8 @@ def bare_rate(model: Model, rows: Pixels, count: int) -> float:
 def drain_rate(rows: Pixels, model: str, count: int, **variables: str) -> tuple[float, Usage]:
     """Images a second of `sightline infer` on a backlog of micro-batches, and what the process used."""
     with lab(**variables) as run:
-        run.publish_batches(micro_batches(rows, run.topics.frames, count, model))
+        partitions = run.settings.topics.partitions
+        run.publish_batches(micro_batches(rows, run.topics.frames, count, model, partitions))
         with run.stage("infer", "--model", model, "--no-cache") as stage, ProcessMeter(stage.pid) as meter:
             run.wait_for(run.topics.labels, count, [stage], TIMEOUT_S)
         return steady_rate_per_s([(label.labelled_at / 1e6, 1) for label in run.labels()]), meter.usage()
@@ -87,7 +87,7 @@ def pixel_rows(model: str) -> Pixels:
     return np.stack([np.frombuffer(one.pixels, np.uint8) for one in prepared])
 
 
-def micro_batches(rows: Pixels, topic: str, count: int, model: str) -> Iterator[records.MicroBatch]:
+def micro_batches(rows: Pixels, topic: str, count: int, model: str, partitions: int) -> Iterator[records.MicroBatch]:
     """`count` images as micro-batches of one to a partition in turn."""
     spec = describe_model(model).input
     length = rows.shape[1]
@@ -96,9 +96,9 @@ def micro_batches(rows: Pixels, topic: str, count: int, model: str) -> Iterator[
         number, size = first // BATCH_SIZE, min(BATCH_SIZE, count - first)
         items = tuple(
             records.BatchItem(
-                offset=number // PARTITIONS * BATCH_SIZE + index,
-                frame_id=f"camera-{number % PARTITIONS}/0/{first + index}",
-                source_id=f"camera-{number % PARTITIONS}",
+                offset=number // partitions * BATCH_SIZE + index,
+                frame_id=f"camera-{number % partitions}/0/{first + index}",
+                source_id=f"camera-{number % partitions}",
                 captured_at=1,
                 image_hash=(first + index).to_bytes(16, "big"),
                 quality=quality,
@@ -115,7 +115,7 @@ def micro_batches(rows: Pixels, topic: str, count: int, model: str) -> Iterator[
             width=spec.width,
             height=spec.height,
             source_topic=topic,
-            source_partition=number % PARTITIONS,
+            source_partition=number % partitions,
             items=items,
             pixels=pixels,
         )
