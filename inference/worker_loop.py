@@ -15,7 +15,7 @@ from inference.staging import Staging
 from inference.starts import Starts
 from inference.work import Origin, TopicPartitionKey
 from infra import logs, metrics
-from infra.kafka import Message
+from infra.kafka import Message, is_fatal
 from infra.lifecycle import Deadline, Stop
 from schemas import codec, headers
 from schemas.errors import Stalled
@@ -132,7 +132,7 @@ class WorkerLoop:
         self._staging.put(work)
 
     def _on_error(self, error: KafkaError) -> None:
-        if error.fatal():
+        if is_fatal(error):
             raise Stalled(f"the Kafka consumer cannot go on: {error.str()}")
         if error.code() == KafkaError._MAX_POLL_EXCEEDED:
             # We are out of the group, whatever is announced to us later.

@@ -122,6 +122,11 @@ def _topics(settings: Settings) -> dict[str, Any]:
         ) from error
 
 
+def is_fatal(error: confluent_kafka.KafkaError) -> bool:
+    """The client will never work again. A consumer's messages tell it by a code, not by the flag."""
+    return error.fatal() or error.code() == confluent_kafka.KafkaError._FATAL
+
+
 class Publisher:
     """A producer that any thread may use; delivery reports are served from a thread of its own.
 
@@ -232,7 +237,7 @@ class Publisher:
             raise
 
     def _on_error(self, error: confluent_kafka.KafkaError) -> None:
-        if error.fatal():
+        if is_fatal(error):
             self.fatal = error.str()
         _on_client_error(error)
 
@@ -251,7 +256,7 @@ def _client(settings: Settings) -> Keys:
 
 
 def _on_client_error(error: confluent_kafka.KafkaError) -> None:
-    log.warning("kafka client error", error=error.str(), fatal=error.fatal())
+    log.warning("kafka client error", error=error.str(), fatal=is_fatal(error))
 
 
 class _LibraryLog:

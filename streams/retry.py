@@ -155,7 +155,7 @@ class RetryLane:
         message = consumer.poll(POLL_S)
         while message is not None:
             error = message.error()
-            if error is not None and error.fatal():
+            if error is not None and kafka.is_fatal(error):
                 raise Stalled(f"the retry lane's consumer ended: {error.str()}")
             if error is None:
                 self._hold(message)

@@ -91,6 +91,40 @@ def test_workers_that_come_and_go_lose_and_repeat_nothing(
     assert set(found.values()) == {1}
 
 
+@BOTH
+@pytest.mark.parametrize("protocol", ["consumer", "classic"])
+def test_a_static_member_that_was_killed_takes_up_its_partitions_again(
+    feeder: Feeder, sightline: Runner, protocol: str, delivery: str
+) -> None:
+    """Under its old name. With KIP-848 the broker refuses that while it waits for the dead one: the process ends."""
+    env = {"SIGHTLINE_INFER__GROUP_PROTOCOL": protocol}
+    names = [{**env, "SIGHTLINE_INFER__GROUP_INSTANCE_ID": name} for name in ("gpu-0", "gpu-1")]
+    infer(sightline, delivery, names[1])
+    worker = infer(sightline, delivery, names[0])
+    for _ in range(2):
+        feeder.feed(batches=20)
+        wait_for(lambda: set(labelled(feeder)) == feeder.frames, 60, "a label for every frame", sightline.started)
+        worker.kill()
+        feeder.feed(batches=20)
+        worker = start_until_it_stays(sightline, delivery, names[0])
+    wait_for(lambda: set(labelled(feeder)) == feeder.frames, 60, "a label for every frame", sightline.started)
+    if delivery == "exactly_once":
+        assert set(labelled(feeder).values()) == {1}
+
+
+def start_until_it_stays(sightline: Runner, delivery: str, env: dict[str, str]) -> Running:
+    """As an orchestrator would."""
+    until_s = time.monotonic() + 30
+    while True:
+        worker = infer(sightline, delivery, env, ready=False)
+        while worker.exit_code is None and worker.probe("/readyz")[0] != 200:
+            assert time.monotonic() < until_s, worker.stderr
+            time.sleep(0.1)
+        if worker.exit_code is None:
+            return worker
+        assert "instance ID is still used by another member" in worker.stderr
+
+
 def test_a_killed_workers_partitions_flow_again_soon(feeder: Feeder, sightline: Runner) -> None:
     killed, survivor = (infer(sightline, "at_least_once") for _ in range(2))
     feeder.feed(batches=40)
