@@ -11,7 +11,7 @@ READY := $(VENV)/.ready
 # How long `make demo` runs, and what else it is told: make demo DURATION=60 ARGS="--source rtsp://..."
 DURATION ?=
 ARGS ?=
-BENCHES ?= stream infer e2e cache latency
+BENCHES ?= stream infer e2e cache latency delivery
 # The soak's length, its frames a second, and the model.
 MINUTES ?= 20
 RATE ?= 50

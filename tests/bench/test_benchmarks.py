@@ -1,6 +1,6 @@
 """`sightline bench` runs to its end and answers every ratio it promises. Small runs: how good they are is not asked.
 
-`e2e` and `latency` take a minute each even so; they are in `make bench`.
+`e2e`, `latency` and `delivery` take a minute each even so; they are in `make bench`.
 """
 
 import json
@@ -15,7 +15,6 @@ RATIOS = {
     "stream": {"stream_over_bare_decode_loop"},
     "infer": {"worker_over_bare_model"},
     "cache": {"exact_hit_cpu_over_miss_cpu", "unique_frames_with_cache_over_without"},
-    "delivery": {"at_least_once_over_hardly_committing", "exactly_once_over_at_least_once"},
     "kafka": set(),
 }
 
