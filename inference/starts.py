@@ -7,7 +7,7 @@ worker asks, until the transaction has ended.
 """
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 import confluent_kafka
@@ -15,6 +15,7 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, TopicPartition
 
 from inference.work import TopicPartitionKey
 from infra import logs
+from infra.lifecycle import Start, in_thread
 from schemas.errors import ConfigError, Stalled
 
 log = logs.get(__name__)
@@ -29,13 +30,6 @@ class OffsetsClient(Protocol):
 
     def committed(self, partitions: list[Any], timeout: float) -> list[Any]: ...
     def get_watermark_offsets(self, partition: Any, timeout: float) -> Any: ...
-
-
-Start = Callable[[Callable[[], None]], None]
-
-
-def in_thread(ask: Callable[[], None]) -> None:
-    threading.Thread(target=ask, name="committed-offsets", daemon=True).start()
 
 
 def first_offset(reset: str) -> int | None:

@@ -16,19 +16,13 @@ from inference.ownership import Ownership
 from inference.transaction import Transaction, TransactionalProducer
 from inference.work import Work
 from infra import logs
-from infra.lifecycle import Deadline, Stop
+from infra.lifecycle import Deadline, Start, Stop, in_thread
 
 log = logs.get(__name__)
 
 MAX_FRAMES = 5_000
 MAX_READY_BYTES = 32 * 1024 * 1024
 FIRST_BACK_OFF_S, LONGEST_BACK_OFF_S = 0.1, 5.0
-
-Start = Callable[[Callable[[], None]], None]
-
-
-def in_thread(run: Callable[[], None]) -> None:
-    threading.Thread(target=run, name="transaction", daemon=True).start()
 
 
 class Transactional:

@@ -70,8 +70,9 @@ class WorkerLoop:
             message = self._consumer.poll(BUSY_POLL_S if self._work_waits else POLL_S)
             if message is not None:
                 self._on_message(message)
-            self._start_at(self._starts.found(time.monotonic()))
-            self._delivery.tick(time.monotonic())
+            now_s = time.monotonic()
+            self._start_at(self._starts.found(now_s))
+            self._delivery.tick(now_s)
             self._pause_or_resume()
 
     def close(self, deadline: Deadline, join_pipeline: Callable[[float], None]) -> None:

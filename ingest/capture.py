@@ -5,7 +5,6 @@ abort the process on a broken file. The reader thread only grabs, and puts what 
 the main thread encodes and writes. Ends with its agent: on the end of stdin, and by PR_SET_PDEATHSIG.
 """
 
-import ctypes
 import os
 import queue
 import signal
@@ -17,6 +16,7 @@ from typing import Any, NoReturn
 
 import simplejpeg
 
+from infra.lifecycle import die_with_parent
 from ingest.readers import FrameReader, Picture, Refused, SourceFault, open_reader
 from ingest.sampling import Sampler
 from ingest.sources import Kind, encoding_of
@@ -24,7 +24,6 @@ from ingest.wire import Message, Task, Tell, write
 
 STATS_PERIOD_S = 1.0
 HELD_PICTURES = 2
-PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +165,7 @@ def main() -> NoReturn:
     """Never returns to the interpreter: a reader thread inside FFmpeg would crash its shutdown."""
     for number in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group; the agent decides
         signal.signal(number, signal.SIG_IGN)
-    _die_with_agent()
+    die_with_parent(signal.SIGKILL)
     task = Task.from_line(sys.stdin.buffer.readline())
     # Libraries print what they like on stdout: messages get a descriptor of their own.
     out_fd = os.dup(1)
@@ -182,12 +181,6 @@ def main() -> NoReturn:
         status = 1
     sys.stderr.flush()
     os._exit(status)
-
-
-def _die_with_agent() -> None:
-    """Linux kills this process when the thread that started it ends, even by kill -9."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _exit_at_end_of_stdin() -> None:

@@ -11,18 +11,14 @@ import numpy as np
 import psutil
 import pytest
 
-from infra.settings import CameraSettings
 from ingest.child import CaptureChild
-from ingest.spec import CameraSpec, camera_spec
 from ingest.wire import Message, Task, Tell
+from tests.support.cameras import MAX_IMAGE_BYTES, PATIENCE_S, spec_of
 from tests.support.http_camera import PASSWORD, USER, http_camera
 from tests.support.services import ROOT
 from tests.support.videos import number_of, write_video
 
 DATA = ROOT.parent / "shared" / "data"
-MAX_IMAGE_BYTES = 1 << 20
-PATIENCE_S = 60.0
-SETTINGS = CameraSettings(backoff_initial_ms=200, backoff_max_ms=500, open_timeout_ms=3_000, read_timeout_ms=3_000)
 
 
 @pytest.fixture
@@ -50,10 +46,6 @@ def task_of(source: str, fps: float = 5, **changes: object) -> Task:
         "max_image_bytes": MAX_IMAGE_BYTES,
     }
     return Task(**{**fields, **changes})  # type: ignore[arg-type]
-
-
-def spec_of(source: str, fps: float = 5, loop: bool = False) -> CameraSpec:
-    return camera_spec({"id": "cam", "source": source, "fps": fps, "loop": loop}, SETTINGS, {})
 
 
 def messages(task: Task, enough: int = 1_000_000) -> list[Message]:

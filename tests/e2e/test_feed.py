@@ -13,15 +13,8 @@ import pytest
 from infra.lifecycle import Stop
 from infra.settings import CameraSettings
 from ingest.feed import Captured, Feed, State
-from ingest.spec import CameraSpec, camera_spec
-
-MAX_IMAGE_BYTES = 1 << 20
-PATIENCE_S = 60.0
-SETTINGS = CameraSettings(backoff_initial_ms=200, backoff_max_ms=500, open_timeout_ms=3_000, read_timeout_ms=3_000)
-
-
-def spec_of(source: str, fps: float = 5) -> CameraSpec:
-    return camera_spec({"id": "cam", "source": source, "fps": fps}, SETTINGS, {})
+from ingest.spec import CameraSpec
+from tests.support.cameras import MAX_IMAGE_BYTES, PATIENCE_S, SETTINGS, spec_of
 
 
 class Watched:
