@@ -17,6 +17,10 @@ log = logs.get(__name__)
 
 # A transaction holds finished labels only, so it lasts milliseconds; after a crash readers wait no longer than this.
 TRANSACTION_TIMEOUT_MS = 10_000
+# When the group's coordinator goes, librdkafka's send_offsets_to_transaction looks for the new one only as some
+# connection changes its state, and its time-out is never looked at (confluentinc/librdkafka 5511 and 5456, open as of
+# 2.16): idle connections that are closed give it the occasion. Without that it hung until the watchdog.
+IDLE_CONNECTION_MS = 2_000
 
 OnCommit = Callable[[Any, Any], None]
 
@@ -67,6 +71,7 @@ def transactional_producer(settings: Settings, group_id: str) -> confluent_kafka
         "transactional.id": transactional_id(settings.infer, group_id),
         "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
         "delivery.timeout.ms": TRANSACTION_TIMEOUT_MS,
+        "connections.max.idle.ms": IDLE_CONNECTION_MS,
     }
     try:
         return confluent_kafka.Producer({**producer_config(settings, **keys), **settings.kafka.producer})

@@ -46,6 +46,11 @@ class Cluster:
         ]
         return int(max(notes, key=lambda note: int(note["leaderEpoch"]))["leaderId"])
 
+    def group_coordinator(self, group: str) -> int:
+        """The broker that keeps the group's offsets and members."""
+        admin = self.admin()
+        return int(admin.describe_consumer_groups([group])[group].result(30).coordinator.id)
+
     def heal(self) -> None:
         """Everything runs and every line is good; nothing happens to what is well already."""
         for line in (*self.broker_lines.values(), self.redis_line):

@@ -4,9 +4,10 @@ import signal
 
 import pytest
 
+from infra.topics import group
 from tests.faults.conftest import RigMaker
 
-KILLS = 20
+KILLS, COORDINATOR_KILLS = 20, 4
 
 
 @pytest.mark.timeout(600)
@@ -45,6 +46,27 @@ def test_two_workers_one_frozen(make_rig: RigMaker) -> None:
     rig.wait(5.0)
     ledger = rig.settle()
     assert ledger.duplicates == rig.reading.repeats_in_batches() == 0
+
+
+def test_group_coordinator_killed(make_rig: RigMaker) -> None:
+    """librdkafka can wait for a dead coordinator's answer for ever; the worker must not need a restart for it."""
+    rig = make_rig(
+        f"exactly once, kill -9 of the group's coordinator, {COORDINATOR_KILLS} times",
+        SIGHTLINE_INFER__DELIVERY="exactly_once",
+    )
+    rig.start_stages()
+    rig.send(rate_per_s=50)
+    rig.wait_flowing()
+    for _ in range(COORDINATOR_KILLS):
+        broker = rig.cluster.group_coordinator(group("infer", rig.deployed.prefix))
+        rig.cluster.kafka.kill_broker(broker)
+        rig.harm_is_over()
+        rig.wait_flowing(timeout_s=30.0)
+        rig.cluster.start_broker(broker)
+        rig.cluster.wait_in_sync()
+    ledger = rig.settle()
+    assert rig.infer.restarts == 0
+    assert ledger.duplicates == rig.reading.repeats_in_batches()
 
 
 def test_brokers_killed(make_rig: RigMaker) -> None:
