@@ -126,7 +126,7 @@ class Worker:
             infer.max_batch_size,
             infer.max_queue_delay_ms,
             decode_jpeg=jpeg_decoder(model.input, settings.stream.max_image_pixels),
-            decode_threads=settings.stream.decode_threads,
+            decode_threads=settings.stream.decoders,
         )
         group_id = group("infer", settings.topic_prefix, lane)
         self._consumer = group_consumer(settings, group_id, self._on_commit)

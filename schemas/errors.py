@@ -4,6 +4,7 @@ SightlineError
  ├─ ConfigError     the person at the keyboard mends it; nothing was opened. Caught by the CLI: exit 2.
  ├─ Unavailable     a service does not answer at its address. Caught by the CLI at start: exit 1.
  ├─ BadFrame        this one input can never be labelled. Caught by the stage: dead letter.
+ ├─ DecoderDied     the process that decoded this input ended or hung. Caught by the stage: retry lane.
  ├─ Busy            try this again later, it was not done. Caught by the stage: wait, then again.
  ├─ ModelError      the model failed on input that was sound. Caught by the worker: split, retry, retry lane.
  ├─ SinkError       an output refused what it was given. Caught by the sink's loop: not committed.
@@ -39,6 +40,10 @@ class BadFrame(SightlineError):
     def __init__(self, reason: str, detail: str = "") -> None:
         self.reason, self.detail = reason, detail
         super().__init__(f"{reason}: {detail}" if detail else reason)
+
+
+class DecoderDied(SightlineError):
+    """The process that decoded an image was killed, crashed or hung: by the image or by something else, time tells."""
 
 
 class Busy(SightlineError):

@@ -94,7 +94,7 @@ def _may_be_image(path: Path, below: Path) -> bool:
 
 def classify(files: list[Path], model: Model, settings: Settings) -> Iterator[Result]:
     """One result per file, in their order. Threads read and decode ahead while the model runs."""
-    size, threads = settings.infer.max_batch_size, settings.stream.decode_threads
+    size, threads = settings.infer.max_batch_size, settings.stream.decoders
     max_pixels = settings.stream.max_image_pixels
 
     def read(path: Path) -> Prepared | BadFrame:

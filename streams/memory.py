@@ -7,9 +7,8 @@ batches and 5 to 8 % less in decoding.
 
 import ctypes
 
-from infra.settings import MIB
-
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+MIB = 1024 * 1024
 
 
 def keep_freed_memory() -> bool:

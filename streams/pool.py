@@ -1,64 +1,112 @@
-"""The decode pool: header check, scaled decode, orientation, resize and colour conversion, off the event loop.
+"""The decode pool: processes that turn images into model input beside the event loop.
 
-A whole window is one hand-over to the threads and one back: a future per frame would wake the event loop for each,
-and the event loop shares its cores (and the GIL) with the decoders.
+Processes and not threads: a decode gives back and takes the GIL several times and would wait for the event loop each
+time; and an image that crashes a decoder, or keeps it for ever, must not take the stage with it, life after life.
 """
 
 import asyncio
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import pickle
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
-from infra import metrics
+from infra import logs
+from schemas.errors import Stalled
+from streams.decoder_process import DecoderProcess
+from streams.decoding import Job, Window
+
+log = logs.get(__name__)
 
 In = TypeVar("In")
 Out = TypeVar("Out")
 
+MAX_IMAGES = 8
+LOOK_S = 0.5
+START_TIMEOUT_S = 60.0
+
 
 class DecodePool(Generic[In, Out]):
-    """Runs `work` on every image of a window in `threads` threads; windows are served in the order of their calls."""
+    """Runs `work` on every image of a window in `processes` processes; jobs are begun in the order of the calls.
 
-    def __init__(self, threads: int, work: Callable[[In], Out]) -> None:
-        self._threads, self._work = threads, work
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+    `work` and what goes in and out of it must be picklable. A process that works at one job for longer than
+    `timeout_s` is killed. For the event loop only.
+    """
+
+    def __init__(self, processes: int, work: Callable[[In], Out], timeout_s: float) -> None:
+        self._work, self._timeout_s = pickle.dumps(work), timeout_s
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[Job] = deque()
+        self._error: Stalled | None = None
+        self._processes = [self._start() for _ in range(processes)]
+        self._timer = self._loop.call_later(LOOK_S, self._look)
 
     async def run(self, images: Sequence[In]) -> list[Out | Exception]:
-        """What `work` made of each image, in order: its result, or the exception that it raised."""
+        """What `work` made of each image, in order: its result, or the exception that it raised.
+
+        DecoderDied stands for an image of which two processes ended or hung, the second alone with it. Raises
+        Stalled when processes do not start.
+        """
+        if self._error is not None:
+            raise self._error
         if not images:
             return []
-        window = _Window(images, self._work)
-        loop = asyncio.get_running_loop()
-        jobs = min(self._threads, len(images))
-        await asyncio.gather(*(loop.run_in_executor(self._pool, window.work_off) for _ in range(jobs)))
-        return window.results()
+        window = Window(images, self._loop.create_future())
+        self._waiting.extend(window.jobs(min(MAX_IMAGES, -(-len(images) // len(self._processes)))))
+        self._hand_out()
+        await window.done
+        return window.results
 
     def close(self) -> None:
-        """Start nothing more. A decode that runs is not interrupted and not waited for."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """End the processes; what they are at is lost."""
+        self._timer.cancel()
+        for process in self._processes:
+            self._loop.remove_reader(process.channel)
+            process.end()
 
+    def _start(self) -> DecoderProcess:
+        process = DecoderProcess(self._work, self._loop.time())
+        self._loop.add_reader(process.channel, self._on_readable, process)
+        return process
 
-class _Window(Generic[In, Out]):
-    """Images that several threads take from until none is left."""
+    def _hand_out(self) -> None:
+        """To whoever has least to do. Only a few each: what a process has is done again when it dies."""
+        while self._waiting:
+            process = min(self._processes, key=lambda one: len(one.jobs))
+            if not process.has_room():
+                return
+            process.give(self._waiting.popleft(), self._loop.time())
 
-    def __init__(self, images: Sequence[In], work: Callable[[In], Out]) -> None:
-        self._images, self._work = images, work
-        self._results: list[Out | Exception | None] = [None] * len(images)
-        self._next: Iterator[int] = iter(range(len(images)))
-        self._lock = threading.Lock()
+    def _on_readable(self, process: DecoderProcess) -> None:
+        if not process.take_answer(self._loop.time()):
+            self._replace(process, "")
+        self._hand_out()
 
-    def work_off(self) -> None:
-        with metrics.STAGE_SECONDS.labels("decode").time():
-            while (index := self._take()) is not None:
-                try:
-                    self._results[index] = self._work(self._images[index])
-                except Exception as error:  # noqa: BLE001 - one frame's failure is that frame's outcome
-                    self._results[index] = error
+    def _look(self) -> None:
+        """After a pause of the whole machine answers come first: the loop serves sockets before timers."""
+        for process in list(self._processes):
+            limit_s = self._timeout_s if process.is_ready else START_TIMEOUT_S
+            if process.busy_s(self._loop.time()) > limit_s:
+                self._replace(process, f"took longer than {limit_s:g} s")
+        self._hand_out()
+        self._timer = self._loop.call_later(LOOK_S, self._look)
 
-    def results(self) -> list[Out | Exception]:
-        assert all(result is not None for result in self._results)
-        return self._results  # type: ignore[return-value]
+    def _replace(self, process: DecoderProcess, why: str) -> None:
+        self._loop.remove_reader(process.channel)
+        ended = process.end()
+        how = why or ended
+        self._processes.remove(process)
+        if not process.is_ready:
+            self._fail(Stalled(f"a decode process {how} before it was ready"), process.jobs)
+            return
+        log.warning("a decode process is replaced", how=how)
+        if process.jobs:
+            suspect = process.jobs.popleft()
+            self._waiting.extendleft(reversed([*suspect.after_a_death(how), *process.jobs]))
+        self._processes.append(self._start())
 
-    def _take(self) -> int | None:
-        with self._lock:
-            return next(self._next, None)
+    def _fail(self, error: Stalled, lost: Iterable[Job]) -> None:
+        """Another start would end the same way: whoever waits, or comes next, is told."""
+        self._error = error
+        for job in (*lost, *self._waiting, *(job for process in self._processes for job in process.jobs)):
+            job.window.fail(error)
+        self._waiting.clear()

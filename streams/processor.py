@@ -130,7 +130,7 @@ class Processor:
         stream, spec = self._settings.stream, self._info.input
         encoding = PixelEncoding(stream.encoding)
         work = partial(prepare, spec=spec, encoding=encoding, max_pixels=stream.max_image_pixels)
-        return DecodePool(stream.decode_threads, work)
+        return DecodePool(stream.decoders, work, stream.decode_timeout_ms / 1000)
 
     def _outputs(self) -> Outputs:
         return Outputs(

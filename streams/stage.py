@@ -18,7 +18,6 @@ from streams.delivery import Deliveries
 from streams.frames import Taken
 from streams.gate import Gate
 from streams.packing import Packed, Ready, pack
-from streams.pool import DecodePool
 from streams.turns import Turn, Turns
 from streams.writer import Outputs, Writer
 
@@ -33,6 +32,12 @@ class Cache(Protocol):
     """What is needed of `inference.cache`: it never raises for a Redis that is away."""
 
     async def lookup(self, hashes: Sequence[bytes]) -> list[CachedLabel | None]: ...
+
+
+class Pool(Protocol):
+    """What is needed of `DecodePool`."""
+
+    async def run(self, images: Sequence[bytes]) -> Sequence[Prepared | Exception]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,7 @@ class Stage:
     def __init__(
         self,
         outputs: Outputs,
-        pool: DecodePool[bytes, Prepared],
+        pool: Pool,
         cache: Cache | None,
         fail: Callable[[BaseException], None],
     ) -> None:

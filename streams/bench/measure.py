@@ -54,7 +54,7 @@ class Usage:
 
 
 class ProcessMeter:
-    """CPU seconds and the largest resident set of a process (not of its children) while the block runs."""
+    """CPU seconds and the largest resident set of a process with its children while the block runs."""
 
     def __init__(self, pid: int) -> None:
         self._process = psutil.Process(pid)
@@ -78,12 +78,30 @@ class ProcessMeter:
 
     def _cpu_s(self) -> float:
         times = self._process.cpu_times()
-        return float(times.user + times.system)
+        own_s = times.user + times.system + times.children_user + times.children_system
+        return float(own_s) + sum(_cpu_of_child_s(child) for child in self._process.children())
 
     def _sample(self) -> None:
         while not self._stop.is_set():
-            self._rss_max = max(self._rss_max, self._process.memory_info().rss)
+            rss = sum(_rss_of(one) for one in (self._process, *self._process.children()))
+            self._rss_max = max(self._rss_max, rss)
             self._stop.wait(SAMPLE_S)
+
+
+def _cpu_of_child_s(child: psutil.Process) -> float:
+    """0 of one that is gone: its parent has it among its ended children."""
+    try:
+        times = child.cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return float(times.user + times.system)
+
+
+def _rss_of(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_info().rss)
+    except psutil.NoSuchProcess:
+        return 0
 
 
 def median_ratio(pairs: Sequence[tuple[float, float]]) -> float:

@@ -3,6 +3,7 @@
 import signal
 import time
 
+import psutil
 import pytest
 
 from tests.faults.conftest import RigMaker
@@ -10,6 +11,7 @@ from tests.faults.conftest import RigMaker
 # What SIGSTOP takes longer than: every session time-out there is.
 FROZEN_S = 40.0
 WORKER_BACK_S = 10.0
+DECODER_KILLS = 10
 
 
 def test_kill_stream(make_rig: RigMaker) -> None:
@@ -23,6 +25,21 @@ def test_kill_stream(make_rig: RigMaker) -> None:
         rig.wait_flowing()
     rig.settle()
     assert rig.stream.restarts == 3
+
+
+def test_kill_decoders(make_rig: RigMaker) -> None:
+    """They belong to the stage, which starts them again and asks them once more: no frame and no life is lost."""
+    rig = make_rig(f"kill -9 of one of the stream's decode processes, {DECODER_KILLS} times")
+    rig.start_stages()
+    rig.send(rate_per_s=50)
+    for _ in range(DECODER_KILLS):
+        rig.wait(rig.rng.uniform(0.5, 1.5))
+        rig.rng.choice(psutil.Process(rig.stream.pid).children()).kill()
+        rig.harm_is_over()
+    rig.wait_flowing()
+    ledger = rig.settle()
+    assert rig.stream.restarts == 0
+    assert (ledger.dead, ledger.duplicates) == (0, 0)
 
 
 def test_kill_worker(make_rig: RigMaker) -> None:

@@ -27,9 +27,9 @@ from schemas.records import (
     SourceRef,
 )
 from streams.frames import Taken
-from streams.pool import DecodePool
 from streams.stage import Stage
 from streams.writer import Outputs
+from tests.support.thread_pool import ThreadPool
 
 QUALITY = Quality(1, 2, 3)
 CACHED = CachedLabel((Prediction("1", "tench", 0.9),), QUALITY)
@@ -93,9 +93,8 @@ class Rig:
         self.sender, self.failures, self.finished = FakeSender(busy), list[BaseException](), list[int]()
         sections["stream"] = {"batch_deadline_ms": 1, **sections.get("stream", {})}
         settings = Settings(**sections)
-        self.pool: DecodePool[bytes, Prepared] = DecodePool(2, work)
         outputs = Outputs(settings, "live", self.sender, ModelRef("m", "1", "none"), None, 12, Mock())
-        self.stage = Stage(outputs, self.pool, cache, self.failures.append)
+        self.stage = Stage(outputs, ThreadPool(work), cache, self.failures.append)
 
     def take(self, offset: int, image: bytes = b"sound", value: bytes | None = None, partition: int = 0) -> None:
         frame = Frame(f"cam/1/{offset}", "cam", SourceKind.CAMERA, 1, offset, 7, 8, Encoding.JPEG, image)

@@ -1,0 +1,27 @@
+"""A decode pool without processes, for tests of what stands around it; the pool's own tests are run on both."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+
+class ThreadPool(Generic[In, Out]):
+    """`streams.pool.DecodePool` in the threads of the event loop."""
+
+    def __init__(self, work: Callable[[In], Out]) -> None:
+        self._work = work
+
+    async def run(self, images: Sequence[In]) -> list[Out | Exception]:
+        return await asyncio.gather(*(asyncio.to_thread(self._result, image) for image in images))
+
+    def close(self) -> None:
+        pass
+
+    def _result(self, image: In) -> Out | Exception:
+        try:
+            return self._work(image)
+        except Exception as error:
+            return error
