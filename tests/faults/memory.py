@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from itertools import groupby
 
-# A young process grows because it loads and warms up; that is not a leak.
-_WARM_UP_S = 30.0
+# A young process grows because it loads, warms up and fills its arenas and caches; that is not a leak.
+_WARM_UP_S, _WARM_UP_SHARE = 30.0, 0.5
 _MIN_SAMPLES = 20
 _MIB = 1024 * 1024
 
@@ -23,10 +23,9 @@ class MemoryTrack:
         return max((rss for _, _, rss in self.samples), default=0) / _MIB
 
     def slope_mib_per_min(self) -> float | None:
-        """Least squares over the longest life, its first half minute left out; None when no life was long enough."""
+        """Least squares over the second half of the longest life; None when no life was long enough."""
         lives = [list(samples) for _, samples in groupby(self.samples, key=lambda sample: sample[0])]
-        warm = [[(at, rss) for _, at, rss in life if at - life[0][1] >= _WARM_UP_S] for life in lives]
-        longest = max(warm, key=len, default=[])
+        longest = _warm(max(lives, key=len, default=[]))
         if len(longest) < _MIN_SAMPLES:
             return None
         mean_s = sum(at for at, _ in longest) / len(longest)
@@ -34,3 +33,12 @@ class MemoryTrack:
         spread = sum((at - mean_s) ** 2 for at, _ in longest)
         covariance = sum((at - mean_s) * (rss - mean_rss) for at, rss in longest)
         return covariance / spread * 60 / _MIB
+
+
+def _warm(life: list[tuple[int, float, int]]) -> list[tuple[float, int]]:
+    """(time, bytes) of that life once it was warm."""
+    if not life:
+        return []
+    born_s = life[0][1]
+    warm_s = born_s + max(_WARM_UP_S, (life[-1][1] - born_s) * _WARM_UP_SHARE)
+    return [(at, rss) for _, at, rss in life if at >= warm_s]

@@ -142,7 +142,9 @@ HARMS: Mapping[Harm, int] = {
 }
 
 
-def soak(rig: Rig, minutes: float, rate_per_s: float, model: str, say: Callable[[str], None]) -> dict[str, Any]:
+def soak(
+    rig: Rig, minutes: float, rate_per_s: float, model: str, calm: bool, say: Callable[[str], None]
+) -> dict[str, Any]:
     """Harm after harm, each with calm behind it until frames flow again; then the report, with `faults` it found."""
     for name in STAGES:
         rig.keep(name, name.partition("-")[0], "--model", model, ready=False)
@@ -154,7 +156,8 @@ def soak(rig: Rig, minutes: float, rate_per_s: float, model: str, say: Callable[
     faults: list[str] = []
     try:
         while time.monotonic() < until_s:
-            say(harm_once(rig, done))
+            if not calm:
+                say(harm_once(rig, done))
             rig.wait(rig.rng.uniform(*CALM_S))
     except AssertionError as error:
         faults.append(str(error))
@@ -202,6 +205,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--rate", type=float, default=50.0, help="frames a second")
     parser.add_argument("--model", default="null")
+    parser.add_argument("--calm", action="store_true", help="no harm: long lives, for what memory does in them")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000))
     words = parser.parse_args()
     started_s = time.monotonic()
@@ -212,13 +216,14 @@ def main() -> int:
     # SIGTERM as Ctrl-C: what was started is stopped.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     say(f"seed {words.seed}")
-    case = f"soak, {words.minutes:g} min at {words.rate:g} frames/s, model {words.model}"
+    kind = "calm" if words.calm else "soak"
+    case = f"{kind}, {words.minutes:g} min at {words.rate:g} frames/s, model {words.model}"
     with (
         tempfile.TemporaryDirectory(prefix="sightline-soak-") as folder,
         new_cluster(Path(folder), random.Random(words.seed)) as cluster,
         new_rig(case, cluster, words.seed) as rig,
     ):
-        found = soak(rig, words.minutes, words.rate, words.model, say)
+        found = soak(rig, words.minutes, words.rate, words.model, words.calm, say)
     print(json.dumps(found))
     return 0 if found["ok"] else 1
 
