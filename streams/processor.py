@@ -10,7 +10,7 @@ from typing import Annotated, cast
 import typer
 
 from inference.cache import open_cache
-from inference.image import Prepared, prepare
+from inference.image import Prepared, Size, prepare
 from inference.models import ModelInfo, describe_model
 from infra import kafka, logs
 from infra.health import HealthServer
@@ -128,8 +128,8 @@ class Processor:
 
     def _decode_pool(self) -> DecodePool[bytes, Prepared]:
         stream, spec = self._settings.stream, self._info.input
-        encoding = PixelEncoding(stream.encoding)
-        work = partial(prepare, spec=spec, encoding=encoding, max_pixels=stream.max_image_pixels)
+        encoding, size = PixelEncoding(stream.encoding), Size(spec.width, spec.height, spec.resize)
+        work = partial(prepare, spec=size, encoding=encoding, max_pixels=stream.max_image_pixels)
         return DecodePool(stream.decoders, work, stream.decode_timeout_ms / 1000)
 
     def _outputs(self) -> Outputs:

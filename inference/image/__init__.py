@@ -8,7 +8,7 @@ from inference.image.color import to_i420
 from inference.image.decode import decode_rgb
 from inference.image.geometry import to_model_input
 from inference.image.info import ImageInfo
-from inference.image.prepare import InputSize, Prepared, image_hash, prepare
+from inference.image.prepare import InputSize, Prepared, Size, image_hash, prepare
 from inference.image.probe import probe
 from inference.image.quality import measure_quality
 
@@ -16,6 +16,7 @@ __all__ = [
     "ImageInfo",
     "InputSize",
     "Prepared",
+    "Size",
     "decode_rgb",
     "image_hash",
     "measure_quality",

@@ -33,6 +33,15 @@ class InputSize(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Size:
+    """An `InputSize` and nothing else: handed to another process, it does not take all that knows of models along."""
+
+    width: int
+    height: int
+    resize: int
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """`pixels` in the encoding that was asked for, `width` x `height` of them; `info` is of the file they came from."""
 
