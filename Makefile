@@ -23,7 +23,7 @@ export UV_HTTP_TIMEOUT ?= 300
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check format-check lint types layers unit search integration format bench faults soak up down status lock clean kafka-tools
+.PHONY: help venv demo test check static format-check lint types layers unit search integration format bench faults soak up down status lock clean kafka-tools
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,9 +31,11 @@ help: ## this list
 demo: venv kafka-tools ## cameras to labels on this machine (DURATION=60 ends it after a minute)
 	$(BIN)/sightline demo $(if $(DURATION),--duration $(DURATION)) $(ARGS)
 
-test: unit integration ## all tests of a normal day: unit, real broker, whole processes
+test: unit integration ## all tests of a normal day: unit, real broker, whole processes, real model
 
-check: format-check lint types layers unit ## format, lint, types, layers and unit tests
+check: static unit ## format, lint, types, layers and unit tests
+
+static: format-check lint types layers ## what is checked without running anything
 
 format-check: venv ## is every file formatted?
 	$(BIN)/ruff format --check .

@@ -84,8 +84,10 @@ def _format(
     record_type: type[Record], to_fields: Callable[[Any], Schema], from_fields: Callable[[Schema], Any]
 ) -> _Format:
     schema = schema_of(record_type)
+    parsed = _parse(schema)
     versions = {fingerprint(version): _parse(version) for version in history_of(record_type)}
-    return _Format(schema, _parse(schema), SINGLE_OBJECT_MARKER + fingerprint(schema), versions, to_fields, from_fields)
+    versions[fingerprint(schema)] = parsed  # the very same: fastavro compares the two schemas of every read
+    return _Format(schema, parsed, SINGLE_OBJECT_MARKER + fingerprint(schema), versions, to_fields, from_fields)
 
 
 @functools.lru_cache(maxsize=256)
