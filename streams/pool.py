@@ -23,6 +23,8 @@ Out = TypeVar("Out")
 MAX_IMAGES = 8
 LOOK_S = 0.5
 START_TIMEOUT_S = 60.0
+# In a row. One may be killed as it starts; when none gets that far, the next would not either.
+MAX_FAILED_STARTS = 4
 
 
 class DecodePool(Generic[In, Out]):
@@ -36,6 +38,7 @@ class DecodePool(Generic[In, Out]):
         self._work, self._timeout_s = pickle.dumps(work), timeout_s
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[Job] = deque()
+        self._failed_starts = 0
         self._error: Stalled | None = None
         self._processes = [self._start() for _ in range(processes)]
         self._timer = self._loop.call_later(LOOK_S, self._look)
@@ -77,8 +80,11 @@ class DecodePool(Generic[In, Out]):
             process.give(self._waiting.popleft(), self._loop.time())
 
     def _on_readable(self, process: DecoderProcess) -> None:
+        was_ready = process.is_ready
         if not process.take_answer(self._loop.time()):
             self._replace(process, "")
+        elif not was_ready:
+            self._failed_starts = 0
         self._hand_out()
 
     def _look(self) -> None:
@@ -95,17 +101,19 @@ class DecodePool(Generic[In, Out]):
         ended = process.end()
         how = why or ended
         self._processes.remove(process)
-        if not process.is_ready:
-            self._fail(Stalled(f"a decode process {how} before it was ready"), process.jobs)
+        self._failed_starts += not process.is_ready
+        if self._failed_starts >= MAX_FAILED_STARTS:
+            self._fail(Stalled(f"decode processes do not start: the last one {how}"), process.jobs)
             return
-        log.warning("a decode process is replaced", how=how)
-        if process.jobs:
+        log.warning("a decode process is replaced", how=how, was_ready=process.is_ready)
+        if process.jobs and process.is_ready:  # else it had not begun
             suspect = process.jobs.popleft()
-            self._waiting.extendleft(reversed([*suspect.after_a_death(how), *process.jobs]))
+            process.jobs.extendleft(reversed(suspect.after_a_death(how)))
+        self._waiting.extendleft(reversed(process.jobs))
         self._processes.append(self._start())
 
     def _fail(self, error: Stalled, lost: Iterable[Job]) -> None:
-        """Another start would end the same way: whoever waits, or comes next, is told."""
+        """Whoever waits, or comes next, is told."""
         self._error = error
         for job in (*lost, *self._waiting, *(job for process in self._processes for job in process.jobs)):
             job.window.fail(error)

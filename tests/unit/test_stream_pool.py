@@ -132,7 +132,7 @@ async def test_a_process_that_dies_idle_is_replaced(no_process_left: None) -> No
 
 async def test_processes_that_cannot_start_are_one_error(no_process_left: None) -> None:
     pool: DecodePool[bytes, bytes] = DecodePool(2, Unloadable(), PATIENCE_S)
-    with pytest.raises(Stalled, match="exited with 3 before it was ready"):
+    with pytest.raises(Stalled, match="do not start: the last one exited with 3"):
         await ran(pool, [b"a"])
 
 
@@ -155,3 +155,12 @@ async def test_processes_end_with_whoever_started_them(no_process_left: None) ->
     while any(psutil.pid_exists(pid) for pid in pids):
         assert time.monotonic() < until_s
         await asyncio.sleep(0.05)
+
+
+async def test_a_process_that_is_killed_as_it_starts_is_started_again(no_process_left: None) -> None:
+    pool = processes(2)
+    running = asyncio.ensure_future(ran(pool, [b"a"], [b"b"]))
+    for _ in range(3):
+        psutil.Process().children()[0].kill()
+        await asyncio.sleep(0.05)
+    assert await running == [[b"aa"], [b"bb"]]
