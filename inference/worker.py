@@ -18,7 +18,6 @@ from inference.cache_writer import CacheWriter
 from inference.delivery import AtLeastOnce, Delivery, Progress
 from inference.jpeg import jpeg_decoder
 from inference.labels_out import LabelsOut
-from inference.membership import Membership
 from inference.models import Model, load_model
 from inference.ownership import Ownership
 from inference.pipeline import Pipeline
@@ -34,7 +33,7 @@ from inference.worker_loop import WorkerLoop
 from infra import logs, metrics
 from infra.breaker import Breaker
 from infra.health import HealthServer
-from infra.kafka import Publisher, admin, bootstrap, require_kafka, require_topics
+from infra.kafka import Publisher, bootstrap, require_kafka, require_topics
 from infra.lifecycle import STOP_BUDGET_S, Deadline, Stop
 from infra.redis_client import require_redis
 from infra.registry import registry_of
@@ -107,7 +106,7 @@ class Status:
             return "stopping"
         if self.worker is None:
             return "the model is being loaded"
-        return None if self.worker.has_joined() else "waiting to join the group"
+        return None if self.worker.loop.has_joined else "waiting for partitions"
 
 
 class Worker:
@@ -131,7 +130,6 @@ class Worker:
         )
         group_id = group("infer", settings.topic_prefix, lane)
         self._consumer = group_consumer(settings, group_id, self._on_commit)
-        self._membership = Membership(admin(settings), group_id, self._consumer.memberid)
         self._delivery = self._make_delivery(settings, group_id)
         self._pipeline = Pipeline(
             model,
@@ -173,10 +171,6 @@ class Worker:
                 self._stop.set()
                 self._close(Deadline(STOP_BUDGET_S - EXIT_S))
         self._stop.raise_error()
-
-    def has_joined(self) -> bool:
-        """Partitions were assigned, or the group has a place for it but no partition."""
-        return self.loop.has_joined or self._membership.is_known()
 
     def _make_delivery(self, settings: Settings, group_id: str) -> Delivery:
         infer = settings.infer
