@@ -1,15 +1,12 @@
 """How a process ends: one stop flag set by signals, one time budget shared by everything that closes."""
 
-import ctypes
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable
 from types import FrameType
 
 STOP_BUDGET_S = 9.0
-PR_SET_PDEATHSIG = 1
 
 # How something is run beside the caller; a test may run it at once, or later.
 Start = Callable[[Callable[[], None]], None]
@@ -18,12 +15,6 @@ Start = Callable[[Callable[[], None]], None]
 def in_thread(run: Callable[[], None]) -> None:
     """A `Start`: in a thread of its own, named after it, that does not keep the process alive."""
     threading.Thread(target=run, name=run.__qualname__, daemon=True).start()
-
-
-def die_with_parent(number: signal.Signals) -> None:
-    """Linux sends `number` to this process when the thread that started it ends, even by kill -9. Elsewhere nothing."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, number)
 
 
 class Stop:

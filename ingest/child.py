@@ -1,24 +1,22 @@
 """The agent's side of a capture process: started, read from, killed, and asked what it died of."""
 
 import contextlib
-import os
-import signal
 import subprocess
-import sys
 import threading
 from collections import deque
-from pathlib import Path
 
 from infra import logs
+from infra.children import environment, how_it_ended, module_command
 from ingest.redact import redact_text, secrets_of
 from ingest.wire import Message, Reader, Task
 
 log = logs.get(__name__)
 
-ROOT = Path(__file__).resolve().parent.parent
 KEPT_LINES = 8
 MAX_LINE_CHARS = 300
 KILL_WAIT_S = 5.0
+# FFmpeg's errors (16) say why a stream does not open; OpenCV's warnings only that it did not.
+SAID = {"OPENCV_FFMPEG_LOGLEVEL": "16", "OPENCV_LOG_LEVEL": "ERROR"}
 # What libraries print on the way to an abort says more than "exit status -6", but not all of it.
 NOISE = ("Traceback", "  File")
 
@@ -31,14 +29,12 @@ class CaptureChild:
 
     def __init__(self, task: Task, max_body_bytes: int) -> None:
         self._secrets = secrets_of(task.address)
-        # -P: a folder named like one of our packages in the working directory must not be taken for it.
-        command = [sys.executable, "-P", "-m", "ingest.capture"]
         self._process = subprocess.Popen(
-            command,
+            module_command("ingest.capture"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=_environment(),
+            env=environment(**SAID),
             bufsize=0,
         )
         assert self._process.stdin and self._process.stdout and self._process.stderr
@@ -80,12 +76,7 @@ class CaptureChild:
         """How it ended and the last thing that it printed, without credentials; call after EOFError."""
         code = self._process.wait(KILL_WAIT_S)
         self._listener.join(1.0)
-        how = (
-            f"the capture process ended with {_signal_name(-code)}"
-            if code < 0
-            else f"the capture process exited with {code}"
-        )
-        return ": ".join([how, *self.last_words()])
+        return ": ".join([f"the capture process {how_it_ended(code)}", *self.last_words()])
 
     def last_words(self) -> list[str]:
         """The newest line on its stderr that says something, if there is one."""
@@ -97,17 +88,3 @@ class CaptureChild:
             text = text.removeprefix("[OPENCV:FFMPEG:16] ")
             if text:
                 self._lines.append(text)
-
-
-def _environment() -> dict[str, str]:
-    path = os.environ.get("PYTHONPATH")
-    # FFmpeg's errors (16) say why a stream does not open; OpenCV's warnings only that it did not.
-    said = {"OPENCV_FFMPEG_LOGLEVEL": "16", "OPENCV_LOG_LEVEL": "ERROR"}
-    return {**said, **os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{path}" if path else str(ROOT)}
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"

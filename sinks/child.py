@@ -5,7 +5,7 @@ import signal
 import sys
 
 from infra import cli
-from infra.lifecycle import die_with_parent
+from infra.children import die_with_parent
 
 
 def main() -> None:

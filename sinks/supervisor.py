@@ -2,12 +2,12 @@
 
 import os
 import subprocess
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from infra.children import module_command
 from infra.lifecycle import Deadline
 from infra.local.home import find_ports
 from infra.local.process import last_lines
@@ -36,9 +36,8 @@ class Child:
         log.parent.mkdir(parents=True, exist_ok=True)
         # To a file: a pipe that nobody empties would stop a process that has much to say.
         with log.open("wb") as out:
-            # -P: a folder named like one of our packages in the working directory must not be taken for it.
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "sinks.child", str(os.getpid()), *words],
+                module_command("sinks.child", str(os.getpid()), *words),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,

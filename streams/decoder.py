@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from infra.lifecycle import die_with_parent
+from infra.children import die_with_parent
 from streams.memory import keep_freed_memory
 
 # Which file, and bytes of the pickled job in it.

@@ -2,19 +2,16 @@
 
 import contextlib
 import os
-import signal
 import socket
 import subprocess
-import sys
 from collections import deque
-from pathlib import Path
 
 from infra import metrics
+from infra.children import environment, how_it_ended, module_command
 from streams import decoder
 from streams.decoding import Job
 from streams.memory import MIB
 
-ROOT = Path(__file__).resolve().parent.parent
 # One that is decoded and one that waits, so that the process never waits for the event loop.
 JOBS_AHEAD = 2
 # A file that grew beyond this for one job gives its memory back.
@@ -32,7 +29,13 @@ class DecoderProcess:
         self._given = self._taken = 0
         self.channel, other = socket.socketpair()
         with other:
-            self._process = _started([other.fileno(), *self._files])
+            handed_down = [other.fileno(), *self._files]
+            self._process = subprocess.Popen(
+                module_command(decoder.__name__, *map(str, handed_down)),
+                pass_fds=handed_down,
+                stdin=subprocess.PIPE,
+                env=environment(),
+            )
         self.channel.setblocking(False)
         assert self._process.stdin
         with contextlib.suppress(BrokenPipeError), self._process.stdin as stdin:  # it is dead: the channel says so
@@ -77,7 +80,7 @@ class DecoderProcess:
         self.channel.close()
         while self._files:
             os.close(self._files.pop())
-        return f"exited with {code}" if code >= 0 else f"was ended by {signal.Signals(-code).name}"
+        return how_it_ended(code)
 
     def _settle(self, size: int, took_s: float) -> None:
         file = self._files[self._taken % len(self._files)]
@@ -87,14 +90,3 @@ class DecoderProcess:
             os.ftruncate(file, 0)
         metrics.STAGE_SECONDS.labels("decode").observe(took_s)
         self.jobs.popleft().settle(results)
-
-
-def _started(handed_down: list[int]) -> "subprocess.Popen[bytes]":
-    path = os.environ.get("PYTHONPATH")
-    return subprocess.Popen(
-        # -P: a folder named like one of our packages in the working directory must not be taken for it.
-        [sys.executable, "-P", "-m", decoder.__name__, *map(str, handed_down)],
-        pass_fds=handed_down,
-        stdin=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{path}" if path else str(ROOT)},
-    )

@@ -6,20 +6,18 @@ The conversion runs in a child process: torch takes 400 MB and seconds, and the 
 import argparse
 import hashlib
 import importlib.metadata
-import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 from inference.models.base import UNCALIBRATED, ModelInfo, RawEncoding
 from infra import logs
+from infra.children import environment, module_command
 from infra.settings import home
 from schemas.errors import ModelError
 from schemas.records import PixelEncoding
 
-ROOT = Path(__file__).resolve().parents[2]
 GRAPH_SOURCES = ("classifier.py", "network.py")
 MODEL_FILE = "model.xml"
 CHECKSUMS = "sha256"
@@ -100,12 +98,10 @@ def _put_in_place(made: Path, folder: Path) -> Path:
 
 
 def _convert_in_child(name: str, encoding: RawEncoding, folder: Path, top_k: int) -> None:
-    search_path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
-    command = [sys.executable, "-W", "ignore", "-m", __name__, name, encoding, str(folder), str(top_k)]
     try:
         done = subprocess.run(
-            command,
-            env={**os.environ, "PYTHONPATH": search_path},
+            module_command(__name__, name, encoding, str(folder), str(top_k)),
+            env={**environment(), "PYTHONWARNINGS": "ignore"},
             capture_output=True,
             text=True,
             timeout=CONVERSION_LIMIT_S,

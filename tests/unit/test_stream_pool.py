@@ -90,9 +90,8 @@ async def test_an_exception_is_the_result_of_its_image_alone(make: Callable[[], 
 async def test_large_images_pass_and_their_memory_is_given_back(no_process_left: None) -> None:
     pool = processes(1)
     image = bytes(KEPT_BYTES)
-    [results] = await asyncio.gather(pool.run([image, image]))
-    assert results == [image + image] * 2
-    assert all(os.fstat(file).st_size == 0 for file in pool._processes[0]._files[:1])
+    assert await pool.run([image, image]) == [image + image] * 2
+    assert [os.fstat(file).st_size for file in pool._processes[0]._files] == [0, 0]
     pool.close()
 
 
