@@ -69,7 +69,7 @@ bench: venv kafka-tools ## every benchmark, as JSON lines (BENCHES="stream infer
 faults: venv kafka-tools ## the fault suite: kill, cut, corrupt, and count every frame (tens of minutes)
 	$(BIN)/python -m pytest tests/faults -q $(ARGS)
 
-soak: venv kafka-tools ## random faults, then every frame is counted (MINUTES=20 RATE=50 MODEL=null, ARGS="--seed N" to repeat)
+soak: venv kafka-tools ## random faults, then every frame is counted (MINUTES=20 RATE=50 MODEL=null, ARGS="--seed N" repeats, "--harm around" spares the stages)
 	$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) --rate $(RATE) --model $(MODEL) $(ARGS)
 
 up: venv kafka-tools ## start a local Kafka and Valkey (BROKERS=3 for three brokers)

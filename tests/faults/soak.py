@@ -127,11 +127,8 @@ def cut_lines(rig: Rig) -> str:
 
 
 # The more often in real life, the more often here.
-HARMS: Mapping[Harm, int] = {
-    kill_process: 6,
-    freeze_process: 2,
-    roll_process: 4,
-    leave_and_join: 3,
+TO_STAGES: Mapping[Harm, int] = {kill_process: 6, freeze_process: 2, roll_process: 4, leave_and_join: 3}
+AROUND: Mapping[Harm, int] = {
     kill_broker: 3,
     kill_all_brokers: 1,
     kill_redis: 1,
@@ -140,10 +137,12 @@ HARMS: Mapping[Harm, int] = {
     bad_line: 3,
     cut_lines: 2,
 }
+# `around` leaves the stages alone: one life each, long enough to see whether memory grows under harm.
+HARMS: Mapping[str, Mapping[Harm, int]] = {"all": {**TO_STAGES, **AROUND}, "around": AROUND, "none": {}}
 
 
 def soak(
-    rig: Rig, minutes: float, rate_per_s: float, model: str, calm: bool, say: Callable[[str], None]
+    rig: Rig, minutes: float, rate_per_s: float, model: str, harms: Mapping[Harm, int], say: Callable[[str], None]
 ) -> dict[str, Any]:
     """Harm after harm, each with calm behind it until frames flow again; then the report, with `faults` it found."""
     for name in STAGES:
@@ -156,8 +155,8 @@ def soak(
     faults: list[str] = []
     try:
         while time.monotonic() < until_s:
-            if not calm:
-                say(harm_once(rig, done))
+            if harms:
+                say(harm_once(rig, harms, done))
             rig.wait(rig.rng.uniform(*CALM_S))
     except AssertionError as error:
         faults.append(str(error))
@@ -169,9 +168,9 @@ def soak(
     return report(rig, done, faults)
 
 
-def harm_once(rig: Rig, done: Counter[str]) -> str:
+def harm_once(rig: Rig, harms: Mapping[Harm, int], done: Counter[str]) -> str:
     """One harm, and until frames flow again; what it was, in words."""
-    harm = rig.rng.choices(list(HARMS), list(HARMS.values()))[0]
+    harm = rig.rng.choices(list(harms), list(harms.values()))[0]
     what = harm(rig)
     rig.harm_is_over()
     rig.wait_flowing(FLOW_TIMEOUT_S)
@@ -205,7 +204,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--rate", type=float, default=50.0, help="frames a second")
     parser.add_argument("--model", default="null")
-    parser.add_argument("--calm", action="store_true", help="no harm: long lives, for what memory does in them")
+    parser.add_argument("--harm", choices=HARMS, default="all", help="around: not to the stages, which live on")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000))
     words = parser.parse_args()
     started_s = time.monotonic()
@@ -216,14 +215,13 @@ def main() -> int:
     # SIGTERM as Ctrl-C: what was started is stopped.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     say(f"seed {words.seed}")
-    kind = "calm" if words.calm else "soak"
-    case = f"{kind}, {words.minutes:g} min at {words.rate:g} frames/s, model {words.model}"
+    case = f"soak, harm {words.harm}, {words.minutes:g} min at {words.rate:g} frames/s, model {words.model}"
     with (
         tempfile.TemporaryDirectory(prefix="sightline-soak-") as folder,
         new_cluster(Path(folder), random.Random(words.seed)) as cluster,
         new_rig(case, cluster, words.seed) as rig,
     ):
-        found = soak(rig, words.minutes, words.rate, words.model, words.calm, say)
+        found = soak(rig, words.minutes, words.rate, words.model, HARMS[words.harm], say)
     print(json.dumps(found))
     return 0 if found["ok"] else 1
 
