@@ -28,7 +28,7 @@ from inference.starts import Starts, first_offset
 from inference.transaction import init_transactions
 from inference.transactions import Transactional
 from inference.watchdog import Watchdog
-from inference.worker_clients import close_within, group_consumer, reset_policy, transactional_producer
+from inference.worker_clients import close_within, group_consumer, reset_policy, stands_by, transactional_producer
 from inference.worker_loop import WorkerLoop
 from infra import logs, metrics
 from infra.breaker import Breaker
@@ -129,7 +129,7 @@ class Worker:
             decode_threads=settings.stream.decoders,
         )
         group_id = group("infer", settings.topic_prefix, lane)
-        self._consumer = group_consumer(settings, group_id, self._on_commit)
+        self._consumer = group_consumer(settings, group_id, self._on_commit, self._on_statistics)
         self._delivery = self._make_delivery(settings, group_id)
         self._pipeline = Pipeline(
             model,
@@ -191,6 +191,11 @@ class Worker:
     def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
         if isinstance(self._delivery, AtLeastOnce):
             self._delivery.on_commit(error, partitions)
+
+    def _on_statistics(self, statistics: str) -> None:
+        if not self.loop.has_joined and stands_by(statistics):
+            self.loop.has_joined = True
+            log.info("the group has no partition for this worker: standing by")
 
     def _close(self, deadline: Deadline) -> None:
         log.info("stopping")

@@ -1,5 +1,6 @@
 """The Kafka clients of a worker: group membership in both protocols, the transactional producer, a bounded close."""
 
+import json
 import threading
 import uuid
 from collections.abc import Callable
@@ -22,7 +23,11 @@ TRANSACTION_TIMEOUT_MS = 10_000
 # 2.16): idle connections that are closed give it the occasion. Without that it hung until the watchdog.
 IDLE_CONNECTION_MS = 2_000
 
+# An empty share is announced by no callback in KIP-848; this long in the group without one means standing by.
+STANDBY_MS, STATISTICS_MS = 10_000, 5_000
+
 OnCommit = Callable[[Any, Any], None]
+OnStatistics = Callable[[str], None]
 
 
 def membership(infer: InferSettings) -> dict[str, Any]:
@@ -48,10 +53,14 @@ def reset_policy(settings: Settings) -> str:
     return str(consumer_config(settings, "")["auto.offset.reset"])
 
 
-def group_consumer(settings: Settings, group_id: str, on_commit: OnCommit) -> confluent_kafka.Consumer:
+def group_consumer(
+    settings: Settings, group_id: str, on_commit: OnCommit, on_statistics: OnStatistics
+) -> confluent_kafka.Consumer:
     """Raises ConfigError for client keys that do not go together, such as `session.timeout.ms` with KIP-848."""
     config = {
         **consumer_config(settings, group_id, **membership(settings.infer), on_commit=on_commit),
+        "stats_cb": on_statistics,
+        "statistics.interval.ms": STATISTICS_MS,
         **settings.kafka.consumer,
         "auto.offset.reset": "error",
     }
@@ -59,6 +68,15 @@ def group_consumer(settings: Settings, group_id: str, on_commit: OnCommit) -> co
         return confluent_kafka.Consumer(config)
     except (confluent_kafka.KafkaException, ValueError) as error:
         raise ConfigError(f"kafka.consumer or infer: {error}") from error
+
+
+def stands_by(statistics: str) -> bool:
+    """Whether librdkafka's statistics (STATISTICS.md, `cgrp`) are of a member that was given nothing for a while.
+
+    Its join state says `init` for as long, so the state of the coordinator's connection has to do.
+    """
+    group = json.loads(statistics).get("cgrp", {})
+    return bool(group.get("state") == "up" and group["stateage"] >= STANDBY_MS and not group["assignment_size"])
 
 
 def transactional_id(infer: InferSettings, group_id: str) -> str:

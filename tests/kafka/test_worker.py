@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 from confluent_kafka import Producer, TopicPartition
@@ -11,8 +12,9 @@ from infra import kafka
 from infra.topics import group
 from schemas.headers import read_failure
 from tests.support.batches import Feeder, read_all, read_labels, sources, wait_for
-from tests.support.deployment import PARTITIONS, Deployment
+from tests.support.deployment import PARTITIONS, Deployment, deployment
 from tests.support.runner import Runner
+from tests.support.services import Services
 
 BOTH = pytest.mark.parametrize("delivery", ["at_least_once", "exactly_once"])
 
@@ -50,6 +52,14 @@ def test_every_frame_gets_its_own_label_in_order(
     for partition in range(feeder.partitions):
         offsets = [label.source.offset for label in labels if label.source.partition == partition]
         assert offsets == sorted(offsets)
+
+
+@pytest.mark.parametrize("protocol", ["consumer", "classic"])
+def test_a_worker_that_stands_by_without_a_partition_is_ready(services: Services, protocol: str) -> None:
+    variables = {"SIGHTLINE_TOPICS__PARTITIONS": "1", "SIGHTLINE_INFER__GROUP_PROTOCOL": protocol}
+    with deployment(services, **variables) as deployed, closing(Runner(deployed.env)) as runner:
+        for _ in range(2):
+            runner.start(*infer("at_least_once"))
 
 
 @BOTH

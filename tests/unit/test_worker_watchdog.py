@@ -1,11 +1,13 @@
 """When a worker counts as stalled, and small decisions of its wiring."""
 
+import json
+
 import pytest
 
 from inference.models import describe_model, load_model
 from inference.watchdog import Watchdog
 from inference.worker import warm_sizes
-from inference.worker_clients import membership, transactional_id
+from inference.worker_clients import STANDBY_MS, membership, stands_by, transactional_id
 from infra.lifecycle import Stop
 from infra.settings import InferSettings
 from schemas.errors import ConfigError
@@ -58,3 +60,20 @@ def test_a_model_of_ones_own_is_named_by_its_factory() -> None:
 def test_a_spec_that_leads_nowhere_is_named(spec: str) -> None:
     with pytest.raises(ConfigError, match=r"infer\.model"):
         load_model(spec, InferSettings())
+
+
+@pytest.mark.parametrize(
+    ("group", "expected"),
+    [
+        ({"state": "up", "stateage": STANDBY_MS, "assignment_size": 0}, True),
+        ({"state": "up", "stateage": STANDBY_MS - 1, "assignment_size": 0}, False),
+        ({"state": "up", "stateage": STANDBY_MS, "assignment_size": 3}, False),
+        ({"state": "wait-coord", "stateage": STANDBY_MS, "assignment_size": 0}, False),
+    ],
+)
+def test_a_member_without_a_share_stands_by(group: dict[str, object], expected: bool) -> None:
+    assert stands_by(json.dumps({"name": "sightline#consumer-1", "cgrp": group})) is expected
+
+
+def test_statistics_before_the_group_is_joined_say_nothing() -> None:
+    assert not stands_by(json.dumps({"name": "sightline#consumer-1"}))
