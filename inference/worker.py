@@ -37,7 +37,7 @@ from infra.kafka import Publisher, bootstrap, require_kafka, require_topics
 from infra.lifecycle import STOP_BUDGET_S, Deadline, Stop
 from infra.redis_client import require_redis
 from infra.registry import registry_of
-from infra.settings import Settings, load_settings
+from infra.settings import InferSettings, Settings, load_settings
 from infra.topics import Lane, TopicNames, group
 from schemas.errors import SightlineError, Stalled
 
@@ -78,15 +78,20 @@ def serve(settings: Settings, lane: Lane, stop: Stop) -> None:
         require_redis(settings)
     status = Status(stop)
     with HealthServer(settings.http, live=status.live, ready=status.ready):
-        model = load_model(settings.infer.model, settings.infer)
-        model.warm(warm_sizes(settings.infer.max_batch_size))
-        metrics.MODEL_READY.set(1)
-        log.info("model ready", model=model.ref.name, version=model.ref.version, runtime=model.runtime)
-        if not stop.is_set():
-            worker = Worker(settings, lane, names, model, stop)
-            status.worker = worker
-            worker.run()
+        model = stop.unless_stopped(lambda: warm_model(settings.infer))
+        if model is not None:
+            status.worker = Worker(settings, lane, names, model, stop)
+            status.worker.run()
     stop.raise_error()
+
+
+def warm_model(infer: InferSettings) -> Model:
+    """Loaded, converted if it never was (tens of seconds), and run once with each batch size it will see."""
+    model = load_model(infer.model, infer)
+    model.warm(warm_sizes(infer.max_batch_size))
+    metrics.MODEL_READY.set(1)
+    log.info("model ready", model=model.ref.name, version=model.ref.version, runtime=model.runtime)
+    return model
 
 
 @dataclass(slots=True)

@@ -21,10 +21,15 @@ def environment(**defaults: str) -> dict[str, str]:
     return {**defaults, **os.environ, "PYTHONPATH": path}
 
 
-def die_with_parent(number: signal.Signals) -> None:
-    """Linux sends `number` to this process when the thread that started it ends, even by kill -9. Elsewhere nothing."""
+def die_with_parent(number: signal.Signals, parent: int | None = None) -> None:
+    """Linux sends `number` to this process when the thread that started it ends, even by kill -9. Elsewhere nothing.
+
+    `parent` is its pid, for a child that would not notice otherwise that it ended before this call.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, number)
+    if parent not in (None, os.getppid()):
+        os.kill(os.getpid(), number)
 
 
 def how_it_ended(code: int) -> str:

@@ -5,11 +5,13 @@ import threading
 import time
 from collections.abc import Callable
 from types import FrameType
+from typing import TypeVar
 
 STOP_BUDGET_S = 9.0
 
 # How something is run beside the caller; a test may run it at once, or later.
 Start = Callable[[Callable[[], None]], None]
+T = TypeVar("T")
 
 
 def in_thread(run: Callable[[], None]) -> None:
@@ -22,6 +24,7 @@ class Stop:
 
     def __init__(self) -> None:
         self._event = threading.Event()
+        self._interrupts = False
         self.error: BaseException | None = None
 
     def install(self) -> "Stop":
@@ -42,6 +45,17 @@ class Stop:
     def wait(self, timeout_s: float | None = None) -> bool:
         return self._event.wait(timeout_s)
 
+    def unless_stopped(self, work: Callable[[], T]) -> T | None:
+        """What `work` returns; a signal breaks it off: None. For long work in the main thread that looks at no flag."""
+        try:
+            try:
+                self._interrupts = True
+                return None if self.is_set() else work()
+            finally:
+                self._interrupts = False
+        except KeyboardInterrupt:
+            return None
+
     def raise_error(self) -> None:
         """Raise what `set` was given, if anything."""
         if self.error is not None:
@@ -50,6 +64,8 @@ class Stop:
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
         self._event.set()
+        if self._interrupts:
+            raise KeyboardInterrupt
 
 
 class Deadline:

@@ -6,14 +6,16 @@ The conversion runs in a child process: torch takes 400 MB and seconds, and the 
 import argparse
 import hashlib
 import importlib.metadata
+import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
 
 from inference.models.base import UNCALIBRATED, ModelInfo, RawEncoding
 from infra import logs
-from infra.children import environment, module_command
+from infra.children import die_with_parent, environment, module_command
 from infra.settings import home
 from schemas.errors import ModelError
 from schemas.records import PixelEncoding
@@ -100,7 +102,7 @@ def _put_in_place(made: Path, folder: Path) -> Path:
 def _convert_in_child(name: str, encoding: RawEncoding, folder: Path, top_k: int) -> None:
     try:
         done = subprocess.run(
-            module_command(__name__, name, encoding, str(folder), str(top_k)),
+            module_command(__name__, name, encoding, str(folder), str(top_k), str(os.getpid())),
             env={**environment(), "PYTHONWARNINGS": "ignore"},
             capture_output=True,
             text=True,
@@ -139,7 +141,9 @@ def _main() -> None:
     parser.add_argument("encoding", choices=[PixelEncoding.I420, PixelEncoding.RGB24], type=PixelEncoding)
     parser.add_argument("folder", type=Path)
     parser.add_argument("top_k", type=int)
+    parser.add_argument("parent", type=int, help="its process id")
     given = parser.parse_args()
+    die_with_parent(signal.SIGKILL, given.parent)
     convert(given.name, given.encoding, given.folder, given.top_k)
 
 

@@ -1,10 +1,13 @@
 """`sightline infer` on a real broker with the null model: labels for every frame, whatever happens to the process."""
 
+import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
+import psutil
 import pytest
 from confluent_kafka import Producer, TopicPartition
 
@@ -13,7 +16,7 @@ from infra.topics import group
 from schemas.headers import read_failure
 from tests.support.batches import Feeder, read_all, read_labels, sources, wait_for
 from tests.support.deployment import PARTITIONS, Deployment, deployment
-from tests.support.runner import Runner
+from tests.support.runner import STOP_BUDGET_S, Runner
 from tests.support.services import Services
 
 BOTH = pytest.mark.parametrize("delivery", ["at_least_once", "exactly_once"])
@@ -144,3 +147,24 @@ def test_batches_that_retention_deleted_before_they_were_read_are_passed_over(
     wait_for(lambda: set(labelled(feeder)) == left, 60, "a label for every frame that is left", [worker])
     assert worker.stop() == 0, worker.stderr
     assert "the committed offset is deleted" in worker.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_an_end_while_the_model_is_converted_leaves_no_process_behind(
+    deployment: Deployment, tmp_path: Path, number: signal.Signals
+) -> None:
+    """The first start of a model takes tens of seconds, in a child process."""
+    with closing(Runner({**deployment.env, "SIGHTLINE_HOME": str(tmp_path)})) as runner:
+        worker = runner.start("infer", "--model", "efficientnet-lite0", ready=False)
+        wait_for(lambda: processes_with(str(tmp_path)), 60, "the conversion", [worker])
+        worker.signal(number)
+        code = worker.wait(STOP_BUDGET_S)
+        wait_for(lambda: not processes_with(str(tmp_path)), 5, "the end of the conversion")
+    if number == signal.SIGTERM:
+        assert code == 0, worker.stderr
+        assert list((tmp_path / "models").iterdir()) == []
+
+
+def processes_with(word: str) -> bool:
+    """Whether one has that word in its command line."""
+    return any(word in " ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"]))
