@@ -6,6 +6,7 @@ Figures behind the defaults: docs/decisions.md.
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import confluent_kafka
@@ -157,42 +158,28 @@ class Publisher:
         on_delivery: OnDelivery | None = None,
     ) -> None:
         """Queue one record; returning does not mean that it was written, `on_delivery` tells. Raises Busy when full."""
-        size = len(value or b"") + KIB
-
-        def produce() -> None:
-            self._producer.produce(
-                topic,
-                key=key,
-                value=value,
-                headers=list(headers or ()),
-                partition=partition,
-                timestamp=timestamp_ms,
-                on_delivery=delivered,
-            )
-
-        def delivered(error: confluent_kafka.KafkaError | None, message: Message) -> None:
-            if error is None and message.offset() is None:
-                # What librdkafka makes of a record refused as out of sequence (KAFKA-15591): "written", without
-                # an offset, and not in the log. Sent again it may come late or twice; else it would be lost.
-                log.warning("acknowledged without an offset, sending again", topic=topic, partition=message.partition())
-                try:
-                    produce()
-                    return
-                except BufferError:
-                    error = confluent_kafka.KafkaError(confluent_kafka.KafkaError._QUEUE_FULL)
-            self._release(size)
-            if on_delivery is not None:
-                on_delivery(error, message)
-
-        self._reserve(size)
+        record = _Record(self, topic, key, value, headers or [], partition, timestamp_ms, on_delivery)
+        self._reserve(record.size)
         try:
-            produce()
+            self.produce(record)
         except BufferError:
-            self._release(size)
+            self.release(record.size)
             raise Busy(0.05, "the producer's queue is full") from None
         except BaseException:
-            self._release(size)
+            self.release(record.size)
             raise
+
+    def produce(self, record: "_Record") -> None:
+        """Raises BufferError when the client's own queue is full."""
+        self._producer.produce(
+            record.topic,
+            key=record.key,
+            value=record.value,
+            headers=list(record.headers),
+            partition=record.partition,
+            timestamp=record.timestamp_ms,
+            on_delivery=record.delivered,
+        )
 
     def wait_for_room(self, size: int, timeout_s: float) -> bool:
         """Wait until a record of that size would be taken; False when the time is over."""
@@ -222,7 +209,8 @@ class Publisher:
                 raise Busy(0.05, "the producer's queue is full")
             self._bytes += size
 
-    def _release(self, size: int) -> None:
+    def release(self, size: int) -> None:
+        """A record of that size is no longer on its way."""
         with self._room:
             self._bytes -= size
             self._room.notify_all()
@@ -240,6 +228,42 @@ class Publisher:
         if is_fatal(error):
             self.fatal = error.str()
         _on_client_error(error)
+
+
+@dataclass(slots=True)
+class _Record:
+    """One record on its way. Nothing in it refers back to it: it and its bytes go with its report, not with some later
+    run of the cycle collector, which for what lived through an outage is minutes away.
+    """
+
+    publisher: Publisher
+    topic: str
+    key: bytes | str | None
+    value: bytes | None
+    headers: list[Header]
+    partition: int
+    timestamp_ms: int
+    on_delivery: OnDelivery | None
+
+    @property
+    def size(self) -> int:
+        return len(self.value or b"") + KIB
+
+    def delivered(self, error: confluent_kafka.KafkaError | None, message: Message) -> None:
+        if error is None and message.offset() is None:
+            # What librdkafka makes of a record refused as out of sequence (KAFKA-15591): "written", without
+            # an offset, and not in the log. Sent again it may come late or twice; else it would be lost.
+            log.warning(
+                "acknowledged without an offset, sending again", topic=self.topic, partition=message.partition()
+            )
+            try:
+                self.publisher.produce(self)
+                return
+            except BufferError:
+                error = confluent_kafka.KafkaError(confluent_kafka.KafkaError._QUEUE_FULL)
+        self.publisher.release(self.size)
+        if self.on_delivery is not None:
+            self.on_delivery(error, message)
 
 
 def _client(settings: Settings) -> Keys:

@@ -1,6 +1,8 @@
 """What the publisher says when it cannot go on; no broker is needed for that."""
 
+import gc
 import time
+import weakref
 from types import SimpleNamespace
 from typing import Any
 
@@ -72,4 +74,31 @@ def test_success_without_an_offset_is_no_acknowledgement(monkeypatch: pytest.Mon
     assert client.sent == [b"value", b"value"]
     assert reports == [7]
     assert publisher.queued_bytes() == 0
+    publisher.close()
+
+
+class Silent(WrittenAtTheSecondTry):
+    """Reports when told."""
+
+    def produce(self, topic: str, *, value: bytes, on_delivery: Any, **_: Any) -> None:
+        self.report = on_delivery
+
+
+def test_what_was_delivered_is_let_go_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Megabytes in a cycle wait for the collector, after an outage for minutes."""
+    client = Silent()
+    monkeypatch.setattr("confluent_kafka.Producer", lambda _config: client)
+    publisher = Publisher(load_settings())
+
+    def on_delivery(_error: object, _message: object) -> None: ...
+
+    held = weakref.ref(on_delivery)
+    gc.disable()
+    try:
+        publisher.send("t", "k", b"value", on_delivery=on_delivery)
+        client.report(None, SimpleNamespace(offset=lambda: 7, partition=lambda: 0))
+        del client.report, on_delivery
+        assert held() is None
+    finally:
+        gc.enable()
     publisher.close()
