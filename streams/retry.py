@@ -7,7 +7,8 @@ it had just been read from its origin. Its offsets move as an unbroken prefix of
 import heapq
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -74,9 +75,11 @@ class Waiting:
     def is_full(self) -> bool:
         return len(self._heap) >= self._settings.max_held_frames or self._bytes >= self._settings.max_held_bytes
 
-    def clear(self) -> None:
-        self._heap.clear()
-        self._bytes = 0
+    def drop(self, partitions: Collection[int]) -> None:
+        """Forget what was read of these partitions of the lane."""
+        self._heap = [held for held in self._heap if held.partition not in partitions]
+        heapq.heapify(self._heap)
+        self._bytes = sum(held.size for held in self._heap)
 
 
 def due_ms(settings: RetrySettings, timestamp_ms: int, attempt: int) -> float:
@@ -114,7 +117,7 @@ class RetryLane:
         self._waiting = Waiting(settings.retry)
         self._lock = threading.Lock()
         self._prefix = CompletedPrefix()
-        self._generation = 0
+        self._generations = Counter[int]()
         self._in_stage = 0
         self._committed: dict[int, int] = {}
         self._paused = False
@@ -173,7 +176,7 @@ class RetryLane:
                 return
         written_ms = int(message.timestamp()[1])
         due = due_ms(self._settings.retry, written_ms, record.attempt)
-        self._waiting.add(Held(due, partition, offset, self._generation, record))
+        self._waiting.add(Held(due, partition, offset, self._generations[partition], record))
 
     def _hand_over(self) -> None:
         while self._in_stage < MAX_IN_STAGE and self._may_take():
@@ -188,14 +191,15 @@ class RetryLane:
     def _finished(self, held: Held) -> None:
         with self._lock:
             self._in_stage -= 1
-            if held.generation == self._generation:
+            if held.generation == self._generations[held.partition]:
                 self._prefix.done(self._topic, held.partition, held.offset)
 
     def _keep_bounds(self, consumer: confluent_kafka.Consumer) -> None:
         """A full lane is paused, but goes on polling: otherwise the group would put it out."""
-        if self._waiting.is_full() != self._paused:
-            self._paused = not self._paused
-            (consumer.pause if self._paused else consumer.resume)(consumer.assignment())
+        is_full = self._waiting.is_full()
+        if is_full or self._paused:  # again and again: partitions that came meanwhile are not paused
+            (consumer.pause if is_full else consumer.resume)(consumer.assignment())
+        self._paused = is_full
 
     def _commit(self, consumer: confluent_kafka.Consumer) -> None:
         with self._lock:
@@ -212,16 +216,19 @@ class RetryLane:
         except KafkaException as error:
             log.warning("the retry lane could not commit; it will again", error=str(error))
 
-    def _on_gone(self, consumer: confluent_kafka.Consumer, _partitions: list[TopicPartition]) -> None:
-        """Everything here is read again by whoever gets the partitions; what is under way is not waited for."""
+    def _on_gone(self, consumer: confluent_kafka.Consumer, partitions: list[TopicPartition]) -> None:
+        """What is here of them is read again by whoever gets them; what is under way is not waited for."""
         self._commit(consumer)
-        self._waiting.clear()
+        gone = {one.partition for one in partitions}
+        self._waiting.drop(gone)
         with self._lock:
-            self._generation += 1
-            self._prefix = CompletedPrefix()
-        self._committed.clear()
-        self._paused = False
+            for partition in gone:
+                self._generations[partition] += 1
+                self._prefix.forget(self._topic, partition)
+                self._committed.pop(partition, None)
+        if self._paused:
+            consumer.resume(partitions)  # the client would remember it until they come back
 
 
 def _ignore(_consumer: confluent_kafka.Consumer, _partitions: list[TopicPartition]) -> None:
-    """Partitions start unpaused at their committed offsets: nothing to do."""
+    """Partitions start unpaused at their committed offsets, the client assigns them itself: nothing to do."""

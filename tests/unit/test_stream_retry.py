@@ -1,17 +1,23 @@
 """The retry lane's rules: when a frame is due, what its record says, how much is held."""
 
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
+from confluent_kafka import TopicPartition
 
 from infra.outcomes import FrameRecord, outcome_of
-from infra.settings import RetrySettings
+from infra.settings import RetrySettings, Settings
 from schemas import headers
 from schemas.errors import BadFrame
 from schemas.headers import Failure
 from schemas.records import SourceRef
-from streams.retry import Held, Waiting, due_ms, frame_of
+from streams.frames import Taken
+from streams.retry import Held, RetryLane, Waiting, due_ms, frame_of
 
 SETTINGS = RetrySettings(delays_ms=(1_000, 30_000), max_held_frames=3, max_held_bytes=100)
 ORIGIN = SourceRef("frames.raw", 3, 77)
@@ -85,3 +91,90 @@ def test_a_retried_frame_has_the_coordinates_of_its_origin() -> None:
 def test_a_frame_put_there_by_hand_is_its_own_origin() -> None:
     frame = frame_of(message([]))
     assert (frame.source, frame.timestamp_ms, frame.attempt) == (SourceRef("frames.retry", 1, 9), 1234, 0)
+
+
+class FakeConsumer:
+    """Does what its script says, one step a poll: a message that it returns, or something that happens."""
+
+    def __init__(self, partitions: list[int]) -> None:
+        self.owned = partitions
+        self.script: deque[Any] = deque()
+        self.commits: list[tuple[int, int]] = []
+        self.paused: set[int] = set()
+
+    def subscribe(self, topics: list[str], *, on_assign: Any, on_revoke: Any, on_lost: Any) -> None:
+        self.on_revoke = on_revoke
+
+    def poll(self, timeout: float) -> Any:
+        step = self.script.popleft() if self.script else None
+        return step() if callable(step) and not isinstance(step, Mock) else step
+
+    def revoke(self, partition: int) -> None:
+        self.on_revoke(self, [TopicPartition("frames.retry", partition)])
+        self.owned = [one for one in self.owned if one != partition]
+
+    def assignment(self) -> list[TopicPartition]:
+        return [TopicPartition("frames.retry", one) for one in self.owned]
+
+    def pause(self, partitions: list[TopicPartition]) -> None:
+        self.paused |= {one.partition for one in partitions}
+
+    def resume(self, partitions: list[TopicPartition]) -> None:
+        self.paused -= {one.partition for one in partitions}
+
+    def commit(self, *, offsets: list[TopicPartition], asynchronous: bool) -> None:
+        self.commits += [(one.partition, one.offset) for one in offsets]
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def consumer(monkeypatch: pytest.MonkeyPatch) -> FakeConsumer:
+    made = FakeConsumer([0, 1])
+    monkeypatch.setattr("streams.retry.kafka.consumer", lambda *_, **__: made)
+    return made
+
+
+def read(partition: int, offset: int, age_s: float) -> Any:
+    made = message([])
+    made.error.return_value = None
+    made.partition.return_value, made.offset.return_value = partition, offset
+    made.timestamp.return_value = (1, int((time.time() - age_s) * 1000))
+    return made
+
+
+def run_lane(consumer: FakeConsumer, max_held_frames: int, take: Callable[[Taken], None]) -> list[BaseException]:
+    """Until the script is over, with what was finished committed; the errors it ended with."""
+    errors: list[BaseException] = []
+    settings = Settings(retry=RetrySettings(delays_ms=(60_000,), max_held_frames=max_held_frames))
+    lane = RetryLane(settings, "live", take, lambda: True, errors.append)
+    over = threading.Event()
+    consumer.script.append(over.set)
+    lane.start()
+    assert over.wait(5)
+    lane.close(5)
+    return errors
+
+
+def test_frames_of_partitions_that_stay_are_neither_forgotten_nor_passed_over(consumer: FakeConsumer) -> None:
+    """As with cooperative assignment: partition 1 goes, and of partition 0 a frame is held and a later one done."""
+    consumer.script += [read(0, 5, 0), read(1, 7, 0), lambda: consumer.revoke(1), read(0, 6, 3600)]
+    done: list[int] = []
+
+    def take(taken: Taken) -> None:
+        done.append(taken.record.source.offset)
+        taken.finish()
+
+    assert run_lane(consumer, 10, take) == []
+    assert done == [6]
+    assert consumer.commits == []  # 0/5 has no outcome yet
+
+
+def test_a_full_lane_leaves_no_partition_paused_that_goes(consumer: FakeConsumer) -> None:
+    """The client would remember it, and never read the partition again once it is back."""
+    paused: list[set[int]] = []
+    consumer.script += [read(0, 5, 0), None, lambda: paused.append(set(consumer.paused)), lambda: consumer.revoke(0)]
+    assert run_lane(consumer, 1, lambda _: None) == []
+    assert paused == [{0, 1}]
+    assert consumer.paused == set()
