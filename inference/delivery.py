@@ -93,20 +93,24 @@ class AtLeastOnce:
 
     def finish(self, awaited: Collection[Work], deadline: Deadline) -> None:
         open_work = set(awaited)
-        while open_work and not deadline.expired():
-            open_work -= self._settle()
+        try:
+            while open_work and not deadline.expired():
+                open_work -= self._settle()
+                if open_work:
+                    time.sleep(POLL_S)
             if open_work:
-                time.sleep(POLL_S)
-        if open_work:
-            log.warning("labels not delivered in time, the next owner makes them again", batches=len(open_work))
-        self._commit_now(deadline)
+                log.warning("labels not delivered in time, the next owner makes them again", batches=len(open_work))
+        finally:
+            self._commit_now(deadline)
 
     def close(self, deadline: Deadline) -> None:
         left = self._publisher.close(deadline.remaining_s() / 2)
         if left:
             log.warning("records without a delivery report at the end", records=left)
-        self._settle()
-        self._commit_now(Deadline(deadline.remaining_s() / 2))
+        try:
+            self._settle()
+        finally:
+            self._commit_now(Deadline(deadline.remaining_s() / 2))
 
     def on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
         """The client's callback for commits that were not waited for; served by its poll."""
@@ -124,22 +128,31 @@ class AtLeastOnce:
                 record.on_delivery(error, message)
             receipt.delivered(error, message)
 
-        while not self._stop.is_set():
+        while True:
             try:
                 self._publisher.send(
                     record.topic, record.key, record.value, headers=record.headers, on_delivery=delivered
                 )
                 return
             except Busy:
+                if self._stop.is_set():
+                    return  # the next owner makes it again
                 self._publisher.wait_for_room(len(record.value or b""), 0.5)
 
     def _settle(self) -> set[Work]:
+        """What was delivered is done, all of it, also when the breaker opens over one: then Stalled, at the end."""
         settled = set[Work]()
+        stalled: Stalled | None = None
         while self._delivered:
             work = self._delivered.popleft()
-            if self._ownership.done(work):
-                self._progress.settled(work)
             settled.add(work)
+            try:
+                if self._ownership.done(work):
+                    self._progress.settled(work)
+            except Stalled as error:
+                stalled = stalled or error
+        if stalled is not None:
+            raise stalled
         return settled
 
     def _commit_soon(self) -> None:

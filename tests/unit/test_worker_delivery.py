@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from inference.delivery import AtLeastOnce, Progress
+from inference.delivery import AtLeastOnce, Progress, SettledHook
 from inference.labels_out import OutRecord
 from inference.ownership import Ownership
 from inference.work import Origin, Work
@@ -57,15 +57,18 @@ class Rig:
     def __init__(self) -> None:
         self.publisher, self.consumer, self.ownership, self.stop = Publisher(), Consumer(), Ownership(), Stop()
         self.settled: list[Work] = []
+        self.use(self.settled.append)
+        self.ownership.assign([PLACE])
+
+    def use(self, settled: SettledHook) -> None:
         self.delivery = AtLeastOnce(
             cast(Any, self.publisher),
             cast(Any, self.consumer),
             self.ownership,
-            Progress(self.settled.append),
+            Progress(settled),
             self.stop,
             commit_interval_ms=100,
         )
-        self.ownership.assign([PLACE])
 
     def release(self, offset: int, records: int = 2) -> Work:
         generation = self.ownership.generation(PLACE)
@@ -156,3 +159,53 @@ def test_a_fatal_producer_ends_the_worker() -> None:
     rig.publisher.fatal = "fenced"
     with pytest.raises(Stalled, match="fenced"):
         rig.delivery.tick(1.0)
+
+
+def test_a_breaker_that_opens_ends_the_worker_behind_a_commit_of_all_that_was_delivered() -> None:
+    rig = Rig()
+
+    def settled(work: Work) -> None:
+        if work.origin.offset == 1:
+            raise Stalled("too many bad frames")
+
+    rig.use(settled)
+    for offset in range(3):
+        rig.release(offset)
+    rig.publisher.deliver()
+    with pytest.raises(Stalled):
+        rig.delivery.tick(1.0)
+    rig.delivery.close(Deadline(1.0))
+    assert rig.consumer.commits == [{PLACE: 3}]
+
+
+def test_a_breaker_that_opens_while_partitions_are_given_up_does_not_hinder_their_commit() -> None:
+    rig = Rig()
+
+    def settled(work: Work) -> None:
+        raise Stalled("too many bad frames")
+
+    rig.use(settled)
+    works = [rig.release(offset) for offset in range(2)]
+    rig.publisher.deliver()
+    with pytest.raises(Stalled):
+        rig.delivery.finish(works, Deadline(1.0))
+    assert rig.consumer.commits == [{PLACE: 2}]
+
+
+def test_what_is_finished_during_the_stop_is_still_sent() -> None:
+    rig = Rig()
+    rig.stop.set()
+    rig.release(0)
+    rig.publisher.deliver()
+    rig.delivery.close(Deadline(1.0))
+    assert rig.consumer.commits == [{PLACE: 1}]
+
+
+def test_a_full_producer_holds_up_no_stop() -> None:
+    rig = Rig()
+    rig.stop.set()
+    rig.publisher.refusals = 1
+    rig.release(0)
+    rig.publisher.deliver()
+    rig.delivery.close(Deadline(1.0))
+    assert rig.consumer.commits == []
