@@ -8,6 +8,7 @@ frames.batches -> poll thread -> Staging (bounded queue, runs laid out) -> devic
 import os
 import sys
 from dataclasses import dataclass
+from traceback import format_exception
 from typing import Annotated, Any, Literal
 
 import typer
@@ -170,11 +171,10 @@ class Worker:
         with self.watchdog:
             try:
                 self.loop.run()
-            except SightlineError as error:
+            except BaseException as error:  # noqa: BLE001 - raised below, once everything is closed
                 self._stop.set(error)
-            finally:
-                self._stop.set()
-                self._close(Deadline(STOP_BUDGET_S - EXIT_S))
+            self._stop.set()
+            self._close(Deadline(STOP_BUDGET_S - EXIT_S))
         self._stop.raise_error()
 
     def _make_delivery(self, settings: Settings, group_id: str) -> Delivery:
@@ -216,9 +216,16 @@ class Worker:
             self._stop.set(Stalled(f"the {stuck[0]} thread hangs"))
         if stuck or not has_left:
             # A thread inside a hanging model or client can keep the interpreter from ending.
-            if self._stop.error is not None:
-                print(f"sightline: {self._stop.error}", file=sys.stderr, flush=True)
-            os._exit(0 if self._stop.error is None else 1)
+            os._exit(tell(self._stop.error))
+
+
+def tell(error: BaseException | None) -> int:
+    """What a process that cannot unwind says of its end, and its exit code."""
+    if error is None:
+        return 0
+    text = f"sightline: {error}\n" if isinstance(error, SightlineError) else "".join(format_exception(error))
+    print(text, end="", file=sys.stderr, flush=True)
+    return 1
 
 
 def warm_sizes(max_batch_size: int) -> tuple[int, ...]:

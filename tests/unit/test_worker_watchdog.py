@@ -6,11 +6,11 @@ import pytest
 
 from inference.models import describe_model, load_model
 from inference.watchdog import Watchdog
-from inference.worker import warm_sizes
+from inference.worker import tell, warm_sizes
 from inference.worker_clients import STANDBY_MS, membership, stands_by, transactional_id
 from infra.lifecycle import Stop
 from infra.settings import InferSettings
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, Stalled
 
 
 def test_only_work_that_waits_without_a_commit_is_a_stall() -> None:
@@ -77,3 +77,12 @@ def test_a_member_without_a_share_stands_by(group: dict[str, object], expected: 
 
 def test_statistics_before_the_group_is_joined_say_nothing() -> None:
     assert not stands_by(json.dumps({"name": "sightline#consumer-1"}))
+
+
+def test_a_process_that_cannot_unwind_says_why_it_ends(capsys: pytest.CaptureFixture[str]) -> None:
+    assert tell(None) == 0
+    assert capsys.readouterr().err == ""
+    assert tell(Stalled("nothing moves")) == 1
+    assert capsys.readouterr().err == "sightline: nothing moves\n"
+    assert tell(RuntimeError("a defect")) == 1
+    assert "RuntimeError: a defect" in capsys.readouterr().err
