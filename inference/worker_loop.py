@@ -158,8 +158,8 @@ class WorkerLoop:
         places = _keys(partitions)
         self._ownership.assign(places)
         consumer.incremental_assign(partitions)
-        if self._paused:
-            consumer.pause(_keys_to_list(places))
+        # The client remembers a pause over revocation and return: what was paused then would never be read again.
+        (consumer.pause if self._paused else consumer.resume)(_keys_to_list(places))
         self.has_joined = True
         log.info("partitions assigned", partitions=sorted(number for _, number in places))
 

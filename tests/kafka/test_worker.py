@@ -1,5 +1,6 @@
 """`sightline infer` on a real broker with the null model: labels for every frame, whatever happens to the process."""
 
+import json
 import signal
 import time
 from collections import Counter
@@ -13,11 +14,13 @@ from confluent_kafka import Producer, TopicPartition
 
 from infra import kafka
 from infra.topics import group
+from schemas import codec
 from schemas.headers import read_failure
-from tests.support.batches import Feeder, read_all, read_labels, sources, wait_for
+from tests.support.batches import Feeder, micro_batch, read_all, read_labels, row, sources, wait_for
 from tests.support.deployment import PARTITIONS, Deployment, deployment
-from tests.support.runner import STOP_BUDGET_S, Runner
-from tests.support.services import Services
+from tests.support.models import SLOW, SLOW_S, marked
+from tests.support.runner import STOP_BUDGET_S, Runner, Running
+from tests.support.services import ROOT, Services
 
 BOTH = pytest.mark.parametrize("delivery", ["at_least_once", "exactly_once"])
 
@@ -147,6 +150,45 @@ def test_batches_that_retention_deleted_before_they_were_read_are_passed_over(
     wait_for(lambda: set(labelled(feeder)) == left, 60, "a label for every frame that is left", [worker])
     assert worker.stop() == 0, worker.stderr
     assert "the committed offset is deleted" in worker.stderr
+
+
+@pytest.mark.parametrize("protocol", ["consumer", "classic"])
+def test_a_partition_that_was_paused_as_it_went_is_read_when_it_comes_back(
+    feeder: Feeder, sightline: Runner, protocol: str
+) -> None:
+    """A worker with more than it can do is joined by another, which leaves again."""
+    env = {
+        "PYTHONPATH": str(ROOT),
+        "SIGHTLINE_INFER__GROUP_PROTOCOL": protocol,
+        "SIGHTLINE_INFER__MAX_QUEUE_BYTES": "1",
+    }
+    words = ["infer", "--model", "tests.support.models:Failing", "--no-cache"]
+    stays = sightline.start(*words, env=env)
+    comes = sightline.start(*words, env=env, ready=False)
+    while not assigned(comes):
+        feed_slow(feeder, *range(feeder.partitions))
+        time.sleep(SLOW_S * (feeder.partitions - 1))
+    wait_for(lambda: set(labelled(feeder)) == feeder.frames, 60, "a label for every frame", [stays, comes])
+    assert comes.stop() == 0, comes.stderr
+    # Only into what it had: a frame of another partition would pause the worker, and open all of them again after it.
+    for partition in assigned(comes):
+        feed_slow(feeder, partition)
+    wait_for(lambda: set(labelled(feeder)) == feeder.frames, 20, "labels of all partitions", [stays])
+
+
+def feed_slow(feeder: Feeder, *partitions: int) -> None:
+    """A frame in each, of those that take their time."""
+    for partition in partitions:
+        offset = feeder.next_offset.get(partition, 0)
+        batch = micro_batch(feeder.names.frames, partition, [offset], lambda one: marked(row(one), SLOW))
+        feeder.send(feeder.names.batches, partition, codec.encode(batch))
+        feeder.next_offset[partition] = offset + 1
+
+
+def assigned(worker: Running) -> set[int]:
+    """The partitions that it was given, by its log."""
+    events = [json.loads(line) for line in worker.stderr.split("\n")[:-1] if line.startswith("{")]
+    return {one for event in events if event["event"] == "partitions assigned" for one in event["partitions"]}
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])

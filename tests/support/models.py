@@ -4,6 +4,7 @@ What they do is told by an image's second byte, so that a test decides per frame
 """
 
 import threading
+import time
 from typing import ClassVar
 
 from inference.models import ModelInfo, Output, Pixels
@@ -11,7 +12,8 @@ from inference.models.null import INFO, NullModel
 from infra.settings import InferSettings
 from schemas.errors import ModelError
 
-FINE, ALWAYS, SOMETIMES, TOO_LARGE, HANGS = range(5)
+FINE, ALWAYS, SOMETIMES, TOO_LARGE, HANGS, SLOW = range(6)
+SLOW_S = 0.1
 
 
 class OutOfMemoryError(RuntimeError):
@@ -19,7 +21,7 @@ class OutOfMemoryError(RuntimeError):
 
 
 class Failing(NullModel):
-    """ALWAYS fails its run; SOMETIMES does so twice; TOO_LARGE does not fit beside another image; HANGS."""
+    """ALWAYS fails its run; SOMETIMES does so twice; TOO_LARGE does not fit beside another image; HANGS; SLOW."""
 
     info: ClassVar[ModelInfo] = INFO  # type: ignore[misc]
 
@@ -31,6 +33,8 @@ class Failing(NullModel):
         marks = pixels[:, 1]
         if (marks == HANGS).any():
             threading.Event().wait()
+        if (marks == SLOW).any():
+            time.sleep(SLOW_S)
         if (marks == TOO_LARGE).any() and len(pixels) > 1:
             raise OutOfMemoryError("out of memory, on purpose")
         if (marks == ALWAYS).any():
