@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from inference.cache import CacheEntry, open_cache
 from inference.cache_record import CachedLabel
@@ -20,7 +21,7 @@ from schemas.records import Encoding, Frame, Origin, Prediction, Quality, Source
 from tests.support.deployment import PARTITIONS, Deployment
 from tests.support.proxy import TcpProxy
 from tests.support.runner import Runner
-from tests.support.stream_ends import Feed, Outcomes, jpeg, wait_committed
+from tests.support.stream_ends import Feed, Outcomes, Place, jpeg, wait_committed
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -73,6 +74,26 @@ def test_good_bad_and_known_frames(deployment: Deployment, sightline: Runner, fe
     wait_committed(deployment, len(feed.places))
     assert stage.metric("sightline_dead_letters_total", stage="stream") == len(outcomes.dead)
     assert stage.stop() == 0
+
+
+@pytest.mark.parametrize("kept", ["uncompressed", "producer"])
+def test_producers_that_compress(deployment: Deployment, sightline: Runner, outcomes: Outcomes, kept: str) -> None:
+    """A topic of ours undoes it; one that somebody else made may keep it."""
+    config = ConfigEntry("compression.type", kept, incremental_operation=AlterConfigOpType.SET)
+    topic = ConfigResource("topic", deployment.topics.frames, incremental_configs=[config])
+    admin = kafka.admin(deployment.settings())
+    for changed in admin.incremental_alter_configs([topic]).values():
+        changed.result(30)
+    places: set[Place] = set()
+    for compression in ("gzip", "snappy", "lz4", "zstd"):
+        feed = Feed(deployment, compression)
+        for number in range(PARTITIONS):
+            feed.send(number)
+        feed.close()
+        places |= feed.places
+    stage = sightline.start(*START)
+    assert set(outcomes.wait_for(places).values()) == {1}
+    assert stage.stop() == 0, stage.stderr
 
 
 def test_pixels_and_order(deployment: Deployment, sightline: Runner, feed: Feed, outcomes: Outcomes) -> None:

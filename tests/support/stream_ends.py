@@ -28,9 +28,12 @@ class Feed:
     """Writes frames and remembers where they lie."""
 
     deployment: Deployment
+    compression: str = "none"
 
     def __post_init__(self) -> None:
-        self._publisher = Publisher(self.deployment.settings())
+        self._publisher = Publisher(
+            self.deployment.settings(kafka={"producer": {"compression.type": self.compression}})
+        )
         self.places: set[Place] = set()
 
     def send(self, number: int, image: bytes | None = None, value: bytes | None = None, **extra: bytes) -> None:
