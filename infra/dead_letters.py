@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from infra.reader import Reader
-from infra.spans import Record, Span
+from infra.spans import Period, Record
 from schemas.errors import ConfigError
 from schemas.headers import Failure, RawHeaders, read_failure, redriven_letter
 from schemas.records import Micros, SourceRef
@@ -77,20 +77,14 @@ def read_letters(
 
     A mark comes behind the letter that it marks. `all_marks`: also those from before the range.
     """
-    held = {span.partition: span for span in reader.spans(topic)}
-    chosen = {span.partition: span for span in reader.spans(topic, from_us, to_us) if span.partition in held}
+    period = Period(from_us, to_us)
+    spans = reader.spans(topic, None if all_marks else from_us)
     if wanted.places is not None:
         partitions = {partition for partition, _ in wanted.places}
-        chosen = {partition: span for partition, span in chosen.items() if partition in partitions}
-    spans = [
-        Span(topic, partition, held[partition].start if all_marks else span.start, held[partition].end)
-        for partition, span in chosen.items()
-        if len(span)
-    ]
+        spans = [span for span in spans if span.partition in partitions]
     for record in reader.read(spans):
         entry = parse(record)
-        span = chosen[record.partition]
-        if isinstance(entry, Mark) or (span.start <= record.offset < span.end and wanted.passes(entry)):
+        if isinstance(entry, Mark) or (period.holds(record.timestamp_ms) and wanted.passes(entry)):
             yield entry
 
 

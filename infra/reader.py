@@ -89,12 +89,11 @@ class Reader:
             raise Unavailable("Kafka", self._address, hint)
         return sorted(found.partitions)
 
-    def spans(self, topic: str, from_us: Micros | None = None, to_us: Micros | None = None) -> list[Span]:
-        """Every partition's range by record timestamps, settled now: nothing written later is ever in it.
+    def spans(self, topic: str, from_us: Micros | None = None) -> list[Span]:
+        """Every partition from its first record that is not older than `from_us` to its end, settled now.
 
-        A partition starts at its first record that is not older than `from_us` and ends before its first that is
-        not older than `to_us`. Where timestamps run backwards (several cameras on one partition), records in between
-        belong to the range whatever theirs is.
+        Nothing written later is ever in it, and no record as late as `from_us` lies before it. Older ones may lie in
+        it, and no offset is known to be behind the last record of a time: for a Period, ask each record's timestamp.
         """
         keys = [(topic, partition) for partition in self.partitions(topic)]
         ends = self._offsets(keys, _LATEST)
@@ -103,9 +102,6 @@ class Reader:
             # -1: no record is as late as that.
             found = self._offsets(keys, OffsetSpec.for_timestamp(-(-from_us // 1000)))
             starts = {key: ends[key] if found[key] < 0 else found[key] for key in keys}
-        if to_us is not None:
-            found = self._offsets(keys, OffsetSpec.for_timestamp(-(-to_us // 1000)))
-            ends = {key: ends[key] if found[key] < 0 else min(found[key], ends[key]) for key in keys}
         return [Span(*key, min(starts[key], ends[key]), ends[key]) for key in keys]
 
     def tail(self, topic: str) -> list[Span]:

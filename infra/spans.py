@@ -1,8 +1,9 @@
-"""Places on topics: ranges of offsets, and the records that lie there. Pure."""
+"""Places on topics: ranges of offsets and of time, and the records that lie there. Pure."""
 
 from dataclasses import dataclass
 
 from schemas.headers import RawHeaders
+from schemas.records import Micros
 
 Key = tuple[str, int]
 
@@ -22,6 +23,25 @@ class Span:
 
     def __len__(self) -> int:
         return max(0, self.end - self.start)
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """A range of time, without its end; None is no limit. What lies in it is known by a record's own timestamp alone.
+
+    Offsets do not tell: cameras with different clocks share a partition, so its timestamps run backwards.
+    """
+
+    from_us: Micros | None = None
+    to_us: Micros | None = None
+
+    @property
+    def endless(self) -> bool:
+        return self.from_us is None and self.to_us is None
+
+    def holds(self, timestamp_ms: int) -> bool:
+        at_us = timestamp_ms * 1000
+        return (self.from_us is None or self.from_us <= at_us) and (self.to_us is None or at_us < self.to_us)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,12 @@
 """`sightline audit`: proves for a range of time that every frame has become a label or a dead letter.
 
-Frames are taken by the time of their records, outcomes by the coordinates that they refer to. A frame that is still
-on its way counts as missing: give the pipeline time, or `--wait`. Only offsets without an outcome are read from the
-frames topic, so a sound day is proved without fetching its images.
+Frames are taken by the timestamps of their records, wherever they lie; outcomes by the coordinates that they refer
+to. A frame that is still on its way counts as missing: give the pipeline time, or `--wait`.
+
+An outcome tells when its frame was captured, so only offsets without one are read from the frames topic, and a sound
+day is proved without fetching its images. Clocks of cameras differ, so a frame of the range may lie anywhere behind
+its beginning: from there to the log's end, past `--to`, the audit reads every outcome, keeps four bytes an offset,
+and fetches what has no outcome, which is the backlog of a pipeline that is behind.
 """
 
 import json
@@ -20,7 +24,7 @@ from infra.lifecycle import Deadline
 from infra.reader import Reader
 from infra.registry import registry_of
 from infra.settings import Settings, load_settings
-from infra.spans import Record, Span
+from infra.spans import Period, Record, Span
 from infra.times import now_us, parse_time
 from infra.topics import Lane, TopicNames
 from schemas import codec
@@ -41,7 +45,7 @@ FromOption = Annotated[
     str | None,
     typer.Option("--from", metavar="T", help="Frames from this time on: ISO 8601 or -10m (default: all there are)."),
 ]
-ToOption = Annotated[str | None, typer.Option("--to", metavar="T", help="Frames before this time (default: now).")]
+ToOption = Annotated[str | None, typer.Option("--to", metavar="T", help="Frames before this time (default: all).")]
 WaitOption = Annotated[
     float, typer.Option("--wait", metavar="SEC", min=0, help="Wait up to so long for frames that are on their way.")
 ]
@@ -86,8 +90,10 @@ class Audit:
         frames: Iterable[Span],
         outcomes: Iterable[Span],
         on_label: Callable[[Label], None] = lambda _label: None,
+        period: Period | None = None,
     ) -> None:
-        """`frames`: the range to prove. `outcomes`: where on labels and dead letters its outcomes can begin.
+        """`frames`: the range to prove, or its part that lies in `period`. `outcomes`: where on labels and dead
+        letters its outcomes can begin.
 
         `on_label` gets the first label of every frame of the range.
         """
@@ -99,18 +105,18 @@ class Audit:
         self._first = dict(self._next)
         self._undecodable = 0
         self._on_label = on_label
-        self.ledger = Ledger(self._frames)
+        self.ledger = Ledger(self._frames, period)
 
     @staticmethod
     def of_time(
         settings: Settings, reader: Reader, lane: Lane, from_us: Micros | None, to_us: Micros | None
     ) -> "Audit":
-        """Frames whose records are not older than `from_us` but older than `to_us`; None is no limit, and now."""
+        """Frames that are there now, not older than `from_us` but older than `to_us`; None is no limit."""
         names = TopicNames.for_lane(settings.topic_prefix, lane)
-        frames = reader.spans(names.frames, from_us, to_us)
+        frames = reader.spans(names.frames, from_us)
         since = None if from_us is None else from_us - CLOCK_MARGIN_US
         outcomes = reader.spans(names.labels, since) + reader.spans(names.dead, since)
-        return Audit(settings, reader, lane, frames, outcomes)
+        return Audit(settings, reader, lane, frames, outcomes, period=Period(from_us, to_us))
 
     def settle(self, remaining_s: Callable[[], float] = lambda: 0.0) -> Balance:
         """Read the outcomes that are there, and wait for more as long as frames lack one and time remains."""
@@ -121,7 +127,7 @@ class Audit:
             if count != opened:
                 opened, changed_s = count, time.monotonic()
             left_s = remaining_s()
-            if left_s <= 0 or time.monotonic() - changed_s > STILL_S:
+            if left_s <= 0 or count == 0 or time.monotonic() - changed_s > STILL_S:
                 self.verify()
                 opened = self.ledger.open_count()
             if opened == 0 or left_s <= 0:
@@ -139,10 +145,10 @@ class Audit:
         self._next.update((span.key, span.end) for span in spans)
 
     def verify(self) -> None:
-        """Look up which of the offsets without an outcome hold a frame at all."""
+        """Look up which of the offsets that no outcome tells of hold a frame of the range."""
         holes = self.ledger.unverified()
         for record in self._reader.read(holes):
-            self.ledger.saw(record.span_key, record.offset)
+            self.ledger.saw(record.span_key, record.offset, record.timestamp_ms)
         for span in holes:
             self.ledger.searched(span)
 
@@ -185,7 +191,7 @@ class Audit:
         except BadFrame:
             self._undecodable += 1
             return
-        if self.ledger.label(label.source):
+        if self.ledger.label(label.source, label.captured_at // 1000):
             self._on_label(label)
 
     def _take_dead(self, record: Record) -> None:
@@ -195,7 +201,7 @@ class Audit:
         if redriven_letter(record.headers) is not None:
             self.ledger.redriven(failure.source)
         else:
-            self.ledger.dead_letter(failure.source)
+            self.ledger.dead_letter(failure.source, failure.timestamp_ms or None)
 
 
 def audit_json(audit: Audit, balance: Balance) -> dict[str, Any]:

@@ -1,12 +1,13 @@
-"""Double-entry book of frames and their outcomes, by source coordinates. Pure; five bytes an offset."""
+"""Double-entry book of frames and their outcomes, by source coordinates. Pure; four bytes an offset."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
-from infra.spans import Key, Span
+from infra.spans import Key, Period, Span
 from schemas.records import SourceRef
 
 MAX_MISSING_SHOWN = 100
@@ -34,6 +35,15 @@ class Balance:
         return self.missing_count == 0
 
 
+class _What(IntEnum):
+    """What an offset holds: a frame of the period, one of another time, or none (a marker, compacted, expired)."""
+
+    UNKNOWN = 0
+    FRAME = 1
+    OTHER_TIME = 2
+    NO_FRAME = 3
+
+
 @dataclass(slots=True)
 class _Page:
     """The book of one partition: how often each offset was labelled, died, was sent through again; 255 means more."""
@@ -42,70 +52,73 @@ class _Page:
     labels: Counts = field(init=False)
     dead: Counts = field(init=False)
     redriven: Counts = field(init=False)
-    # Offsets that hold no frame: transaction markers, compacted or expired records.
-    empty: NDArray[np.bool_] = field(init=False)
-    # Offsets without an outcome that were read and do hold a frame.
-    seen: NDArray[np.bool_] = field(init=False)
+    what: Counts = field(init=False)
 
     def __post_init__(self) -> None:
         size = len(self.span)
-        self.labels, self.dead, self.redriven = (np.zeros(size, np.uint8) for _ in range(3))
-        self.empty, self.seen = (np.zeros(size, np.bool_) for _ in range(2))
+        self.labels, self.dead, self.redriven, self.what = (np.zeros(size, np.uint8) for _ in range(4))
 
     def open(self) -> NDArray[np.bool_]:
-        """Offsets without any outcome that are not known to be empty."""
-        found: NDArray[np.bool_] = (self.labels == 0) & (self.dead == 0) & ~self.empty
+        """Offsets without any outcome that may hold a frame of the period."""
+        found: NDArray[np.bool_] = (self.labels == 0) & (self.dead == 0) & (self.what <= _What.FRAME)
+        return found
+
+    def ours(self) -> NDArray[np.bool_]:
+        """Offsets whose outcomes count."""
+        found: NDArray[np.bool_] = self.what != _What.OTHER_TIME
         return found
 
 
 class Ledger:
-    """Knows every offset of the given spans; outcomes that refer to anything else are not its business.
+    """Knows the frames of a period within the given spans; outcomes that refer to anything else are not its business.
 
-    An offset with an outcome held a frame, so only the others need to be looked up: `unverified()` says which,
-    `saw` and `searched` take the answer. `balance()` is right once nothing is unverified.
+    An outcome proves its frame, and mostly tells its time too, so only the other offsets need to be looked up:
+    `unverified()` says which, `saw` and `searched` take the answer. `balance()` is right once nothing is unverified.
     """
 
-    def __init__(self, spans: Iterable[Span]) -> None:
+    def __init__(self, spans: Iterable[Span], period: Period | None = None) -> None:
         self._pages = {span.key: _Page(span) for span in spans if len(span)}
+        self._period = period or Period()
 
-    def label(self, source: SourceRef) -> bool:
-        """Whether it is the first label of a frame of the range."""
-        return self._count(source, "labels") == 1
+    def label(self, source: SourceRef, frame_ms: int | None = None) -> bool:
+        """Whether it is the first label of a frame of the range. `frame_ms`: the frame's timestamp, if it is told."""
+        return self._outcome(source, "labels", frame_ms) == 1
 
-    def dead_letter(self, source: SourceRef) -> None:
-        self._count(source, "dead")
+    def dead_letter(self, source: SourceRef, frame_ms: int | None = None) -> None:
+        self._outcome(source, "dead", frame_ms)
 
     def redriven(self, source: SourceRef) -> None:
         """The frame was sent through again on purpose: one outcome more is none too many."""
         self._count(source, "redriven")
 
     def unverified(self) -> list[Span]:
-        """Offsets without an outcome of which nobody has looked yet whether they hold a frame, as ranges to read."""
+        """Offsets of which neither an outcome nor a look has told yet what they hold, as ranges to read."""
         return [
             Span(*key, page.span.start + first, page.span.start + last)
             for key, page in self._pages.items()
-            for first, last in _runs(page.open() & ~page.seen)
+            for first, last in _runs(page.what == _What.UNKNOWN)
         ]
 
-    def saw(self, key: Key, offset: int) -> None:
-        """There is a frame at this offset."""
+    def saw(self, key: Key, offset: int, frame_ms: int) -> None:
+        """There is a frame at this offset; its own timestamp is the last word on its time."""
         page = self._pages[key]
-        page.seen[offset - page.span.start] = True
+        page.what[offset - page.span.start] = self._what(frame_ms)
 
     def searched(self, span: Span) -> None:
-        """Every offset of the span was looked for: what was not seen is no frame."""
+        """Every offset of the span was looked for: what was not seen and has no outcome is no frame."""
         page = self._pages[span.key]
         part = slice(span.start - page.span.start, span.end - page.span.start)
-        page.empty[part] |= page.open()[part] & ~page.seen[part]
+        unseen, proved = page.what[part] == _What.UNKNOWN, (page.labels[part] > 0) | (page.dead[part] > 0)
+        page.what[part][unseen] = np.where(proved[unseen], _What.FRAME, _What.NO_FRAME)
 
     def open_count(self) -> int:
-        """How many offsets have no outcome yet, as far as they are not known to be empty."""
+        """How many offsets have no outcome yet, as far as they may hold a frame of the period."""
         return sum(int(page.open().sum()) for page in self._pages.values())
 
     def balance(self) -> Balance:
         pages = self._pages.values()
-        labelled = sum(int((page.labels > 0).sum()) for page in pages)
-        dead = sum(int(((page.dead > 0) & (page.labels == 0)).sum()) for page in pages)
+        labelled = sum(int(((page.labels > 0) & page.ours()).sum()) for page in pages)
+        dead = sum(int(((page.dead > 0) & (page.labels == 0) & page.ours()).sum()) for page in pages)
         missing_count = self.open_count()
         return Balance(
             frames=labelled + dead + missing_count,
@@ -123,8 +136,27 @@ class Ledger:
             found += [SourceRef(topic, partition, page.span.start + int(offset)) for offset in offsets]
         return found
 
+    def _outcome(self, source: SourceRef, column: str, frame_ms: int | None) -> int:
+        """How often it has been counted now; 0 for what is outside the spans or the period."""
+        count = self._count(source, column)
+        if not count:
+            return 0
+        page = self._pages[source.topic, source.partition]
+        index = source.offset - page.span.start
+        # An outcome proves the frame, also where retention had taken it by the time of the search.
+        if page.what[index] in (_What.UNKNOWN, _What.NO_FRAME):
+            page.what[index] = self._what(frame_ms)
+        return 0 if page.what[index] == _What.OTHER_TIME else count
+
+    def _what(self, frame_ms: int | None) -> _What:
+        if self._period.endless:
+            return _What.FRAME
+        if frame_ms is None:
+            return _What.UNKNOWN
+        return _What.FRAME if self._period.holds(frame_ms) else _What.OTHER_TIME
+
     def _count(self, source: SourceRef, column: str) -> int:
-        """How often it has been counted now; 0 for what is outside."""
+        """How often it has been counted now; 0 for what is outside the spans."""
         page = self._pages.get((source.topic, source.partition))
         if page is None or not page.span.start <= source.offset < page.span.end:
             return 0
@@ -132,15 +164,13 @@ class Ledger:
         counts: Counts = getattr(page, column)
         if counts[index] < _FULL:
             counts[index] += 1
-        # An outcome proves the frame, also where retention had taken it by the time of the search.
-        page.empty[index] = False
         return int(counts[index])
 
 
 def _surplus(page: _Page) -> int:
     """Outcomes beyond the one that each frame should have, and one more for each time that it was redriven."""
     outcomes = page.labels.astype(np.int32) + page.dead - page.redriven
-    return int(np.maximum(outcomes - 1, 0).sum())
+    return int(np.maximum(outcomes - 1, 0)[page.ours()].sum())
 
 
 def _runs(wanted: NDArray[np.bool_]) -> list[tuple[int, int]]:

@@ -3,13 +3,14 @@
 import json
 import threading
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from confluent_kafka import Producer, TopicPartition
 
 from infra.kafka import admin, producer_config
-from schemas.headers import Failure, redriven_headers
+from schemas.headers import Failure, failure_headers, redriven_headers
 from schemas.records import SourceRef
 from tests.support.deployment import Deployment
 from tests.support.runner import Runner
@@ -25,6 +26,10 @@ def audit(sightline: Runner, *words: str) -> tuple[int, dict[str, Any]]:
     done = sightline.run("audit", "--json", *words)
     assert "Traceback" not in done.stderr, done.stderr
     return done.returncode, json.loads(done.stdout)
+
+
+def iso(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat()
 
 
 def test_five_percent_broken_frames_balance_and_a_withheld_label_is_named(sightline: Runner, wire: Wire) -> None:
@@ -63,11 +68,34 @@ def test_only_frames_of_the_range_count_and_their_outcomes_may_come_later(sightl
     old = wire.frames(3, partition=0, timestamp_ms=now_ms - 3_600_000)
     inside = wire.frames(4, partition=0, timestamp_ms=now_ms - 600_000)
     wire.frames(5, partition=0, timestamp_ms=now_ms - 1_000)
-    wire.labels([*old[:1], *inside])
+    wire.labels(old[:1], captured_at=(now_ms - 3_600_000) * 1000)
+    wire.labels(inside, captured_at=(now_ms - 600_000) * 1000)
     code, found = audit(sightline, "--from", "-20m", "--to", "-5m")
     assert (code, found["frames"], found["labels"]) == (0, 4, 4)
     code, found = audit(sightline, "--from", "-2h", "--to", "-5m")
     assert (code, found["missing_count"], found["missing"][0]["offset"]) == (1, 2, old[1].offset)
+
+
+def test_a_camera_whose_clock_is_ahead_hides_nobody_behind_it(sightline: Runner, wire: Wire) -> None:
+    hour_ms = 3_600_000
+    ten_ms = time.time_ns() // 1_000_000 - 5 * hour_ms
+    times_ms = [ten_ms + hour_ms, *(ten_ms + minute * 60_000 for minute in range(10)), ten_ms - hour_ms, ten_ms + 1]
+    frames = [wire.frames(1, timestamp_ms=at_ms)[0] for at_ms in times_ms]
+    unlabelled = (4, len(frames) - 1)
+    for frame, at_ms in zip(frames, times_ms, strict=True):
+        if frame.offset not in unlabelled:
+            wire.label(frame, captured_at=at_ms * 1000)
+    of_ten = ("--from", iso(ten_ms), "--to", iso(ten_ms + hour_ms))
+    code, found = audit(sightline, *of_ten)
+    assert (code, found["frames"], found["labels"]) == (1, 11, 9)
+    assert [place["offset"] for place in found["missing"]] == list(unlabelled)
+    untold = Failure(frames[4], 0, "decode", "x", "", 0)
+    wire.send(wire.topics.dead, b"x", headers=failure_headers(None, untold))
+    wire.label(frames[-1], captured_at=times_ms[-1] * 1000)
+    code, found = audit(sightline, *of_ten)
+    assert (code, found["frames"], found["labels"], found["dead"]) == (0, 11, 10, 1)
+    code, found = audit(sightline, "--from", iso(ten_ms + hour_ms), "--to", iso(ten_ms + 2 * hour_ms))
+    assert (code, found["frames"], found["labels"]) == (0, 1, 1)
 
 
 def test_waits_for_frames_that_are_on_their_way(sightline: Runner, wire: Wire) -> None:

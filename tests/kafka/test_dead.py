@@ -1,6 +1,7 @@
 """`sightline dead list|show|export` on a real broker."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,14 @@ def test_list_filters_by_stage_error_and_source_and_tells_what_was_redriven(sigh
     text = sightline.run("dead", "list", "--limit", "2")
     assert text.returncode == 0
     assert "2 dead letters" in text.stdout and "and 1 more" in text.stdout
+
+
+def test_a_range_of_time_is_by_each_letters_own_timestamp(sightline: Runner, wire: Wire) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    for minutes_ago in (10, 90, 30, 5):
+        wire.send(wire.topics.dead, b"a stranger", timestamp_ms=now_ms - minutes_ago * 60_000)
+    listed = sightline.run("dead", "list", "--json", "--from", "-1h", "--to", "-7m").stdout.splitlines()
+    assert [json.loads(line)["offset"] for line in listed] == [0, 2]
 
 
 def test_show_gives_one_letter_in_full(sightline: Runner, wire: Wire) -> None:

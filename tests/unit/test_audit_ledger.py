@@ -5,7 +5,7 @@ import time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.spans import Span
+from infra.spans import Period, Span
 from schemas.records import SourceRef
 from sinks.audit_text import describe, missing_places
 from sinks.ledger import Balance, Ledger
@@ -18,12 +18,12 @@ def at(offset: int, partition: int = 0) -> SourceRef:
     return SourceRef(TOPIC, partition, offset)
 
 
-def balanced(ledger: Ledger, frames: set[int] | None = None) -> Balance:
+def balanced(ledger: Ledger, frames: set[int] | None = None, times_ms: dict[int, int] | None = None) -> Balance:
     """As the audit does: look the open offsets up among the frames that there are, all by default."""
     for span in ledger.unverified():
         for offset in range(span.start, span.end):
             if frames is None or offset in frames:
-                ledger.saw(span.key, offset)
+                ledger.saw(span.key, offset, (times_ms or {}).get(offset, 0))
         ledger.searched(span)
     assert ledger.unverified() == []
     return ledger.balance()
@@ -78,6 +78,20 @@ def test_offsets_without_a_frame_are_not_missing() -> None:
     assert (result.frames, result.missing) == (2, [at(4)])
     ledger.label(at(7))  # its frame was compacted away before anyone looked
     assert balanced(ledger).frames == 3
+
+
+def test_only_frames_of_the_period_count_wherever_they_lie() -> None:
+    ledger = Ledger([Span(TOPIC, 0, 0, 8)], Period(10_000_000, 11_000_000))
+    ahead_labelled, labelled, open_inside, open_ahead, told_inside, told_behind, expired, last = range(8)
+    assert not ledger.label(at(ahead_labelled), 11_000)
+    ledger.dead_letter(at(ahead_labelled))
+    assert ledger.label(at(labelled), 10_000)
+    for offset in (told_inside, told_behind, expired):
+        ledger.dead_letter(at(offset))
+    times_ms = {open_inside: 10_999, open_ahead: 11_000, told_inside: 10_500, told_behind: 9_999, last: 10_000}
+    result = balanced(ledger, frames=set(times_ms), times_ms=times_ms)
+    assert (result.missing, result.labels, result.dead) == ([at(open_inside), at(last)], 1, 2)
+    assert (result.frames, result.duplicates) == (5, 0)
 
 
 def test_missing_is_cut_at_100_and_counted_whole() -> None:
