@@ -160,7 +160,11 @@ class Reader:
                 yield None
             if time.monotonic() - looked_s > METADATA_S:
                 looked_s = time.monotonic()
-                self._add_partitions(known)
+                try:
+                    self._add_partitions(known)
+                except Unavailable as error:
+                    # A broker that is away ends no following: the next look finds what is new.
+                    log.warning("new partitions are not looked for now", error=str(error))
 
     def _assign(self, spans: Iterable[Span]) -> None:
         self._consumer.assign([TopicPartition(span.topic, span.partition, span.start) for span in spans])
