@@ -119,7 +119,7 @@ class Reader:
 
         Several ranges of one partition come in order and must not overlap. A partition ends by its position, not by a
         count of records: compaction and transaction markers leave gaps. Raises Unavailable when Kafka stays silent
-        for a minute before the end.
+        for a minute before the end; how long the caller takes with a record does not matter.
         """
         left: _Left = {}
         for span in sorted(spans, key=lambda span: (span.key, span.start)):
@@ -129,15 +129,17 @@ class Reader:
         heard_s = time.monotonic()
         while left and not stop():
             self._moved.clear()
-            for record, error in self._consume():
-                heard_s = time.monotonic()
+            records = self._consume()
+            for record, error in records:
                 if record.span_key in self._moved:
                     continue
                 if error is not None:
                     self._on_error(error, record, left)
                 elif record.span_key in left:
                     yield from self._advance(record, left)
-            if left and time.monotonic() - heard_s > SILENCE_S:
+            if records:
+                heard_s = time.monotonic()  # after the caller's work on them, which is no silence of Kafka's
+            elif time.monotonic() - heard_s > SILENCE_S:
                 raise Unavailable("Kafka", self._address, f"nothing came for {SILENCE_S:g} s in the middle of a range")
         self._consumer.unassign()
 

@@ -1,6 +1,7 @@
 """Copies dead letters to `frames.retry` and marks them, a chunk at a time: copy, acknowledge, then mark."""
 
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import confluent_kafka
@@ -32,12 +33,14 @@ class Done:
 
 
 def redrive(settings: Settings, reader: Reader, places: list[Place], rate_per_s: float, stop: Stop) -> Done:
-    """Not faster than that; when stopped it ends behind the marks of what was copied."""
+    """Not faster than that; when stopped, or when the reader gives up, it ends behind the marks of what was copied."""
     names = TopicNames.for_lane(settings.topic_prefix)
     publisher = Publisher(settings)
     chunk = _Chunk(publisher, names)
     bucket = TokenBucket(rate_per_s, time.monotonic())
-    try:
+    with ExitStack() as closing:
+        closing.callback(publisher.close, 1.0)
+        closing.callback(chunk.settle)
         for record in reader.read(runs(names.dead, places), stop.is_set):
             letter = parse(record)
             if not isinstance(letter, DeadLetter):
@@ -49,9 +52,6 @@ def redrive(settings: Settings, reader: Reader, places: list[Place], rate_per_s:
                 break
             chunk.copy(letter)
             chunk.settle_when_due()
-        chunk.settle()
-    finally:
-        publisher.close(1.0)
     return chunk.done
 
 

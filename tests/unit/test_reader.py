@@ -1,5 +1,6 @@
 """What a reader does when its clients come back with nothing: it follows on, and counts Kafka's silence alone."""
 
+import itertools
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +12,7 @@ import infra.reader
 from infra.reader import Reader
 from infra.settings import Settings
 from infra.spans import Span
+from schemas.errors import Unavailable
 
 
 class Clients:
@@ -61,3 +63,23 @@ def test_following_outlives_a_broker_that_is_away_when_new_partitions_are_looked
     clients.away = False
     assert [next(records), next(records)] == [None, None]
     assert clients.added == [("labels", 1, 0)]
+
+
+def test_the_time_that_the_caller_takes_is_no_silence_of_kafka(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = SimpleNamespace(s=0.0)
+    monkeypatch.setattr(infra.reader, "time", SimpleNamespace(monotonic=lambda: now.s))
+    found = []
+    for record in reader_of(Clients([0, 1], [], [2], [3]), monkeypatch).read([Span("labels", 0, 0, 4)]):
+        found.append(record.offset)
+        now.s += 10 * infra.reader.SILENCE_S
+    assert found == [0, 1, 2, 3]
+
+
+def test_silence_in_the_middle_of_a_range_is_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = itertools.count(step=1.0)
+    monkeypatch.setattr(infra.reader, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    records = reader_of(Clients([0, 1]), monkeypatch).read([Span("labels", 0, 0, 4)])
+    assert [next(records).offset, next(records).offset] == [0, 1]
+    with pytest.raises(Unavailable, match="nothing came for 60 s"):
+        next(records)
+    assert next(ticks) < 5 * infra.reader.SILENCE_S
