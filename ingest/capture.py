@@ -84,8 +84,8 @@ class Capture:
         self._tell(Tell.OPENED, {"expected_per_s": reader.expected_per_s})
         reading = threading.Thread(target=self._read, args=(reader,), name="reader", daemon=True)
         reading.start()
-        self._encode_until_end(reading)
-        self._tell_stats()
+        self._encode_until_end(reader, reading)
+        self._tell_stats(reader)
         if self._fault is None:
             self._tell(Tell.ENDED, {})
         elif isinstance(self._fault, SourceFault):
@@ -109,7 +109,7 @@ class Capture:
         except BaseException as error:  # noqa: BLE001 - handed to the main thread, which tells of it or raises it
             self._fault = error
 
-    def _encode_until_end(self, reading: threading.Thread) -> None:
+    def _encode_until_end(self, reader: FrameReader, reading: threading.Thread) -> None:
         stats_due_s = 0.0
         while True:
             alive = reading.is_alive()  # asked before the slot: what the reader put last is still taken
@@ -119,7 +119,7 @@ class Capture:
             elif not alive:
                 return
             if time.monotonic() >= stats_due_s:
-                self._tell_stats()
+                self._tell_stats(reader)
                 stats_due_s = time.monotonic() + STATS_PERIOD_S
 
     def _send(self, item: Item) -> None:
@@ -147,8 +147,9 @@ class Capture:
         meta = {"index": index, "reason": refused.reason, "name": refused.name, "detail": refused.detail}
         self._tell(Tell.REFUSED, meta)
 
-    def _tell_stats(self) -> None:
-        self._tell(Tell.STATS, {"captured": self._captured, "dropped": dict(self._dropped)})
+    def _tell_stats(self, reader: FrameReader) -> None:
+        counts = {"captured": self._captured, "skipped": reader.skipped, "dropped": dict(self._dropped)}
+        self._tell(Tell.STATS, counts)
 
     def _tell(self, tell: Tell, meta: dict[str, Any], body: bytes = b"") -> None:
         write(self._out_fd, Message(tell, meta, body))

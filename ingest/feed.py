@@ -174,6 +174,7 @@ class Feed(threading.Thread):
 
     def _stats(self, meta: dict[str, Any]) -> None:
         """Counts come as totals of one process; the metrics are totals of the agent."""
+        self._session.skips(int(meta["skipped"]))
         self._count_captured(int(meta["captured"]))
         for reason, total in meta["dropped"].items():
             self.drop(reason, int(total) - self._session.dropped.get(reason, 0))
@@ -238,7 +239,14 @@ class _Session:
         self.stall_s = 0.0
         self.last_sign_s = time.monotonic()
         self.captured = 0
+        self.skipped = 0
         self.dropped: dict[str, int] = {}
+
+    def skips(self, total: int) -> None:
+        """Passing over frames is life but no health: a process that crashes on the next one got there too."""
+        if total > self.skipped:
+            self.skipped = total
+            self.opened_s = self.last_sign_s = time.monotonic()
 
     def silence_limit_s(self, open_timeout_ms: int) -> float:
         return self.stall_s if self.opened_s else START_GRACE_S + open_timeout_ms / 1000

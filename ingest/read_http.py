@@ -31,6 +31,7 @@ class Snapshot:
     """One GET per frame, at the asked rate; the bytes are published as they came."""
 
     paced = True
+    skipped = 0
 
     def __init__(self, client: httpx.Client, url: str, task: Task) -> None:
         self._client, self._url = client, url

@@ -11,6 +11,7 @@ class ImageFiles:
     """Never decodes: what a file holds is found out downstream, where it is counted."""
 
     paced = True
+    skipped = 0
 
     def __init__(self, task: Task) -> None:
         self._root = Path(task.address)

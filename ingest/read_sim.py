@@ -12,6 +12,7 @@ class SimulatedCamera:
     """Picture n shows the tour at n / fps seconds, whenever it is painted."""
 
     paced = True
+    skipped = 0
 
     def __init__(self, task: Task) -> None:
         self._spec, self._fps = parse_sim(task.address), task.fps

@@ -52,6 +52,7 @@ class Stream:
     """Frames as they come; the end of a stream is a fault, for a camera has none."""
 
     paced = False
+    skipped = 0
 
     def __init__(self, capture: cv2.VideoCapture, read_timeout_ms: int) -> None:
         self._capture, self._read_timeout_ms = capture, read_timeout_ms
@@ -73,6 +74,7 @@ class VideoFile:
     """A video at its own pace, sampled by its own clock: the same frames on every run."""
 
     paced = False
+    skipped = 0
 
     def __init__(self, task: Task) -> None:
         self._task = task
@@ -83,28 +85,33 @@ class VideoFile:
         self._round_start_s = 0.0
         self._last_s = -1.0
         self._read_in_round = 0
-        self._skip(task.skip_frames)
+        self._to_skip = task.skip_frames
 
     def grab(self) -> float | None:
-        if not self._capture.grab():
-            if not (self._task.loop and self._read_in_round):
-                return None
-            self._again()
-            if not self._capture.grab():
-                return None
-        self._read_in_round += 1
-        media_s = self._media_s()
-        self._pace.wait_until(media_s)
-        return media_s
+        """Decodes up to where an earlier process was killed: seeking lands on key frames only."""
+        while self._advance():
+            media_s = self._media_s()
+            if not self._to_skip:
+                self._pace.wait_until(media_s)
+                return media_s
+            self._to_skip -= 1
+            self.skipped += 1
+        return None
 
     def picture(self) -> Picture | None:
         return retrieve(self._capture)
 
-    def _skip(self, frames: int) -> None:
-        """Go to where an earlier process was killed. Decodes on the way: seeking lands on key frames only."""
-        while self._read_in_round < frames and self._capture.grab():
-            self._read_in_round += 1
-            self._last_s = self._media_s()
+    def _advance(self) -> bool:
+        """To the next frame, which is the first one again after the last of a looped file."""
+        if not self._capture.grab():
+            if not (self._task.loop and self._read_in_round):
+                return False
+            self._to_skip %= self._read_in_round  # no whole round is decoded to come back to its beginning
+            self._again()
+            if not self._capture.grab():
+                return False
+        self._read_in_round += 1
+        return True
 
     def _again(self) -> None:
         self._capture.release()

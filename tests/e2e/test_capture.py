@@ -82,13 +82,18 @@ def test_a_video_is_sampled_by_its_own_clock_and_every_frame_counted(tmp_path: P
 
 def test_a_video_goes_on_where_an_earlier_process_was_killed(tmp_path: Path) -> None:
     video = str(write_video(tmp_path / "v.avi", frames=20, per_s=20))
-    assert [number_of(frame) for frame in frames(messages(task_of(video, fps=20, skip_frames=15)))] == [
-        15,
-        16,
-        17,
-        18,
-        19,
-    ]
+    found = messages(task_of(video, fps=20, skip_frames=15))
+    assert [number_of(frame) for frame in frames(found)] == [15, 16, 17, 18, 19]
+    assert found[0].tell == Tell.OPENED
+    stats = last(found, Tell.STATS).meta
+    assert (stats["skipped"], stats["captured"]) == (15, 5)
+
+
+@pytest.mark.parametrize(("skipped", "first"), [(3, 3), (5, 0), (13, 3), (5_000_000, 0)])
+def test_a_looped_video_goes_on_in_the_middle_of_its_round(tmp_path: Path, skipped: int, first: int) -> None:
+    video = str(write_video(tmp_path / "v.avi", frames=5, per_s=20))
+    found = messages(task_of(video, fps=20, loop=True, skip_frames=skipped), enough=4)
+    assert [number_of(frame) for frame in frames(found)][:4] == [(first + number) % 5 for number in range(4)]
 
 
 def test_a_looped_video_starts_over(tmp_path: Path) -> None:
