@@ -30,6 +30,9 @@ FETCH_MAX_WAIT_MS = 50
 FETCH_MIN_BYTES = MIB
 QUEUE_EVENTS = 64
 QUEUE_BYTES = 8 * MIB
+# Never: while the workers are behind nobody polls for as long as that lasts, and aiokafka lets a member that it has put
+# out of the group for it back in only after a poll, which needs partitions. `streams.watchdog` judges progress.
+MAX_POLL_INTERVAL_S = 10 * 365 * 86_400.0
 
 
 class ByteQueue(ThrowableQueue):  # type: ignore[type-arg]
@@ -176,6 +179,7 @@ def _broker_settings(stream: StreamSettings) -> dict[str, Any]:
         "broker_session_timeout": stream.session_timeout_ms / 1000,
         "broker_heartbeat_interval": stream.heartbeat_interval_ms / 1000,
         "broker_rebalance_timeout": 30.0,
+        "broker_max_poll_interval": MAX_POLL_INTERVAL_S,
         "broker_request_timeout": max(40.0, stream.session_timeout_ms / 1000),
         # As librdkafka has it: it costs 2 % of a frame's time, and every image is looked at by its decoder anyway.
         "broker_check_crcs": False,
@@ -194,7 +198,6 @@ _SAME: dict[str, tuple[str, Any]] = {
     "check.crcs": ("broker_check_crcs", bool),
     "metadata.max.age.ms": ("consumer_metadata_max_age_ms", int),
     "connections.max.idle.ms": ("consumer_connections_max_idle_ms", int),
-    "max.poll.interval.ms": ("broker_max_poll_interval", lambda value: int(value) / 1000),
     "session.timeout.ms": ("broker_session_timeout", lambda value: int(value) / 1000),
     "heartbeat.interval.ms": ("broker_heartbeat_interval", lambda value: int(value) / 1000),
 }

@@ -24,6 +24,7 @@ from streams.faust_app import (
     ByteQueue,
     StreamApp,
     build_app,
+    ignored_keys,
 )
 
 TOPIC = "frames"
@@ -236,13 +237,19 @@ async def test_the_app_declares_no_topics_writes_no_files_and_starts_no_producer
     assert isinstance(app.FlowControlQueue(), ByteQueue)
 
 
-async def test_what_faust_has_no_setting_for_reaches_aiokafka() -> None:
-    app = build_app(Settings(kafka={"bootstrap_servers": "127.0.0.1:1"}), "live")  # type: ignore[arg-type]
+def aiokafka_consumer(app: StreamApp) -> Any:
+    """The one that the app would start."""
     app.finalize()
     thread = app.consumer._thread  # type: ignore[attr-defined]
     consumer = thread._create_worker_consumer(app.transport)
     consumer._closed = True  # never started: nothing to close
     thread.thread_loop.close()
+    return consumer
+
+
+async def test_what_faust_has_no_setting_for_reaches_aiokafka() -> None:
+    app = build_app(Settings(kafka={"bootstrap_servers": "127.0.0.1:1"}), "live")  # type: ignore[arg-type]
+    consumer = aiokafka_consumer(app)
     assert consumer._fetch_max_wait_ms == FETCH_MAX_WAIT_MS
     assert consumer._fetch_min_bytes == FETCH_MIN_BYTES
     assert consumer._fetch_max_bytes == app.fetch_max_bytes
@@ -250,9 +257,17 @@ async def test_what_faust_has_no_setting_for_reaches_aiokafka() -> None:
     assert consumer._client._bootstrap_servers == ["127.0.0.1:1"]
 
 
-def test_kafka_keys_that_apply_reach_faust_and_the_others_are_named() -> None:
-    from streams.faust_app import ignored_keys
+@pytest.mark.parametrize("keys", [{}, {"max.poll.interval.ms": 300_000}], ids=["default", "set for the workers"])
+async def test_a_pause_of_months_does_not_put_the_stage_out_of_its_group(keys: dict[str, Any]) -> None:
+    """Nobody polls while the workers are behind. Faust's default is 1000 s, and there is no way back into the group."""
+    kafka = {"bootstrap_servers": "127.0.0.1:1", "consumer": keys}
+    consumer = aiokafka_consumer(build_app(Settings(kafka=kafka), "live"))  # type: ignore[arg-type]
+    assert consumer._max_poll_interval_ms > 365 * 86_400_000
+    assert consumer._rebalance_timeout_ms == 30_000, "what the broker is told of a member's time does not follow it"
+    assert ignored_keys(keys) == sorted(keys), "nor is it meant to be set"
 
+
+def test_kafka_keys_that_apply_reach_faust_and_the_others_are_named() -> None:
     keys = {
         "max.partition.fetch.bytes": 2_000_000,
         "session.timeout.ms": 7_000,
