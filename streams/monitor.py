@@ -26,10 +26,13 @@ LAST_GRACE_S = 12.0
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What the event loop says of itself: frames taken, acks given, the partitions it owns, when it was last alive."""
+    """What the event loop says of itself, frames of the retry lane included in both counts.
+
+    Frames taken and not finished, how many ever were finished, the partitions it owns, when it was last alive.
+    """
 
     taken: int
-    acked: int
+    finished: int
     partitions: frozenset[int]
     beat_s: float
 
@@ -107,7 +110,7 @@ class Monitor:
         if hung_ms >= self._stall_ms:
             log.error("the event loop stands still, ending the process", seconds=round(hung_ms / 1000))
             os._exit(1)
-        sight = Sight(view.taken, self._lag, view.acked + self._position, may_wait=self._paused)
+        sight = Sight(view.taken, self._lag, view.finished + self._position, may_wait=self._paused)
         sentence = self._watchdog.stalled(sight, now_ms)
         if sentence is not None:
             self._fail(Stalled(sentence))

@@ -153,7 +153,9 @@ class Processor:
         return self._stage.gate.is_open
 
     def _view(self) -> View:
-        return View(self._stage.gate.frames, self._intake.acks.acked, self._intake.partitions, self._beat_s)
+        # Live frames by their acks, not by their ends: one that hangs holds up the acks of all behind it.
+        finished = self._intake.acks.acked + self._retry.finished
+        return View(self._stage.gate.frames, finished, self._intake.partitions, self._beat_s)
 
     def _live(self) -> str | None:
         still_s = time.monotonic() - self._beat_s

@@ -100,7 +100,10 @@ def frame_of(message: kafka.Message) -> FrameRecord:
 
 
 class RetryLane:
-    """Calls `take` (from its thread) for each frame that is due, while `may_take` says so and few are in the stage."""
+    """Calls `take` (from its thread) for each frame that is due, while `may_take` says so and few are in the stage.
+
+    `finished` counts those that the stage was done with, for a look from any thread.
+    """
 
     def __init__(
         self,
@@ -119,6 +122,7 @@ class RetryLane:
         self._prefix = CompletedPrefix()
         self._generations = Counter[int]()
         self._in_stage = 0
+        self.finished = 0
         self._committed: dict[int, int] = {}
         self._paused = False
         self._closing = threading.Event()
@@ -191,6 +195,7 @@ class RetryLane:
     def _finished(self, held: Held) -> None:
         with self._lock:
             self._in_stage -= 1
+            self.finished += 1
             if held.generation == self._generations[held.partition]:
                 self._prefix.done(self._topic, held.partition, held.offset)
 

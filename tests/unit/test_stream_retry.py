@@ -1,9 +1,10 @@
 """The retry lane's rules: when a frame is due, what its record says, how much is held."""
 
+import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from unittest.mock import Mock
 
@@ -17,7 +18,9 @@ from schemas.errors import BadFrame
 from schemas.headers import Failure
 from schemas.records import SourceRef
 from streams.frames import Taken
+from streams.processor import Processor
 from streams.retry import Held, RetryLane, Waiting, due_ms, frame_of
+from streams.watchdog import Sight, Watchdog
 
 SETTINGS = RetrySettings(delays_ms=(1_000, 30_000), max_held_frames=3, max_held_bytes=100)
 ORIGIN = SourceRef("frames.raw", 3, 77)
@@ -71,9 +74,10 @@ def test_it_is_full_by_count_or_by_bytes() -> None:
     assert waiting.is_full()
 
 
-def message(found: list[tuple[str, bytes]]) -> Any:
+def message(found: list[tuple[str, bytes]], offset: int = 9) -> Any:
     made = Mock()
-    made.topic.return_value, made.partition.return_value, made.offset.return_value = "frames.retry", 1, 9
+    made.error.return_value = None
+    made.topic.return_value, made.partition.return_value, made.offset.return_value = "frames.retry", 1, offset
     made.timestamp.return_value = (1, 1234)
     made.key.return_value, made.value.return_value, made.headers.return_value = b"cam", b"frame", found
     return made
@@ -137,9 +141,8 @@ def consumer(monkeypatch: pytest.MonkeyPatch) -> FakeConsumer:
 
 
 def read(partition: int, offset: int, age_s: float) -> Any:
-    made = message([])
-    made.error.return_value = None
-    made.partition.return_value, made.offset.return_value = partition, offset
+    made = message([], offset)
+    made.partition.return_value = partition
     made.timestamp.return_value = (1, int((time.time() - age_s) * 1000))
     return made
 
@@ -178,3 +181,35 @@ def test_a_full_lane_leaves_no_partition_paused_that_goes(consumer: FakeConsumer
     assert run_lane(consumer, 1, lambda _: None) == []
     assert paused == [{0, 1}]
     assert consumer.paused == set()
+
+
+@pytest.fixture
+def given(consumer: FakeConsumer) -> Iterator[tuple[RetryLane, queue.Queue[Taken]]]:
+    """A retry lane whose topic holds a few frames, and where it puts what it gives to the stage."""
+    consumer.script += [message([], offset) for offset in range(5)]
+    taken: queue.Queue[Taken] = queue.Queue()
+    failures: list[BaseException] = []
+    lane = RetryLane(Settings(), "live", taken.put, lambda: True, failures.append)
+    lane.start()
+    yield lane, taken
+    lane.close(5)
+    assert failures == []
+
+
+def test_a_stage_that_works_on_retried_frames_alone_is_not_stalled(
+    given: tuple[RetryLane, queue.Queue[Taken]],
+) -> None:
+    lane, taken = given
+    processor = Processor(Settings(), "live", Mock(), Mock())
+    processor._stage, processor._retry = Mock(gate=Mock(frames=32)), lane
+    processor._intake = Mock(acks=Mock(acked=7), partitions=frozenset({0}))  # live cameras are quiet
+    dog = Watchdog(3_000)
+
+    def look(now_ms: float) -> str | None:
+        view = processor._view()
+        return dog.stalled(Sight(view.taken, 0, view.finished, may_wait=False), now_ms)
+
+    for second in range(5):
+        taken.get(timeout=10).finish()
+        assert look(second * 1_000) is None
+    assert [look(second * 1_000) is None for second in (5, 6, 7)] == [True, True, False], "and now it is"
