@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from inference.cache import CacheEntry, open_cache
@@ -226,6 +226,24 @@ def test_it_pauses_while_workers_are_behind_and_goes_on_when_they_catch_up(
         time.sleep(0.5)
     worker.close()
     assert stage.metric("sightline_stream_frames_total") == len(feed.places)
+    assert stage.stop() == 0
+
+
+def test_markers_at_the_end_of_its_topic_are_no_frames_that_wait(
+    deployment: Deployment, sightline: Runner, outcomes: Outcomes
+) -> None:
+    keys = {"transactional.id": f"{deployment.prefix}tx", "delivery.timeout.ms": 30_000}
+    producer = Producer(kafka.producer_config(deployment.settings(), **keys))
+    producer.init_transactions(30)
+    frame = Frame("cam/1/0", "cam", SourceKind.CAMERA, 1, 0, 7, 8, Encoding.JPEG, jpeg(0))
+    for commit in (True, False):
+        producer.begin_transaction()
+        producer.produce(deployment.topics.frames, codec.encode(frame), "cam", partition=0)
+        (producer.commit_transaction if commit else producer.abort_transaction)(30)
+    stage = sightline.start(*START, "--no-cache", env={"SIGHTLINE_STREAM__STALL_TIMEOUT_MS": "4000"})
+    assert set(outcomes.wait_for({(0, 0)}).values()) == {1}
+    time.sleep(7)
+    assert stage.exit_code is None, "there is nothing left to read"
     assert stage.stop() == 0
 
 

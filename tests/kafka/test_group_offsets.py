@@ -1,0 +1,96 @@
+"""What waits for a group is what it can read: neither markers nor what was aborted, deleted or is not decided yet."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from infra import kafka
+from infra.group_offsets import GroupOffsets, Offsets
+from tests.support.deployment import Deployment
+from tests.support.sink_records import Wire
+
+GROUP = "readers"
+
+
+@pytest.fixture
+def offsets(deployment: Deployment) -> Iterator[GroupOffsets]:
+    made = GroupOffsets(deployment.settings(), GROUP, deployment.topics.frames)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def group(deployment: Deployment) -> Iterator[Consumer]:
+    made = kafka.consumer(deployment.settings(), GROUP)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def wire(deployment: Deployment) -> Wire:
+    return Wire(deployment)
+
+
+@pytest.fixture
+def transactions(deployment: Deployment) -> Producer:
+    keys = {"delivery.timeout.ms": 30_000, "transactional.id": f"{deployment.prefix}tx"}
+    made = Producer(kafka.producer_config(deployment.settings(), **keys))
+    made.init_transactions(30)
+    return made
+
+
+def send(producer: Producer, topic: str, values: int) -> None:
+    """Into a transaction that stays open."""
+    producer.begin_transaction()
+    for _ in range(values):
+        producer.produce(topic, b"x", partition=0)
+    assert producer.flush(10) == 0
+
+
+def commit(group: Consumer, topic: str, offset: int) -> None:
+    group.commit(offsets=[TopicPartition(topic, 0, offset)], asynchronous=False)
+
+
+def settled(offsets: GroupOffsets) -> Offsets:
+    """Asked as the monitor does, until whatever waits was looked at."""
+    until_s = time.monotonic() + 4
+    while time.monotonic() < until_s:
+        found = offsets.ask(10)
+        time.sleep(0.5)
+    return found
+
+
+def test_markers_and_aborted_records_do_not_wait_and_a_record_behind_them_does(
+    deployment: Deployment, offsets: GroupOffsets, group: Consumer, transactions: Producer, wire: Wire
+) -> None:
+    topic = deployment.topics.frames
+    send(transactions, topic, 2)
+    transactions.commit_transaction(30)
+    commit(group, topic, 2)  # as Faust does it: past the last record, not past the marker behind it
+    send(transactions, topic, 3)
+    transactions.abort_transaction(30)
+    found = settled(offsets)
+    assert (found.ends[0], found.lag()) == (7, 0)
+    send(transactions, topic, 1)
+    assert settled(offsets).lag() == 0, "nobody can read it before its transaction ends"
+    transactions.commit_transaction(30)
+    wire.send_all(topic, [b"y"] * 4, partition=0)
+    assert settled(offsets).lag() == 6, "a record, a marker, four records, and nobody reads them"
+    commit(group, topic, 13)
+    assert offsets.ask(10).lag() == 0
+
+
+def test_what_was_deleted_does_not_wait(
+    deployment: Deployment, offsets: GroupOffsets, group: Consumer, wire: Wire
+) -> None:
+    topic = deployment.topics.frames
+    wire.send_all(topic, [b"x"] * 10, partition=0)
+    commit(group, topic, 2)
+    assert (offsets.ask(10).lag(), offsets.ask(10).position()) == (8, 2)
+    client = kafka.admin(deployment.settings())
+    for left in (3, 0):
+        for future in client.delete_records([TopicPartition(topic, 0, 10 - left)]).values():
+            future.result(30)
+        assert offsets.ask(10).lag() == left
