@@ -19,7 +19,10 @@ KEPT_BYTES = 8 * MIB
 
 
 class DecoderProcess:
-    """One process, our end of its channel, its files, and the `jobs` in them, which it works off in order."""
+    """One process, our end of its channel, its files, and the `jobs` in them, which it works off in order.
+
+    Raises OSError where the system has no process or file left to give.
+    """
 
     def __init__(self, work: bytes, now_s: float) -> None:
         self.jobs: deque[Job] = deque()
@@ -30,12 +33,16 @@ class DecoderProcess:
         self.channel, other = socket.socketpair()
         with other:
             handed_down = [other.fileno(), *self._files]
-            self._process = subprocess.Popen(
-                module_command(decoder.__name__, *map(str, handed_down)),
-                pass_fds=handed_down,
-                stdin=subprocess.PIPE,
-                env=environment(),
-            )
+            try:
+                self._process = subprocess.Popen(
+                    module_command(decoder.__name__, *map(str, handed_down)),
+                    pass_fds=handed_down,
+                    stdin=subprocess.PIPE,
+                    env=environment(),
+                )
+            except OSError:
+                self._close()
+                raise
         self.channel.setblocking(False)
         assert self._process.stdin
         with contextlib.suppress(BrokenPipeError), self._process.stdin as stdin:  # it is dead: the channel says so
@@ -77,10 +84,13 @@ class DecoderProcess:
         """Kill it and wait; how it ended."""
         self._process.kill()
         code = self._process.wait()
+        self._close()
+        return how_it_ended(code)
+
+    def _close(self) -> None:
         self.channel.close()
         while self._files:
             os.close(self._files.pop())
-        return how_it_ended(code)
 
     def _settle(self, size: int, took_s: float) -> None:
         file = self._files[self._taken % len(self._files)]

@@ -110,7 +110,10 @@ class DecodePool(Generic[In, Out]):
             suspect = process.jobs.popleft()
             process.jobs.extendleft(reversed(suspect.after_a_death(how)))
         self._waiting.extendleft(reversed(process.jobs))
-        self._processes.append(self._start())
+        try:
+            self._processes.append(self._start())
+        except OSError as error:  # no process or no file left to be had: the next one would not start either
+            self._fail(Stalled(f"a decode process cannot be started: {error}"), ())
 
     def _fail(self, error: Stalled, lost: Iterable[Job]) -> None:
         """Whoever waits, or comes next, is told."""

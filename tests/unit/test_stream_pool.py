@@ -1,12 +1,15 @@
 """The decode pool with real processes: what goes in comes out in order, and what an image does to its process."""
 
 import asyncio
+import errno
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import psutil
 import pytest
@@ -133,6 +136,19 @@ async def test_processes_that_cannot_start_are_one_error(no_process_left: None) 
     pool: DecodePool[bytes, bytes] = DecodePool(2, Unloadable(), PATIENCE_S)
     with pytest.raises(Stalled, match="do not start: the last one exited with 3"):
         await ran(pool, [b"a"])
+
+
+@pytest.mark.parametrize("harm", [b"abort", b"hang"])
+async def test_where_the_system_gives_no_more_processes_whoever_waits_is_told(
+    harm: bytes, no_process_left: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = processes(timeout_s=1.0)
+    await pool.run([b"a", b"b"])
+    monkeypatch.setattr(subprocess, "Popen", Mock(side_effect=BlockingIOError(errno.EAGAIN, "no more processes")))
+    with pytest.raises(Stalled, match=r"cannot be started: .*no more processes"):
+        await ran(pool, [harm])
+    with pytest.raises(Stalled):
+        await pool.run([b"c"])
 
 
 async def test_processes_end_with_whoever_started_them(no_process_left: None) -> None:
