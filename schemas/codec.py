@@ -92,7 +92,11 @@ def _format(
 
 @functools.lru_cache(maxsize=256)
 def _foreign(schema_json: str) -> Any:
-    return _parse(json.loads(schema_json))
+    """A schema that others registered: fastavro raises what it likes on one that is no Avro, or refers to another."""
+    try:
+        return _parse(json.loads(schema_json))
+    except Exception as error:
+        raise BadFrame("schema_unknown", f"no Avro schema: {type(error).__name__}: {error}"[:300]) from error
 
 
 def _parse(schema: Schema) -> Any:

@@ -4,6 +4,7 @@ Ours are string valued and replaced at each attempt, never piled up: a frame tha
 carries as many headers as one that failed once.
 """
 
+import re
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -30,6 +31,10 @@ ITEM_TRACEPARENTS = "sightline-item-traceparents"
 
 KEPT = (TRACEPARENT, REPLAY_ID)
 MAX_MESSAGE_BYTES = 1024
+
+# What a 64-bit number can need; `int` itself refuses some thousand digits with a ValueError.
+_DECIMAL = re.compile(rb"-?[0-9]{1,19}")
+_TOPIC = re.compile(rb"[a-zA-Z0-9._-]{1,249}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +81,12 @@ def redriven_headers(failure: Failure, partition: int, offset: int) -> list[Head
 def redriven_letter(headers: RawHeaders) -> tuple[int, int] | None:
     """The (partition, offset) of the dead letter that this record marks as sent through again; None for any other."""
     partition, _, offset = to_map(headers).get(REDRIVEN, b"").partition(b"/")
-    return (int(partition), int(offset)) if partition.isdigit() and offset.isdigit() else None
+    return _place(_decimal(partition), _decimal(offset))
 
 
 def attempt_of(headers: RawHeaders) -> int:
     """How often the frame was tried before; 0 for a live one."""
-    return _number(to_map(headers).get(ATTEMPT, b"")) or 0
+    return max(0, _decimal(to_map(headers).get(ATTEMPT, b"")) or 0)
 
 
 def replay_id_of(headers: RawHeaders) -> str | None:
@@ -117,7 +122,10 @@ def new_traceparent() -> str:
 
 
 def read_failure(headers: RawHeaders) -> Failure | None:
-    """The failure that the headers tell of: ours first, else Connect's, Spring's or Streams'; None if none does."""
+    """The failure that the headers tell of: ours first, else Connect's, Spring's or Streams'; None if none does.
+
+    Bytes never make it raise: a family whose origin cannot lie in Kafka tells of nothing.
+    """
     found = to_map(headers)
     for family in (_OURS, _CONNECT, _SPRING, _STREAMS, _SHARE_GROUP):
         failure = family.read(found)
@@ -141,19 +149,16 @@ class _Family:
     attempt: str = ""
 
     def read(self, found: Mapping[str, bytes]) -> Failure | None:
-        partition, offset = (
-            _number(found.get(self.partition, b"")),
-            _number(found.get(self.offset, b"")),
-        )
-        if self.topic not in found or partition is None or offset is None:
+        place = _place(_number(found.get(self.partition, b"")), _number(found.get(self.offset, b"")))
+        if place is None or not _TOPIC.fullmatch(found.get(self.topic, b"")):
             return None
         return Failure(
-            source=SourceRef(_text(found, self.topic), partition, offset),
+            source=SourceRef(_text(found, self.topic), *place),
             timestamp_ms=_number(found.get(self.timestamp, b"")) or 0,
             stage=_text(found, self.stage) or self.name,
             error_class=_text(found, self.error_class),
             message=_text(found, self.message),
-            attempt=_number(found.get(self.attempt, b"")) or 0,
+            attempt=max(0, _number(found.get(self.attempt, b"")) or 0),
         )
 
 
@@ -163,9 +168,19 @@ def _text(found: Mapping[str, bytes], name: str) -> str:
 
 def _number(value: bytes) -> int | None:
     """Decimal text, or Spring's big-endian integers (4 or 8 bytes that are not digits)."""
-    if value.lstrip(b"-").isdigit():
-        return int(value)
-    return int.from_bytes(value, "big", signed=True) if len(value) in (4, 8) else None
+    number = _decimal(value)
+    return int.from_bytes(value, "big", signed=True) if number is None and len(value) in (4, 8) else number
+
+
+def _decimal(value: bytes) -> int | None:
+    return int(value) if _DECIMAL.fullmatch(value) else None
+
+
+def _place(partition: int | None, offset: int | None) -> tuple[int, int] | None:
+    """Both, where a topic can have such a partition and offset: they go on into Avro's int and long."""
+    if partition is None or offset is None or not (0 <= partition < 2**31 and 0 <= offset < 2**63):
+        return None
+    return partition, offset
 
 
 _OURS = _Family(

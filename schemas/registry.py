@@ -16,7 +16,7 @@ class HttpRegistry:
     """Registers what we write and fetches what others wrote; both are asked once and kept.
 
     Raises Unavailable when the registry does not answer or refuses a schema, BadFrame(`schema_unknown`) for an id
-    that it does not know.
+    that it does not know, or knows as something else than an Avro schema.
     """
 
     def __init__(self, url: str, timeout_s: float = 5.0) -> None:
@@ -52,7 +52,7 @@ class HttpRegistry:
         with self._lock:
             if schema_id not in self._schemas:
                 answer = self._ask("GET", f"/schemas/ids/{schema_id}", None)
-                self._schemas[schema_id] = json.loads(answer["schema"])
+                self._schemas[schema_id] = _avro(schema_id, answer)
             return self._schemas[schema_id]
 
     def close(self) -> None:
@@ -77,3 +77,14 @@ class HttpRegistry:
             )
         answer: dict[str, Any] = response.json()
         return answer
+
+
+def _avro(schema_id: int, answer: dict[str, Any]) -> Schema:
+    kind = answer.get("schemaType") or "AVRO"
+    if kind != "AVRO":
+        raise BadFrame("schema_unknown", f"id {schema_id} of the registry is a schema of type {kind}")
+    try:
+        schema: Schema = json.loads(answer["schema"])
+    except ValueError as error:
+        raise BadFrame("schema_unknown", f"id {schema_id} of the registry is no JSON: {error}") from error
+    return schema

@@ -113,9 +113,29 @@ def test_a_newer_writer_with_one_more_field_is_read(registry_url: str, connect: 
     assert codec.decode(records.Frame, written, registry) == FRAME
 
 
+@pytest.mark.parametrize(
+    ("kind", "schema"),
+    [
+        ("JSON", '{"type": "object", "properties": {}}'),
+        ("PROTOBUF", 'syntax = "proto3"; message Frame { int32 a = 1; }'),
+    ],
+)
+def test_an_id_of_another_kind_of_schema_is_a_bad_frame(
+    registry_url: str, connect: Connect, kind: str, schema: str
+) -> None:
+    subject = f"{registry_url}/subjects/other-{kind}/versions"
+    answer = httpx.post(subject, json={"schema": schema, "schemaType": kind}, timeout=20)
+    answer.raise_for_status()
+    written = b"\x00" + int(answer.json()["id"]).to_bytes(4, "big") + b"ftypheic"
+    with pytest.raises(BadFrame, match="schema_unknown"):
+        codec.decode(records.Frame, written, connect())
+
+
 def test_an_unknown_id_is_a_bad_frame_and_no_registry_is_unavailable(connect: Connect) -> None:
     with pytest.raises(BadFrame, match="schema_unknown"):
         codec.decode(records.Frame, b"\x00\x7f\xff\xff\xffx", connect())
+    with pytest.raises(BadFrame, match="schema_unknown"):
+        codec.decode(records.Frame, b"\x00\xff\xff\xff\xffx", connect())
     nobody = HttpRegistry(f"http://127.0.0.1:{free_port()}")
     with pytest.raises(Unavailable, match="SIGHTLINE_SCHEMA_REGISTRY_URL"):
         codec.encode(FRAME, nobody, "t")

@@ -3,16 +3,19 @@
 import io
 import json
 import struct
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import fastavro
+import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas import codec, records
 from schemas.errors import BadFrame
+from schemas.registry import HttpRegistry
 
 QUALITIES = st.builds(
     records.Quality,
@@ -120,6 +123,59 @@ def test_damaged_records_raise_bad_frame_and_nothing_else(record: codec.Record, 
 def test_arbitrary_bytes_are_no_frame(data: bytes) -> None:
     with pytest.raises(BadFrame):
         codec.decode(records.Frame, data)
+
+
+WORDS = st.sampled_from(
+    ["record", "enum", "fixed", "array", "map", "long", "null", "string", "object", "Frame", "", "x"]
+)
+KEYS = st.sampled_from(["type", "name", "fields", "items", "values", "symbols", "size", "default", "properties"])
+FOREIGN = st.recursive(
+    WORDS | st.none() | st.integers() | st.booleans(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=5),
+    max_leaves=10,
+)
+
+
+@given(FOREIGN, st.none() | st.integers(0, 10), st.binary(max_size=80))
+def test_whatever_the_registry_holds_under_an_id_nothing_but_a_bad_frame_is_raised(
+    found: Any, at: int | None, body: bytes
+) -> None:
+    """`at`: the field of our own schema that has this for a type; None: it is the whole schema."""
+    schema = codec.schema_of(records.Frame)
+    if at is None:
+        schema = found
+    else:
+        schema["fields"][at]["type"] = found
+    registry = OneSchemaRegistry()
+    registry.schemas.append(schema)
+    with suppress(BadFrame):
+        codec.decode(records.Frame, bytes(5) + body, registry)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"schemaType": "JSON", "schema": '{"type": "object", "properties": {}}'},
+        {"schemaType": "PROTOBUF", "schema": 'syntax = "proto3"; message Frame {}'},
+        {"schema": '{"type": "object"}'},
+        {"schema": "message Frame"},
+        {
+            "schema": json.dumps({"type": "record", "name": "F", "fields": [{"name": "a", "type": "elsewhere.Other"}]}),
+            "references": [{"name": "elsewhere.Other", "subject": "other", "version": 1}],
+        },
+    ],
+    ids=["json schema", "protobuf", "no avro type", "no json", "with references"],
+)
+def test_an_id_of_something_else_than_one_avro_schema_is_a_bad_frame(
+    answer: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the first bytes of an MP4 or HEIC file name one."""
+    transport = httpx.MockTransport(lambda _request: httpx.Response(200, json=answer))
+    registry = HttpRegistry("http://registry")
+    monkeypatch.setattr(registry, "_http", httpx.Client(transport=transport))
+    with pytest.raises(BadFrame) as caught:
+        codec.decode(records.Frame, b"\x00\x00\x00\x1cftypheic", registry)
+    assert caught.value.reason == "schema_unknown"
 
 
 def test_a_program_that_knows_only_the_schema_file_reads_and_writes_our_frames() -> None:

@@ -2,6 +2,7 @@
 
 import struct
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -79,3 +80,54 @@ def test_no_failure_no_headers() -> None:
 def test_a_new_traceparent_has_the_form_of_the_standard() -> None:
     version, trace, span, flags = headers.new_traceparent().split("-")
     assert (version, len(trace), len(span), flags) == ("00", 32, 16, "01")
+
+
+NAMES = st.sampled_from(
+    [value for name, value in vars(headers).items() if name.isupper() and isinstance(value, str)]
+    + [
+        name
+        for family in (headers._CONNECT, headers._SPRING, headers._STREAMS, headers._SHARE_GROUP)
+        for name in (family.topic, family.partition, family.offset, family.timestamp, family.attempt)
+    ]
+)
+DIGITS = st.from_regex(rb"-{0,2}[0-9]{0,21}", fullmatch=True) | st.just(b"9" * 5000) | st.just(b"9" * 5000 + b"/1")
+VALUES = st.none() | st.binary(max_size=10) | st.text(max_size=4) | DIGITS | st.just(b"frames.raw")
+
+
+@given(st.lists(st.tuples(NAMES | st.text(max_size=5), VALUES), max_size=12))
+def test_whatever_the_headers_hold_reading_them_never_raises(found: headers.RawHeaders) -> None:
+    failure = headers.read_failure(found)
+    assert headers.attempt_of(found) >= 0
+    headers.redriven_letter(found)
+    headers.replay_id_of(found)
+    headers.traceparents_of(found, 2)
+    if failure is not None:
+        again = headers.read_failure(headers.failure_headers(found, failure))
+        assert again is not None
+        assert again.source == failure.source
+
+
+@pytest.mark.parametrize("number", [b"--5", b"9" * 5000, b"", b"-", b"5 ", b"+5", b"99999999999999999999"])
+def test_what_is_no_number_is_as_if_it_were_not_there(number: bytes) -> None:
+    found = dict(headers.failure_headers(None, FAILURE))
+    assert headers.attempt_of(list({**found, headers.ATTEMPT: number}.items())) == 0
+    for name in (headers.ORIGIN_PARTITION, headers.ORIGIN_OFFSET):
+        assert headers.read_failure({**found, name: number}.items()) is None
+    assert headers.redriven_letter([(headers.REDRIVEN, b"3/" + number)]) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (headers.ORIGIN_PARTITION, b"-1"),
+        (headers.ORIGIN_PARTITION, b"2147483648"),
+        (headers.ORIGIN_OFFSET, b"-1001"),
+        (headers.ORIGIN_OFFSET, b"9223372036854775808"),
+        (headers.ORIGIN_TOPIC, b""),
+        (headers.ORIGIN_TOPIC, b"x" * 250),
+        (headers.ORIGIN_TOPIC, b"frames raw"),
+    ],
+)
+def test_an_origin_that_cannot_lie_in_kafka_is_none(name: str, value: bytes) -> None:
+    found = {**dict(headers.failure_headers(None, FAILURE)), name: value}
+    assert headers.read_failure(found.items()) is None

@@ -213,3 +213,11 @@ def test_a_stage_that_works_on_retried_frames_alone_is_not_stalled(
         taken.get(timeout=10).finish()
         assert look(second * 1_000) is None
     assert [look(second * 1_000) is None for second in (5, 6, 7)] == [True, True, False], "and now it is"
+
+
+@pytest.mark.parametrize("number", [b"--5", b"9" * 5000])
+def test_a_record_with_numbers_that_are_none_is_its_own_origin(number: bytes) -> None:
+    found = headers.failure_headers(None, Failure(ORIGIN, 42, "infer", "MemoryError", "no room", 2))
+    broken = [(name, number if value.isdigit() else value) for name, value in found]
+    frame = frame_of(message(broken))
+    assert (frame.source, frame.timestamp_ms, frame.attempt) == (SourceRef("frames.retry", 1, 9), 1234, 0)
