@@ -34,6 +34,7 @@ MAX_MESSAGE_BYTES = 1024
 
 # What a 64-bit number can need; `int` itself refuses some thousand digits with a ValueError.
 _DECIMAL = re.compile(rb"-?[0-9]{1,19}")
+_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _TOPIC = re.compile(rb"[a-zA-Z0-9._-]{1,249}")
 
 
@@ -95,8 +96,8 @@ def replay_id_of(headers: RawHeaders) -> str | None:
 
 
 def traceparent_of(headers: RawHeaders) -> str | None:
-    value = to_map(headers).get(TRACEPARENT)
-    return value.decode(errors="replace") if value else None
+    """The W3C trace context; None also for anything that is not of its form, which no record has to carry on."""
+    return _traceparent(to_map(headers).get(TRACEPARENT, b""))
 
 
 def batch_traceparents(traceparents: list[str | None]) -> list[Header]:
@@ -106,14 +107,18 @@ def batch_traceparents(traceparents: list[str | None]) -> list[Header]:
     first = traceparents[0]
     if first is not None and all(one == first for one in traceparents):
         return [(TRACEPARENT, first.encode())]
-    return [(ITEM_TRACEPARENTS, ",".join((one or "").replace(",", "") for one in traceparents).encode())]
+    return [(ITEM_TRACEPARENTS, ",".join(one or "" for one in traceparents).encode())]
 
 
 def traceparents_of(headers: RawHeaders, count: int) -> list[str | None]:
     """The trace context of each of a MicroBatch's `count` items."""
     found = to_map(headers)
-    each = [one or None for one in found.get(ITEM_TRACEPARENTS, b"").decode(errors="replace").split(",")]
+    each = [_traceparent(one) for one in found.get(ITEM_TRACEPARENTS, b"").split(b",")]
     return each if len(each) == count and ITEM_TRACEPARENTS in found else [traceparent_of(headers)] * count
+
+
+def _traceparent(value: bytes) -> str | None:
+    return value.decode() if _TRACEPARENT.fullmatch(value) else None
 
 
 def new_traceparent() -> str:

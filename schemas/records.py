@@ -5,16 +5,21 @@ a datetime per field costs more than the rest of decoding a Label.
 """
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TypeAlias
 
 Micros: TypeAlias = int
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def micros_to_iso(micros: Micros) -> str:
-    """ISO 8601 in UTC with microseconds, ending in Z."""
-    return datetime.fromtimestamp(micros / 1e6, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    """ISO 8601 in UTC with microseconds, ending in Z; the number itself where no calendar has that time."""
+    try:
+        moment = _EPOCH + timedelta(microseconds=micros)
+    except OverflowError:
+        return str(micros)
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 class SourceKind(StrEnum):

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.text import Text
 
-from schemas.records import Decision, Label, Origin, micros_to_iso
+from schemas.records import Decision, Label, Micros, Origin, micros_to_iso
 
 TIME_WIDTH, PROBABILITY_WIDTH, LATENCY_WIDTH = 12, 6, 9
 ORIGIN_NAMES = {Origin.MODEL: "model", Origin.CACHE_EXACT: "cache", Origin.CACHE_NEAR: "cache~"}
@@ -40,9 +40,8 @@ class Columns:
 
     def line(self, label: Label) -> Text:
         best = label.predictions[0] if label.predictions else None
-        captured = datetime.fromtimestamp(label.captured_at / 1e6).astimezone()
         text = self._line(
-            captured.strftime("%H:%M:%S.") + f"{captured.microsecond // 1000:03d}",
+            clock_text(label.captured_at),
             label.source_id,
             best.name if best else "-",
             f"{best.probability:.1%}" if best else "-",
@@ -71,6 +70,15 @@ class Columns:
                 f"{latency:>{LATENCY_WIDTH}}",
             ]
         )
+
+
+def clock_text(micros: Micros) -> str:
+    """Hours to milliseconds of the local day; of a time that no calendar has, as much of its number as fits."""
+    try:
+        local = datetime.fromtimestamp(micros // 1_000_000)
+    except (ValueError, OverflowError, OSError):  # which of them is up to the platform
+        return _fit(str(micros), TIME_WIDTH)
+    return local.strftime("%H:%M:%S.") + f"{micros // 1000 % 1000:03d}"
 
 
 def latency_text(milliseconds: float) -> str:

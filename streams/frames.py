@@ -5,6 +5,11 @@ from dataclasses import dataclass, field
 
 from infra.outcomes import FrameRecord
 from schemas import headers
+from schemas.errors import BadFrame
+from schemas.records import Frame, Micros
+
+MAX_ID_BYTES = 1024
+END_OF_9999: Micros = 253_402_300_800_000_000
 
 
 @dataclass(slots=True)
@@ -18,11 +23,20 @@ class Taken:
     traceparent: str | None = field(init=False)
 
     def __post_init__(self) -> None:
-        found = headers.to_map(self.record.headers)
         self.size = len(self.record.value or b"")
-        self.replay_id = _text(found.get(headers.REPLAY_ID))
-        self.traceparent = _text(found.get(headers.TRACEPARENT))
+        self.replay_id = headers.replay_id_of(self.record.headers)
+        self.traceparent = headers.traceparent_of(self.record.headers)
 
 
-def _text(value: bytes | None) -> str | None:
-    return value.decode(errors="replace") if value else None
+def check_fields(frame: Frame, replay_id: str | None) -> None:
+    """BadFrame `bad_fields` for ids over 1 KiB and times outside the years 1970 to 9999.
+
+    They go on into batches and labels: the broker takes those up to a size, and their readers make dates of the times.
+    """
+    for name, text in (("frame_id", frame.frame_id), ("source_id", frame.source_id), ("replay id", replay_id or "")):
+        size = len(text.encode())
+        if size > MAX_ID_BYTES:
+            raise BadFrame("bad_fields", f"{name} has {size} bytes, the limit is {MAX_ID_BYTES}")
+    for name, micros in (("captured_at", frame.captured_at), ("received_at", frame.received_at)):
+        if not 0 <= micros < END_OF_9999:
+            raise BadFrame("bad_fields", f"{name} is {micros}: no microseconds of the years 1970 to 9999")

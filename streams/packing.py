@@ -9,6 +9,9 @@ from schemas.headers import Header
 from schemas.records import BatchItem, Frame, MicroBatch, PixelEncoding, Quality
 from streams.frames import Taken
 
+# Numbers, hash, quality with its flags, and the trace context in the headers.
+ITEM_OVERHEAD_BYTES = 256
+
 
 @dataclass(frozen=True, slots=True)
 class Ready:
@@ -47,7 +50,7 @@ class _Group:
 def pack(frames: Iterable[Ready], lane: str, encoding: PixelEncoding, max_frames: int, max_bytes: int) -> list[Packed]:
     """MicroBatches in the order of their first frames; frames keep their order inside each partition.
 
-    `max_bytes` counts pixels; one frame alone may be larger.
+    `max_bytes` counts what the frames take in the record; one frame alone may be larger.
     """
     groups: dict[_Group, list[Ready]] = {}
     for frame in frames:
@@ -69,12 +72,19 @@ def _split(frames: list[Ready], max_frames: int, max_bytes: int) -> Iterator[lis
     part: list[Ready] = []
     size = 0
     for frame in frames:
-        if part and (len(part) >= max_frames or size + len(frame.pixels) > max_bytes):
+        more = _item_bytes(frame)
+        if part and (len(part) >= max_frames or size + more > max_bytes):
             yield part
             part, size = [], 0
         part.append(frame)
-        size += len(frame.pixels)
+        size += more
     yield part
+
+
+def _item_bytes(ready: Ready) -> int:
+    """At most so much does the frame add to the record, its part of the headers included."""
+    frame = ready.frame
+    return len(ready.pixels) + len(frame.frame_id.encode()) + len(frame.source_id.encode()) + ITEM_OVERHEAD_BYTES
 
 
 def _packed(group: _Group, frames: list[Ready], lane: str, encoding: PixelEncoding) -> Packed:

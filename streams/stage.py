@@ -15,11 +15,11 @@ from schemas.errors import BadFrame, Stalled
 from schemas.records import Frame, PixelEncoding
 from streams.batcher import Batcher
 from streams.delivery import Deliveries
-from streams.frames import Taken
+from streams.frames import Taken, check_fields
 from streams.gate import Gate
 from streams.packing import Packed, Ready, pack
 from streams.turns import Turn, Turns
-from streams.writer import Outputs, Writer
+from streams.writer import RECORD_OVERHEAD_BYTES, Outputs, Writer
 
 log = logs.get(__name__)
 
@@ -73,6 +73,9 @@ class Stage:
         stream, self._loop = outputs.settings.stream, asyncio.get_running_loop()
         self._stream, self._lane, self._registry = stream, outputs.lane, outputs.registry
         self._pool, self._cache, self._fail = pool, cache, fail
+        self._max_batch_bytes = min(
+            stream.max_batch_bytes, outputs.settings.topics.max_frame_bytes - RECORD_OVERHEAD_BYTES
+        )
         deliveries = Deliveries(self._loop, lambda text: fail(Stalled(text)))
         self._writer = Writer(outputs, deliveries, self._finish)
         self._breaker = Breaker(outputs.settings.breaker)
@@ -123,6 +126,7 @@ class Stage:
         for taken in window:
             try:
                 frame = codec.decode(Frame, taken.record.value, self._registry)
+                check_fields(frame, taken.replay_id)
                 frames.append(Read(taken, frame, image_hash(frame.image)))
             except BadFrame as error:
                 failed.append(Failed(taken, error))
@@ -160,7 +164,7 @@ class Stage:
     def _pack(self, ready: list[Ready]) -> list[Packed]:
         stream = self._stream
         encoding = PixelEncoding(stream.encoding)
-        return pack(ready, self._lane, encoding, stream.max_batch_frames, stream.max_batch_bytes)
+        return pack(ready, self._lane, encoding, stream.max_batch_frames, self._max_batch_bytes)
 
     def _finish(self, frames: list[Taken]) -> None:
         for taken in frames:

@@ -10,7 +10,7 @@ from inference.head import label_for
 from infra import logs, metrics
 from infra.kafka import Message, OnDelivery
 from infra.outcomes import Sender, retry_or_dead
-from infra.settings import Settings
+from infra.settings import KIB, Settings
 from infra.topics import Lane, TopicNames
 from schemas import codec
 from schemas.errors import BadFrame, Busy
@@ -23,7 +23,8 @@ from streams.packing import Packed
 log = logs.get(__name__)
 
 STAGE = "stream"
-RECORD_OVERHEAD_BYTES = 1024
+# What a MicroBatch's record holds beside its frames: most of it is the replay id.
+RECORD_OVERHEAD_BYTES = 2 * KIB
 
 Finish = Callable[[list[Taken]], None]
 OnBatch = Callable[[int, int, int], None]

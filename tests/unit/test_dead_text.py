@@ -1,6 +1,7 @@
 """Dead letters as people and files see them: nothing that came from outside is obeyed."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from schemas.errors import ConfigError
 from schemas.headers import Failure, failure_headers
 from schemas.records import SourceRef
 from sinks.dead_export import MANIFEST, Export, content, file_name
-from sinks.dead_text import describe, full_fields, hex_lines
+from sinks.dead_text import describe, full_fields, hex_lines, letter_fields, letters_table
 from tests.support.sink_records import a_frame, a_jpeg
 
 EVIL = "../../etc/\x1b[2J\npasswd\0"
@@ -72,6 +73,18 @@ def test_show_tells_all_and_obeys_nothing() -> None:
     raw = "\n".join(describe(full_fields(a_letter(b"\xff\xd8hello"), False, None)))
     assert "no Frame (not_avro" in raw
     assert "ff d8 68 65 6c 6c 6f" in raw
+
+
+def test_times_that_no_calendar_has_are_shown_as_numbers(tmp_path: Path) -> None:
+    failure = Failure(SourceRef("frames.raw", 3, 99), 10**18, "decode", "truncated", "ends early", 1)
+    frame = replace(a_frame(1), captured_at=1_700_000_000 * 10**9)
+    letter = DeadLetter((3, 17), 2**62, b"dock-1", codec.encode(frame), failure_headers(None, failure), failure)
+    fields = letter_fields(letter, False)
+    assert (fields["timestamp"], fields["origin"]["timestamp"]) == (str(2**62 * 1000), str(10**21))
+    assert letters_table([fields]).row_count == 1
+    assert "captured_at: 1700000000000000000" in "\n".join(describe(full_fields(letter, False, None)))
+    with Export(tmp_path / "out", None) as export:
+        assert export.write(letter)["timestamp"] == fields["timestamp"]
 
 
 def test_first_bytes_look_like_a_hexdump() -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from schemas import headers
 from schemas.records import SourceRef
 
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 FAILURE = headers.Failure(SourceRef("frames.raw", 3, 42), 1_700_000_000_000, "stream", "BadFrame", "truncated", 2)
 
 
@@ -17,12 +18,12 @@ def test_what_is_written_is_read_back() -> None:
 
 
 def test_a_second_attempt_replaces_the_first_and_keeps_trace_and_replay() -> None:
-    first = [("traceparent", b"00-a-b-01"), ("sightline-replay-id", b"r1"), ("other", b"x")]
+    first = [("traceparent", TRACE.encode()), ("sightline-replay-id", b"r1"), ("other", b"x")]
     once = headers.failure_headers(first, FAILURE)
     twice = headers.failure_headers(once, FAILURE)
     assert sorted(once) == sorted(twice)
     assert len({name for name, _ in twice}) == len(twice)
-    assert headers.traceparent_of(twice) == "00-a-b-01"
+    assert headers.traceparent_of(twice) == TRACE
     assert headers.replay_id_of(twice) == "r1"
     assert headers.attempt_of(twice) == 2
 
@@ -77,8 +78,17 @@ def test_no_failure_no_headers() -> None:
     assert headers.attempt_of([]) == 0
 
 
+@pytest.mark.parametrize("found", [b"", b"x" * 55, b"00-a-b-01", b"\xff" * 55, TRACE.encode() * 90_000])
+def test_what_is_no_trace_context_is_not_read(found: bytes) -> None:
+    assert headers.traceparent_of([(headers.TRACEPARENT, found)]) is None
+    both = [(headers.ITEM_TRACEPARENTS, TRACE.encode() + b"," + found)]
+    assert headers.traceparents_of(both, 2) == [TRACE, None]
+
+
 def test_a_new_traceparent_has_the_form_of_the_standard() -> None:
-    version, trace, span, flags = headers.new_traceparent().split("-")
+    made = headers.new_traceparent()
+    assert headers.traceparent_of([(headers.TRACEPARENT, made.encode())]) == made
+    version, trace, span, flags = made.split("-")
     assert (version, len(trace), len(span), flags) == ("00", 32, 16, "01")
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from unittest.mock import Mock
 
@@ -243,6 +243,72 @@ async def test_a_jpeg_batch_that_no_record_can_hold_is_a_dead_letter() -> None:
     await rig.settle()
     (sent,) = rig.sender.to("frames.dead")
     assert headers.to_map(sent.headers)[headers.ERROR_CLASS] == b"too_large"
+
+
+SOUND = Frame("cam/1/1", "cam", SourceKind.CAMERA, 1, 1, 7, 8, Encoding.JPEG, b"sound")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"frame_id": "x" * 5_000_000},
+        {"source_id": "é" * 513},
+        {"captured_at": 1_700_000_000 * 10**9},
+        {"captured_at": -1},
+        {"received_at": 253_402_300_800_000_000},
+    ],
+    ids=["frame_id", "source_id", "nanoseconds", "before 1970", "after 9999"],
+)
+@pytest.mark.parametrize("hits", [0, 3])
+async def test_fields_that_nothing_behind_can_carry_or_read_make_a_dead_letter(
+    changes: dict[str, Any], hits: int
+) -> None:
+    rig = Rig(FakeCache(hits))
+    value = codec.encode(replace(SOUND, **changes))
+    rig.take(0)
+    rig.take(1, value=value)
+    rig.take(2)
+    await rig.settle()
+    (dead,) = rig.sender.to("frames.dead")
+    assert (dead.value, dead.key) == (value, b"cam")
+    assert headers.to_map(dead.headers)[headers.ERROR_CLASS] == b"bad_fields"
+    assert next(iter(changes)).encode() in headers.to_map(dead.headers)[headers.ERROR_MESSAGE]
+    assert sum(len(name) + len(text) for name, text in dead.headers) < 2_000
+    await rig.written()
+    assert sorted(rig.finished) == [0, 1, 2]
+
+
+async def test_ids_and_times_at_their_limits_are_labelled() -> None:
+    rig = Rig()
+    last = 253_402_300_799_999_999
+    frame = replace(SOUND, frame_id="é" * 512, source_id="", captured_at=0, received_at=last, uri="u" * 9_000)
+    rig.take(0, value=codec.encode(frame))
+    await rig.settle()
+    assert [one.topic for one in rig.sender.sent] == ["frames.batches"]
+    assert len(rig.sender.sent[0].value) < 2_000, "the address stays where the frame is"
+
+
+async def test_headers_that_no_label_can_carry_are_left_behind() -> None:
+    rig = Rig()
+    for offset, name in enumerate((headers.TRACEPARENT, headers.REPLAY_ID)):
+        record = FrameRecord(
+            SourceRef("frames.raw", 0, offset), 99, b"cam", codec.encode(SOUND), [(name, b"x" * 5_000_000)]
+        )
+        rig.stage.take(Taken(record, lambda offset=offset: rig.finished.append(offset)))  # type: ignore[misc]
+    await rig.settle()
+    (batch,), (dead,) = rig.sender.to("frames.batches"), rig.sender.to("frames.dead")
+    assert batch.headers == []
+    assert headers.to_map(dead.headers)[headers.ERROR_CLASS] == b"bad_fields"
+
+
+async def test_batches_fit_into_a_record_whatever_the_settings_allow() -> None:
+    rig = Rig(topics={"max_frame_bytes": 20_000}, stream={"max_batch_bytes": 10**9})
+    for offset in range(6):
+        rig.take(offset, image=b"x" * 700)
+    await rig.settle()
+    batches = rig.sender.to("frames.batches")
+    assert len(batches) > 1
+    assert all(len(one.value) < 20_000 for one in batches)
 
 
 @pytest.fixture(autouse=True)

@@ -90,3 +90,10 @@ def test_a_selection_counts_only_what_passes_and_knows_when_it_is_full() -> None
     ]
     assert taken == [False, True, False, True]
     assert selection.is_full()
+
+
+@pytest.mark.parametrize("captured_at", [1_700_000_000 * 10**9, -(2**63), 253_402_300_799_999_999])
+def test_a_label_captured_at_a_time_that_no_calendar_has_is_a_line_all_the_same(captured_at: int) -> None:
+    label = a_label(captured_at=captured_at)
+    assert json.loads(json_line(label, "labels", 0, 1))["captured_at"]
+    assert "espresso" in Columns(120).line(label).plain

@@ -32,5 +32,21 @@ def test_what_is_no_time(text: str) -> None:
         parse_time(text, NOW)
 
 
+@pytest.mark.parametrize(
+    ("micros", "text"),
+    [
+        (0, "1970-01-01T00:00:00.000000Z"),
+        (-1, "1969-12-31T23:59:59.999999Z"),
+        (253_402_300_799_999_999, "9999-12-31T23:59:59.999999Z"),
+        (253_402_300_800_000_000, "253402300800000000"),
+        (NOW * 1000, str(NOW * 1000)),
+        (-(2**63), str(-(2**63))),
+        (10**22, "1" + "0" * 22),
+    ],
+)
+def test_a_time_that_no_calendar_has_is_its_own_number(micros: int, text: str) -> None:
+    assert micros_to_iso(micros) == text
+
+
 def test_iso_round_trip() -> None:
     assert parse_time(micros_to_iso(NOW + 1), 0) == NOW + 1
