@@ -3,6 +3,7 @@
 from struct import unpack_from
 
 from inference.image.info import check_pixels
+from inference.image.netpbm import read_netpbm_header
 from schemas.errors import BadFrame
 
 GIF_JUNK_MAX = 4096
@@ -11,11 +12,14 @@ _COMMENT, _APPLICATION = 0xFE, 0xFF
 
 
 def check_canvas(data: bytes, name: str, max_pixels: int) -> None:
-    """BadFrame `too_many_pixels` for a GIF, WebP or PNG over the limit, `truncated` for a WebP that is cut short."""
+    """BadFrame `too_many_pixels` for a picture over the limit, `truncated` for a WebP that is cut short."""
     if name == "WEBP":
         _check_webp(data, max_pixels)
     elif name == "GIF" and len(data) > 13:
         _check_gif(data, max_pixels)
+    elif name == "PPM":
+        header = read_netpbm_header(data)
+        check_pixels(header.width, header.height, max_pixels)
     elif name == "PNG" and data[12:16] == b"IHDR" and len(data) >= 24:
         width, height = unpack_from(">II", data, 16)
         check_pixels(width, height, max_pixels)

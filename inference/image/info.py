@@ -4,10 +4,6 @@ from dataclasses import dataclass
 
 from schemas.errors import BadFrame
 
-# A progressive JPEG is gone over once per scan; encoders write about 10 of them.
-SCANS_MAX = 200
-SCAN_PIXELS_PER_PIXEL_MAX = 20
-
 
 @dataclass(frozen=True, slots=True)
 class ImageInfo:
@@ -34,10 +30,3 @@ def check_pixels(width: int, height: int, max_pixels: int) -> None:
         raise BadFrame("decode_failed", f"header says {width}x{height} pixels")
     if width * height > max_pixels:
         raise BadFrame("too_many_pixels", f"{width}x{height} pixels, the limit is {max_pixels / 1e6:g} million")
-
-
-def check_scans(data: bytes, width: int, height: int, max_pixels: int) -> None:
-    """BadFrame `too_many_pixels` for a progressive JPEG that asks for far more work than its size."""
-    scans = data.count(b"\xff\xda")
-    if scans > SCANS_MAX or scans * width * height > SCAN_PIXELS_PER_PIXEL_MAX * max_pixels:
-        raise BadFrame("too_many_pixels", f"progressive JPEG of {width}x{height} pixels in {scans} scans")

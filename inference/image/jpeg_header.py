@@ -13,6 +13,10 @@ from schemas.errors import BadFrame
 # A file with more segments than this before its picture is made to waste time; a large ICC profile takes some 100.
 SEGMENTS_MAX = 4096
 
+# A progressive JPEG is gone over once per scan; encoders write about 10 of them.
+SCANS_MAX = 200
+SCAN_PIXELS_PER_PIXEL_MAX = 20
+
 _EOI, _SOS, _APP1 = 0xD9, 0xDA, 0xE1
 _NO_LENGTH = frozenset({0x01, 0xD8, *range(0xD0, 0xD8)})
 _SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -25,7 +29,10 @@ _INLINE_VALUES = {_SHORT: 2, _LONG: 1}
 
 @dataclass(frozen=True, slots=True)
 class JpegHeader:
-    """As stored, before orientation; `orientation` is 1 to 8, 1 where EXIF has none or an impossible one."""
+    """As stored, before orientation; `orientation` is 1 to 8, 1 where EXIF has none or an impossible one.
+
+    `first_scan`: where it begins; `scan_components`: how many it holds of all `components`.
+    """
 
     width: int
     height: int
@@ -33,6 +40,8 @@ class JpegHeader:
     precision: int
     progressive: bool
     orientation: int
+    first_scan: int
+    scan_components: int
 
 
 def read_jpeg_header(data: bytes) -> JpegHeader:
@@ -57,7 +66,7 @@ def read_jpeg_header(data: bytes) -> JpegHeader:
         if end > len(data):
             break
         if marker == _SOS:
-            return _checked(frame, progressive, orientation or 1)
+            return _checked(frame, progressive, orientation or 1, position - 2, data[position + 2 : end])
         if marker in _SOF:
             if frame is not None or end < position + 8:
                 raise BadFrame("decode_failed", "JPEG has a broken or a second frame header")
@@ -85,13 +94,33 @@ def _next_marker(data: bytes, position: int) -> int:
             return position + 1
 
 
-def _checked(frame: tuple[int, int, int, int] | None, progressive: bool, orientation: int) -> JpegHeader:
+def check_scans(data: bytes, header: JpegHeader, max_pixels: int) -> None:
+    """BadFrame `too_many_pixels` for a JPEG that asks for far more work than its size: each scan costs a pass over it.
+
+    Where the first scan of a sequential JPEG holds all components, libjpeg reads no other and nothing is counted.
+    """
+    if not header.progressive and header.scan_components >= header.components:
+        return
+    width, height = header.width, header.height
+    scans = data.count(b"\xff\xda", header.first_scan)
+    # ISO/IEC 10918-1: a component is in one scan of a sequential picture, and in no second one.
+    scans_max = SCANS_MAX if header.progressive else header.components
+    if scans > scans_max or scans * width * height > SCAN_PIXELS_PER_PIXEL_MAX * max_pixels:
+        kind = "progressive" if header.progressive else "sequential"
+        raise BadFrame("too_many_pixels", f"{kind} JPEG of {width}x{height} pixels in {scans} scans")
+
+
+def _checked(
+    frame: tuple[int, int, int, int] | None, progressive: bool, orientation: int, first_scan: int, scan: bytes
+) -> JpegHeader:
     if frame is None:
         raise BadFrame("decode_failed", "JPEG has no frame header before its picture")
     precision, height, width, components = frame
     if not (width and height and components):
         raise BadFrame("decode_failed", f"JPEG header says {width}x{height} with {components} components")
-    return JpegHeader(width, height, components, precision, progressive, orientation)
+    return JpegHeader(
+        width, height, components, precision, progressive, orientation, first_scan, scan[0] if scan else 0
+    )
 
 
 def exif_orientation(tiff: bytes) -> int:

@@ -29,6 +29,7 @@ from PIL import (  # the plugins are named so that Pillow never goes looking for
 
 from inference.image.canvas import check_canvas
 from inference.image.info import ImageInfo, check_pixels
+from inference.image.netpbm import with_white_255
 from schemas.errors import BadFrame
 
 PLUGINS = (
@@ -91,6 +92,8 @@ def decode_with_pillow(
     data: bytes, name: str, min_side: int, max_pixels: int
 ) -> tuple[npt.NDArray[np.uint8], ImageInfo]:
     """RGB pixels of the first frame as stored, shrunk by a whole number while the short side stays >= min_side."""
+    if name == "PPM":
+        data = with_white_255(data, max_pixels)
     with open_checked(data, name, max_pixels) as image, _pillow_faults(name):
         mode, size = image.mode, image.size
         factor = max(1, min(image.size) // max(1, min_side))

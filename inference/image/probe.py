@@ -1,7 +1,7 @@
 """What an image is, by its own bytes: real format and size, checked before a pixel is decoded."""
 
-from inference.image.info import ImageInfo, check_pixels, check_scans
-from inference.image.jpeg_header import JpegHeader, read_jpeg_header
+from inference.image.info import ImageInfo, check_pixels
+from inference.image.jpeg_header import JpegHeader, check_scans, read_jpeg_header
 from inference.image.other_formats import open_checked
 from schemas.errors import BadFrame
 
@@ -62,8 +62,7 @@ def probe_jpeg(data: bytes, max_pixels: int) -> tuple[ImageInfo, JpegHeader]:
     """`probe` for bytes that `sniff` called JPEG."""
     header = read_jpeg_header(data)
     check_pixels(header.width, header.height, max_pixels)
-    if header.progressive:
-        check_scans(data, header.width, header.height, max_pixels)
+    check_scans(data, header, max_pixels)
     mode = _JPEG_MODES.get(header.components)
     if mode is None:
         raise BadFrame("decode_failed", f"JPEG with {header.components} components")

@@ -5,6 +5,7 @@ import struct
 from functools import cache
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image
 
@@ -56,6 +57,40 @@ def test_each_format_decodes_to_the_picture_it_holds(kind: str, options: dict[st
     assert rgb.shape == (48, 64, 3)
     assert rgb.dtype == np.uint8
     assert corner_colours(rgb) == UPRIGHT
+
+
+def netpbm(rgb: npt.NDArray[np.uint8], white: int, comment: str = "") -> bytes:
+    """The picture (grey where it has one channel) in samples of 0 to `white`."""
+    kind = "P6" if rgb.ndim == 3 else "P5"
+    samples = np.rint(rgb / 255.0 * white).astype(">u2" if white > 255 else np.uint8)
+    return f"{kind}\n{comment}{rgb.shape[1]} {rgb.shape[0]}\n{white}\n".encode() + samples.tobytes()
+
+
+@pytest.mark.parametrize("white", [1, 15, 100, 255, 256, 1023, 4095, 65535])
+@pytest.mark.parametrize("comment", ["", "# of a camera\n#\n"])
+def test_pgm_and_ppm_of_any_white_hold_the_same_picture(white: int, comment: str) -> None:
+    step = 255 / white / 2 + 1
+    for picture in (corners(), corners()[..., 1]):
+        expected = np.broadcast_to(picture.reshape(48, 64, -1), (48, 64, 3)).astype(int)
+        data = netpbm(picture, white, comment)
+        assert np.abs(decode_rgb(data, WHOLE, MAX_PIXELS).astype(int) - expected).max() <= step
+        info = probe(data, MAX_PIXELS)
+        assert (info.format, info.width, info.height) == ("PPM", 64, 48)
+        assert refusal(data[:-1]).reason == "truncated"
+
+
+def test_a_dark_pgm_of_sixteen_bits_stays_dark() -> None:
+    dark = b"P5 4 4 65535\n" + np.full(16, 200, ">u2").tobytes()
+    assert decode_rgb(dark, WHOLE, MAX_PIXELS).max() == 1
+
+
+def test_samples_beyond_white_are_white() -> None:
+    assert (decode_rgb(b"P5 2 1 100\n" + bytes([100, 255]), WHOLE, MAX_PIXELS) == 255).all()
+
+
+def test_a_bitmap_has_no_white_to_name() -> None:
+    rgb = decode_rgb(b"P4\n# two pixels\n2 1\n\x40", WHOLE, MAX_PIXELS)
+    assert rgb[0, :, 0].tolist() == [255, 0]
 
 
 def test_multi_picture_jpeg_gives_its_first_picture() -> None:

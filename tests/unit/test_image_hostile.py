@@ -32,10 +32,11 @@ from tests.support.images import (
         lambda: bomb_gif(20_000),
         lambda: bomb_webp(16_383),
         lambda: bomb_bmp(20_000),
+        lambda: b"P6 20000 20000 1023\n",
         lambda: with_size(encoded(corners()), 65_500, 65_500),
         lambda: with_size(encoded(corners(), progressive=True), 20_000, 20_000),
     ],
-    ids=["png", "gif", "webp", "bmp", "jpeg", "progressive jpeg"],
+    ids=["png", "gif", "webp", "bmp", "ppm", "jpeg", "progressive jpeg"],
 )
 def test_a_bomb_is_refused_by_its_header_fast_and_small(make: Callable[[], bytes]) -> None:
     data = make()
@@ -89,6 +90,54 @@ def test_a_progressive_jpeg_with_endless_scans_is_refused() -> None:
     data = encoded(textured(), progressive=True)
     last = data.rindex(b"\xff\xda")
     assert refusal(data[:-2] + data[last:-2] * 300 + data[-2:]).reason == "too_many_pixels"
+
+
+@pytest.mark.parametrize("white", [100, 1023, 65535])
+@pytest.mark.parametrize("kind", ["P5", "P6"])
+def test_samples_of_a_pgm_or_ppm_are_not_read_one_by_one(kind: str, white: int) -> None:
+    data = f"{kind} 1280 960 {white}\n".encode() + bytes(1280 * 960 * 6)
+    start = time.thread_time()
+    assert decode_rgb(data, WHOLE, MAX_PIXELS).shape == (960, 1280, 3)
+    assert time.thread_time() - start < 0.5
+
+
+@pytest.mark.parametrize("filler", [b" ", b"# nothing to see here\n", b"#" * 79 + b"\n"])
+def test_a_ppm_with_an_endless_header_is_refused(filler: bytes) -> None:
+    data = b"P6\n" + filler * (6 * 2**20 // len(filler)) + b"64 48 255\n" + bytes(64 * 48 * 3)
+    start = time.thread_time()
+    assert refusal(data).reason == "decode_failed"
+    assert time.thread_time() - start < 0.5
+
+
+@pytest.mark.parametrize("white", [0, 65536, 9999999999])
+def test_a_ppm_without_a_white_that_there_is_is_refused(white: int) -> None:
+    assert refusal(f"P6 2 2 {white}\n".encode() + bytes(64)).reason == "decode_failed"
+
+
+def one_component_scans(numbers: list[int], width: int = 320, height: int = 240) -> bytes:
+    """A sequential JPEG of 3 components with an empty scan for each of `numbers`."""
+    whole = with_size(encoded(textured()), width, height)
+    scans = b"".join(
+        b"\xff\xda\x00\x08\x01" + bytes([number, 0x00 if number == 1 else 0x11, 0, 63, 0]) for number in numbers
+    )
+    return whole[: whole.index(b"\xff\xda")] + scans + b"\xff\xd9"
+
+
+def test_a_sequential_jpeg_has_no_more_scans_than_components() -> None:
+    assert decode_rgb(one_component_scans([1, 2, 3]), WHOLE, MAX_PIXELS).shape == (240, 320, 3)
+    start = time.thread_time()
+    fault = refusal(one_component_scans([1, 2, 3] * 700, 2000, 2000))
+    assert time.thread_time() - start < 0.5
+    assert (fault.reason, fault.detail) == ("too_many_pixels", "sequential JPEG of 2000x2000 pixels in 2100 scans")
+
+
+def test_scans_behind_one_that_holds_all_components_cost_nothing() -> None:
+    whole = with_size(encoded(textured()), 2000, 2000)
+    at = whole.index(b"\xff\xda")
+    again = whole[at : at + 14] * 1000
+    start = time.thread_time()
+    refusal(whole[:-2] + again + whole[-2:])
+    assert time.thread_time() - start < 0.5
 
 
 def test_a_second_frame_header_is_refused() -> None:
