@@ -17,8 +17,9 @@ from inference.labels_out import OutRecord
 from inference.ownership import Ownership
 from inference.work import TopicPartitionKey, Work
 from infra import logs
-from infra.kafka import Message, Publisher
+from infra.kafka import Message
 from infra.lifecycle import Deadline, Stop
+from infra.publisher import Publisher
 from schemas.errors import Busy, Stalled
 
 log = logs.get(__name__)

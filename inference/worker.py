@@ -34,8 +34,9 @@ from inference.worker_loop import WorkerLoop
 from infra import logs, metrics
 from infra.breaker import Breaker
 from infra.health import HealthServer
-from infra.kafka import Publisher, bootstrap, require_kafka, require_topics
+from infra.kafka import bootstrap, require_kafka, require_topics
 from infra.lifecycle import STOP_BUDGET_S, Deadline, Stop
+from infra.publisher import Publisher
 from infra.redis_client import require_redis
 from infra.registry import registry_of
 from infra.settings import InferSettings, Settings, load_settings

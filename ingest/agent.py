@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 from infra import logs, metrics
 from infra.health import Probe
-from infra.kafka import Publisher
 from infra.lifecycle import STOP_BUDGET_S, Deadline, Stop
+from infra.publisher import Publisher
 from ingest.buffer import FrameBuffer
 from ingest.feed import Captured, Feed, Outlet, State
 from ingest.outbox import Outbox

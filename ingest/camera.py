@@ -8,8 +8,9 @@ import typer
 
 from infra import logs
 from infra.health import HealthServer
-from infra.kafka import Publisher, require_kafka, require_topics
+from infra.kafka import require_kafka, require_topics
 from infra.lifecycle import Stop
+from infra.publisher import Publisher
 from infra.registry import registry_of
 from infra.settings import Settings, load_settings
 from infra.topics import TopicNames

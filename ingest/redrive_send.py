@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 import confluent_kafka
 
 from infra.dead_letters import DeadLetter, Place, parse
-from infra.kafka import Message, OnDelivery, Publisher
+from infra.kafka import Message, OnDelivery
 from infra.lifecycle import Deadline, Stop
+from infra.publisher import Publisher
 from infra.reader import Reader
 from infra.settings import Settings
 from infra.spans import Span

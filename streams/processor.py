@@ -14,8 +14,8 @@ from inference.image import Prepared, Size, prepare
 from inference.models import ModelInfo, describe_model
 from infra import kafka, logs
 from infra.health import HealthServer
-from infra.kafka import Publisher
 from infra.lifecycle import STOP_BUDGET_S, Deadline, Stop
+from infra.publisher import Publisher
 from infra.redis_client import require_redis
 from infra.registry import registry_of
 from infra.settings import Settings, load_settings

@@ -14,10 +14,11 @@ from typing import Any
 import httpx
 
 from infra.group_offsets import GroupOffsets
-from infra.kafka import Publisher, admin
+from infra.kafka import admin
 from infra.local import stack
 from infra.local.home import find_ports
 from infra.local.state import read_state
+from infra.publisher import Publisher
 from infra.reader import Reader
 from infra.settings import Settings, home, load_settings
 from infra.spans import Record

@@ -14,7 +14,7 @@ from inference.cache_record import CachedLabel
 from inference.image import image_hash
 from inference.models import describe_model
 from infra import kafka
-from infra.kafka import Publisher
+from infra.publisher import Publisher
 from infra.topics import group
 from schemas import codec, headers
 from schemas.records import Encoding, Frame, Origin, Prediction, Quality, SourceKind

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from confluent_kafka import KafkaError
 
-from infra.kafka import Message, Publisher
+from infra.kafka import Message
+from infra.publisher import Publisher
 from infra.reader import Reader
 from infra.settings import Settings
 from infra.spans import Record

@@ -9,7 +9,8 @@ import simplejpeg
 from confluent_kafka import TopicPartition
 
 from infra import kafka
-from infra.kafka import Message, Publisher
+from infra.kafka import Message
+from infra.publisher import Publisher
 from infra.topics import group
 from schemas import codec, headers
 from schemas.records import Encoding, Frame, Label, MicroBatch, SourceKind

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from infra.kafka import Publisher, partitions_of, producer_config, require_topics
+from infra.kafka import partitions_of, producer_config, require_topics
+from infra.publisher import Publisher
 from infra.settings import load_settings
 from schemas.errors import Unavailable
 
