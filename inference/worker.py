@@ -36,6 +36,7 @@ from infra.breaker import Breaker
 from infra.health import HealthServer
 from infra.kafka import bootstrap, require_kafka, require_topics
 from infra.lifecycle import STOP_BUDGET_S, Deadline, Stop
+from infra.memory import give_back_now_and_then
 from infra.publisher import Publisher
 from infra.redis_client import require_redis
 from infra.registry import registry_of
@@ -78,6 +79,7 @@ def serve(settings: Settings, lane: Lane, stop: Stop) -> None:
     require_topics(settings, names.batches, names.labels, names.review, names.retry, names.dead)
     if settings.infer.cache:
         require_redis(settings)
+    give_back_now_and_then()
     status = Status(stop)
     with HealthServer(settings.http, live=status.live, ready=status.ready):
         model = stop.unless_stopped(lambda: warm_model(settings.infer))

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from infra.children import die_with_parent
-from streams.memory import keep_freed_memory
+from infra.memory import keep_freed_memory
 
 # Which file, and bytes of the pickled job in it.
 JOB = struct.Struct("<QQ")

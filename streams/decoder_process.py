@@ -8,9 +8,9 @@ from collections import deque
 
 from infra import metrics
 from infra.children import environment, how_it_ended, module_command
+from infra.memory import MIB
 from streams import decoder
 from streams.decoding import Job
-from streams.memory import MIB
 
 # One that is decoded and one that waits, so that the process never waits for the event loop.
 JOBS_AHEAD = 2

@@ -15,6 +15,7 @@ from inference.models import ModelInfo, describe_model
 from infra import kafka, logs
 from infra.health import HealthServer
 from infra.lifecycle import STOP_BUDGET_S, Deadline, Stop
+from infra.memory import give_back_now_and_then, keep_freed_memory
 from infra.publisher import Publisher
 from infra.redis_client import require_redis
 from infra.registry import registry_of
@@ -26,7 +27,6 @@ from streams.faust_app import build_app, ignored_keys
 from streams.frames import Taken
 from streams.gate import Reason
 from streams.intake import Intake
-from streams.memory import keep_freed_memory
 from streams.monitor import Monitor, View
 from streams.pool import DecodePool
 from streams.retry import RetryLane
@@ -66,6 +66,7 @@ def run(settings: Settings, lane: Lane) -> None:
     if ignored:
         log.warning("these keys mean nothing to the stream stage's consumer (aiokafka)", keys=ignored)
     keep_freed_memory()
+    give_back_now_and_then()
     stop = Stop().install()
     asyncio.run(Processor(settings, lane, info, stop).run())
     stop.raise_error()
