@@ -123,10 +123,12 @@ def test_files_are_sent_as_they_are_whatever_they_hold(tmp_path: Path, jpeg: byt
 def test_a_simulated_camera_gives_the_same_bytes_on_every_run() -> None:
     task = task_of("sim:coffee?size=320x240", fps=10)
     first, second = (
-        {message.meta["index"]: message.body for message in messages(task, enough=5) if message.tell == Tell.FRAME}
+        {message.meta["index"]: message.body for message in messages(task, enough=10) if message.tell == Tell.FRAME}
         for _ in range(2)
     )
-    assert first[1] == second[1]
+    both = first.keys() & second.keys()  # a slow machine leaves out some, each time others
+    assert both
+    assert all(first[index] == second[index] for index in both)
 
 
 def test_snapshots_are_polled_and_kept_as_they_are(jpeg: bytes) -> None:
