@@ -19,8 +19,9 @@ def redis_url(settings: Settings) -> str:
     return (state.redis_url if state else "") or DEFAULT_URL
 
 
-def connect(settings: Settings) -> redis.Redis:
-    timeout_s = settings.redis.timeout_ms / 1000
+def connect(settings: Settings, *, timeout_ms: int | None = None) -> redis.Redis:
+    """`timeout_ms`: for whoever asks when no frame waits; else as short as `redis.timeout_ms` says."""
+    timeout_s = (timeout_ms or settings.redis.timeout_ms) / 1000
     return redis.Redis.from_url(
         redis_url(settings),
         socket_timeout=timeout_s,
@@ -42,8 +43,11 @@ def connect_async(settings: Settings) -> redis.asyncio.Redis:
 
 
 def require_redis(settings: Settings) -> None:
-    """Raises Unavailable, one sentence with the address (never the password) and what to do."""
-    client = connect(settings)
+    """Raises Unavailable, one sentence with the address (never the password) and what to do.
+
+    It waits `redis.start_timeout_ms`: one that is only slow for a moment is no reason not to start.
+    """
+    client = connect(settings, timeout_ms=settings.redis.start_timeout_ms)
     try:
         client.ping()
     except redis.RedisError as error:

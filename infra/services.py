@@ -104,7 +104,7 @@ def kafka_answers(settings: Settings) -> bool:
 
 
 def redis_answers(settings: Settings) -> bool:
-    client = connect(settings)
+    client = connect(settings, timeout_ms=settings.redis.start_timeout_ms)
     try:
         return bool(client.ping())
     except (RedisError, OSError):

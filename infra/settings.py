@@ -54,9 +54,10 @@ class KafkaSettings(Section):
 
 
 class RedisSettings(Section):
-    """Empty `url`: the local Valkey of `sightline up`."""
+    """Empty `url`: the local Valkey of `sightline up`. `timeout_ms`: of a look-up, for which frames wait."""
 
     url: SecretStr = SecretStr("")
+    start_timeout_ms: Positive = 5_000
     timeout_ms: Positive = 100
     ttl_s: Positive = 24 * 3600
     breaker_open_ms: Positive = 2_000

@@ -11,7 +11,8 @@ import pytest_asyncio
 
 from inference.cache import CacheEntry, ExactCache, open_cache
 from inference.key_values import RedisKeyValues
-from infra.redis_client import connect
+from infra.redis_client import connect, require_redis
+from schemas.errors import Unavailable
 from tests.support.cache_contract import ONE, TWO, CacheContract, info, label
 from tests.support.deployment import Deployment
 from tests.support.proxy import TcpProxy
@@ -139,3 +140,14 @@ async def test_a_store_that_cannot_write_is_a_fault_like_others(deployment: Depl
     finally:
         client.config_set("maxmemory", "0")
         client.close()
+
+
+def test_a_redis_that_is_slow_for_a_moment_is_there_and_one_that_says_nothing_is_not(
+    line: TcpProxy, deployment: Deployment
+) -> None:
+    redis = {"url": f"redis://127.0.0.1:{line.port}/0", "timeout_ms": TIMEOUT_MS, "start_timeout_ms": 3_000}
+    line.delay(5 * TIMEOUT_MS / 1000)
+    require_redis(deployment.settings(redis=redis))
+    line.hold()
+    with pytest.raises(Unavailable, match=rf"^Redis does not answer at 127\.0\.0\.1:{line.port}: "):
+        require_redis(deployment.settings(redis={**redis, "start_timeout_ms": TIMEOUT_MS}))
