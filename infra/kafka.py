@@ -131,6 +131,8 @@ def _client(settings: Settings) -> Keys:
         "client.id": "sightline",
         "socket.keepalive.enable": True,
         "reconnect.backoff.max.ms": 2_000,
+        # Also how often at least a client asks for a lost partition's new leader, whatever it is: a second by default.
+        "retry.backoff.max.ms": 200,
         "topic.metadata.refresh.interval.ms": 30_000,
         "error_cb": on_client_error,
         "logger": _LIBRARY_LOG,

@@ -68,6 +68,7 @@ def reader(bootstrap_servers: str) -> confluent_kafka.Consumer:
             "fetch.wait.max.ms": 50,
             "queued.max.messages.kbytes": 16_384,
             "reconnect.backoff.max.ms": 500,
+            "retry.backoff.max.ms": 200,  # as ours: how soon it asks for a new leader
             "log_level": 0,
             "error_cb": lambda _error: None,
         }

@@ -78,6 +78,7 @@ class FrameSender:
                 "acks": "all",
                 "max.in.flight.requests.per.connection": 1,  # KAFKA-15591
                 "linger.ms": 5,
+                "retry.backoff.max.ms": 200,  # as ours: how soon it asks for a new leader
                 "message.max.bytes": 9 * _MIB,
                 # Longer than any outage here: a frame that was not acknowledged would prove nothing.
                 "delivery.timeout.ms": 300_000,
