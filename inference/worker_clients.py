@@ -9,10 +9,9 @@ from typing import Any
 import confluent_kafka
 
 from infra import logs
-from infra.kafka import consumer_config, producer_config
+from infra.kafka import consumer_config, new_client, producer_config
 from infra.lifecycle import Deadline
 from infra.settings import InferSettings, Settings
-from schemas.errors import ConfigError
 
 log = logs.get(__name__)
 
@@ -64,10 +63,7 @@ def group_consumer(
         **settings.kafka.consumer,
         "auto.offset.reset": "error",
     }
-    try:
-        return confluent_kafka.Consumer(config)
-    except (confluent_kafka.KafkaException, ValueError) as error:
-        raise ConfigError(f"kafka.consumer or infer: {error}") from error
+    return new_client(confluent_kafka.Consumer, config, "kafka.client, kafka.consumer or infer")
 
 
 def stands_by(statistics: str) -> bool:
@@ -91,10 +87,8 @@ def transactional_producer(settings: Settings, group_id: str) -> confluent_kafka
         "delivery.timeout.ms": TRANSACTION_TIMEOUT_MS,
         "connections.max.idle.ms": IDLE_CONNECTION_MS,
     }
-    try:
-        return confluent_kafka.Producer({**producer_config(settings, **keys), **settings.kafka.producer})
-    except (confluent_kafka.KafkaException, ValueError) as error:
-        raise ConfigError(f"kafka.producer or infer: {error}") from error
+    config = {**producer_config(settings, **keys), **settings.kafka.producer}
+    return new_client(confluent_kafka.Producer, config, "kafka.client, kafka.producer or infer")
 
 
 def close_within(consumer: confluent_kafka.Consumer, deadline: Deadline) -> bool:

@@ -1,12 +1,15 @@
 """The command `sightline`: a table of commands, each loaded only when it is called."""
 
 import difflib
+import functools
 import importlib
 import importlib.metadata
 import importlib.util
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -71,9 +74,6 @@ def main(arguments: list[str] | None = None) -> None:
     except SightlineError as error:
         print(f"sightline: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, ConfigError) else 1)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader went away, as `| head` does
-        sys.exit(0)
 
 
 def run(words: list[str]) -> None:
@@ -121,8 +121,23 @@ def _app(name: str) -> typer.Typer:
     module_name, _, function_name = COMMANDS[name][0].partition(":")
     function = getattr(importlib.import_module(module_name), function_name)
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    app.command()(function)
+    app.command()(_until_unread(function))
     return app
+
+
+def _until_unread(function: Callable[..., None]) -> Callable[..., None]:
+    """The command, which ends well when the reader of its output goes away, as `| head` does."""
+
+    @functools.wraps(function)
+    def command(**options: Any) -> None:
+        try:
+            function(**options)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
+
+    return command
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Dead letters as they lie on `frames.dead`: read, chosen, and told from the marks of those that were redriven."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -72,17 +72,19 @@ def read_letters(
     to_us: Micros | None = None,
     *,
     all_marks: bool = False,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[DeadLetter | Mark]:
     """The wanted letters that died in the range of time, and every mark that was written behind its start.
 
-    A mark comes behind the letter that it marks. `all_marks`: also those from before the range.
+    A mark comes behind the letter that it marks. `all_marks`: also those from before the range. Ends early when
+    `stop()` turns true.
     """
     period = Period(from_us, to_us)
     spans = reader.spans(topic, None if all_marks else from_us)
     if wanted.places is not None:
         partitions = {partition for partition, _ in wanted.places}
         spans = [span for span in spans if span.partition in partitions]
-    for record in reader.read(spans):
+    for record in reader.read(spans, stop):
         entry = parse(record)
         if isinstance(entry, Mark) or (period.holds(record.timestamp_ms) and wanted.passes(entry)):
             yield entry

@@ -17,6 +17,7 @@ from infra.settings import home
 
 ROOT = Path(__file__).resolve().parent.parent
 GIB = 1024**3
+TOOL_TIMEOUT_S = 60.0
 _PINNED = re.compile(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)", re.MULTILINE)
 
 
@@ -140,6 +141,10 @@ def _first_line(*command: str) -> str:
     """The first line a tool says about itself, wherever it says it; empty when it is not there or does not work."""
     if shutil.which(command[0]) is None:
         return ""
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TOOL_TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired:
+        return ""
     lines = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr).strip().splitlines()
-    return lines[0] if lines else ""
+    # Java tells first which options it took from the environment.
+    return next((line for line in lines if not line.startswith("Picked up ")), "")

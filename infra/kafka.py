@@ -5,7 +5,7 @@ Figures behind the defaults: docs/decisions.md.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import confluent_kafka
 from confluent_kafka.admin import AdminClient
@@ -13,13 +13,14 @@ from confluent_kafka.admin import AdminClient
 from infra import logs
 from infra.local.state import read_state
 from infra.settings import KIB, MIB, Settings, home
-from schemas.errors import Unavailable
+from schemas.errors import ConfigError, Unavailable
 
 log = logs.get(__name__)
 
 Message = confluent_kafka.Message
 OnDelivery = Callable[[confluent_kafka.KafkaError | None, Message], None]
 Keys = dict[str, Any]
+ClientT = TypeVar("ClientT")
 
 DEFAULT_BOOTSTRAP = "127.0.0.1:9092"
 
@@ -79,11 +80,21 @@ def consumer_config(settings: Settings, group: str, **extra: Any) -> Keys:
 
 
 def admin(settings: Settings) -> AdminClient:
-    return AdminClient({**_client(settings), **settings.kafka.admin})
+    return new_client(AdminClient, {**_client(settings), **settings.kafka.admin}, "kafka.client or kafka.admin")
 
 
 def consumer(settings: Settings, group: str, **extra: Any) -> confluent_kafka.Consumer:
-    return confluent_kafka.Consumer(consumer_config(settings, group, **extra))
+    keys = consumer_config(settings, group, **extra)
+    return new_client(confluent_kafka.Consumer, keys, "kafka.client or kafka.consumer")
+
+
+def new_client(make: Callable[[Keys], ClientT], keys: Keys, tables: str) -> ClientT:
+    """The client. Raises ConfigError, with the tables that the keys may be from, for what librdkafka does not take."""
+    try:
+        return make(keys)
+    except (confluent_kafka.KafkaException, ValueError) as error:
+        words = error.args[0].str() if isinstance(error, confluent_kafka.KafkaException) else str(error)
+        raise ConfigError(f"{tables}: {words}") from error
 
 
 def require_kafka(settings: Settings) -> None:

@@ -2,25 +2,29 @@
 
 import re
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import SecretStr
 
 from infra.settings import Settings
 
 STARS = "***"
+_URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
+# A host with or without a port, which may be all that stands before the path.
+_HOST = re.compile(r"([^:/?#@\[\]]*|\[[^/?#@\]]*\])(:\d*)?([/?#].*)?", re.DOTALL)
 _SECRET_KEY = re.compile(r"password|secret|token|jaas|credential|key\.pem|user\.?info", re.IGNORECASE)
 
 
 def masked_url(url: str) -> str:
-    """The URL with its password (or its only word before the @) masked; host, port and path stay."""
-    parts = urlsplit(url)
-    if "@" not in parts.netloc:
+    """The URL with its password (or its only word before the @) masked; host, port and path stay.
+
+    A password that should have been percent-encoded, with a slash in it, is masked too.
+    """
+    found = _URL.fullmatch(url)
+    if found is None or "@" not in found["rest"] or _HOST.fullmatch(found["rest"]):
         return url
-    user_info, _, host = parts.netloc.rpartition("@")
+    user_info, _, host = found["rest"].rpartition("@")
     user, colon, _ = user_info.partition(":")
-    shown = f"{user}:{STARS}" if colon else STARS
-    return urlunsplit(parts._replace(netloc=f"{shown}@{host}"))
+    return f"{found['scheme']}{user + ':' if colon else ''}{STARS}@{host}"
 
 
 def flat_settings(settings: Settings) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import confluent_kafka
 
 from infra import logs, metrics
-from infra.kafka import Message, OnDelivery, is_fatal, on_client_error, producer_config
+from infra.kafka import Message, OnDelivery, is_fatal, new_client, on_client_error, producer_config
 from infra.settings import KIB, Settings
 from schemas.errors import Busy
 from schemas.headers import Header
@@ -24,7 +24,8 @@ class Publisher:
 
     def __init__(self, settings: Settings, **extra: Any) -> None:
         self._max_bytes = settings.kafka.max_producer_queue_bytes
-        self._producer = confluent_kafka.Producer(producer_config(settings, **extra, error_cb=self._on_error))
+        keys = producer_config(settings, **extra, error_cb=self._on_error)
+        self._producer = new_client(confluent_kafka.Producer, keys, "kafka.client or kafka.producer")
         self._room = threading.Condition()
         self._bytes = 0
         self._closing = threading.Event()

@@ -6,6 +6,7 @@ All faults are listed at once, before anything is opened. Parts get only their o
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -61,6 +62,20 @@ class RedisSettings(Section):
     timeout_ms: Positive = 100
     ttl_s: Positive = 24 * 3600
     breaker_open_ms: Positive = 2_000
+
+    @model_validator(mode="after")
+    def _url_can_be_used(self) -> "RedisSettings":
+        """Not a validator of the field: its faults show what was given, and this may hold a password."""
+        url = self.url.get_secret_value()
+        try:
+            known = not url or (urlsplit(url).scheme in ("redis", "rediss", "unix") and urlsplit(url).port != 0)
+        except ValueError:
+            known = False
+        if not known:
+            raise ValueError(
+                "url is none of redis://HOST:PORT/DB, rediss:// and unix:// (percent-encode / # ? @ in a password)"
+            )
+        return self
 
 
 class TopicSettings(Section):

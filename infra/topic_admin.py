@@ -48,7 +48,7 @@ def ensure_topics(settings: Settings) -> TopicReport:
         _wait_for_leaders(client, missing)
         existing = [spec for spec in wanted if spec.name not in created]
         differences = _differences(client, existing, settings.topics.replication_factor)
-    except KafkaException as error:
+    except (KafkaException, TimeoutError) as error:
         raise Unavailable("Kafka", bootstrap(settings), f"topics could not be settled: {_words(error)}") from error
     return TopicReport(tuple(created), tuple(spec.name for spec in existing), tuple(differences))
 
@@ -60,7 +60,7 @@ def check_topics(settings: Settings) -> tuple[list[str], list[Difference]]:
         missing = {spec.name for spec in _missing(client, wanted)}
         existing = [spec for spec in wanted if spec.name not in missing]
         return sorted(missing), _differences(client, existing, settings.topics.replication_factor)
-    except KafkaException as error:
+    except (KafkaException, TimeoutError) as error:
         raise Unavailable("Kafka", bootstrap(settings), f"topics could not be read: {_words(error)}") from error
 
 
@@ -127,6 +127,6 @@ def _differences(client: AdminClient, existing: Sequence[TopicSpec], replication
     return found
 
 
-def _words(error: KafkaException) -> str:
-    first = error.args[0]
+def _words(error: KafkaException | TimeoutError) -> str:
+    first = error.args[0] if error.args else f"no answer within {_TIMEOUT_S:g} s"
     return first.str() if isinstance(first, KafkaError) else str(first)

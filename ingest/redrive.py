@@ -22,7 +22,7 @@ from infra.times import now_us, parse_time
 from infra.topics import TopicNames
 from ingest.redrive_plan import Plan, Planner, parse_rate
 from ingest.redrive_send import Done, redrive
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, SightlineError
 
 DEFAULT_MAX_ATTEMPTS = 3
 
@@ -75,8 +75,13 @@ def command(
     planner = Planner(max_attempts, registry_of(settings))
     with Reader(settings) as reader:
         wanted = DeadFilter(stage, error, source_id, places or None)
-        for entry in read_letters(reader, topic, wanted, from_us, to_us, all_marks=True):
+        for entry in read_letters(reader, topic, wanted, from_us, to_us, all_marks=True, stop=stop.is_set):
             planner.add(entry)
+        if stop.is_set():
+            raise SightlineError("stopped while the dead letters were read; nothing was written")
+        if missing := planner.missing(places):
+            named = ", ".join(f"{partition}/{offset}" for partition, offset in missing)
+            raise ConfigError(f"{topic} has no dead letter at {named}, or another option leaves it out")
         plan = planner.plan()
         done = redrive(settings, reader, plan.chosen, rate_per_s, stop) if execute else Done()
     print(json.dumps(report(plan, done, execute)) if as_json else describe(plan, done, execute, rate_per_s))
@@ -105,7 +110,11 @@ def describe(plan: Plan, done: Done, execute: bool, rate_per_s: float) -> str:
         if done.failed:
             lines.append(f"failed {done.failed:,}: {'; '.join(sorted(done.errors))}")
         if done.redriven + done.failed < chosen:
-            lines.append("stopped before the end; the others are as they were")
+            lines.append(
+                "stopped before the end; the others are as they were"
+                if done.stopped
+                else f"{chosen - done.redriven - done.failed:,} are gone: retention has removed them meanwhile"
+            )
     else:
         takes = f", in {chosen / rate_per_s:.0f} s" if chosen > rate_per_s else ""
         lines = [f"would redrive {chosen:,} frames" + (f" ({reasons}){takes}" if reasons else "")]

@@ -1,6 +1,7 @@
 """Which dead letters may go through the pipeline again, and why the others may not. Pure."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from infra.dead_letters import DeadLetter, Mark, Place
@@ -46,6 +47,10 @@ class Planner:
         elif entry.failure is not None:
             why = f"{entry.stage}/{entry.error_class}"
             self._candidates[entry.place] = (entry.failure.source, why)
+
+    def missing(self, places: Iterable[Place]) -> list[Place]:
+        """Those of them at which there was no letter."""
+        return sorted(set(places) - self._candidates.keys() - self._refused.keys())
 
     def plan(self) -> Plan:
         plan = Plan()

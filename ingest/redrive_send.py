@@ -2,7 +2,8 @@
 
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import NoReturn
 
 import confluent_kafka
 
@@ -22,14 +23,21 @@ CHUNK_LETTERS = 100
 CHUNK_S = 1.0
 FLUSH_S = 30.0
 ROOM_S = 30.0
+# Of these, once asked to end, for everything together.
+STOPPED_S = 5.0
+TICK_S = 0.5
 
 
 @dataclass(slots=True)
 class Done:
-    """`redriven`: copied and marked. `failed`: the broker did not take the copy or the mark; sent again next time."""
+    """`redriven`: copied and marked. `failed`: the broker did not take the copy or the mark; sent again next time.
+
+    `stopped`: somebody asked for the end before all were read.
+    """
 
     redriven: int = 0
     failed: int = 0
+    stopped: bool = False
     errors: set[str] = field(default_factory=set)
 
 
@@ -37,11 +45,11 @@ def redrive(settings: Settings, reader: Reader, places: list[Place], rate_per_s:
     """Not faster than that; when stopped, or when the reader gives up, it ends behind the marks of what was copied."""
     names = TopicNames.for_lane(settings.topic_prefix)
     publisher = Publisher(settings)
-    chunk = _Chunk(publisher, names)
+    chunk = _Chunk(publisher, names, stop)
     bucket = TokenBucket(rate_per_s, time.monotonic())
     with ExitStack() as closing:
         closing.callback(publisher.close, 1.0)
-        closing.callback(chunk.settle)
+        closing.callback(chunk.close)
         for record in reader.read(runs(names.dead, places), stop.is_set):
             letter = parse(record)
             if not isinstance(letter, DeadLetter):
@@ -53,14 +61,17 @@ def redrive(settings: Settings, reader: Reader, places: list[Place], rate_per_s:
                 break
             chunk.copy(letter)
             chunk.settle_when_due()
+    chunk.done.stopped = stop.is_set()
     return chunk.done
 
 
 class _Chunk:
     """Copies that are on their way; at most a second or a hundred of them are without their marks."""
 
-    def __init__(self, publisher: Publisher, names: TopicNames) -> None:
-        self._publisher, self._names = publisher, names
+    def __init__(self, publisher: Publisher, names: TopicNames, stop: Stop) -> None:
+        self._publisher, self._names, self._stop = publisher, names, stop
+        self._stopped: Deadline | None = None
+        self._given_up = False
         self._copied: list[DeadLetter] = []
         self._since_s = 0.0
         self._under_way = 0
@@ -75,7 +86,7 @@ class _Chunk:
 
         def delivered(error: confluent_kafka.KafkaError | None, _message: Message) -> None:
             if error is None:
-                self._copied.append(letter)
+                self._copied.append(replace(letter, value=None))  # its mark needs no value
             else:
                 self._fail(error.str())
 
@@ -86,12 +97,19 @@ class _Chunk:
             self.settle()
 
     def settle(self) -> None:
-        """Wait for the copies, mark those that the broker has, and wait for the marks."""
-        self._flush()
+        """Wait for the copies, mark those that the broker has, and wait for the marks. Raises SinkError."""
+        patience = Deadline(FLUSH_S)
+        self._flush(patience)
         copied, self._copied, self._under_way = self._copied, [], 0
         for letter in copied:
             self._mark(letter)
-        self._flush()
+        if left := self._flush(patience):
+            self._give_up(f"Kafka has not acknowledged {left} records in time; they are sent again next time")
+
+    def close(self) -> None:
+        """The last of them, unless Kafka takes nothing any more."""
+        if not self._given_up:
+            self.settle()
 
     def _mark(self, letter: DeadLetter) -> None:
         def delivered(error: confluent_kafka.KafkaError | None, _message: Message) -> None:
@@ -119,17 +137,28 @@ class _Chunk:
                 self._publisher.send(topic, key, value, headers=headers, partition=partition, on_delivery=on_delivery)
                 return
             except Busy as busy:
-                if deadline.expired():
-                    raise SinkError(f"Kafka takes no records: {busy}") from busy
+                if self._is_over(deadline):
+                    self._give_up(f"Kafka takes no records: {busy}")
                 self._publisher.wait_for_room(len(value or b""), busy.retry_after_s)
             except confluent_kafka.KafkaException as error:
                 self._fail(error.args[0].str())
                 return
 
-    def _flush(self) -> None:
-        left = self._publisher.flush(FLUSH_S)
-        if left:
-            raise SinkError(f"Kafka has not acknowledged {left} records within {FLUSH_S:g} s; they are not marked")
+    def _flush(self, patience: Deadline) -> int:
+        """How many records are without an answer when that is over."""
+        while (left := self._publisher.flush(TICK_S)) and not self._is_over(patience):
+            pass
+        return left
+
+    def _is_over(self, patience: Deadline) -> bool:
+        """Whether a wait has lasted as long as it may; once asked to end, all that is left may take STOPPED_S."""
+        if self._stop.is_set() and self._stopped is None:
+            self._stopped = Deadline(STOPPED_S)
+        return patience.expired() or (self._stopped is not None and self._stopped.expired())
+
+    def _give_up(self, why: str) -> NoReturn:
+        self._given_up = True
+        raise SinkError(why)
 
     def _fail(self, error: str) -> None:
         self.done.failed += 1

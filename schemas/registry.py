@@ -21,6 +21,7 @@ class HttpRegistry:
 
     def __init__(self, url: str, timeout_s: float = 5.0) -> None:
         self._url = url.rstrip("/")
+        self._shown = str(httpx.URL(self._url).copy_with(userinfo=b""))
         self._http = httpx.Client(
             timeout=timeout_s,
             headers={"content-type": CONTENT_TYPE, "accept": CONTENT_TYPE},
@@ -64,7 +65,7 @@ class HttpRegistry:
         except httpx.HTTPError as error:
             raise Unavailable(
                 "the schema registry",
-                self._url,
+                self._shown,
                 f"{error}; check SIGHTLINE_SCHEMA_REGISTRY_URL",
             ) from error
         if response.status_code == httpx.codes.NOT_FOUND and method == "GET":
@@ -72,7 +73,7 @@ class HttpRegistry:
         if response.is_error:
             raise Unavailable(
                 "the schema registry",
-                self._url,
+                self._shown,
                 f"{method} {path}: {response.status_code} {response.text[:300]}",
             )
         answer: dict[str, Any] = response.json()

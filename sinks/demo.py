@@ -63,9 +63,10 @@ def command(
     cameras = write_cameras(home() / "demo", source or list(DEFAULT_SOURCES), settings.camera.fps)
     if duration is None and not sys.stdout.isatty():
         duration = DEFAULT_DURATION_S
-    screen, ending = screen_for(as_json), Ending(Stop().install())
+    screen, stop = screen_for(as_json), Stop().install()
+    ending = Ending(stop)
     try:
-        with local_services(settings, home(), screen.step, lambda: ending.budget_s(STOP_S)) as started:
+        with local_services(settings, home(), screen.step, stop, lambda: ending.budget_s(STOP_S)) as started:
             ending.keep_s = KEEP_FOR_SERVICES_S if started else 0.0
             result, notes = Demo(settings, cameras, screen, ending).run(duration)
     finally:

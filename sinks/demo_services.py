@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from infra.lifecycle import Stop
 from infra.local.home import Home
 from infra.local.kafka import LocalKafka
 from infra.local.process import ProcessRef
 from infra.local.state import read_state
 from infra.local.valkey import LocalValkey
 from infra.settings import Settings
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, SightlineError
 
 Say = Callable[[str], None]
 
@@ -28,10 +29,13 @@ if sys.stdin.read() != "stopped":
 
 
 @contextmanager
-def local_services(settings: Settings, home: Path, say: Say, stop_budget_s: Callable[[], float]) -> Iterator[bool]:
+def local_services(
+    settings: Settings, home: Path, say: Say, stop: Stop, stop_budget_s: Callable[[], float]
+) -> Iterator[bool]:
     """Until the end of the block something answers where the settings point, or locally where they name nothing.
 
-    Gives whether anything was started. `stop_budget_s` is asked at the end, how long stopping may take.
+    Gives whether anything was started. `stop_budget_s` is asked at the end, how long stopping may take. Raises
+    SightlineError when `stop` is set before all have started.
     """
     started = _missing(settings, home)
     with _only_one(home):
@@ -46,7 +50,9 @@ def local_services(settings: Settings, home: Path, say: Say, stop_budget_s: Call
         ) as reaper:
             assert reaper.stdin is not None
             try:
-                _start(home, started, say)
+                stop.unless_stopped(lambda: _start(home, started, say))
+                if stop.is_set():
+                    raise SightlineError("stopped before the services had started")
                 yield True
             finally:
                 say(f"stopping {' and '.join(started)}")

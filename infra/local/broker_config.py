@@ -90,7 +90,7 @@ _FAIL_OVER = {
     # A dead leader is replaced within 5 s even when it was the active controller too (defaults: 9 s after 2-3 s).
     "broker.session.timeout.ms": "2000",
     "broker.heartbeat.interval.ms": "400",
-    # Otherwise a follower whose first fetch comes before its new leader knows of it waits a second, and acks=all with it.
+    # Else a follower that asks its new leader before that knows of it waits for a second, and acks=all with it.
     "replica.fetch.backoff.ms": "100",
     "controller.quorum.fetch.timeout.ms": "1000",
     "controller.quorum.election.timeout.ms": "400",

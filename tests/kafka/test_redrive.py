@@ -91,6 +91,8 @@ def test_one_or_some_are_chosen_by_place_and_filter(sightline: Runner, wire: Wir
     assert redrive(sightline, "--stage", "infer")[1]["chosen"] == 2
     nothing = sightline.run("redrive")
     assert (nothing.returncode, "say what to redrive" in nothing.stderr) == (2, True)
+    unknown = sightline.run("redrive", "--partition-offset", one, "--partition-offset", "2/4711", "--execute")
+    assert (unknown.returncode, "no dead letter at 2/4711" in unknown.stderr) == (2, True)
 
 
 def test_a_frame_that_dies_again_and_again_reaches_the_cap(sightline: Runner, wire: Wire) -> None:

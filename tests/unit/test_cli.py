@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -53,3 +54,15 @@ def test_a_foreign_package_of_the_same_name_gets_one_sentence(tmp_path: Path) ->
     assert "the package `inference` comes from" in done.stderr
     assert "uninstall inference" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_reader_that_goes_away_ends_a_command_well() -> None:
+    """As `| head -1` does."""
+    read, write = os.pipe()
+    os.close(read)
+    program = [sys.executable, "-m", "infra.cli", "config", "check"]
+    try:
+        done = subprocess.run(program, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    finally:
+        os.close(write)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -43,6 +43,25 @@ def test_a_tool_that_is_missing_is_named_with_its_line(monkeypatch: pytest.Monke
     assert all("apt-get install -y" in finding.mend for finding in findings)
 
 
+def test_java_is_known_behind_what_it_says_of_its_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    java = tmp_path / "java"
+    java.write_text(
+        "#!/bin/sh\necho 'Picked up JAVA_TOOL_OPTIONS: -Xmx1g' >&2; echo 'openjdk version \"17.0.15\"' >&2\n"
+    )
+    java.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    assert [finding.verdict for finding in doctor_checks.java()] == ["ok"]
+
+
+def test_a_tool_that_hangs_is_as_good_as_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    java = tmp_path / "java"
+    java.write_text("#!/bin/sh\nexec sleep 30\n")
+    java.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    monkeypatch.setattr(doctor_checks, "TOOL_TIMEOUT_S", 0.2)
+    assert [finding.verdict for finding in doctor_checks.java()] == ["warn"]
+
+
 def test_too_little_disk_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIGHTLINE_HOME", str(tmp_path / "not" / "there" / "yet"))
     for free_gib, verdict in ((50, "ok"), (5, "warn"), (0.1, "fail")):

@@ -16,6 +16,10 @@ from infra.settings import load_settings
         ("redis://:pass@cache:6379", "redis://:***@cache:6379"),
         ("https://token@registry/apis", "https://***@registry/apis"),
         ("redis://a:b@c@cache:1", "redis://a:***@cache:1"),
+        ("redis://:pa/ss=word@cache:6379/0", "redis://:***@cache:6379/0"),
+        ("redis://:a[b@cache:1/0", "redis://:***@cache:1/0"),
+        ("https://camera/still?mail=a@b", "https://camera/still?mail=a@b"),
+        ("redis://[::1]:6379", "redis://[::1]:6379"),
         ("", ""),
     ],
 )

@@ -1,6 +1,8 @@
 """Copies that are on the broker get their marks, also when the letters behind them cannot be read."""
 
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, cast
 
 import pytest
@@ -11,7 +13,7 @@ from infra.reader import Reader
 from infra.settings import Settings
 from infra.spans import Record, Span
 from ingest.redrive_send import redrive
-from schemas.errors import Unavailable
+from schemas.errors import SinkError, Unavailable
 from schemas.headers import Failure, failure_headers, redriven_letter
 from schemas.records import SourceRef
 
@@ -58,4 +60,47 @@ def test_what_was_copied_is_marked_when_the_reader_gives_up(monkeypatch: pytest.
         redrive(Settings(), cast(Reader, Breaking(2)), [(0, offset) for offset in range(5)], 1_000.0, Stop())
     assert [topic for topic, _ in broker.written] == ["frames.retry", "frames.retry", "frames.dead", "frames.dead"]
     assert [redriven_letter(headers) for _, headers in broker.written[2:]] == [(0, 0), (0, 1)]
+    assert broker.closed
+
+
+class Silent(Broker):
+    """A broker that acknowledges all but one record."""
+
+    def flush(self, timeout_s: float) -> int:
+        last = self._reports.pop()
+        super().flush(timeout_s)
+        self._reports.append(last)
+        return 1
+
+
+class Letters(Breaking):
+    def read(self, spans: list[Span], stop: Callable[[], bool]) -> Iterator[Record]:
+        with suppress(Unavailable):
+            yield from super().read(spans, stop)
+
+
+def test_a_copy_without_an_answer_does_not_keep_the_others_from_their_marks(monkeypatch: pytest.MonkeyPatch) -> None:
+    broker = Silent()
+    monkeypatch.setattr(ingest.redrive_send, "Publisher", lambda _settings: broker)
+    monkeypatch.setattr(ingest.redrive_send, "FLUSH_S", 0.1)
+    with pytest.raises(SinkError, match="has not acknowledged 1 records"):
+        redrive(Settings(), cast(Reader, Letters(3)), [(0, offset) for offset in range(3)], 1_000.0, Stop())
+    marked = [redriven_letter(headers) for topic, headers in broker.written if topic == "frames.dead"]
+    assert marked == [(0, 0), (0, 1)]
+
+
+def test_asked_to_end_it_waits_for_no_broker_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    broker, stop = Silent(), Stop()
+    monkeypatch.setattr(ingest.redrive_send, "Publisher", lambda _settings: broker)
+    monkeypatch.setattr(ingest.redrive_send, "STOPPED_S", 0.2)
+
+    def send_and_stop(*words: Any, **more: Any) -> None:
+        stop.set()
+        Broker.send(broker, *words, **more)
+
+    monkeypatch.setattr(broker, "send", send_and_stop)
+    started_s = time.monotonic()
+    with pytest.raises(SinkError):
+        redrive(Settings(), cast(Reader, Letters(1)), [(0, 0)], 1_000.0, stop)
+    assert time.monotonic() - started_s < ingest.redrive_send.FLUSH_S / 3
     assert broker.closed

@@ -61,3 +61,10 @@ def test_settings_are_frozen_and_secrets_are_not_printed() -> None:
     assert "secret" not in repr(settings)
     with pytest.raises(ValueError, match="frozen"):
         settings.topic_prefix = "x"
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:6379", "redis://:pa/ss=w0rd@db:6379/0", "redis://db:port", "http://db"])
+def test_a_redis_url_that_no_client_takes_is_told_without_its_password(url: str) -> None:
+    with pytest.raises(ConfigError, match="percent-encode") as caught:
+        load_settings({"redis": {"url": url}})
+    assert "w0rd" not in str(caught.value)
