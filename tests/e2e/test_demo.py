@@ -97,6 +97,20 @@ def test_ctrl_c_ends_everything_within_its_budget(sightline: Runner, deployment:
     assert "Traceback" not in process.stderr
 
 
+def test_sigterm_while_kafka_starts_ends_it_and_what_has_started(fresh: dict[str, str]) -> None:
+    process = Running(["demo", *SOURCES, "--duration", "600"], fresh, http=False)
+    try:
+        wait_for_line(process, "starting Kafka")
+        below = everything_below(process.pid)
+        process.signal(signal.SIGTERM)
+        assert process.wait(10) == 1
+        wait_gone(below, 30)
+        assert "sightline: stopped before the services had started" in process.stderr
+        assert "Traceback" not in process.stderr
+    finally:
+        process.close()
+
+
 def test_kill_9_leaves_no_child_and_no_service(fresh: dict[str, str]) -> None:
     process = Running(["demo", *SOURCES, "--duration", "600"], fresh, http=False)
     try:
