@@ -1,7 +1,9 @@
 """The parts that hold several feeds together: what to publish next, when to stop, how it stands, how it ended."""
 
 import logging
+import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 from infra import logs, metrics
@@ -21,14 +23,29 @@ REPORTS_PER_LOG_LINE = 6
 # Of the stop budget, what the flush gets at least when the buffer drains slowly.
 FLUSH_SHARE_S = 4.0
 NAMED_FAULTS = 10
+# Room that came and went within this time is one shortage, and told of once.
+SHORTAGE_S = 60.0
+# What was asked for (camera.fps) is no loss.
+WANTED = "rate_limit"
 
 
-def outlet(buffer: FrameBuffer[Captured]) -> Outlet:
-    """The way into the buffer; counts what a new frame pushed out."""
+def outlet(buffer: FrameBuffer[Captured], clock: Callable[[], float] = time.monotonic) -> Outlet:
+    """The way into the buffer; counts what a new frame pushed out, and warns when that begins."""
+    known_until_s = -math.inf
 
     def put(captured: Captured) -> None:
-        for lost in buffer.put(captured.feed.spec.source_id, captured, len(captured.image)):
-            lost.feed.drop("buffer_full")
+        nonlocal known_until_s
+        lost = buffer.put(captured.feed.spec.source_id, captured, len(captured.image))
+        for one in lost:
+            one.feed.drop("buffer_full")
+        if lost:
+            now_s = clock()
+            if now_s > known_until_s:
+                log.warning(
+                    "buffer full, losing the oldest frames until Kafka takes more",
+                    source_id=lost[0].feed.spec.source_id,
+                )
+            known_until_s = now_s + SHORTAGE_S
 
     return put
 
@@ -138,14 +155,21 @@ class Reporter:
             frames_per_s=round(total_per_s, 1),
             waiting=sum(self._buffer.held_frames().values()),
             failed=self._outbox.failed.total(),
+            dropped=dict(sum((feed.dropped() for feed in self._feeds), Counter())),
         )
 
 
 def raise_losses(feeds: list[Feed], outbox: Outbox, buffer: FrameBuffer[Captured]) -> None:
-    """Raises SightlineError when a finite source is not wholly on the topic; logs what a live one lost at the end."""
+    """Raises SightlineError when a finite source is not wholly on the topic; logs what a live one lost at the end.
+
+    Names as well what each source dropped on the way, by reason.
+    """
     faults = []
     held = buffer.held_frames()
     for feed in feeds:
+        dropped = {reason: count for reason, count in feed.dropped().items() if reason != WANTED}
+        if dropped:
+            log.warning("frames dropped", source_id=feed.spec.source_id, frames=dropped)
         found = _losses(feed, outbox.undelivered(feed.spec.source_id) + held[feed.spec.source_id])
         if found and feed.spec.source.live:
             log.warning("frames lost", source_id=feed.spec.source_id, why=", ".join(found))

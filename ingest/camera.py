@@ -18,7 +18,7 @@ from ingest.agent import Reporter, StopBudget, frames, outlet, probes, raise_los
 from ingest.buffer import FrameBuffer
 from ingest.feed import Captured, Feed
 from ingest.outbox import ENVELOPE_BYTES, Outbox
-from ingest.sources import Kind, left_out
+from ingest.sources import Kind, contents
 from ingest.spec import CameraSpec, camera_spec, load_cameras
 from schemas.errors import ConfigError
 from schemas.registry import HttpRegistry
@@ -83,8 +83,16 @@ def run(settings: Settings, specs: list[CameraSpec], stop: Stop) -> None:
         for feed in feeds:
             buffer.add_source(feed.spec.source_id, feed.spec.source.live)
             feed.start()
-        for captured in frames(buffer, feeds, budget, report):
-            outbox.publish(captured, give_up=budget.over)
+
+        def give_up() -> bool:
+            report.tick()  # also while Kafka takes nothing
+            return budget.over()
+
+        try:
+            for captured in frames(buffer, feeds, budget, report):
+                outbox.publish(captured, give_up)
+        except Exception as error:  # noqa: BLE001 - raised below: what is queued is delivered first
+            stop.set(error)
         settle(publisher, budget)
         report.close()
     stop.raise_error()
@@ -108,9 +116,16 @@ def _cameras(config: Path | None, given: dict[str, Any], settings: Settings) -> 
 def _say_left_out(specs: list[CameraSpec]) -> None:
     """Files that are not sent are named, so that nobody waits for their labels."""
     for spec in specs:
-        names = left_out(Path(spec.source.address)) if spec.source.kind == Kind.IMAGES else []
-        if names:
-            log.info("not sent, no images by name", source_id=spec.source_id, files=len(names), such_as=names[:5])
+        if spec.source.kind != Kind.IMAGES:
+            continue
+        folder = contents(Path(spec.source.address))
+        others, closed = folder.others, folder.closed
+        if others:
+            log.info("not sent, no images by name", source_id=spec.source_id, files=len(others), such_as=others[:5])
+        if closed:
+            log.warning(
+                "not sent, cannot be entered", source_id=spec.source_id, folders=len(closed), such_as=closed[:5]
+            )
 
 
 def _patience(settings: Settings) -> dict[str, Any]:

@@ -148,7 +148,8 @@ class Capture:
         self._tell(Tell.REFUSED, meta)
 
     def _tell_stats(self, reader: FrameReader) -> None:
-        counts = {"captured": self._captured, "skipped": reader.skipped, "dropped": dict(self._dropped)}
+        dropped = {**self._dropped, "damaged": reader.damaged}
+        counts = {"captured": self._captured, "skipped": reader.skipped, "dropped": dropped}
         self._tell(Tell.STATS, counts)
 
     def _tell(self, tell: Tell, meta: dict[str, Any], body: bytes = b"") -> None:

@@ -24,7 +24,8 @@ NOISE = ("Traceback", "  File")
 class CaptureChild:
     """One capture process; as a context manager it is gone, and waited for, at the end of the block.
 
-    Start it from the thread that will watch it: Linux ends the process with that thread.
+    Start it from the thread that will watch it: Linux ends the process with that thread. Raises OSError where none
+    can be started (too many processes or open files).
     """
 
     def __init__(self, task: Task, max_body_bytes: int) -> None:
@@ -74,9 +75,12 @@ class CaptureChild:
 
     def cause_of_death(self) -> str:
         """How it ended and the last thing that it printed, without credentials; call after EOFError."""
-        code = self._process.wait(KILL_WAIT_S)
+        try:
+            how = how_it_ended(self._process.wait(KILL_WAIT_S))
+        except subprocess.TimeoutExpired:  # `kill` follows
+            how = "said no more and did not end"
         self._listener.join(1.0)
-        return ": ".join([f"the capture process {how_it_ended(code)}", *self.last_words()])
+        return ": ".join([f"the capture process {how}", *self.last_words()])
 
     def last_words(self) -> list[str]:
         """The newest line on its stderr that says something, if there is one."""

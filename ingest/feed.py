@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -78,6 +79,8 @@ class Feed(threading.Thread):
         self.refused = 0
         self.failures = 0
         self.captured = 0
+        self._dropped: Counter[str] = Counter()
+        self._dropping = threading.Lock()
         self._settings, self._max_image_bytes = settings, max_image_bytes
         self._outlet, self._stop_flag = outlet, stop
         self._backoff = Backoff(
@@ -100,7 +103,11 @@ class Feed(threading.Thread):
     def _capture(self) -> End:
         """One capture process, from its start to its end."""
         self._session = _Session(base_index=0 if self.spec.source.live else self._delivered_index)
-        with CaptureChild(self._task(), self._max_image_bytes + 1024) as child:
+        try:
+            started = CaptureChild(self._task(), self._max_image_bytes + 1024)
+        except OSError as error:
+            return End("crashed", f"no capture process can be started: {error.strerror}")
+        with started as child:
             try:
                 return self._watch(child)
             except EOFError:
@@ -145,7 +152,7 @@ class Feed(threading.Thread):
     def _opened(self, meta: dict[str, Any]) -> None:
         self._epoch = max(time.time_ns() // 1_000_000, self._epoch + 1)
         self._session.opened_s = time.monotonic()
-        self._session.stall_s = stall_limit_s(float(meta["expected_per_s"]))
+        self._session.stall_s = stall_limit_s(float(meta["expected_per_s"]), self._settings.read_timeout_ms)
         log.info(
             "camera opened", source_id=self.spec.source_id, source=self.spec.source.shown, stream_epoch=self._epoch
         )
@@ -189,9 +196,16 @@ class Feed(threading.Thread):
             metrics.FRAMES_CAPTURED.labels(self.spec.source_id).inc(new)
 
     def drop(self, reason: str, count: int = 1) -> None:
-        """Count frames that will not be published."""
+        """Count frames that will not be published; from any thread."""
         if count:
+            with self._dropping:
+                self._dropped[reason] += count
             metrics.FRAMES_DROPPED.labels(self.spec.source_id, reason).inc(count)
+
+    def dropped(self) -> Counter[str]:
+        """Frames by the reason why they were not published, so far."""
+        with self._dropping:
+            return self._dropped.copy()
 
     def _after(self, end: End) -> None:
         """What follows from the end of a session: the end of all, or a wait before the next."""

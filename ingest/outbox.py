@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import confluent_kafka
 
 from infra import logs, metrics
+from infra.kafka import is_fatal
 from infra.settings import KIB
 from infra.times import now_us
 from ingest.feed import Captured, Feed
@@ -86,6 +87,12 @@ class Outbox:
                     self._abandoned[spec.source_id] += 1
                     return False
                 self._sender.wait_for_room(len(value), ROOM_WAIT_S)
+            except confluent_kafka.KafkaException as refusal:
+                error = refusal.args[0]
+                if is_fatal(error):
+                    raise Stalled(f"Kafka's client gave up: {error.str()}") from refusal
+                report(error, None)
+                break
         self._next[spec.source_id] = (frame.stream_epoch, frame.frame_seq + 1)
         self.sent[spec.source_id] += 1
         return True

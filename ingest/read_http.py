@@ -32,6 +32,7 @@ class Snapshot:
 
     paced = True
     skipped = 0
+    damaged = 0
 
     def __init__(self, client: httpx.Client, url: str, task: Task) -> None:
         self._client, self._url = client, url

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ingest.readers import Pace, Picture, Refused
-from ingest.sources import image_files
+from ingest.sources import image_files, printable
 from ingest.wire import Task
 
 
@@ -12,6 +12,7 @@ class ImageFiles:
 
     paced = True
     skipped = 0
+    damaged = 0
 
     def __init__(self, task: Task) -> None:
         self._root = Path(task.address)
@@ -31,7 +32,7 @@ class ImageFiles:
 
     def picture(self) -> Picture | None:
         file = self._files[(self._next - 1) % len(self._files)]
-        name = file.name if file == self._root else str(file.relative_to(self._root))
+        name = printable(file.name if file == self._root else str(file.relative_to(self._root)))
         try:
             size = file.stat().st_size
             if size > self._max_bytes:

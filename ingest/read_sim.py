@@ -13,6 +13,7 @@ class SimulatedCamera:
 
     paced = True
     skipped = 0
+    damaged = 0
 
     def __init__(self, task: Task) -> None:
         self._spec, self._fps = parse_sim(task.address), task.fps

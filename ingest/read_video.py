@@ -13,6 +13,10 @@ from ingest.wire import Task
 OPTIONS_VARIABLE = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 # More only add latency and memory: a camera a process is parallel enough.
 DECODE_THREADS = 2
+# OpenCV answers a damaged packet as it does the end; there each further try fails within microseconds.
+MAX_DAMAGED = 1_000
+# A call that waited for so much of its time-out was not answered at all.
+SILENT_SHARE = 0.9
 
 
 def ffmpeg_options(given: str) -> str:
@@ -55,16 +59,20 @@ class Stream:
     skipped = 0
 
     def __init__(self, capture: cv2.VideoCapture, read_timeout_ms: int) -> None:
+        self.damaged = 0
         self._capture, self._read_timeout_ms = capture, read_timeout_ms
         self.expected_per_s = sane_rate(capture.get(cv2.CAP_PROP_FPS))
 
     def grab(self) -> float | None:
+        patience_s = self._read_timeout_ms / 1000 * SILENT_SHARE
         began_s = time.monotonic()
-        if not self._capture.grab():
-            waited_ms = (time.monotonic() - began_s) * 1000
-            silent = waited_ms >= self._read_timeout_ms * 0.9
+        damaged = grab_sound(self._capture, patience_s)
+        now_s = time.monotonic()
+        if damaged is None:
+            silent = now_s - began_s >= patience_s
             raise SourceFault(f"no frame for {self._read_timeout_ms} ms" if silent else "the stream ended")
-        return time.monotonic()
+        self.damaged += damaged
+        return now_s
 
     def picture(self) -> Picture | None:
         return retrieve(self._capture)
@@ -77,6 +85,7 @@ class VideoFile:
     skipped = 0
 
     def __init__(self, task: Task) -> None:
+        self.damaged = 0
         self._task = task
         self._capture = _open_ffmpeg(task)
         self._pace = Pace(shifts=True)
@@ -103,15 +112,18 @@ class VideoFile:
 
     def _advance(self) -> bool:
         """To the next frame, which is the first one again after the last of a looped file."""
-        if not self._capture.grab():
-            if not (self._task.loop and self._read_in_round):
-                return False
-            self._to_skip %= self._read_in_round  # no whole round is decoded to come back to its beginning
-            self._again()
-            if not self._capture.grab():
-                return False
-        self._read_in_round += 1
-        return True
+        damaged = grab_sound(self._capture, self._task.read_timeout_ms / 1000)
+        if damaged is not None:
+            self._read_in_round += 1
+            self.damaged += 0 if self._to_skip else damaged  # an earlier process has counted those
+            return True
+        if not self._read_in_round:
+            raise SourceFault("there is no frame in it that can be decoded")
+        if not self._task.loop:
+            return False
+        self._to_skip %= self._read_in_round  # no whole round is decoded to come back to its beginning
+        self._again()
+        return self._advance()
 
     def _again(self) -> None:
         self._capture.release()
@@ -126,6 +138,20 @@ class VideoFile:
         sound = self._last_s < position_s < self._last_s + 10.0 + step_s
         self._last_s = position_s if sound else self._last_s + step_s
         return self._last_s
+
+
+def grab_sound(capture: cv2.VideoCapture, patience_s: float) -> int | None:
+    """To the next frame that can be decoded: how many damaged ones were passed over, or None where no more comes.
+
+    No try begins after `patience_s` seconds.
+    """
+    until_s = time.monotonic() + patience_s
+    for damaged in range(MAX_DAMAGED + 1):
+        if capture.grab():
+            return damaged
+        if time.monotonic() >= until_s:
+            break
+    return None
 
 
 def retrieve(capture: cv2.VideoCapture) -> Picture | None:

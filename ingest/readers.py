@@ -41,12 +41,13 @@ class FrameReader(Protocol):
     """A source that is open. `expected_per_s`: how often `grab` should return, for the watchdog (0 = unknown).
 
     `paced`: it keeps to the asked rate by itself and is not sampled. `skipped`: how many frames the first `grab` has
-    passed over so far, on its way to where an earlier process was.
+    passed over so far, on its way to where an earlier process was. `damaged`: how many never became a frame.
     """
 
     expected_per_s: float
     paced: bool
     skipped: int
+    damaged: int
 
     def grab(self) -> float | None:
         """Wait for the next frame; its time in seconds, for sampling. None at the end. Raises SourceFault."""

@@ -1,22 +1,24 @@
 """Credentials out of camera addresses, and out of any text that quotes one.
 
-Promises: user names and passwords before the host, and the values of query (or path) parameters that are
-named like secrets, never come out. Does not promise to find a secret in a path segment without a name.
+Promises: user names and passwords before the host, and the values of query (or path) parameters whose names
+contain a word for secrets, never come out. Does not promise to find a secret in a path segment without a name.
 """
 
 import re
 from urllib.parse import unquote
 
 HIDDEN = "***"
-NAMES_OF_SECRETS = (
-    r"(?:user(?:name)?|usr|login|pass(?:word|wd)?|pwd|pw|token|access_?token|api_?key|key|auth|secret|sig(?:nature)?)"
-)
+# Makers name them as they like (loginpas, userPassword, apitoken): a name that contains one of these tells of a secret.
+_TELLING = r"(?:pas|psw|pw|token|secret|auth|sig|key|login|usr|user|session|jwt|cred)"
+_NAME = rf"([^&;=/?#\s]*{_TELLING}[^&;=/?#\s]*)"
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _URL_IN_TEXT = re.compile(_SCHEME.pattern + r"[^\s'\"<>]+")
-_NAMED_SECRET = re.compile(rf"(?<![A-Za-z])({NAMES_OF_SECRETS})=(?!\*\*\*)([^&;#/?\s]*)", re.IGNORECASE)
+_NAMED_IN_PATH = re.compile(rf"{_NAME}=(?!\*\*\*)([^&;#/?\s]*)", re.IGNORECASE)
+# Whole, up to the next parameter: what a camera takes as a value need not be escaped.
+_NAMED_IN_QUERY = re.compile(rf"{_NAME}=([^&;]*)", re.IGNORECASE)
 # Xiongmai's cameras: /user=admin_password=tlJwpbo6_channel=1_stream=0.sdp
 _SECRET_IN_PATH = re.compile(
-    r"(?<![A-Za-z])(user|password)=(?!\*\*\*)(.*?)(?=_(?:password|channel|stream|tcp|onvif)=|[&;#/?\s]|$)",
+    r"(?<![A-Za-z])(user|password)=(?!\*\*\*)([^&;]*?(?=_(?:password|channel|stream|tcp|onvif)=)|[^&;#/?\s]*)",
     re.IGNORECASE,
 )
 # Shorter ones would blank half of every log line ("1" as a password).
@@ -41,8 +43,9 @@ def secrets_of(url: str) -> tuple[str, ...]:
     end = _userinfo_end(rest)
     userinfo = rest[: max(0, end - 1)]
     found = {userinfo, userinfo.partition(":")[2]}
-    for pattern in (_SECRET_IN_PATH, _NAMED_SECRET):
-        found |= {match.group(2) for match in pattern.finditer(rest[end:])}
+    path, _, query = rest[end:].partition("?")
+    for pattern, part in ((_SECRET_IN_PATH, rest[end:]), (_NAMED_IN_PATH, path), (_NAMED_IN_QUERY, query)):
+        found |= {match.group(2) for match in pattern.finditer(part)}
     found |= {unquote(secret) for secret in found}
     return tuple(sorted((secret for secret in found if len(secret) >= MIN_LITERAL), key=len, reverse=True))
 
@@ -64,5 +67,6 @@ def _userinfo_end(rest: str) -> int:
 
 
 def _hide_named(rest: str) -> str:
-    rest = _SECRET_IN_PATH.sub(lambda match: f"{match.group(1)}={HIDDEN}", rest)
-    return _NAMED_SECRET.sub(lambda match: f"{match.group(1)}={HIDDEN}", rest)
+    hidden = rf"\1={HIDDEN}"
+    path, mark, query = _SECRET_IN_PATH.sub(hidden, rest).partition("?")
+    return _NAMED_IN_PATH.sub(hidden, path) + mark + _NAMED_IN_QUERY.sub(hidden, query)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 MIN_STALL_S = 5.0
+# A capture process that waits for its own time-out tells of it: that says more than to be killed for silence.
+STALL_MARGIN_S = 2.0
 STALL_PERIODS = 10.0
 # Announced rates outside this are container nonsense (90,000 for RTP, 0 for MJPEG).
 SANE_RATE_PER_S = (0.05, 240.0)
@@ -46,9 +48,10 @@ class Sampler:
         self._last_s = now_s
 
 
-def stall_limit_s(expected_per_s: float) -> float:
-    """Seconds without a frame after which a source counts as dead: max(5 s, 10 frame periods)."""
-    return MIN_STALL_S if expected_per_s <= 0 else max(MIN_STALL_S, STALL_PERIODS / expected_per_s)
+def stall_limit_s(expected_per_s: float, read_timeout_ms: int) -> float:
+    """Seconds without a frame after which a source counts as dead: max(5 s, 10 frame periods, read time-out + 2 s)."""
+    periods_s = STALL_PERIODS / expected_per_s if expected_per_s > 0 else 0.0
+    return max(MIN_STALL_S, periods_s, read_timeout_ms / 1000 + STALL_MARGIN_S)
 
 
 def sane_rate(announced_per_s: float) -> float:

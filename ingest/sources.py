@@ -11,6 +11,7 @@ Live sources lose the oldest frame when they must; finite ones wait and lose not
 
 import os
 import re
+import stat
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -67,6 +68,15 @@ class Source:
         return self.kind not in (Kind.VIDEO, Kind.IMAGES)
 
 
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """`images`: what is sent, in order. By relative path: `others`, no images by name; `closed`, cannot be entered."""
+
+    images: list[Path]
+    others: list[str]
+    closed: list[str]
+
+
 def parse_source(text: str) -> Source:
     """The source that `text` names. Raises ConfigError: one sentence that says what was expected."""
     scheme, colon, rest = text.partition(":")
@@ -85,7 +95,7 @@ def parse_source(text: str) -> Source:
 
 
 def _parse_url(scheme: str, text: str) -> Source:
-    shown = redact_url(text)
+    shown = printable(redact_url(text))
     if scheme not in URL_SCHEMES:
         raise ConfigError(f"source {shown}: {scheme}:// is not supported, only {', '.join(URL_SCHEMES)}")
     try:
@@ -112,12 +122,12 @@ def _parse_path(text: str) -> Source:
     if path.is_dir():
         if not image_files(path):
             raise ConfigError(f"source {text}: the folder has no image files in it")
-        return Source(Kind.IMAGES, str(path), text)
+        return Source(Kind.IMAGES, str(path), printable(text))
     if not path.is_file():
         raise ConfigError(f"source {text}: neither a file nor a folder")
     if _is_image(path):
-        return Source(Kind.IMAGES, str(path), text)
-    return Source(Kind.VIDEO, str(path), text)
+        return Source(Kind.IMAGES, str(path), printable(text))
+    return Source(Kind.VIDEO, str(path), printable(text))
 
 
 def _is_image(path: Path) -> bool:
@@ -132,21 +142,55 @@ def _is_image(path: Path) -> bool:
 
 def image_files(path: Path) -> list[Path]:
     """The files of a folder by relative path, or the file itself; hidden ones and `OTHER_SUFFIXES` are left out."""
+    return contents(path).images
+
+
+def contents(path: Path) -> Folder:
+    """What lies in a folder, and in what is linked there, once; a file is all that lies in it. Hidden names do not."""
     if path.is_file():
-        return [path]
-    return sorted(file for file in _visible(path) if file.suffix.lower() not in OTHER_SUFFIXES)
+        return Folder([path], [], [])
+    files, closed = _visible(path)
+    others = [file for file in files if file.suffix.lower() in OTHER_SUFFIXES]
+    return Folder(sorted(set(files).difference(others)), _named(others, path), _named(closed, path))
 
 
-def left_out(path: Path) -> list[str]:
-    """The names in a folder that `image_files` leaves out; none for a single file."""
-    if path.is_file():
-        return []
-    return sorted(str(file.relative_to(path)) for file in _visible(path) if file.suffix.lower() in OTHER_SUFFIXES)
+def _named(paths: list[Path], folder: Path) -> list[str]:
+    return sorted(printable(str(path.relative_to(folder))) for path in paths)
 
 
-def _visible(folder: Path) -> list[Path]:
-    inside = (file for file in folder.rglob("*") if file.is_file())
-    return [file for file in inside if not any(part.startswith(".") for part in file.relative_to(folder).parts)]
+def _visible(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Files, and folders that cannot be entered."""
+    files: list[Path] = []
+    errors: list[OSError] = []
+    entered: set[tuple[int, int]] = set()
+    for place, folders, names in os.walk(folder, onerror=errors.append, followlinks=True):
+        inside = Path(place)
+        here = inside.stat()
+        if (here.st_dev, here.st_ino) in entered:  # by another way, or by a link to a folder around it
+            folders.clear()
+            continue
+        entered.add((here.st_dev, here.st_ino))
+        # The order decides by which way a folder is entered: the same on every run, and by a link last.
+        folders[:] = sorted(
+            (name for name in folders if not name.startswith(".")),
+            key=lambda name: ((inside / name).is_symlink(), name),
+        )
+        files += [inside / name for name in names if not name.startswith(".") and _is_file(inside / name)]
+    return files, [Path(error.filename) for error in errors]
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except PermissionError:
+        return True  # refused by its name when its turn comes
+    except OSError:
+        return False  # a link to nothing
+
+
+def printable(name: str) -> str:
+    """A name from the file system as text that every encoder takes: its bytes need not be UTF-8."""
+    return name.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def encoding_of(data: bytes) -> Encoding:

@@ -1,6 +1,7 @@
 """`sightline camera` as people run it, on a real broker: what lies on frames.raw afterwards, and how the agent ends."""
 
 import json
+import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -116,6 +117,22 @@ def test_a_folder_arrives_whole_and_a_file_over_the_limit_is_named(
     again = [frame for frame in topic.rest() if frame.source_id == "again"]
     assert len(again) == 32
     assert max(len(frame.image) for frame in again) == (8 << 20) - (40 << 10)
+
+
+def test_a_frame_that_cannot_be_sent_and_a_name_that_is_no_utf_8_end_no_agent(
+    sightline: Runner, topic: FramesTopic, tmp_path: Path
+) -> None:
+    for name, size in ((b"a.jpg", 10), (b"b.jpg", 50_000), (b"caf\xe9.jpg", 20)):
+        (tmp_path / os.fsdecode(name)).write_bytes(bytes(size))
+    small = {"SIGHTLINE_KAFKA__PRODUCER": '{"message.max.bytes": 20000}'}
+    ended = sightline.run("camera", "--source", str(tmp_path), "--id", "folder", "--fps", "200", env=small)
+    assert ended.returncode == 1
+    assert "folder: 1 frames were not delivered" in ended.stderr
+    assert "Message size too large" in ended.stderr
+    assert [(frame.attributes["file"], len(frame.image), frame.frame_seq) for frame in topic.rest()] == [
+        ("a.jpg", 10, 0),
+        ("caf\ufffd.jpg", 20, 2),
+    ]
 
 
 def test_a_video_is_published_at_its_rate_and_the_agent_ends(

@@ -11,6 +11,7 @@ import numpy as np
 import psutil
 import pytest
 
+import ingest.child
 from ingest.child import CaptureChild
 from ingest.wire import Message, Task, Tell
 from tests.support.cameras import MAX_IMAGE_BYTES, PATIENCE_S, spec_of
@@ -77,7 +78,40 @@ def test_a_video_is_sampled_by_its_own_clock_and_every_frame_counted(tmp_path: P
     assert [number_of(frame) for frame in frames(found)] == [0, 4, 8, 12, 16, 20, 24, 28, 32, 36]
     stats = last(found, Tell.STATS).meta
     assert stats["captured"] == 40
-    assert stats["dropped"] == {"rate_limit": 30, "buffer_full": 0, "corrupt": 0}
+    assert stats["dropped"] == {"rate_limit": 30, "buffer_full": 0, "corrupt": 0, "damaged": 0}
+
+
+def test_a_damaged_packet_is_counted_and_the_rest_of_the_video_sent(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "v.avi", frames=40, per_s=20)
+    data = video.read_bytes()
+    middle = len(data) // 2
+    noise = np.random.default_rng(1).bytes(1_500)
+    video.write_bytes(data[:middle] + noise + data[middle + len(noise) :])
+    found = messages(task_of(str(video), fps=20))
+    stats = last(found, Tell.STATS).meta
+    assert found[-1].tell == Tell.ENDED
+    assert stats["dropped"]["damaged"] > 0
+    assert 36 <= stats["captured"] < 40
+    assert number_of(frames(found)[-1]) == 39
+
+
+def test_a_video_cut_in_half_ends_with_its_last_whole_frame(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "v.avi", frames=40, per_s=20)
+    video.write_bytes(video.read_bytes()[: video.stat().st_size // 2])
+    found = messages(task_of(str(video), fps=20))
+    assert found[-1].tell == Tell.ENDED
+    assert 15 <= last(found, Tell.STATS).meta["captured"] < 20
+
+
+@pytest.mark.parametrize("loop", [False, True])
+def test_a_video_of_noise_is_a_fault_and_no_end(tmp_path: Path, loop: bool) -> None:
+    video = write_video(tmp_path / "v.avi", frames=40, per_s=20)
+    data = bytearray(video.read_bytes())
+    begin, end = data.find(b"movi") + 4, data.find(b"idx1")
+    data[begin:end] = np.random.default_rng(1).bytes(end - begin)
+    video.write_bytes(data)
+    failed = messages(task_of(str(video), loop=loop))[-1]
+    assert (failed.tell, failed.meta["why"]) == (Tell.FAILED, "there is no frame in it that can be decoded")
 
 
 def test_a_video_goes_on_where_an_earlier_process_was_killed(tmp_path: Path) -> None:
@@ -197,6 +231,18 @@ def test_a_video_that_makes_opencv_abort_ends_its_process_and_no_other() -> None
             for _ in range(200):
                 child.read(0.5)
         assert "SIG" in child.cause_of_death()
+
+
+def test_a_process_that_says_no_more_and_does_not_end_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    mute = [sys.executable, "-c", "import os, time; os.close(1); os.close(2); time.sleep(600)"]
+    monkeypatch.setattr(ingest.child, "module_command", lambda _module: mute)
+    monkeypatch.setattr(ingest.child, "KILL_WAIT_S", 0.2)
+    with CaptureChild(task_of("sim:coffee"), MAX_IMAGE_BYTES) as child:
+        with pytest.raises(EOFError):
+            child.read(PATIENCE_S)
+        assert child.cause_of_death() == "the capture process said no more and did not end"
+        monkeypatch.undo()
+    assert not psutil.pid_exists(child.pid)
 
 
 def test_a_capture_process_dies_with_an_agent_that_is_killed() -> None:

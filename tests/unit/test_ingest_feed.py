@@ -46,6 +46,10 @@ class Child:
         return "the capture process crashed"
 
 
+def stats_of_drops(**dropped: int) -> Message:
+    return Message(Tell.STATS, {"captured": 1, "skipped": 0, "dropped": dropped})
+
+
 def feed_of(messages: list[Message], monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Feed:
     clock = SimpleNamespace(s=1.0, time_ns=time.time_ns)
     clock.monotonic = lambda: clock.s
@@ -74,3 +78,28 @@ def test_the_way_is_no_health_that_forgives_a_crash(monkeypatch: pytest.MonkeyPa
     feed = feed_of([OPENED, *way, FRAME], monkeypatch, healthy_after_ms=20_000)
     feed.run()
     assert (feed.state, feed.failures) == (State.DEAD, 2)
+
+
+def test_drops_are_counted_by_reason_over_all_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    feed = feed_of([OPENED, FRAME, stats_of_drops(damaged=2), stats_of_drops(damaged=3, corrupt=1)], monkeypatch)
+    feed.run()
+    feed.drop("stale")
+    assert feed.dropped() == {"damaged": 6, "corrupt": 2, "stale": 1}
+
+
+def test_a_long_read_time_out_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    silence = [stats(0, 0)] * 18
+    feed = feed_of([OPENED, *silence, FRAME, Message(Tell.ENDED, {})], monkeypatch, read_timeout_ms=20_000)
+    feed.run()
+    assert (feed.state, feed.failures) == (State.ENDED, 0)
+
+
+def test_a_process_that_cannot_be_started_is_this_cameras_failure_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(*_: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    feed = feed_of([], monkeypatch)
+    monkeypatch.setattr(ingest.feed, "CaptureChild", none_left)
+    feed.run()
+    assert (feed.state, feed.failures) == (State.DEAD, 2)
+    assert feed.why == "no capture process can be started: Too many open files"

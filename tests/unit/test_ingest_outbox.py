@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
 from infra.lifecycle import Stop
 from infra.settings import CameraSettings
@@ -22,9 +23,10 @@ SETTINGS = CameraSettings()
 
 @dataclass
 class MemorySender:
-    """Takes everything, but says Busy `busy` times first; reports are given by the test."""
+    """Takes everything, but says Busy `busy` times first, and refuses `refused`; reports are given by the test."""
 
     busy: int = 0
+    refused: list[KafkaError | None] = field(default_factory=list)
     fatal: str | None = None
     sent: list[dict[str, Any]] = field(default_factory=list)
 
@@ -32,6 +34,8 @@ class MemorySender:
         if self.busy:
             self.busy -= 1
             raise Busy(0.0)
+        if self.refused and (error := self.refused.pop(0)):
+            raise KafkaException(error)
         self.sent.append({"topic": topic, "key": key, "value": value, **rest})
 
     def wait_for_room(self, size: int, timeout_s: float) -> bool:
@@ -129,3 +133,18 @@ def test_old_frames_of_a_live_source_are_dropped_where_that_is_asked_for(feed: F
 def test_a_client_that_gave_up_ends_the_agent(feed: Feed) -> None:
     with pytest.raises(Stalled, match="fenced"):
         publish(Outbox(MemorySender(fatal="fenced"), "frames.raw"), captured(feed))
+
+
+def test_a_frame_that_the_client_refuses_at_once_fails_alone(feed: Feed) -> None:
+    too_large, other = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE), KafkaError(KafkaError._INVALID_ARG)
+    sender = MemorySender(refused=[None, too_large, other])
+    outbox = Outbox(sender, "frames.raw")
+    publish(outbox, *[captured(feed)] * 4)
+    assert [frame.frame_seq for frame in sender.frames()] == [0, 3]
+    assert feed.dropped() == {"too_large": 1, "undelivered": 1}
+    assert (outbox.failed["cam"], outbox.undelivered("cam")) == (2, 4)
+
+
+def test_a_client_that_gives_up_at_a_frame_ends_the_agent(feed: Feed) -> None:
+    with pytest.raises(Stalled, match="gave up"):
+        publish(Outbox(MemorySender(refused=[KafkaError(KafkaError._FATAL)]), "frames.raw"), captured(feed))

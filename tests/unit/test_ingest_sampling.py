@@ -75,11 +75,13 @@ def test_a_steady_source_gives_what_was_asked_for(fps: float, source_per_s: floa
 
 
 @pytest.mark.parametrize(
-    ("expected_per_s", "limit_s"),
-    [(30, 5.0), (2, 5.0), (1, 10.0), (0.1, 100.0), (0, 5.0)],
+    ("expected_per_s", "read_timeout_ms", "limit_s"),
+    [(30, 100, 5.0), (2, 100, 5.0), (1, 5_000, 10.0), (0.1, 5_000, 100.0), (0, 3_000, 5.0), (30, 20_000, 22.0)],
 )
-def test_silence_means_death_after_ten_periods_and_at_least_five_seconds(expected_per_s: float, limit_s: float) -> None:
-    assert stall_limit_s(expected_per_s) == pytest.approx(limit_s)
+def test_silence_means_death_after_ten_periods_and_the_cameras_own_time_out(
+    expected_per_s: float, read_timeout_ms: int, limit_s: float
+) -> None:
+    assert stall_limit_s(expected_per_s, read_timeout_ms) == pytest.approx(limit_s)
 
 
 def test_announced_rates_that_cannot_be_are_not_believed() -> None:

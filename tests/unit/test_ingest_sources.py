@@ -1,12 +1,17 @@
 """What --source and cameras.toml mean, and every fault that they can have."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from infra.settings import CameraSettings
-from ingest.sources import Kind, default_id, encoding_of, image_files, left_out, parse_source
+from ingest.read_images import ImageFiles
+from ingest.sources import Kind, contents, default_id, encoding_of, image_files, parse_source
 from ingest.spec import camera_spec, load_cameras
+from ingest.wire import Task
 from schemas.errors import ConfigError
 from schemas.records import Encoding
 
@@ -58,7 +63,49 @@ def test_a_folder_gives_everything_that_may_be_an_image_sorted(files: Path) -> N
     folder = files / "photos"
     found = [str(file.relative_to(folder)) for file in image_files(folder)]
     assert found == ["a.png", "b.jpg", "deep/c.JPG", "empty.jpg", "noname"]
-    assert left_out(folder) == ["clip.mp4", "labels.csv"]
+    assert contents(folder).others == ["clip.mp4", "labels.csv"]
+    assert contents(folder).closed == []
+
+
+def test_linked_folders_are_entered_once_and_by_their_own_name_where_they_have_one(files: Path) -> None:
+    folder = files / "photos"
+    (files / "elsewhere").mkdir()
+    (files / "elsewhere" / "e.jpg").write_bytes(b"\xff\xd8\xff")
+    for link, target in (
+        *(("linked", files / "elsewhere"), ("twice", files / "elsewhere"), ("around", folder)),
+        *(("before", folder / "deep"), ("nowhere", files / "none")),
+    ):
+        (folder / link).symlink_to(target)
+    found = [str(file.relative_to(folder)) for file in image_files(folder)]
+    assert found == ["a.png", "b.jpg", "deep/c.JPG", "empty.jpg", "linked/e.jpg", "noname"]
+
+
+def test_folders_that_cannot_be_entered_are_named(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def scandir(path: str) -> Iterator[Any]:
+        if Path(path).name == "deep":
+            raise PermissionError(13, "Permission denied", path)
+        return real(path)
+
+    real = os.scandir
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert contents(files / "photos").closed == ["deep"]
+    assert "a.png" in [file.name for file in image_files(files / "photos")]
+
+
+def test_names_that_are_no_utf_8_are_made_text_where_they_enter(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"f\xfcr")
+    folder.mkdir()
+    for name in (b"caf\xe9.jpg", b"\xe9.csv"):
+        (folder / os.fsdecode(name)).write_bytes(b"\xff\xd8\xff")
+    source = parse_source(str(folder))
+    assert source.shown == f"{tmp_path}/f\ufffdr"
+    assert contents(folder).others == ["\ufffd.csv"]
+    task = Task(source.kind, source.address, 100.0, False, 90, 1_000, 1_000, 1 << 20)
+    images = ImageFiles(Task.from_line(task.to_line()))
+    assert images.grab() == 0.0
+    picture = images.picture()
+    assert picture is not None
+    assert (picture.name, picture.data) == ("caf\ufffd.jpg", b"\xff\xd8\xff")
 
 
 @pytest.mark.parametrize(
