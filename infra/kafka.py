@@ -110,7 +110,8 @@ def require_topics(settings: Settings, *topics: str) -> None:
         raise Unavailable(
             "Kafka",
             bootstrap(settings),
-            f"it has no topic {', '.join(missing)}. Create them with `sightline topics create`",
+            f"has no topic {', '.join(missing)}. Create them with `sightline topics create`",
+            answers=True,
         )
 
 

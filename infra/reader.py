@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import confluent_kafka
 from confluent_kafka import KafkaError, TopicPartition
-from confluent_kafka.admin import OffsetSpec
+from confluent_kafka.admin import ListOffsetsResultInfo, OffsetSpec
 
 from infra import logs
 from infra.kafka import admin, bootstrap, consumer
@@ -85,8 +85,8 @@ class Reader:
         except confluent_kafka.KafkaException as error:
             raise self._unavailable(error) from error
         if found is None or not found.partitions:
-            hint = f"it has no topic {topic}. Create the topics with `sightline topics create`"
-            raise Unavailable("Kafka", self._address, hint)
+            hint = f"has no topic {topic}. Create them with `sightline topics create`"
+            raise Unavailable("Kafka", self._address, hint, answers=True)
         return sorted(found.partitions)
 
     def spans(self, topic: str, from_us: Micros | None = None) -> list[Span]:
@@ -99,8 +99,8 @@ class Reader:
         ends = self._offsets(keys, _LATEST)
         starts = self._offsets(keys, _EARLIEST)
         if from_us is not None:
-            # -1: no record is as late as that.
-            found = self._offsets(keys, OffsetSpec.for_timestamp(-(-from_us // 1000)))
+            # A negative timestamp means something else to Kafka; -1 as the answer: no record is as late as that.
+            found = self._offsets(keys, OffsetSpec.for_timestamp(max(0, -(-from_us // 1000))))
             starts = {key: ends[key] if found[key] < 0 else found[key] for key in keys}
         return [Span(*key, min(starts[key], ends[key]), ends[key]) for key in keys]
 
@@ -111,6 +111,11 @@ class Reader:
     def log_starts(self, keys: Iterable[Key]) -> dict[Key, int]:
         """The first offset that retention has left, per partition."""
         return self._offsets(list(keys), _EARLIEST)
+
+    def first_times_ms(self, keys: Iterable[Key]) -> dict[Key, int]:
+        """The timestamp of the first record that retention has left, per partition; -1 where none is."""
+        found = self._look_up(list(keys), OffsetSpec.for_timestamp(0))
+        return {key: int(place.timestamp) for key, place in found.items()}
 
     # -- reading
 
@@ -216,6 +221,10 @@ class Reader:
 
     def _skip_expired(self, key: Key, wanted: int, left: _Left | None) -> None:
         first = self.log_starts([key])[key]
+        end = self._offsets([key], _LATEST)[key]
+        if wanted > end:
+            log.warning("the log is shorter than it was: reading goes on at its end", topic=key[0], partition=key[1])
+            first = max(first, end)
         lost = [Span(*key, wanted, first)] if left is None else left[key]
         for span in lost:
             gone = Span(*key, max(span.start, wanted), min(first, span.end))
@@ -234,25 +243,28 @@ class Reader:
                 self._consumer.incremental_assign([TopicPartition(span.topic, span.partition, 0) for span in new])
 
     def _offsets(self, keys: list[Key], spec: OffsetSpec) -> dict[Key, int]:
+        return {key: int(place.offset) for key, place in self._look_up(keys, spec).items()}
+
+    def _look_up(self, keys: list[Key], spec: OffsetSpec) -> dict[Key, ListOffsetsResultInfo]:
         """Asked again while leaders change hands; raises Unavailable when that takes too long."""
         if not keys:
             return {}
         deadline = Deadline(LEADERS_S)
         while True:
             try:
-                return self._ask_offsets(keys, spec)
+                return self._ask(keys, spec)
             except confluent_kafka.KafkaException as error:
                 if deadline.expired() or not (error.args[0].retriable() or error.args[0].code() in _PASSING):
                     raise self._unavailable(error) from error
                 time.sleep(POLL_S)
 
-    def _ask_offsets(self, keys: list[Key], spec: OffsetSpec) -> dict[Key, int]:
+    def _ask(self, keys: list[Key], spec: OffsetSpec) -> dict[Key, ListOffsetsResultInfo]:
         answers = self._admin.list_offsets(
             {TopicPartition(topic, partition): spec for topic, partition in keys},
             isolation_level=confluent_kafka.IsolationLevel.READ_COMMITTED,
             request_timeout=self._timeout_s,
         )
-        return {(place.topic, place.partition): int(future.result().offset) for place, future in answers.items()}
+        return {(place.topic, place.partition): future.result() for place, future in answers.items()}
 
     def _unavailable(self, error: confluent_kafka.KafkaException) -> Unavailable:
         return Unavailable("Kafka", self._address, error.args[0].str())

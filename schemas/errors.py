@@ -2,7 +2,7 @@
 
 SightlineError
  ├─ ConfigError     the person at the keyboard mends it; nothing was opened. Caught by the CLI: exit 2.
- ├─ Unavailable     a service does not answer at its address. Caught by the CLI at start: exit 1.
+ ├─ Unavailable     a service does not answer at its address, or lacks a part. Caught by the CLI at start: exit 1.
  ├─ BadFrame        this one input can never be labelled. Caught by the stage: dead letter.
  ├─ DecoderDied     the process that decoded this input ended or hung. Caught by the stage: retry lane.
  ├─ Busy            try this again later, it was not done. Caught by the stage: wait, then again.
@@ -27,11 +27,13 @@ class ConfigError(SightlineError):
 
 
 class Unavailable(SightlineError):
-    """A service that is needed does not answer; says which, where, and what to do."""
+    """A service that is needed does not answer, or (`answers`) lacks what is needed; which, where, and what to do."""
 
-    def __init__(self, service: str, address: str, hint: str) -> None:
+    def __init__(self, service: str, address: str, hint: str, *, answers: bool = False) -> None:
         self.service, self.address, self.hint = service, address, hint
-        super().__init__(f"{service} does not answer at {address}: {hint}")
+        super().__init__(
+            f"{service} at {address} {hint}" if answers else f"{service} does not answer at {address}: {hint}"
+        )
 
 
 class BadFrame(SightlineError):

@@ -7,13 +7,15 @@ An outcome tells when its frame was captured, so only offsets without one are re
 day is proved without fetching its images. Clocks of cameras differ, so a frame of the range may lie anywhere behind
 its beginning: from there to the log's end, past `--to`, the audit reads every outcome, keeps four bytes an offset,
 and fetches what has no outcome, which is the backlog of a pipeline that is behind.
+
+Labels outlive frames: the offsets that outcomes refer to also show whether retention took a frame without one.
 """
 
 import json
 import sys
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated, Any
 
 import typer
@@ -22,21 +24,18 @@ from infra import logs
 from infra.kafka import require_kafka
 from infra.lifecycle import Deadline
 from infra.reader import Reader
-from infra.registry import registry_of
 from infra.settings import Settings, load_settings
-from infra.spans import Period, Record, Span
+from infra.spans import Key, Period, Span
 from infra.times import now_us, parse_time
 from infra.topics import Lane, TopicNames
-from schemas import codec
-from schemas.errors import BadFrame
-from schemas.headers import read_failure, redriven_letter
 from schemas.records import Label, Micros
 from sinks.audit_text import describe
+from sinks.expired import Expired
 from sinks.ledger import Balance, Ledger
+from sinks.outcomes import CLOCK_MARGIN_US, Cut, Outcomes
 from sinks.subscribe import LaneName
 
-# Outcomes are searched from this much before the first frame on: the clocks of cameras and workers differ.
-CLOCK_MARGIN_US = 10 * 60 * 1_000_000
+HOUR_US = 3_600_000_000
 POLL_S = 0.5
 # While outcomes keep coming nobody looks up which of the open offsets hold a frame.
 STILL_S = 2.0
@@ -90,22 +89,23 @@ class Audit:
         frames: Iterable[Span],
         outcomes: Iterable[Span],
         on_label: Callable[[Label], None] = lambda _label: None,
+        *,
         period: Period | None = None,
+        expired: dict[Key, Expired] | None = None,
+        since_us: Micros | None = None,
     ) -> None:
         """`frames`: the range to prove, or its part that lies in `period`. `outcomes`: where on labels and dead
         letters its outcomes can begin.
 
-        `on_label` gets the first label of every frame of the range.
+        `on_label` gets the first label of every frame of the range. `expired`: what retention took before the frames.
+        `since_us`: that outcomes begin at this time is a guess, and earlier ones may have to be read.
         """
         self._names = TopicNames.for_lane(settings.topic_prefix, lane)
-        self._registry = registry_of(settings)
         self._reader = reader
         self._frames = list(frames)
-        self._next = {span.key: span.start for span in outcomes}
-        self._first = dict(self._next)
-        self._undecodable = 0
-        self._on_label = on_label
-        self.ledger = Ledger(self._frames, period)
+        self._period = period or Period()
+        self.ledger = Ledger(self._frames, period, expired)
+        self._outcomes = Outcomes(settings, reader, self._names, outcomes, self.ledger, on_label, since_us)
 
     @staticmethod
     def of_time(
@@ -116,92 +116,92 @@ class Audit:
         frames = reader.spans(names.frames, from_us)
         since = None if from_us is None else from_us - CLOCK_MARGIN_US
         outcomes = reader.spans(names.labels, since) + reader.spans(names.dead, since)
-        return Audit(settings, reader, lane, frames, outcomes, period=Period(from_us, to_us))
+        period = Period(from_us, to_us)
+        # By the time that they are kept, none of this age was removed: no need to look for what is not there.
+        kept_us = now_us() - settings.topics.frames_retention_h * HOUR_US
+        used = [span for span in frames if len(span) or from_us is None or from_us < kept_us]
+        expired = _expired(reader, used, outcomes, period)
+        return Audit(settings, reader, lane, frames, outcomes, period=period, expired=expired, since_us=since)
 
-    def settle(self, remaining_s: Callable[[], float] = lambda: 0.0) -> Balance:
-        """Read the outcomes that are there, and wait for more as long as frames lack one and time remains."""
-        opened, changed_s = -1, time.monotonic()
+    def settle(
+        self, remaining_s: Callable[[], float] = lambda: 0.0, stop: Callable[[], bool] = lambda: False
+    ) -> Balance:
+        """Read the outcomes that are there, and wait for more as long as frames lack one and time remains.
+
+        `stop` also ends the reading itself: what it cuts short gives a balance that is not complete. It is to turn
+        true later than `remaining_s` ends, which leaves time for the last look.
+        """
+        opened, changed_s, cut = -1, time.monotonic(), Cut(stop)
         while True:
-            self.read_outcomes()
+            self._outcomes.read(cut)
             count = self.ledger.open_count()
             if count != opened:
                 opened, changed_s = count, time.monotonic()
             left_s = remaining_s()
             if left_s <= 0 or count == 0 or time.monotonic() - changed_s > STILL_S:
-                self.verify()
+                self._verify(cut)
+                self._outcomes.look_back(cut)
                 opened = self.ledger.open_count()
-            if opened == 0 or left_s <= 0:
-                return self.ledger.balance()
+            if opened == 0 or left_s <= 0 or cut.hit:
+                return replace(self.ledger.balance(), complete=not cut.hit)
             time.sleep(min(POLL_S, left_s))
 
-    def read_outcomes(self) -> None:
-        """Take in every label and dead letter that was written since the last time."""
-        spans = self._written_since()
-        for record in self._reader.read(spans):
-            if record.topic == self._names.dead:
-                self._take_dead(record)
-            else:
-                self._take_label(record)
-        self._next.update((span.key, span.end) for span in spans)
-
-    def verify(self) -> None:
+    def _verify(self, cut: Cut) -> None:
         """Look up which of the offsets that no outcome tells of hold a frame of the range."""
-        holes = self.ledger.unverified()
-        for record in self._reader.read(holes):
+        holes, known = self.ledger.unverified(), len(self._reader.expired)
+        for record in self._reader.read(holes, cut):
             self.ledger.saw(record.span_key, record.offset, record.timestamp_ms)
+        if cut.hit:
+            return
         for span in holes:
             self.ledger.searched(span)
+        for span in self._reader.expired[known:]:
+            self.ledger.removed(span)
 
     def notes(self, balance: Balance) -> list[str]:
         """What a reader of the result must know to read it right."""
         found = []
-        if balance.frames == 0:
+        if balance.frames == 0 and balance.expired == 0:
             found.append("there is no frame in this range")
         starts = self._reader.log_starts(span.key for span in self._frames)
-        cut = [span for span in self._frames if 0 < span.start == starts[span.key]]
+        cut = [span for span in self._frames if 0 < span.start <= starts[span.key]]
         if cut:
+            where = "before this range" if self._period.from_us is None else "before or inside this range"
             found.append(
-                f"retention has removed frames before this range on {len(cut)} of {len(self._frames)} partitions; "
-                "they are not counted"
+                f"retention has removed frames {where} on {len(cut)} of {len(self._frames)} partitions; "
+                "those that had their outcome are not counted"
             )
         expired = sum(len(span) for span in self._reader.expired if span.topic == self._names.frames)
         if expired:
-            found.append(f"retention removed {expired} offsets while they were looked up; they are not counted")
-        if balance.missing_count and any(
-            self._first[key] > 0 and self._first[key] == first
-            for key, first in self._reader.log_starts(self._first).items()
-        ):
-            found.append("retention has removed labels or dead letters too: what is missing may have had its outcome")
-        if self._undecodable:
-            found.append(f"{self._undecodable} records on {self._names.labels} are no Label and were left out")
+            found.append(f"retention removed {expired} offsets while they were looked up")
+        if doubtful := self.ledger.expired_counts()[1]:
+            found.append(
+                f"retention removed {doubtful} offsets without an outcome that may have held no frame, as others on "
+                "this topic (markers of transactions); they are not counted"
+            )
+        lacking = balance.missing_count or balance.expired
+        if (lacking or cut) and self._outcomes.truncated():
+            found.append(
+                "retention has removed labels or dead letters too: "
+                + ("what is missing may have had its outcome" if lacking else "of older frames nothing is known")
+            )
+        if self._outcomes.undecodable:
+            found.append(f"{self._outcomes.undecodable} records on {self._names.labels} are no Label and were left out")
         return found
 
-    def _written_since(self) -> list[Span]:
-        """New partitions from their beginning, known ones from where reading ended."""
-        topics = sorted({topic for topic, _ in self._next})
-        return [
-            Span(span.topic, span.partition, max(span.start, self._next.get(span.key, 0)), span.end)
-            for topic in topics
-            for span in self._reader.spans(topic)
-        ]
 
-    def _take_label(self, record: Record) -> None:
-        try:
-            label = codec.decode(Label, record.value, self._registry)
-        except BadFrame:
-            self._undecodable += 1
-            return
-        if self.ledger.label(label.source, label.captured_at // 1000):
-            self._on_label(label)
-
-    def _take_dead(self, record: Record) -> None:
-        failure = read_failure(record.headers)
-        if failure is None:
-            return
-        if redriven_letter(record.headers) is not None:
-            self.ledger.redriven(failure.source)
-        else:
-            self.ledger.dead_letter(failure.source, failure.timestamp_ms or None)
+def _expired(reader: Reader, frames: list[Span], outcomes: list[Span], period: Period) -> dict[Key, Expired]:
+    """The books of what retention took before the frames, for partitions where it may have been of the period."""
+    log_starts = reader.log_starts(span.key for span in frames)
+    cut = [span for span in frames if 0 < span.start <= log_starts[span.key]]
+    truncated = [key for key, first in reader.log_starts(span.key for span in outcomes).items() if first > 0]
+    whole_from_ms = None
+    if cut and truncated:
+        first_ms = max(reader.first_times_ms(truncated).values())
+        if first_ms < 0:
+            return {}  # all were removed, of what time cannot be known
+        whole_from_ms = first_ms + CLOCK_MARGIN_US // 1000
+    return {span.key: Expired(span.start, period, whole_from_ms) for span in cut}
 
 
 def audit_json(audit: Audit, balance: Balance) -> dict[str, Any]:

@@ -9,24 +9,35 @@ def describe(balance: Balance, notes: list[str]) -> str:
         ("frames", balance.frames, ""),
         ("labels", balance.labels, ""),
         ("dead letters", balance.dead, ""),
-        ("missing", balance.missing_count, ""),
+        ("missing" if balance.complete else "not found yet", balance.missing_count, ""),
         (
             "duplicates",
             balance.duplicates,
             "  surplus outcomes, to be expected after a crash" * bool(balance.duplicates),
         ),
     ]
+    if balance.expired:
+        rows.insert(4, ("expired", balance.expired, "  removed by retention without an outcome"))
     width = max(len(f"{count:,}") for _, count, _ in rows)
-    lines = [f"{name:<12}  {count:>{width},}{remark}" for name, count, remark in rows]
-    lines += [f"  {place} has no outcome" for place in missing_places(balance)]
+    lines = [f"{name:<13} {count:>{width},}{remark}" for name, count, remark in rows]
+    lines += [f"  {place} has no outcome" for place in missing_places(balance) if balance.complete]
     hidden = balance.missing_count - len(balance.missing)
-    if hidden:
+    if hidden and balance.complete:
         lines.append(f"  and {hidden:,} more")
     lines += [f"note: {note}" for note in notes]
-    lines.append(
-        "ok: every frame has its outcome" if balance.ok else f"NOT ok: {balance.missing_count:,} frames have no outcome"
-    )
-    return "\n".join(lines)
+    return "\n".join([*lines, verdict(balance)])
+
+
+def verdict(balance: Balance) -> str:
+    """One sentence."""
+    if not balance.complete:
+        return "NOT proved: the time was over before every outcome was read"
+    faults = []
+    if balance.missing_count:
+        faults.append(f"{balance.missing_count:,} frames have no outcome")
+    if balance.expired:
+        faults.append(f"retention removed {balance.expired:,} frames that had no outcome")
+    return f"NOT ok: {', and '.join(faults)}" if faults else "ok: every frame has its outcome"
 
 
 def missing_places(balance: Balance) -> list[str]:

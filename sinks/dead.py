@@ -1,8 +1,10 @@
 """`sightline dead list|show|export`: what could not be labelled, and why."""
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -51,6 +53,8 @@ def list_command(
     if as_json:
         for letter in letters:
             print(json.dumps(letter, ensure_ascii=False))
+        if more:
+            print(f"sightline: and {more:,} more: raise --limit", file=sys.stderr)
         return
     console = Console(highlight=False)
     if letters:
@@ -91,17 +95,23 @@ def export_command(
 ) -> None:
     """Dead letters as files: images of Frames, raw bytes of what is none, and a manifest.jsonl."""
     settings = _settings()
-    wanted = DeadFilter(stage, error, source_id)
-    with Reader(settings) as reader, Export(to_dir, registry_of(settings)) as export:
-        for entry in _entries(settings, reader, wanted, from_, to):
-            if export.written == limit:
-                break
-            if isinstance(entry, DeadLetter):
-                line = export.write(entry)
+    wanted, more = DeadFilter(stage, error, source_id), False
+    with Reader(settings) as reader:
+        letters = (entry for entry in _entries(settings, reader, wanted, from_, to) if isinstance(entry, DeadLetter))
+        # Whatever is wrong with the range or with Kafka comes out here, before the folder is there.
+        first = list(islice(letters, 1))
+        with Export(to_dir, registry_of(settings)) as export:
+            for letter in chain(first, letters):
+                if export.written == limit:
+                    more = True
+                    break
+                line = export.write(letter)
                 if as_json:
                     print(json.dumps(line, ensure_ascii=False))
     if not as_json:
         print(f"{export.written:,} dead letters in {to_dir}")
+    if more:
+        print(f"sightline: there are more than {limit:,}: raise --limit", file=sys.stderr)
 
 
 def collect(entries: Iterable[DeadLetter | Mark], limit: int) -> tuple[list[dict[str, Any]], int]:

@@ -2,13 +2,15 @@
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from infra.dead_letters import DeadLetter
 from schemas import codec
 from schemas.codec import Registry
-from schemas.errors import BadFrame, ConfigError
+from schemas.errors import BadFrame, ConfigError, SinkError
 from schemas.records import Encoding, Frame
 from sinks.dead_text import letter_fields
 
@@ -21,34 +23,50 @@ class Export:
     """Writes into a folder that has no export yet; what exists is never written to, and no link followed."""
 
     def __init__(self, folder: Path, registry: Registry | None) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        """Raises ConfigError when the folder holds an export or cannot be written to."""
         self._folder, self._registry = folder, registry
         try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if (folder / MANIFEST).exists():
+                raise ConfigError(f"{folder} holds an export already ({MANIFEST}): name another folder")
             self._manifest = (folder / MANIFEST).open("x")
-        except FileExistsError:
-            raise ConfigError(f"{folder} holds an export already ({MANIFEST}): name another folder") from None
+        except OSError as error:
+            raise ConfigError(f"cannot write to {folder} ({error.strerror}): name another folder") from error
         self.written = 0
 
     def __enter__(self) -> "Export":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._manifest.close()
+        with self._writing():
+            self._manifest.close()
 
     def write(self, letter: DeadLetter) -> dict[str, Any]:
-        """One file and its line in the manifest. Raises ConfigError when a file of that name is there."""
+        """A file and its line in the manifest. Raises ConfigError when the file exists, SinkError when it fails."""
         data, suffix = content(letter.value, self._registry)
         name = file_name(letter, suffix)
         try:
-            with (self._folder / name).open("xb") as file:
+            with self._writing(), (self._folder / name).open("xb") as file:
                 file.write(data)
         except FileExistsError:
             raise ConfigError(f"{self._folder / name} exists: name another folder") from None
         line = {"file": name, **letter_fields(letter, redriven=False)}
         del line["redriven"]
-        self._manifest.write(json.dumps(line, ensure_ascii=False) + "\n")
+        with self._writing():
+            self._manifest.write(json.dumps(line, ensure_ascii=False) + "\n")
         self.written += 1
         return line
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except FileExistsError:
+            raise
+        except OSError as error:
+            raise SinkError(
+                f"cannot write to {self._folder} ({error.strerror}) after {self.written:,} dead letters"
+            ) from error
 
 
 def content(value: bytes | None, registry: Registry | None) -> tuple[bytes, str]:

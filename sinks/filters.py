@@ -10,7 +10,7 @@ from schemas.records import Decision, Label
 class LabelFilter:
     """A label passes when every criterion that is given holds; the class is that of the best prediction.
 
-    Globs know `*`, `?` and `[...]`. Source ids are compared as they are, class names without regard to case.
+    Globs know `*`, `?` and `[...]`. Source ids are compared as they are, class names and ids without regard to case.
     """
 
     source_id: str | None = None
@@ -29,4 +29,4 @@ class LabelFilter:
         if self.class_glob is None:
             return True
         glob = self.class_glob.lower()
-        return best is not None and (fnmatchcase(best.name.lower(), glob) or fnmatchcase(best.class_id, glob))
+        return best is not None and (fnmatchcase(best.name.lower(), glob) or fnmatchcase(best.class_id.lower(), glob))

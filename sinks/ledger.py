@@ -1,6 +1,6 @@
 """Double-entry book of frames and their outcomes, by source coordinates. Pure; four bytes an offset."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from infra.spans import Key, Period, Span
 from schemas.records import SourceRef
+from sinks.expired import Expired
 
 MAX_MISSING_SHOWN = 100
 # Holes nearer to each other than this are read in one go: a fetch brings that many records anyway.
@@ -20,7 +21,10 @@ Counts = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """What became of the frames of a range. `missing` is cut at 100, `missing_count` is whole."""
+    """What became of the frames of a range. `missing` is cut at 100, `missing_count` is whole.
+
+    `expired`: how many more retention removed without an outcome. Not `complete`: outcomes were left unread.
+    """
 
     frames: int
     labels: int
@@ -28,20 +32,23 @@ class Balance:
     duplicates: int
     missing: list[SourceRef]
     missing_count: int
+    expired: int = 0
+    complete: bool = True
 
     @property
     def ok(self) -> bool:
         """Every frame has its outcome. Surplus outcomes do not spoil it: delivery is at least once."""
-        return self.missing_count == 0
+        return self.complete and self.missing_count == 0 and self.expired == 0
 
 
 class _What(IntEnum):
-    """What an offset holds: a frame of the period, one of another time, or none (a marker, compacted, expired)."""
+    """What an offset holds: a frame of the period, one of another time, none (a marker, compacted), or who knows."""
 
     UNKNOWN = 0
     FRAME = 1
     OTHER_TIME = 2
     NO_FRAME = 3
+    EXPIRED = 4
 
 
 @dataclass(slots=True)
@@ -76,8 +83,12 @@ class Ledger:
     `unverified()` says which, `saw` and `searched` take the answer. `balance()` is right once nothing is unverified.
     """
 
-    def __init__(self, spans: Iterable[Span], period: Period | None = None) -> None:
+    def __init__(
+        self, spans: Iterable[Span], period: Period | None = None, expired: Mapping[Key, Expired] | None = None
+    ) -> None:
+        """`expired`: what lay before the spans and was removed by retention, per partition."""
         self._pages = {span.key: _Page(span) for span in spans if len(span)}
+        self._expired = dict(expired or {})
         self._period = period or Period()
 
     def label(self, source: SourceRef, frame_ms: int | None = None) -> bool:
@@ -111,6 +122,37 @@ class Ledger:
         unseen, proved = page.what[part] == _What.UNKNOWN, (page.labels[part] > 0) | (page.dead[part] > 0)
         page.what[part][unseen] = np.where(proved[unseen], _What.FRAME, _What.NO_FRAME)
 
+    def removed(self, span: Span) -> None:
+        """Retention took the span before the search reached it: what has no outcome may have been a frame."""
+        page = self._pages[span.key]
+        part = page.what[span.start - page.span.start : span.end - page.span.start]
+        part[part == _What.NO_FRAME] = _What.EXPIRED
+
+    def lowest_open(self) -> dict[Key, int]:
+        """The first offset without an outcome of each partition that has one, removed ones included."""
+        offsets = {key: np.flatnonzero(page.open()) + page.span.start for key, page in self._pages.items()}
+        removed = {key: expired.lowest_open() for key, expired in self._expired.items()}
+        return {key: int(found[0]) for key, found in offsets.items() if len(found)} | {
+            key: offset for key, offset in removed.items() if offset is not None
+        }
+
+    def expired_counts(self) -> tuple[int, int]:
+        """How many offsets retention removed without an outcome: those that held frames, and those that may not have.
+
+        Where the log has offsets without a frame (markers of transactions), a run no longer than those may be such.
+        """
+        frames = doubtful = 0
+        for key in self._pages.keys() | self._expired.keys():
+            lengths = [self._expired[key].gaps()[1]] if key in self._expired else []
+            longest_hole = 0
+            if (page := self._pages.get(key)) is not None:
+                lengths.append(_lengths(page.what == _What.EXPIRED))
+                longest_hole = int(_lengths(page.what == _What.NO_FRAME).max(initial=0))
+            for runs in lengths:
+                frames += int(runs[runs > longest_hole].sum())
+                doubtful += int(runs[runs <= longest_hole].sum())
+        return frames, doubtful
+
     def open_count(self) -> int:
         """How many offsets have no outcome yet, as far as they may hold a frame of the period."""
         return sum(int(page.open().sum()) for page in self._pages.values())
@@ -127,6 +169,7 @@ class Ledger:
             duplicates=sum(_surplus(page) for page in pages),
             missing=self._missing(),
             missing_count=missing_count,
+            expired=self.expired_counts()[0],
         )
 
     def _missing(self) -> list[SourceRef]:
@@ -138,13 +181,15 @@ class Ledger:
 
     def _outcome(self, source: SourceRef, column: str, frame_ms: int | None) -> int:
         """How often it has been counted now; 0 for what is outside the spans or the period."""
+        if (expired := self._expired.get((source.topic, source.partition))) is not None:
+            expired.outcome(source.offset, frame_ms)
         count = self._count(source, column)
         if not count:
             return 0
         page = self._pages[source.topic, source.partition]
         index = source.offset - page.span.start
         # An outcome proves the frame, also where retention had taken it by the time of the search.
-        if page.what[index] in (_What.UNKNOWN, _What.NO_FRAME):
+        if page.what[index] in (_What.UNKNOWN, _What.NO_FRAME, _What.EXPIRED):
             page.what[index] = self._what(frame_ms)
         return 0 if page.what[index] == _What.OTHER_TIME else count
 
@@ -171,6 +216,12 @@ def _surplus(page: _Page) -> int:
     """Outcomes beyond the one that each frame should have, and one more for each time that it was redriven."""
     outcomes = page.labels.astype(np.int32) + page.dead - page.redriven
     return int(np.maximum(outcomes - 1, 0)[page.ours()].sum())
+
+
+def _lengths(wanted: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """How long each run of True is."""
+    edges = np.flatnonzero(np.diff(wanted, prepend=False, append=False))
+    return edges[1::2] - edges[0::2]
 
 
 def _runs(wanted: NDArray[np.bool_]) -> list[tuple[int, int]]:

@@ -154,13 +154,34 @@ def test_duplicates_foreign_dead_letters_and_redriven_frames(sightline: Runner, 
 
 def test_what_retention_took_is_not_counted_and_said(sightline: Runner, wire: Wire, deployment: Deployment) -> None:
     sources = wire.frames(10)
-    wire.labels(sources[5:])
-    client = admin(deployment.settings())
-    for future in client.delete_records([TopicPartition(wire.topics.frames, 0, 5)]).values():
-        future.result(30)
+    wire.labels([source for source in sources if source.offset not in (2, 3)])
+    delete_before(deployment, wire.topics.frames, 5)
     code, found = audit(sightline)
-    assert (code, found["frames"]) == (0, 5)
+    assert (code, found["frames"], found["missing_count"], found["expired"], found["ok"]) == (1, 5, 0, 2, False)
     assert "retention has removed frames before this range on 1 of 4 partitions" in found["notes"][0]
+    assert "retention removed 2 frames that had no outcome" in sightline.run("audit").stdout
+    code, found = audit(sightline, "--from", "1970-01-01")
+    assert (code, found["expired"]) == (1, 2)
+    assert "before or inside this range" in found["notes"][0]
+    wire.labels(sources[2:4])
+    code, found = audit(sightline)
+    assert (code, found["frames"], found["expired"]) == (0, 5, 0)
+
+
+def test_what_labels_that_were_removed_told_is_a_note(sightline: Runner, wire: Wire, deployment: Deployment) -> None:
+    sources = wire.frames(10)
+    wire.labels(source for source in sources if source.offset not in (2, 3))
+    delete_before(deployment, wire.topics.frames, 5)
+    delete_before(deployment, wire.topics.labels, 1)
+    code, found = audit(sightline)
+    assert (code, found["expired"]) == (0, 0)
+    assert "of older frames nothing is known" in found["notes"][1]
+
+
+def delete_before(deployment: Deployment, topic: str, offset: int) -> None:
+    client = admin(deployment.settings())
+    for future in client.delete_records([TopicPartition(topic, 0, offset)]).values():
+        future.result(30)
 
 
 def test_an_empty_range_says_so(sightline: Runner) -> None:

@@ -50,6 +50,8 @@ def test_list_filters_by_stage_error_and_source_and_tells_what_was_redriven(sigh
     text = sightline.run("dead", "list", "--limit", "2")
     assert text.returncode == 0
     assert "2 dead letters" in text.stdout and "and 1 more" in text.stdout
+    cut = sightline.run("dead", "list", "--limit", "2", "--json")
+    assert (len(cut.stdout.splitlines()), "and 1 more: raise --limit" in cut.stderr) == (2, True)
 
 
 def test_a_range_of_time_is_by_each_letters_own_timestamp(sightline: Runner, wire: Wire) -> None:
@@ -77,6 +79,8 @@ def test_export_writes_images_raw_bytes_and_a_manifest(sightline: Runner, wire: 
     wire.dead(frame_at(wire, 0), codec.encode(a_frame(0)))
     wire.dead(frame_at(wire, 1), b"raw bytes", key="../../evil")
     folder = tmp_path / "out"
+    mistyped = sightline.run("dead", "export", "--to-dir", str(folder), "--from", "yesterday")
+    assert (mistyped.returncode, "'yesterday' is no time" in mistyped.stderr, folder.exists()) == (2, True, False)
     done = sightline.run("dead", "export", "--to-dir", str(folder))
     assert (done.returncode, done.stdout) == (0, f"2 dead letters in {folder}\n")
     assert sorted(path.name for path in folder.iterdir()) == [
@@ -87,3 +91,6 @@ def test_export_writes_images_raw_bytes_and_a_manifest(sightline: Runner, wire: 
     assert (folder / "1-0_dock-1_not-an-image.jpg").read_bytes() == a_jpeg()
     again = sightline.run("dead", "export", "--to-dir", str(folder))
     assert (again.returncode, "export already" in again.stderr) == (2, True)
+    cut = sightline.run("dead", "export", "--to-dir", str(tmp_path / "cut"), "--limit", "1", "--from", "1969-01-01")
+    assert (cut.returncode, cut.stdout) == (0, f"1 dead letters in {tmp_path / 'cut'}\n")
+    assert cut.stderr == "sightline: there are more than 1: raise --limit\n"

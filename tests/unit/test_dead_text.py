@@ -8,7 +8,7 @@ import pytest
 
 from infra.dead_letters import DeadLetter
 from schemas import codec
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, SinkError
 from schemas.headers import Failure, failure_headers
 from schemas.records import SourceRef
 from sinks.dead_export import MANIFEST, Export, content, file_name
@@ -55,6 +55,27 @@ def test_an_export_never_writes_to_what_exists_nor_through_a_link(tmp_path: Path
     assert outside.read_text() == "precious"
     with pytest.raises(ConfigError, match="export already"):
         Export(tmp_path / "out", None)
+
+
+def test_a_folder_that_cannot_be_written_to_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("precious")
+    for folder in (tmp_path / "file", tmp_path / "file" / "under"):
+        with pytest.raises(ConfigError, match=r"^cannot write to .*file.*: name another folder$"):
+            Export(folder, None)
+
+
+def test_a_disk_that_is_full_is_one_sentence(tmp_path: Path) -> None:
+    with Export(tmp_path / "out", None) as export:
+        (tmp_path / "out" / MANIFEST).unlink()
+        (tmp_path / "out").rmdir()
+        with pytest.raises(SinkError, match=r"^cannot write to .*No such file.* after 0 dead letters$"):
+            export.write(a_letter(b"raw"))
+    export = Export(tmp_path / "full", None)
+    export._manifest.close()
+    export._manifest = Path("/dev/full").open("w")  # noqa: SIM115 - closed by the export
+    export.write(a_letter(b"raw"))
+    with pytest.raises(SinkError, match="No space left on device"):
+        export.__exit__()
 
 
 def test_show_tells_all_and_obeys_nothing() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import confluent_kafka
 import pytest
 from confluent_kafka import KafkaError
+from confluent_kafka.admin import OffsetSpec
 
 import infra.reader
 from infra.reader import Reader
@@ -63,6 +64,46 @@ def test_following_outlives_a_broker_that_is_away_when_new_partitions_are_looked
     clients.away = False
     assert [next(records), next(records)] == [None, None]
     assert clients.added == [("labels", 1, 0)]
+
+
+class Offsets(Clients):
+    """Answers every look-up of offsets with the same offsets for the log's first record and its end."""
+
+    def __init__(self, first: int, end: int) -> None:
+        super().__init__()
+        self.away = False
+        self._first, self._end = first, end
+        self.asked_ms: list[int] = []
+
+    def list_offsets(self, places: dict[Any, Any], **_: Any) -> dict[Any, Any]:
+        return {place: SimpleNamespace(result=lambda spec=spec: self._found(spec)) for place, spec in places.items()}
+
+    def _found(self, spec: OffsetSpec) -> SimpleNamespace:
+        if spec._value >= 0:
+            self.asked_ms.append(spec._value)
+        return SimpleNamespace(offset=self._end if spec is infra.reader._LATEST else self._first, timestamp=7)
+
+
+def test_a_time_before_1970_is_the_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    clients = Offsets(3, 9)
+    spans = reader_of(clients, monkeypatch).spans("labels", from_us=-600_000_000)
+    assert (spans, clients.asked_ms) == ([Span("labels", 0, 3, 9), Span("labels", 1, 3, 9)], [0, 0])
+
+
+@pytest.mark.parametrize(("wanted", "place", "expired"), [(1, 3, 2), (12, 9, 0)])
+def test_who_follows_goes_on_at_the_nearest_end_of_a_log(
+    wanted: int, place: int, expired: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clients = Offsets(3, 9)
+    reader = reader_of(clients, monkeypatch)
+    reader._skip_expired(("labels", 0), wanted, None)
+    assert clients.added == [("labels", 0, place)]
+    assert sum(map(len, reader.expired)) == expired
+
+
+def test_a_topic_that_is_missing_is_not_called_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Unavailable, match=r"^Kafka at \S+ has no topic nowhere\. Create them with `sightline topics"):
+        reader_of(Offsets(0, 0), monkeypatch).spans("nowhere")
 
 
 def test_the_time_that_the_caller_takes_is_no_silence_of_kafka(monkeypatch: pytest.MonkeyPatch) -> None:

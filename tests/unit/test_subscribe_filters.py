@@ -36,6 +36,12 @@ def test_every_criterion_that_is_given_must_hold(criteria: dict[str, Any], passe
     assert LabelFilter(**criteria).passes(a_label()) is passes
 
 
+@pytest.mark.parametrize("glob", ["SKU-42", "sku-*", "Sku-4?"])
+def test_a_class_id_is_found_whatever_its_case(glob: str) -> None:
+    label = a_label(predictions=(Prediction("SKU-42", "blue box", 0.9),))
+    assert LabelFilter(class_glob=glob).passes(label)
+
+
 @pytest.mark.parametrize("criteria", [{"class_glob": "*"}, {"min_probability": 0.0}])
 def test_a_label_without_predictions_has_no_best_class(criteria: dict[str, Any]) -> None:
     assert not LabelFilter(**criteria).passes(a_label(predictions=()))

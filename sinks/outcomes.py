@@ -1,0 +1,140 @@
+"""Labels and dead letters of a range of frames as they are read: forward as they come, and back where need be."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from infra.reader import Reader
+from infra.registry import registry_of
+from infra.settings import Settings
+from infra.spans import Key, Record, Span
+from infra.topics import TopicNames
+from schemas import codec
+from schemas.errors import BadFrame
+from schemas.headers import read_failure, redriven_letter
+from schemas.records import Label, Micros, SourceRef
+from sinks.ledger import Ledger
+
+# Outcomes are read from this much before the first frame on, and from earlier where clocks differ by more.
+CLOCK_MARGIN_US = 10 * 60 * 1_000_000
+
+
+@dataclass(slots=True)
+class Cut:
+    """Ends a reading when `stop()` turns true, and remembers that it did."""
+
+    stop: Callable[[], bool]
+    hit: bool = False
+
+    def __call__(self) -> bool:
+        self.hit = self.hit or self.stop()
+        return self.hit
+
+
+class Outcomes:
+    """Enters what it reads into the ledger; `undecodable` counts the records that are no Label."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        reader: Reader,
+        names: TopicNames,
+        spans: Iterable[Span],
+        ledger: Ledger,
+        on_label: Callable[[Label], None],
+        since_us: Micros | None = None,
+    ) -> None:
+        """`since_us`: that outcomes begin with the spans, at this time, is a guess: earlier ones may be needed."""
+        self._names, self._registry = names, registry_of(settings)
+        self._reader, self._ledger, self._on_label = reader, ledger, on_label
+        self._next = {span.key: span.start for span in spans}
+        self._first = dict(self._next)
+        self._since_us = since_us
+        # The highest offset that the earliest outcomes refer to, per partition of frames; and the time of those.
+        self._reach: dict[Key, int] = {}
+        self._earliest_us = 0 if since_us is None else since_us + CLOCK_MARGIN_US
+        self.undecodable = 0
+
+    def read(self, cut: Cut) -> None:
+        """Take in every label and dead letter that was written since the last time."""
+        spans = self._written_since()
+        for record in self._reader.read(spans, cut):
+            source = self._take(record)
+            if source and record.timestamp_ms * 1000 < self._earliest_us:
+                self._reaches(source)
+        self._next.update((span.key, span.end) for span in spans)
+
+    def look_back(self, cut: Cut) -> None:
+        """Read earlier outcomes, further and further, as long as they may be of frames that lack one.
+
+        A camera whose clock is ahead has outcomes that were written before its frames' own times. Outcomes come about
+        in the order of a partition's frames: where the earliest that were read refer only to frames before those that
+        lack one, the outcomes of these cannot be earlier still.
+        """
+        step_us = CLOCK_MARGIN_US
+        while self._since_us is not None and not cut.hit and self._may_lie_before():
+            self._since_us = max(0, self._since_us - step_us)
+            step_us *= 2
+            self._reach.clear()
+            spans = self._written_before(self._since_us or None)
+            for record in self._reader.read(spans, cut):
+                if source := self._take(record):
+                    self._reaches(source)
+            self._first.update((span.key, span.start) for span in spans)
+            starts = self._reader.log_starts(self._first)
+            if self._since_us == 0 or all(first <= starts[key] for key, first in self._first.items()):
+                self._since_us = None
+
+    def truncated(self) -> bool:
+        """Whether retention has removed outcomes where reading began."""
+        return any(0 < self._first[key] <= first for key, first in self._reader.log_starts(self._first).items())
+
+    def _written_since(self) -> list[Span]:
+        """New partitions from their beginning, known ones from where reading ended."""
+        topics = sorted({topic for topic, _ in self._next})
+        return [
+            Span(span.topic, span.partition, max(span.start, self._next.get(span.key, 0)), span.end)
+            for topic in topics
+            for span in self._reader.spans(topic)
+        ]
+
+    def _written_before(self, since_us: Micros | None) -> list[Span]:
+        """Of the known partitions, what lies between this time and where reading began."""
+        topics = sorted({topic for topic, _ in self._first})
+        return [
+            Span(span.topic, span.partition, min(span.start, self._first[span.key]), self._first[span.key])
+            for topic in topics
+            for span in self._reader.spans(topic, since_us)
+            if span.key in self._first
+        ]
+
+    def _may_lie_before(self) -> bool:
+        """Whether a frame without an outcome may have one that was written before the earliest that were read."""
+        return any(offset <= self._reach.get(key, offset) for key, offset in self._ledger.lowest_open().items())
+
+    def _reaches(self, source: SourceRef) -> None:
+        key = source.topic, source.partition
+        self._reach[key] = max(source.offset, self._reach.get(key, 0))
+
+    def _take(self, record: Record) -> SourceRef | None:
+        """The frame that the record is an outcome of, entered into the ledger; None for what is none."""
+        return self._take_dead(record) if record.topic == self._names.dead else self._take_label(record)
+
+    def _take_label(self, record: Record) -> SourceRef | None:
+        try:
+            label = codec.decode(Label, record.value, self._registry)
+        except BadFrame:
+            self.undecodable += 1
+            return None
+        if self._ledger.label(label.source, label.captured_at // 1000):
+            self._on_label(label)
+        return label.source
+
+    def _take_dead(self, record: Record) -> SourceRef | None:
+        failure = read_failure(record.headers)
+        if failure is None:
+            return None
+        if redriven_letter(record.headers) is not None:
+            self._ledger.redriven(failure.source)
+        else:
+            self._ledger.dead_letter(failure.source, failure.timestamp_ms or None)
+        return failure.source

@@ -1,0 +1,171 @@
+"""The audit against topics in memory: what it reads, how far back, and what it says of what is gone."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+
+import pytest
+
+from infra.settings import Settings
+from infra.spans import Key, Record, Span
+from schemas import codec
+from schemas.records import Micros, SourceRef
+from sinks.audit import Audit
+from sinks.audit_text import describe
+from sinks.ledger import Balance
+from tests.support.sink_records import a_label
+
+MINUTE_MS = 60_000
+NOW_MS = 1_800_000_000_000
+FRAMES, LABELS = "frames.raw", "labels"
+
+
+class Topics:
+    """One partition each, by Kafka's rules: a look-up by time gives the first record that is not older."""
+
+    def __init__(self) -> None:
+        self.logs: dict[str, list[Record]] = {}
+        self.starts: dict[str, int] = {}
+        self.expired: list[Span] = []
+        self.read_offsets: dict[str, set[int]] = {}
+
+    def put(self, topic: str, timestamp_ms: int, value: bytes = b"x") -> int:
+        log = self.logs.setdefault(topic, [])
+        log.append(Record(topic, 0, len(log), timestamp_ms, None, value, None))
+        return len(log) - 1
+
+    def label(self, frame: int, captured_ms: int, labelled_ms: int) -> None:
+        label = a_label(SourceRef(FRAMES, 0, frame), captured_at=captured_ms * 1000, labelled_at=labelled_ms * 1000)
+        self.put(LABELS, labelled_ms, codec.encode(label))
+
+    def spans(self, topic: str, from_us: Micros | None = None) -> list[Span]:
+        log, start = self.logs.get(topic, []), self.starts.get(topic, 0)
+        if from_us is not None:
+            late = (record.offset for record in log[start:] if record.timestamp_ms * 1000 >= from_us)
+            start = next(late, len(log))
+        return [Span(topic, 0, start, len(log))]
+
+    def log_starts(self, keys: Iterable[Key]) -> dict[Key, int]:
+        return {key: self.starts.get(key[0], 0) for key in keys}
+
+    def first_times_ms(self, keys: Iterable[Key]) -> dict[Key, int]:
+        left = {key: self.logs.get(key[0], [])[self.starts.get(key[0], 0) :] for key in keys}
+        return {key: records[0].timestamp_ms if records else -1 for key, records in left.items()}
+
+    def read(self, spans: Iterable[Span], stop: Callable[[], bool]) -> Iterator[Record]:
+        for span in spans:
+            for record in self.logs.get(span.topic, [])[max(span.start, self.starts.get(span.topic, 0)) : span.end]:
+                if stop():
+                    return
+                assert record.offset not in self.read_offsets.setdefault(span.topic, set()), "read twice"
+                self.read_offsets[span.topic].add(record.offset)
+                yield record
+
+
+def audited(topics: Topics, from_ms: int | None = None, to_ms: int | None = None) -> tuple[Balance, list[str]]:
+    from_us, to_us = (None if at_ms is None else at_ms * 1000 for at_ms in (from_ms, to_ms))
+    topics.read_offsets.clear()
+    audit = Audit.of_time(Settings(), topics, "live", from_us, to_us)  # type: ignore[arg-type]
+    balance = audit.settle()
+    return balance, audit.notes(balance)
+
+
+def minute(number: int) -> int:
+    return NOW_MS - 1_000 * MINUTE_MS + number * MINUTE_MS
+
+
+@pytest.fixture
+def outage() -> Topics:
+    """A frame a minute; while the pipeline was away retention took 400 to 599, and more that had been labelled."""
+    topics = Topics()
+    for number in range(1_000):
+        topics.put(FRAMES, minute(number))
+    for number in [*range(400), *range(600, 1_000)]:
+        topics.label(number, minute(number), minute(max(number, 700 if number >= 600 else 0)))
+    topics.starts[FRAMES] = 600
+    return topics
+
+
+@pytest.mark.parametrize(("first", "last"), [(None, None), (390, 610), (400, 600), (400, None), (450, 500)])
+def test_frames_that_retention_took_without_an_outcome_are_no_ok(
+    outage: Topics, first: int | None, last: int | None
+) -> None:
+    times_ms = (None if number is None else minute(number) for number in (first, last))
+    balance, notes = audited(outage, *times_ms)
+    assert (balance.ok, balance.expired, balance.missing_count) == (False, 200, 0)
+    where = "before this range" if first is None else "before or inside this range"
+    assert any(f"retention has removed frames {where} on 1 of 1 partitions" in note for note in notes)
+    assert "there is no frame in this range" not in notes
+    assert describe(balance, notes).endswith("NOT ok: retention removed 200 frames that had no outcome")
+
+
+@pytest.mark.parametrize(("first", "last"), [(100, 300), (610, None), (700, 800)])
+def test_what_expired_at_another_time_is_not_this_ranges_business(outage: Topics, first: int, last: int | None) -> None:
+    assert audited(outage, minute(first), None if last is None else minute(last))[0].ok
+
+
+def test_frames_that_expired_with_their_outcome_are_ok(outage: Topics) -> None:
+    for number in range(400, 600):
+        outage.label(number, minute(number), minute(999))
+    balance, _ = audited(outage)
+    assert (balance.ok, balance.expired, balance.frames) == (True, 0, 400)
+
+
+def test_where_labels_were_removed_too_it_is_a_note_and_no_verdict(outage: Topics) -> None:
+    outage.starts[LABELS] = 300
+    assert audited(outage)[0].expired == 200, "these labels are younger than the first that is left"
+    outage.starts[LABELS] = 400
+    balance, notes = audited(outage)
+    assert (balance.ok, balance.expired) == (True, 0)
+    assert notes[-1] == "retention has removed labels or dead letters too: of older frames nothing is known"
+    outage.starts[LABELS] = len(outage.logs[LABELS])
+    balance, notes = audited(outage)
+    assert (balance.missing_count, balance.expired) == (400, 0)
+    assert notes[-1].endswith("what is missing may have had its outcome")
+
+
+def test_a_clock_that_is_ahead_makes_the_audit_look_further_back() -> None:
+    topics = Topics()
+    for ago in range(300, 0, -1):
+        at_ms = NOW_MS - ago * MINUTE_MS
+        topics.label(topics.put(FRAMES, at_ms + 30 * MINUTE_MS), at_ms + 30 * MINUTE_MS, at_ms)
+    topics.put(FRAMES, NOW_MS + 30 * MINUTE_MS)
+    balance, _ = audited(topics, NOW_MS - 10 * MINUTE_MS)
+    assert (balance.frames, balance.labels, balance.missing_count) == (41, 40, 1), "but the one on its way"
+    assert len(topics.read_offsets[LABELS]) < 100, "no further back than it tells"
+
+
+def test_a_frame_on_its_way_makes_nobody_read_older_labels() -> None:
+    topics = Topics()
+    for ago in range(300, 0, -1):
+        at_ms = NOW_MS - ago * MINUTE_MS
+        topics.label(topics.put(FRAMES, at_ms), at_ms, at_ms)
+    topics.put(FRAMES, NOW_MS)
+    assert audited(topics, NOW_MS - 10 * MINUTE_MS)[0].missing_count == 1
+    assert len(topics.read_offsets[LABELS]) == 20
+
+
+def test_labels_that_retention_takes_during_the_audit_are_said_of_what_is_missing() -> None:
+    topics = Topics()
+    for _ in range(3):
+        topics.label(topics.put(FRAMES, NOW_MS), NOW_MS, NOW_MS)
+    topics.put(FRAMES, NOW_MS)
+    topics.starts[LABELS] = 1
+    audit = Audit.of_time(Settings(), topics, "live", None, None)  # type: ignore[arg-type]
+    balance = audit.settle()
+    topics.starts[LABELS] = 2
+    assert audit.notes(balance)[-1].endswith("what is missing may have had its outcome")
+
+
+@pytest.mark.parametrize("reads", [0, 2, 4])
+def test_an_audit_that_is_stopped_says_so_and_calls_nothing_missing(reads: int) -> None:
+    topics = Topics()
+    for _ in range(4):
+        topics.label(topics.put(FRAMES, NOW_MS), NOW_MS, NOW_MS)
+    topics.put(FRAMES, NOW_MS)
+    audit = Audit.of_time(Settings(), topics, "live", None, None)  # type: ignore[arg-type]
+    balance = audit.settle(lambda: 9.0, lambda: sum(map(len, topics.read_offsets.values())) >= reads)
+    assert (balance.complete, balance.ok, balance.labels) == (False, False, reads)
+    text = describe(balance, [])
+    assert text.endswith("NOT proved: the time was over before every outcome was read")
+    assert "missing" not in text and "has no outcome" not in text
+    assert dataclasses.asdict(balance)["complete"] is False
