@@ -146,6 +146,18 @@ class Audit:
                 return replace(self.ledger.balance(), complete=not cut.hit)
             time.sleep(min(POLL_S, left_s))
 
+    def follow(self, frames_now: Callable[[], list[Span]]) -> None:
+        """For a range that still grows: take in its frames up to now, and the outcomes that are there.
+
+        What was read before is not read again, so that `settle` has little left to do.
+        """
+
+        def grown() -> list[Span]:
+            self._frames = frames_now()
+            return self._frames
+
+        self._outcomes.read(Cut(lambda: False), grown)
+
     def _verify(self, cut: Cut) -> None:
         """Look up which of the offsets that no outcome tells of hold a frame of the range."""
         holes, known = self.ledger.unverified(), len(self._reader.expired)

@@ -4,6 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -34,8 +35,11 @@ FIRST_FRAME_S = 30.0
 STOP_S = 8.0
 # Of the budget after Ctrl-C, what is kept for stopping stream and worker, and for the services if they are ours.
 KEEP_FOR_PIPELINE_S, KEEP_FOR_SERVICES_S = 2.5, 2.5
+# Of the time to wait for labels, what is kept for reading the last of them.
+LAST_LOOK_S = 1.0
 REFRESH_S = 0.25
 TICK_S = 1.0
+AUDIT_S = 5.0
 
 SourceOption = Annotated[
     list[str] | None,
@@ -123,10 +127,12 @@ class Demo:
         with Reader(self._settings) as reader:
             frames = reader.tail(names.frames)
             outcomes = [*reader.tail(names.labels), *reader.tail(names.dead)]
+            stats = DemoStats()
+            audit = Audit(self._settings, reader, "live", frames, outcomes, stats.label)
             try:
                 self._start_pipeline()
-                self._show(reader, frames, outcomes, duration_s)
-                return self._settle(reader, frames, outcomes)
+                self._show(reader, frames, outcomes, audit, duration_s)
+                return self._settle(audit, stats)
             finally:
                 self._screen.step("stopping stream and inference")
                 supervisor.stop(self._children, self._ending.budget_s(STOP_S, self._ending.keep_s))
@@ -146,27 +152,36 @@ class Demo:
             self._ending.wait(REFRESH_S)
         raise SightlineError("stopped before the first frame")
 
-    def _show(self, reader: Reader, frames: list[Span], outcomes: list[Span], duration_s: float | None) -> None:
-        """From the start of the cameras until the time is over or somebody asks for the end; then no frame comes."""
+    def _show(
+        self, reader: Reader, frames: list[Span], outcomes: list[Span], audit: Audit, duration_s: float | None
+    ) -> None:
+        """From the start of the cameras until the time is over or somebody asks for the end; then no frame comes.
+
+        The audit is kept up on the way: at the end there is no time to read the labels of hours.
+        """
         self._screen.step("starting the cameras")
         camera = self._start("camera", "--config", str(self._cameras.config))
         stats = DemoStats()
         hint = _hint(self._settings, duration_s)
         with Watch(self._settings, frames, outcomes, stats) as watch:
             self._wait_for_first_frame(reader, frames, camera)
-            started_s = ticked_s = time.monotonic()
+            started_s = ticked_s = audited_s = time.monotonic()
             while not self._ending.asked() and (duration_s is None or self._seconds < duration_s):
                 self._check()
                 watch.check()
                 if time.monotonic() - ticked_s >= TICK_S:
                     ticked_s = time.monotonic()
                     stats.tick(ticked_s, _written(reader, frames), published_counts(camera.metrics()))
+                if time.monotonic() - audited_s >= AUDIT_S:
+                    audited_s = time.monotonic()
+                    audit.follow(lambda: _run_of(reader, frames))
                 self._screen.show(stats, self._seconds, hint)
                 self._ending.wait(REFRESH_S)
                 self._seconds = time.monotonic() - started_s
             self._screen.step("stopping the cameras")
             supervisor.stop([camera], self._ending.budget_s(STOP_S, KEEP_FOR_PIPELINE_S + self._ending.keep_s))
             self._children.remove(camera)
+            audit.follow(lambda: _run_of(reader, frames))
             self._seconds = time.monotonic() - started_s
 
     def _wait_for_first_frame(self, reader: Reader, frames: list[Span], camera: Child) -> None:
@@ -177,30 +192,21 @@ class Demo:
             self._screen.waiting(camera.not_ready() or "no frame yet")
             self._ending.wait(REFRESH_S)
 
-    def _settle(self, reader: Reader, frames: list[Span], outcomes: list[Span]) -> tuple[dict[str, Any], list[str]]:
-        """Exactly this run's frames, and every outcome of theirs, waited for as long as there is time."""
+    def _settle(self, audit: Audit, stats: DemoStats) -> tuple[dict[str, Any], list[str]]:
+        """Every outcome of this run's frames, waited for as long as there is time."""
         self._screen.step("waiting for the last labels, and counting")
-        ends = {span.key: span.end for span in _now(reader, frames)}
-        stats = DemoStats()
-        audit = Audit(
-            self._settings,
-            reader,
-            "live",
-            [Span(span.topic, span.partition, span.start, ends[span.key]) for span in frames],
-            outcomes,
-            stats.label,
-        )
         deadline = Deadline(SETTLE_S)
 
-        def remaining_s() -> float:
+        def remaining_s(keep_s: float = LAST_LOOK_S) -> float:
             self._check()
-            return min(
-                deadline.remaining_s(), self._ending.budget_s(SETTLE_S, KEEP_FOR_PIPELINE_S + self._ending.keep_s)
-            )
+            kept_s = KEEP_FOR_PIPELINE_S + self._ending.keep_s
+            return max(0.0, min(deadline.remaining_s(), self._ending.budget_s(SETTLE_S, kept_s)) - keep_s)
 
-        balance = audit.settle(remaining_s)
+        balance = audit.settle(remaining_s, stop=lambda: remaining_s(0.0) <= 0)
         notes = audit.notes(balance)
-        if not balance.ok:
+        if not balance.complete:
+            notes.append("not all labels were read in time: run `sightline audit`")
+        elif balance.missing_count:
             notes.append(f"{balance.missing_count} frames were still on their way; they are kept for the next start")
         return summary(stats, balance, self._seconds), notes
 
@@ -215,13 +221,14 @@ class Demo:
             child.check()
 
 
-def _now(reader: Reader, frames: Sequence[Span]) -> list[Span]:
-    return reader.tail(frames[0].topic)
+def _run_of(reader: Reader, frames: Sequence[Span]) -> list[Span]:
+    """The frames of this run so far: from where `frames` began to the topic's end now."""
+    starts = {span.key: span.start for span in frames}
+    return [replace(span, start=starts.get(span.key, span.start)) for span in reader.tail(frames[0].topic)]
 
 
 def _written(reader: Reader, frames: Sequence[Span]) -> int:
-    starts = {span.key: span.start for span in frames}
-    return sum(span.end - starts.get(span.key, span.end) for span in _now(reader, frames))
+    return sum(len(span) for span in _run_of(reader, frames))
 
 
 def _hint(settings: Settings, duration_s: float | None) -> str:

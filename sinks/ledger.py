@@ -1,7 +1,7 @@
 """Double-entry book of frames and their outcomes, by source coordinates. Pure; four bytes an offset."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 import numpy as np
@@ -65,6 +65,15 @@ class _Page:
         size = len(self.span)
         self.labels, self.dead, self.redriven, self.what = (np.zeros(size, np.uint8) for _ in range(4))
 
+    def grow(self, end: int) -> None:
+        """Up to that offset; what is entered stays."""
+        if end <= self.span.end:
+            return
+        more = np.zeros(end - self.span.end, np.uint8)
+        self.span = replace(self.span, end=end)
+        for column in ("labels", "dead", "redriven", "what"):
+            setattr(self, column, np.concatenate([getattr(self, column), more]))
+
     def open(self) -> NDArray[np.bool_]:
         """Offsets without any outcome that may hold a frame of the period."""
         found: NDArray[np.bool_] = (self.labels == 0) & (self.dead == 0) & (self.what <= _What.FRAME)
@@ -90,6 +99,14 @@ class Ledger:
         self._pages = {span.key: _Page(span) for span in spans if len(span)}
         self._expired = dict(expired or {})
         self._period = period or Period()
+
+    def grow(self, spans: Iterable[Span]) -> None:
+        """More frames behind those that are known, and partitions that are new."""
+        for span in spans:
+            if (page := self._pages.get(span.key)) is not None:
+                page.grow(span.end)
+            elif len(span):
+                self._pages[span.key] = _Page(span)
 
     def label(self, source: SourceRef, frame_ms: int | None = None) -> bool:
         """Whether it is the first label of a frame of the range. `frame_ms`: the frame's timestamp, if it is told."""

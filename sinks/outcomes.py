@@ -54,9 +54,13 @@ class Outcomes:
         self._earliest_us = 0 if since_us is None else since_us + CLOCK_MARGIN_US
         self.undecodable = 0
 
-    def read(self, cut: Cut) -> None:
-        """Take in every label and dead letter that was written since the last time."""
+    def read(self, cut: Cut, frames_now: Callable[[], Iterable[Span]] = tuple) -> None:
+        """Take in every label and dead letter that was written since the last time.
+
+        `frames_now` is asked once it is settled up to where, so that no outcome is of a frame that is not known yet.
+        """
         spans = self._written_since()
+        self._ledger.grow(frames_now())
         for record in self._reader.read(spans, cut):
             source = self._take(record)
             if source and record.timestamp_ms * 1000 < self._earliest_us:

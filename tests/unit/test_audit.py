@@ -169,3 +169,30 @@ def test_an_audit_that_is_stopped_says_so_and_calls_nothing_missing(reads: int) 
     assert text.endswith("NOT proved: the time was over before every outcome was read")
     assert "missing" not in text and "has no outcome" not in text
     assert dataclasses.asdict(balance)["complete"] is False
+
+
+class Busy(Topics):
+    """A frame comes, and gets its label, whenever somebody asks how far the labels go."""
+
+    def spans(self, topic: str, from_us: Micros | None = None) -> list[Span]:
+        if topic == LABELS:
+            number = len(self.logs.get(FRAMES, []))
+            self.label(self.put(FRAMES, minute(number)), minute(number), minute(number))
+        return super().spans(topic, from_us)
+
+
+def test_a_range_that_grows_is_followed_and_every_label_of_it_is_read_once() -> None:
+    topics, seen = Busy(), list[int]()
+    audit = Audit(
+        Settings(),
+        topics,  # type: ignore[arg-type]
+        "live",
+        topics.spans(FRAMES),
+        topics.spans(LABELS),
+        lambda label: seen.append(label.source.offset),
+    )
+    for _ in range(10):
+        audit.follow(lambda: topics.spans(FRAMES))
+    balance = audit.settle()
+    assert (balance.frames, balance.labels, balance.ok) == (11, 11, True)
+    assert seen == list(range(11))
