@@ -126,7 +126,9 @@ def run(settings: Settings, lane: Lane, start_us: Micros | None, selection: Sele
     """Records of the labels topic -> labels -> those that are wanted -> out, until full, stopped or unheard."""
     topic = TopicNames.for_lane(settings.topic_prefix, lane).labels
     with Reader(settings) as reader:
-        starts = reader.tail(topic) if start_us is None else reader.spans(topic, start_us)
+        starts = stop.unless_stopped(lambda: reader.tail(topic) if start_us is None else reader.spans(topic, start_us))
+        if starts is None:
+            return
         records = reader.follow(starts)
         for record, label in labels(records, registry_of(settings), selection.undecodable, stop):
             if selection.takes(label):

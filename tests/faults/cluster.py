@@ -38,6 +38,11 @@ class Cluster:
         """The broker that leads the partition now."""
         return int(self.admin().list_topics(topic, timeout=30).topics[topic].partitions[partition].leader)
 
+    def led_by_no_controller(self, topic: str) -> int:
+        """A broker that leads a partition of the topic and is not the active controller."""
+        partitions, controller = self.admin().list_topics(topic, timeout=30).topics[topic].partitions, self.controller()
+        return next(int(one.leader) for one in partitions.values() if one.leader != controller)
+
     def controller(self) -> int:
         """The active controller, as the quorum's nodes have noted it (a client that asks is told any broker)."""
         notes = [
