@@ -71,6 +71,11 @@ LABELS = Counter(
     "labels that the broker acknowledged",
     ["origin", "decision"],
 )
+LABELS_READ = Counter(
+    "sightline_subscribe_labels_total",
+    "labels that a subscriber read: passed, filtered, repeated, undecodable",
+    ["result"],
+)
 PRODUCER_QUEUE_BYTES = Gauge(
     "sightline_producer_queue_bytes",
     "bytes handed to the producer and not yet acknowledged",

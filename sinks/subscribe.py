@@ -6,7 +6,9 @@ Reads without a group: any number of subscribers see every label, and none of th
 import os
 import select
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated
@@ -14,7 +16,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from infra import logs
+from infra import logs, metrics
+from infra.health import HealthServer
 from infra.kafka import require_kafka
 from infra.lifecycle import Stop
 from infra.reader import Reader
@@ -62,6 +65,9 @@ FormatOption = Annotated[
     Format | None, typer.Option("--format", help="Default: table on a terminal, else json.", show_default=False)
 ]
 DedupeOption = Annotated[bool, typer.Option("--dedupe", help="Leave out a second label for the same frame.")]
+PortOption = Annotated[
+    int | None, typer.Option(help="Serve /livez, /readyz, /metrics here (default: not at all).", show_default=False)
+]
 LaneOption = Annotated[LaneName, typer.Option(help="The live lane or the replay lane.")]
 
 
@@ -76,12 +82,13 @@ def command(
     format_: FormatOption = None,
     dedupe: DedupeOption = False,
     lane: LaneOption = LaneName.LIVE,
+    http_port: PortOption = None,
 ) -> None:
     """Labels as they come, or from a time on: one JSON object a line, or a table for people.
 
     Ends cleanly on Ctrl-C, SIGTERM and when the reader of its output goes away.
     """
-    settings = load_settings()
+    settings = load_settings({"http": {"port": http_port}})
     logs.setup(settings.log)
     start_us = parse_time(from_, now_us()) if from_ else None
     stop = Stop().install()
@@ -90,8 +97,13 @@ def command(
         LabelFilter(source_id, class_, min_probability, decision), Deduplicator() if dedupe else None, limit
     )
     format_ = format_ or (Format.TABLE if sys.stdout.isatty() else Format.JSON)
+    emit, ready = table() if format_ is Format.TABLE else print_json, threading.Event()
     try:
-        run(settings, lane.value, start_us, selection, table() if format_ is Format.TABLE else print_json, stop)
+        with ExitStack() as closing:
+            if http_port is not None:
+                waiting = "where to begin is not known yet"
+                closing.enter_context(HealthServer(settings.http, ready=lambda: None if ready.is_set() else waiting))
+            run(settings, lane.value, start_us, selection, emit, stop, ready)
     except BrokenPipeError:
         # `| head` has seen enough. What is still buffered must not complain at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -110,25 +122,42 @@ class Selection:
 
     def takes(self, label: Label) -> bool:
         """Repeats are recognised among what is wanted; a filter does not age the window."""
+        result = self._result(label)
+        metrics.LABELS_READ.labels(result).inc()
+        self.passed += result == "passed"
+        return result == "passed"
+
+    def _result(self, label: Label) -> str:
         source = label.source
         if not self.wanted.passes(label):
-            return False
+            return "filtered"
         if self.dedupe and not self.dedupe.is_first(source.topic, source.partition, source.offset, label.replay_id):
-            return False
-        self.passed += 1
-        return True
+            return "repeated"
+        return "passed"
 
     def is_full(self) -> bool:
         return self.limit is not None and self.passed >= self.limit
 
 
-def run(settings: Settings, lane: Lane, start_us: Micros | None, selection: Selection, emit: Emit, stop: Stop) -> None:
-    """Records of the labels topic -> labels -> those that are wanted -> out, until full, stopped or unheard."""
+def run(
+    settings: Settings,
+    lane: Lane,
+    start_us: Micros | None,
+    selection: Selection,
+    emit: Emit,
+    stop: Stop,
+    ready: threading.Event,
+) -> None:
+    """Records of the labels topic -> labels -> those that are wanted -> out, until full, stopped or unheard.
+
+    `ready` is set once no label can be missed any more.
+    """
     topic = TopicNames.for_lane(settings.topic_prefix, lane).labels
     with Reader(settings) as reader:
         starts = stop.unless_stopped(lambda: reader.tail(topic) if start_us is None else reader.spans(topic, start_us))
         if starts is None:
             return
+        ready.set()
         records = reader.follow(starts)
         for record, label in labels(records, registry_of(settings), selection.undecodable, stop):
             if selection.takes(label):
@@ -149,6 +178,7 @@ def labels(
         try:
             yield record, codec.decode(Label, record.value, registry)
         except BadFrame as bad:
+            metrics.LABELS_READ.labels("undecodable").inc()
             if not undecodable:
                 print(
                     f"sightline: {record.topic}/{record.partition} offset {record.offset} is no Label ({bad})",
