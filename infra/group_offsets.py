@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
-from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
 from infra import kafka
@@ -105,12 +105,8 @@ class GroupOffsets:
         return int(message.offset() or 0), error is None
 
     def _list(self, partitions: Collection[int], spec: OffsetSpec, timeout_s: float) -> dict[int, int]:
-        answers = self._admin.list_offsets(
-            {TopicPartition(self._topic, one): spec for one in partitions},
-            isolation_level=IsolationLevel.READ_COMMITTED,
-            request_timeout=timeout_s,
-        )
-        return {place.partition: answer.result(timeout_s).offset for place, answer in answers.items()}
+        found = kafka.list_offsets(self._admin, [(self._topic, one) for one in partitions], spec, timeout_s)
+        return {partition: int(place.offset) for (_, partition), place in found.items()}
 
 
 def _spec(name: Literal["earliest", "latest"]) -> OffsetSpec:

@@ -4,11 +4,12 @@ Every key can be overruled from the settings: `[kafka.client]`, `[kafka.producer
 Figures behind the defaults: docs/decisions.md.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import confluent_kafka
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec
 
 from infra import logs
 from infra.local.state import read_state
@@ -130,6 +131,26 @@ def _topics(settings: Settings) -> dict[str, Any]:
             bootstrap(settings),
             f"{error.args[0].str()}. Start one with `sightline up`, or set SIGHTLINE_KAFKA__BOOTSTRAP_SERVERS to yours",
         ) from error
+
+
+def list_offsets(
+    client: AdminClient, places: Iterable[tuple[str, int]], spec: OffsetSpec, timeout_s: float
+) -> dict[tuple[str, int], ListOffsetsResultInfo]:
+    """Read-committed offsets of (topic, partition). Raises KafkaException; a further call may succeed.
+
+    librdkafka's admin client asks the leaders that it remembers and, refused by one that is none any more, goes on
+    asking it for minutes (FENCED_LEADER_EPOCH); a list of all topics makes it learn the new ones.
+    """
+    try:
+        answers = client.list_offsets(
+            {TopicPartition(*place): spec for place in places},
+            isolation_level=confluent_kafka.IsolationLevel.READ_COMMITTED,
+            request_timeout=timeout_s,
+        )
+        return {(place.topic, place.partition): answer.result() for place, answer in answers.items()}
+    except confluent_kafka.KafkaException:
+        client.list_topics(timeout=timeout_s)
+        raise
 
 
 def is_fatal(error: confluent_kafka.KafkaError) -> bool:

@@ -13,7 +13,7 @@ from confluent_kafka import KafkaError, TopicPartition
 from confluent_kafka.admin import ListOffsetsResultInfo, OffsetSpec
 
 from infra import logs
-from infra.kafka import admin, bootstrap, consumer
+from infra.kafka import admin, bootstrap, consumer, list_offsets
 from infra.lifecycle import Deadline
 from infra.settings import Settings
 from infra.spans import Key, Record, Span
@@ -252,19 +252,11 @@ class Reader:
         deadline = Deadline(LEADERS_S)
         while True:
             try:
-                return self._ask(keys, spec)
+                return list_offsets(self._admin, keys, spec, self._timeout_s)
             except confluent_kafka.KafkaException as error:
                 if deadline.expired() or not (error.args[0].retriable() or error.args[0].code() in _PASSING):
                     raise self._unavailable(error) from error
                 time.sleep(POLL_S)
-
-    def _ask(self, keys: list[Key], spec: OffsetSpec) -> dict[Key, ListOffsetsResultInfo]:
-        answers = self._admin.list_offsets(
-            {TopicPartition(topic, partition): spec for topic, partition in keys},
-            isolation_level=confluent_kafka.IsolationLevel.READ_COMMITTED,
-            request_timeout=self._timeout_s,
-        )
-        return {(place.topic, place.partition): future.result() for place, future in answers.items()}
 
     def _unavailable(self, error: confluent_kafka.KafkaException) -> Unavailable:
         return Unavailable("Kafka", self._address, error.args[0].str())
