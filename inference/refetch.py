@@ -3,17 +3,15 @@
 import threading
 import time
 from collections.abc import Sequence
-from typing import cast
 
 import confluent_kafka
 from confluent_kafka import KafkaError, TopicPartition
 
 from infra import logs
-from infra.kafka import Message, consumer
+from infra.kafka import Message, consumer, headers_of
 from infra.outcomes import FrameRecord
 from infra.settings import Settings
 from schemas.errors import Unavailable
-from schemas.headers import RawHeaders
 from schemas.records import SourceRef
 
 log = logs.get(__name__)
@@ -98,6 +96,4 @@ class Refetch:
 
 def _record(message: Message) -> FrameRecord:
     source = SourceRef(str(message.topic()), int(message.partition() or 0), int(message.offset() or 0))
-    return FrameRecord(
-        source, message.timestamp()[1], message.key(), message.value(), cast(RawHeaders, message.headers())
-    )
+    return FrameRecord(source, message.timestamp()[1], message.key(), message.value(), headers_of(message))

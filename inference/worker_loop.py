@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, cast
+from typing import Any
 
 import confluent_kafka
 from confluent_kafka import KafkaError, TopicPartition
@@ -15,7 +15,7 @@ from inference.staging import Staging
 from inference.starts import Starts
 from inference.work import Origin, TopicPartitionKey
 from infra import logs, metrics
-from infra.kafka import Message, is_fatal
+from infra.kafka import Message, headers_of, is_fatal
 from infra.lifecycle import Deadline, Stop
 from schemas import codec, headers
 from schemas.errors import Stalled
@@ -190,7 +190,7 @@ class WorkerLoop:
 
 
 def _origin(message: Message, place: TopicPartitionKey, generation: int) -> Origin:
-    raw = cast(headers.RawHeaders, message.headers())
+    raw = headers_of(message)
     return Origin(
         *place,
         offset=int(message.offset() or 0),

@@ -5,7 +5,7 @@ Figures behind the defaults: docs/decisions.md.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import confluent_kafka
 from confluent_kafka import TopicPartition
@@ -15,6 +15,7 @@ from infra import logs
 from infra.local.state import read_state
 from infra.settings import KIB, MIB, Settings, home
 from schemas.errors import ConfigError, Unavailable
+from schemas.headers import RawHeaders
 
 log = logs.get(__name__)
 
@@ -151,6 +152,25 @@ def list_offsets(
     except confluent_kafka.KafkaException:
         client.list_topics(timeout=timeout_s)
         raise
+
+
+def headers_of(message: Message) -> RawHeaders:
+    """The record's headers; none of them where a name is no UTF-8, which confluent-kafka cannot give. Ask once.
+
+    Asked again, it would give a list with holes in it.
+    """
+    try:
+        return cast(RawHeaders, message.headers())
+    except SystemError as error:
+        if not isinstance(error.__cause__, UnicodeDecodeError):
+            raise
+        log.warning(
+            "headers left out: a name is no UTF-8",
+            topic=message.topic(),
+            partition=message.partition(),
+            offset=message.offset(),
+        )
+        return None
 
 
 def is_fatal(error: confluent_kafka.KafkaError) -> bool:

@@ -13,12 +13,11 @@ from confluent_kafka import KafkaError, TopicPartition
 from confluent_kafka.admin import ListOffsetsResultInfo, OffsetSpec
 
 from infra import logs
-from infra.kafka import admin, bootstrap, consumer, list_offsets
+from infra.kafka import admin, bootstrap, consumer, headers_of, list_offsets
 from infra.lifecycle import Deadline
 from infra.settings import Settings
 from infra.spans import Key, Record, Span
 from schemas.errors import Unavailable
-from schemas.headers import RawHeaders
 from schemas.records import Micros
 
 log = logs.get(__name__)
@@ -270,5 +269,5 @@ def _record(message: confluent_kafka.Message) -> Record:
         timestamp_ms=message.timestamp()[1],
         key=message.key(),
         value=message.value(),
-        headers=cast(RawHeaders, message.headers()),
+        headers=headers_of(message),
     )

@@ -9,6 +9,7 @@ What is changed of Faust's own behaviour, and why (all of it pinned by tests/uni
   a fetch for every frame cost a third more CPU.
 - `stream_wait_empty=False`: Faust would hold a rebalance (and with it the group) until every frame under way is
   acked, without any limit. `streams.processor` waits for them itself, within a budget, and commits.
+- A record is read whatever the names of its headers (`streams.records`).
 - No leader topic, no changelogs, no tables, no data directory, no producer of Faust's own.
 """
 
@@ -25,6 +26,7 @@ from yarl import URL
 from infra import kafka
 from infra.settings import MIB, Settings, StreamSettings
 from infra.topics import Lane, group
+from streams import records
 
 FETCH_MAX_WAIT_MS = 50
 FETCH_MIN_BYTES = MIB
@@ -151,6 +153,7 @@ StreamApp.BootStrategy = _Boot
 
 def build_app(settings: Settings, lane: Lane) -> StreamApp:
     """The application of one lane; nothing is opened before it is started."""
+    records.install()
     configured = _client_settings({**settings.kafka.client, **settings.kafka.consumer})
     app = StreamApp(
         group("stream", settings.topic_prefix, lane),

@@ -10,7 +10,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import cast
 
 import confluent_kafka
 from confluent_kafka import KafkaException, TopicPartition
@@ -22,7 +21,6 @@ from infra.settings import RetrySettings, Settings
 from infra.topics import Lane, TopicNames, group
 from schemas import headers
 from schemas.errors import Stalled
-from schemas.headers import RawHeaders
 from schemas.records import SourceRef
 from streams.frames import Taken
 
@@ -90,7 +88,7 @@ def due_ms(settings: RetrySettings, timestamp_ms: int, attempt: int) -> float:
 
 def frame_of(message: kafka.Message) -> FrameRecord:
     """The frame with its origin's coordinates; a record without any was put there by hand and is its own origin."""
-    found = cast(RawHeaders, message.headers())
+    found = kafka.headers_of(message)
     failure = headers.read_failure(found)
     source = SourceRef(str(message.topic()), int(message.partition() or 0), int(message.offset() or 0))
     timestamp_ms = int(message.timestamp()[1])

@@ -11,9 +11,13 @@ import pytest
 import simplejpeg
 import skimage.data
 
+from schemas import codec
+from schemas.records import Label
+from tests.support.batches import read_labels, wait_for
 from tests.support.deployment import Deployment
 from tests.support.runner import Runner
 from tests.support.services import ROOT
+from tests.support.sink_records import a_frame
 
 PICTURES: Any = skimage.data  # untyped
 
@@ -90,3 +94,46 @@ def test_kcat_lists_topics_and_keys(deployment: Deployment, sightline: Runner, p
     keys_and_partitions = [line.split() for line in batches.stdout.splitlines()]
     assert keys_and_partitions
     assert all(key == partition for key, partition in keys_and_partitions)
+
+
+def test_a_header_whose_name_is_no_text_stops_nothing(
+    deployment: Deployment, sightline: Runner, tmp_path: Path
+) -> None:
+    """Kafka takes any bytes as a name: frames among others and in a compressed batch, records of other topics."""
+    kcat = shutil.which("kcat")
+    if kcat is None:
+        pytest.skip("kcat is not installed (apt-get install -y kcat)")
+    frames = [tmp_path / f"{number}" for number in range(6)]
+    for number, file in enumerate(frames):
+        file.write_bytes(codec.encode(a_frame(number)))
+    nonsense = tmp_path / "nonsense"
+    nonsense.write_bytes(b"nonsense")
+
+    def publish(topic: str, files: list[Path], *more: str | bytes) -> None:
+        command = [kcat, "-b", deployment.services.bootstrap_servers, "-P", "-t", topic, "-k", "dock-1", "-p", "1"]
+        subprocess.run([*command, *more, *files], timeout=60, check=True)
+
+    names = deployment.topics
+    odd: list[str | bytes] = ["-H", b"n\xe4me=1", "-H", "sightline-replay-id=r7"]
+    publish(names.frames, frames[:1])
+    publish(names.frames, frames[1:4], "-z", "gzip", *odd)
+    publish(names.frames, frames[4:])
+    for topic in (names.batches, names.retry, names.dead):
+        publish(topic, [nonsense], *odd)
+    infer = sightline.start("infer", "--model", "null")
+    stream = sightline.start("stream", "--model", "null")
+
+    def labels() -> list[Label]:
+        return sorted(read_labels(deployment.settings()), key=lambda label: label.source.offset)
+
+    wait_for(lambda: len(labels()) >= len(frames), 60, "a label for every frame", [infer, stream])
+    assert [label.frame_id for label in labels()] == [f"dock-1/1/{number}" for number in range(6)]
+    assert [label.replay_id for label in labels()] == [None, "r7", "r7", "r7", None, None]
+    letters = sightline.run("dead", "list", "--json")
+    assert letters.returncode == 0, letters.stderr
+    told = [json.loads(line) for line in letters.stdout.splitlines()]
+    assert [letter["stage"] for letter in told] == ["", "infer", "stream"]
+    audit = sightline.run("audit", "--json")
+    assert audit.returncode == 0, audit.stdout + audit.stderr
+    assert json.loads(audit.stdout)["labels"] == len(frames)
+    assert (infer.stop(), stream.stop()) == (0, 0)

@@ -1,0 +1,68 @@
+"""aiokafka's reading of fetched records, mended for topics that other people write to.
+
+The name of a header is bytes to a broker, which takes any. aiokafka decodes it as UTF-8 and gives the batch up where
+that fails, with all that lies behind: one record would stop its partition for ever.
+"""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from aiokafka.consumer import fetcher
+from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy
+from aiokafka.record.memory_records import _MemoryRecordsPy
+
+
+def install() -> None:
+    """Every consumer of aiokafka in this process reads by `Records` from now on; it has no setting for that."""
+    fetcher.MemoryRecords = Records
+
+
+class Records(_MemoryRecordsPy):  # type: ignore[misc]
+    """The batches of one fetch, in order. Raises CorruptRecordException for what is no batch."""
+
+    def next_batch(self, *args: Any) -> Any:
+        raw = self._next_slice
+        batch = super().next_batch(*args)
+        return _Batch(batch, raw) if raw is not None and isinstance(batch, DefaultRecordBatch) else batch
+
+
+class _Batch:
+    """A batch whose records all come, by aiokafka's parser in C up to the first that it cannot read."""
+
+    def __init__(self, batch: DefaultRecordBatch, raw: memoryview) -> None:
+        self._batch = batch
+        self._raw = raw
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._batch, name)
+
+    def __next__(self) -> Any:
+        return next(self._batch)
+
+    def __iter__(self) -> Iterator[Any]:
+        read = 0
+        try:
+            for record in self._batch:
+                read += 1
+                yield record
+        except UnicodeDecodeError:
+            yield from islice(_read_slowly(self._raw), read, None)
+
+
+def _read_slowly(raw: memoryview) -> Iterator[Any]:
+    batch = _DefaultRecordBatchPy(raw)
+    batch._maybe_uncompress()
+    batch._buffer = _AnyText(batch._buffer)
+    return iter(batch)
+
+
+class _AnyText(bytearray):
+    """Bytes of which every part decodes: what is no UTF-8 is written out (`\\xff`)."""
+
+    def __getitem__(self, at: Any) -> Any:
+        found = super().__getitem__(at)
+        return found if isinstance(found, int) else _AnyText(found)
+
+    def decode(self, *_: Any) -> str:
+        return super().decode("utf-8", "backslashreplace")
