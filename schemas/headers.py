@@ -60,7 +60,7 @@ def to_map(headers: RawHeaders) -> dict[str, bytes]:
 def failure_headers(existing: RawHeaders, failure: Failure) -> list[Header]:
     """The headers of a retried or dead record: trace and replay id kept, everything of ours replaced."""
     kept = [(name, value) for name, value in to_map(existing).items() if name in KEPT]
-    message = failure.message.encode()[:MAX_MESSAGE_BYTES].decode(errors="ignore")
+    message = failure.message.encode(errors="backslashreplace")[:MAX_MESSAGE_BYTES].decode(errors="ignore")
     ours = {
         ERROR_STAGE: failure.stage,
         ERROR_CLASS: failure.error_class,
@@ -71,7 +71,7 @@ def failure_headers(existing: RawHeaders, failure: Failure) -> list[Header]:
         ORIGIN_TIMESTAMP: str(failure.timestamp_ms),
         ATTEMPT: str(failure.attempt),
     }
-    return kept + [(name, value.encode()) for name, value in ours.items()]
+    return kept + [(name, value.encode(errors="backslashreplace")) for name, value in ours.items()]
 
 
 def redriven_headers(failure: Failure, partition: int, offset: int) -> list[Header]:
@@ -127,13 +127,16 @@ def new_traceparent() -> str:
 
 
 def read_failure(headers: RawHeaders) -> Failure | None:
-    """The failure that the headers tell of: ours first, else Connect's, Spring's or Streams'; None if none does.
+    """The failure that the headers tell of, ours before a foreign family's; None if none tells of one.
 
-    Bytes never make it raise: a family whose origin cannot lie in Kafka tells of nothing.
+    A frame that failed in several places may carry a family more than once: it comes from where the oldest says
+    and failed last as the newest says. Bytes never make it raise: a family whose origin cannot lie in Kafka tells
+    of nothing.
     """
-    found = to_map(headers)
-    for family in (_OURS, _CONNECT, _SPRING, _STREAMS, _SHARE_GROUP):
-        failure = family.read(found)
+    pairs = list(headers or ())
+    first, last = to_map(reversed(pairs)), to_map(pairs)
+    for family in _FAMILIES:
+        failure = family.read(last, first) if family.newest_first else family.read(first, last)
         if failure is not None:
             return failure
     return None
@@ -141,44 +144,48 @@ def read_failure(headers: RawHeaders) -> Failure | None:
 
 @dataclass(frozen=True, slots=True)
 class _Family:
-    """Which header of a family holds what; `stage` is its own name where the family has no such header."""
+    """Which header of a family holds what, the best first; `stage` is its own name where it has no such header."""
 
     name: str
     topic: str
     partition: str
     offset: str
-    error_class: str
-    message: str
+    error_class: tuple[str, ...]
+    message: tuple[str, ...]
     timestamp: str = ""
     stage: str = ""
     attempt: str = ""
+    binary: bool = False
+    newest_first: bool = False
 
-    def read(self, found: Mapping[str, bytes]) -> Failure | None:
-        place = _place(_number(found.get(self.partition, b"")), _number(found.get(self.offset, b"")))
-        if place is None or not _TOPIC.fullmatch(found.get(self.topic, b"")):
+    def read(self, oldest: Mapping[str, bytes], newest: Mapping[str, bytes]) -> Failure | None:
+        number = _big_endian if self.binary else _decimal
+        place = _place(number(oldest.get(self.partition, b"")), number(oldest.get(self.offset, b"")))
+        if place is None or not _TOPIC.fullmatch(oldest.get(self.topic, b"")):
             return None
         return Failure(
-            source=SourceRef(_text(found, self.topic), *place),
-            timestamp_ms=_number(found.get(self.timestamp, b"")) or 0,
-            stage=_text(found, self.stage) or self.name,
-            error_class=_text(found, self.error_class),
-            message=_text(found, self.message),
-            attempt=max(0, _number(found.get(self.attempt, b"")) or 0),
+            source=SourceRef(_text(oldest, self.topic), *place),
+            timestamp_ms=number(oldest.get(self.timestamp, b"")) or 0,
+            stage=_text(newest, self.stage) or self.name,
+            # Some versions of Streams write `class: message`; no name of a class holds ": ".
+            error_class=_text(newest, *self.error_class).partition(": ")[0],
+            message=_text(newest, *self.message),
+            attempt=max(0, number(newest.get(self.attempt, b"")) or 0),
         )
 
 
-def _text(found: Mapping[str, bytes], name: str) -> str:
-    return found.get(name, b"").decode(errors="replace")
-
-
-def _number(value: bytes) -> int | None:
-    """Decimal text, or Spring's big-endian integers (4 or 8 bytes that are not digits)."""
-    number = _decimal(value)
-    return int.from_bytes(value, "big", signed=True) if number is None and len(value) in (4, 8) else number
+def _text(found: Mapping[str, bytes], *names: str) -> str:
+    """The first of `names` that holds anything."""
+    return next(filter(None, (found.get(name) for name in names)), b"").decode(errors="replace")
 
 
 def _decimal(value: bytes) -> int | None:
     return int(value) if _DECIMAL.fullmatch(value) else None
+
+
+def _big_endian(value: bytes) -> int | None:
+    """Java's int or long, or the one unsigned byte in which old versions of Spring count attempts."""
+    return int.from_bytes(value, "big", signed=len(value) > 1) if len(value) in (1, 4, 8) else None
 
 
 def _place(partition: int | None, offset: int | None) -> tuple[int, int] | None:
@@ -188,54 +195,73 @@ def _place(partition: int | None, offset: int | None) -> tuple[int, int] | None:
     return partition, offset
 
 
-_OURS = _Family(
-    "sightline",
-    topic=ORIGIN_TOPIC,
-    partition=ORIGIN_PARTITION,
-    offset=ORIGIN_OFFSET,
-    error_class=ERROR_CLASS,
-    message=ERROR_MESSAGE,
-    timestamp=ORIGIN_TIMESTAMP,
-    stage=ERROR_STAGE,
-    attempt=ATTEMPT,
-)
-# Kafka Connect's DeadLetterQueueReporter.
-_CONNECT = _Family(
-    "connect",
-    topic="__connect.errors.topic",
-    partition="__connect.errors.partition",
-    offset="__connect.errors.offset",
-    error_class="__connect.errors.exception.class.name",
-    message="__connect.errors.exception.message",
-    stage="__connect.errors.stage",
-)
-# Spring Kafka's KafkaHeaders, dead-letter and retry topics.
-_SPRING = _Family(
-    "spring",
-    topic="kafka_dlt-original-topic",
-    partition="kafka_dlt-original-partition",
-    offset="kafka_dlt-original-offset",
-    error_class="kafka_dlt-exception-fqcn",
-    message="kafka_dlt-exception-message",
-    timestamp="kafka_dlt-original-timestamp",
-    attempt="retry_topic-attempts",
-)
-# Kafka Streams, KIP-1034.
-_STREAMS = _Family(
-    "streams",
-    topic="__streams.errors.topic",
-    partition="__streams.errors.partition",
-    offset="__streams.errors.offset",
-    error_class="__streams.errors.exception",
-    message="__streams.errors.message",
-)
-# Share groups, KIP-1191.
-_SHARE_GROUP = _Family(
-    "share-group",
-    topic="__dlq.errors.topic",
-    partition="__dlq.errors.partition",
-    offset="__dlq.errors.offset",
-    error_class="",
-    message="__dlq.errors.message",
-    attempt="__dlq.errors.delivery.count",
+def _spring(prefix: str, attempt: str = "") -> _Family:
+    """The class is the cause's, for the other is Spring's wrapper; of a key that cannot be read, the key's."""
+    return _Family(
+        "spring",
+        topic=f"{prefix}original-topic",
+        partition=f"{prefix}original-partition",
+        offset=f"{prefix}original-offset",
+        error_class=(f"{prefix}exception-cause-fqcn", f"{prefix}exception-fqcn", f"{prefix}key-exception-fqcn"),
+        message=(f"{prefix}exception-message", f"{prefix}key-exception-message"),
+        timestamp=f"{prefix}original-timestamp",
+        attempt=attempt,
+        binary=True,
+    )
+
+
+_FAMILIES = (
+    _Family(
+        "sightline",
+        topic=ORIGIN_TOPIC,
+        partition=ORIGIN_PARTITION,
+        offset=ORIGIN_OFFSET,
+        error_class=(ERROR_CLASS,),
+        message=(ERROR_MESSAGE,),
+        timestamp=ORIGIN_TIMESTAMP,
+        stage=ERROR_STAGE,
+        attempt=ATTEMPT,
+    ),
+    # Kafka Connect's DeadLetterQueueReporter.
+    _Family(
+        "connect",
+        topic="__connect.errors.topic",
+        partition="__connect.errors.partition",
+        offset="__connect.errors.offset",
+        error_class=("__connect.errors.exception.class.name",),
+        message=("__connect.errors.exception.message",),
+        stage="__connect.errors.stage",
+    ),
+    # Spring Kafka: @RetryableTopic, then the plain DeadLetterPublishingRecoverer.
+    _spring("kafka_", attempt="retry_topic-attempts"),
+    _spring("kafka_dlt-"),
+    # Kafka Streams, KIP-1034.
+    _Family(
+        "streams",
+        topic="__streams.errors.topic",
+        partition="__streams.errors.partition",
+        offset="__streams.errors.offset",
+        error_class=("__streams.errors.exception",),
+        message=("__streams.errors.message",),
+    ),
+    # Share groups, KIP-1191.
+    _Family(
+        "share-group",
+        topic="__dlq.errors.topic",
+        partition="__dlq.errors.partition",
+        offset="__dlq.errors.offset",
+        error_class=(),
+        message=("__dlq.errors.message",),
+        attempt="__dlq.errors.delivery.count",
+    ),
+    # SmallRye (Quarkus), which puts the headers that the record had behind its own.
+    _Family(
+        "smallrye",
+        topic="dead-letter-topic",
+        partition="dead-letter-partition",
+        offset="dead-letter-offset",
+        error_class=("dead-letter-exception-class-name",),
+        message=("dead-letter-reason",),
+        newest_first=True,
+    ),
 )

@@ -36,40 +36,123 @@ def test_a_long_message_is_cut_at_a_character(message: str) -> None:
     assert message.startswith(written.decode())
 
 
-def test_foreign_families() -> None:
-    connect = [
+def connect(offset: int, error_class: str) -> list[headers.Header]:
+    return [
         ("__connect.errors.topic", b"frames.raw"),
         ("__connect.errors.partition", b"3"),
-        ("__connect.errors.offset", b"42"),
-        ("__connect.errors.exception.class.name", b"DataException"),
+        ("__connect.errors.offset", b"%d" % offset),
         ("__connect.errors.stage", b"VALUE_CONVERTER"),
+        ("__connect.errors.class.name", b"org.apache.kafka.connect.json.JsonConverter"),
+        ("__connect.errors.exception.class.name", error_class.encode()),
+        ("__connect.errors.exception.message", b"no"),
     ]
-    spring = [
-        ("kafka_dlt-original-topic", b"frames.raw"),
-        ("kafka_dlt-original-partition", struct.pack(">i", 3)),
-        ("kafka_dlt-original-offset", struct.pack(">q", 42)),
-        ("kafka_dlt-original-timestamp", struct.pack(">q", 1_700_000_000_000)),
-        ("kafka_dlt-exception-fqcn", b"java.io.IOException"),
-        ("retry_topic-attempts", struct.pack(">i", 4)),
+
+
+def spring(prefix: str, offset: int, error_class: str) -> list[headers.Header]:
+    return [
+        (f"{prefix}exception-fqcn", b"org.springframework.kafka.listener.ListenerExecutionFailedException"),
+        (f"{prefix}exception-cause-fqcn", error_class.encode()),
+        (f"{prefix}exception-message", b"no"),
+        (f"{prefix}original-topic", b"frames.raw"),
+        (f"{prefix}original-partition", struct.pack(">i", 3)),
+        (f"{prefix}original-offset", struct.pack(">q", offset)),
+        (f"{prefix}original-timestamp", struct.pack(">q", 1_700_000_000_000 + offset)),
+        (f"{prefix}original-timestamp-type", b"CreateTime"),
     ]
-    streams = [
+
+
+def streams(offset: int, exception: str) -> list[headers.Header]:
+    return [
+        ("__streams.errors.exception", exception.encode()),
+        ("__streams.errors.message", b"no"),
         ("__streams.errors.topic", b"frames.raw"),
         ("__streams.errors.partition", b"3"),
-        ("__streams.errors.offset", b"42"),
-        ("__streams.errors.exception", b"E"),
+        ("__streams.errors.offset", b"%d" % offset),
     ]
-    for family, stage, error_class in (
-        (connect, "VALUE_CONVERTER", "DataException"),
-        (spring, "spring", "java.io.IOException"),
-        (streams, "streams", "E"),
-    ):
-        failure = headers.read_failure(family)
-        assert failure is not None
-        assert failure.source == SourceRef("frames.raw", 3, 42)
-        assert (failure.stage, failure.error_class) == (stage, error_class)
-    spring_failure = headers.read_failure(spring)
-    assert spring_failure is not None
-    assert (spring_failure.attempt, spring_failure.timestamp_ms) == (4, 1_700_000_000_000)
+
+
+def smallrye(offset: int, error_class: str) -> list[headers.Header]:
+    return [
+        ("dead-letter-exception-class-name", error_class.encode()),
+        ("dead-letter-reason", b"no"),
+        ("dead-letter-cause-class-name", b"java.io.EOFException"),
+        ("dead-letter-cause", b"end"),
+        ("dead-letter-topic", b"frames.raw"),
+        ("dead-letter-partition", b"3"),
+        ("dead-letter-offset", b"%d" % offset),
+    ]
+
+
+SHARE_GROUP = [
+    ("__dlq.errors.topic", b"frames.raw"),
+    ("__dlq.errors.partition", b"3"),
+    ("__dlq.errors.offset", b"42"),
+    ("__dlq.errors.group", b"g"),
+    ("__dlq.errors.delivery.count", b"5"),
+    ("__dlq.errors.message", b"no"),
+]
+BROKEN = "java.io.IOException"
+# @RetryableTopic keeps the first origin and the last failure, yet adds its count at each retry; the plain recoverer
+# adds what it reads from at each hop.
+RETRYABLE_HOPS = [
+    *spring("kafka_", 42, BROKEN),
+    ("retry_topic-attempts", struct.pack(">i", 2)),
+    ("retry_topic-attempts", struct.pack(">i", 4)),
+]
+DLT_HOPS = [*spring("kafka_dlt-", 42, "E"), *spring("kafka_dlt-", 99, BROKEN)]
+
+
+@pytest.mark.parametrize(
+    ("found", "stage", "error_class", "timestamp_ms", "attempt"),
+    [
+        (connect(42, BROKEN), "VALUE_CONVERTER", BROKEN, 0, 0),
+        (connect(42, "E") + connect(99, BROKEN), "VALUE_CONVERTER", BROKEN, 0, 0),
+        (spring("kafka_", 42, BROKEN), "spring", BROKEN, 1_700_000_000_042, 0),
+        (RETRYABLE_HOPS, "spring", BROKEN, 1_700_000_000_042, 4),
+        (spring("kafka_dlt-", 42, BROKEN), "spring", BROKEN, 1_700_000_000_042, 0),
+        (DLT_HOPS, "spring", BROKEN, 1_700_000_000_042, 0),
+        (streams(42, BROKEN), "streams", BROKEN, 0, 0),
+        (streams(42, f"{BROKEN}: no: not at all"), "streams", BROKEN, 0, 0),
+        (streams(42, "E") + streams(99, BROKEN), "streams", BROKEN, 0, 0),
+        (SHARE_GROUP, "share-group", "", 0, 5),
+        (smallrye(42, BROKEN), "smallrye", BROKEN, 0, 0),
+        (smallrye(99, BROKEN) + smallrye(42, "E"), "smallrye", BROKEN, 0, 0),
+    ],
+)
+def test_foreign_families_tell_the_first_origin_and_the_last_failure(
+    found: list[headers.Header], stage: str, error_class: str, timestamp_ms: int, attempt: int
+) -> None:
+    expected = headers.Failure(SourceRef("frames.raw", 3, 42), timestamp_ms, stage, error_class, "no", attempt)
+    assert headers.read_failure(found) == expected
+    assert headers.read_failure([("traceparent", TRACE.encode()), *found, ("other", None)]) == expected
+
+
+@pytest.mark.parametrize("prefix", ["kafka_", "kafka_dlt-"])
+def test_springs_wrapper_is_named_only_where_no_cause_is(prefix: str) -> None:
+    found = dict(spring(prefix, 42, BROKEN))
+    del found[f"{prefix}exception-cause-fqcn"]
+    failure = headers.read_failure(found.items())
+    assert failure is not None
+    assert failure.error_class == "org.springframework.kafka.listener.ListenerExecutionFailedException"
+
+
+@pytest.mark.parametrize("prefix", ["kafka_", "kafka_dlt-"])
+def test_a_key_that_spring_cannot_read_has_headers_of_its_own(prefix: str) -> None:
+    origin = [(name, value) for name, value in spring(prefix, 42, BROKEN) if "exception" not in name]
+    key = [(f"{prefix}key-exception-fqcn", b"DeserializationException"), (f"{prefix}key-exception-message", b"bad key")]
+    failure = headers.read_failure(key + origin)
+    assert failure is not None
+    assert (failure.error_class, failure.message) == ("DeserializationException", "bad key")
+
+
+@pytest.mark.parametrize(
+    ("attempts", "expected"),
+    [(b"\x04", 4), (b"\x34", 52), (b"\xc8", 200), (b"\0\0\0\x04", 4), (b"\xff" * 4, 0), (b"\0\x04", 0), (b"", 0)],
+)
+def test_spring_counts_attempts_in_four_bytes_and_once_did_in_one(attempts: bytes, expected: int) -> None:
+    failure = headers.read_failure([*spring("kafka_", 42, BROKEN), ("retry_topic-attempts", attempts)])
+    assert failure is not None
+    assert failure.attempt == expected
 
 
 def test_no_failure_no_headers() -> None:
@@ -96,7 +179,7 @@ NAMES = st.sampled_from(
     [value for name, value in vars(headers).items() if name.isupper() and isinstance(value, str)]
     + [
         name
-        for family in (headers._CONNECT, headers._SPRING, headers._STREAMS, headers._SHARE_GROUP)
+        for family in headers._FAMILIES
         for name in (family.topic, family.partition, family.offset, family.timestamp, family.attempt)
     ]
 )
