@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 import fastavro
 
-from schemas import records
+from schemas import foreign, records
 from schemas.errors import BadFrame
 
 SINGLE_OBJECT_MARKER = b"\xc3\x01"
@@ -84,24 +84,10 @@ def _format(
     record_type: type[Record], to_fields: Callable[[Any], Schema], from_fields: Callable[[Schema], Any]
 ) -> _Format:
     schema = schema_of(record_type)
-    parsed = _parse(schema)
-    versions = {fingerprint(version): _parse(version) for version in history_of(record_type)}
+    parsed = foreign.parse(schema)
+    versions = {fingerprint(version): foreign.parse(version) for version in history_of(record_type)}
     versions[fingerprint(schema)] = parsed  # the very same: fastavro compares the two schemas of every read
     return _Format(schema, parsed, SINGLE_OBJECT_MARKER + fingerprint(schema), versions, to_fields, from_fields)
-
-
-@functools.lru_cache(maxsize=256)
-def _foreign(schema_json: str) -> Any:
-    """A schema that others registered: fastavro raises what it likes on one that is no Avro, or refers to another."""
-    try:
-        return _parse(json.loads(schema_json))
-    except Exception as error:
-        raise BadFrame("schema_unknown", f"no Avro schema: {type(error).__name__}: {error}"[:300]) from error
-
-
-def _parse(schema: Schema) -> Any:
-    # Plain longs in and out: fastavro would make a datetime of every timestamp.
-    return fastavro.parse_schema(_without_logical_types(schema))
 
 
 def encode(record: Record, registry: Registry | None = None, topic: str = "") -> bytes:
@@ -133,15 +119,15 @@ def decode(record_type: type[RecordT], data: bytes | None, registry: Registry | 
         raise BadFrame("empty", "the record has no value")
     form = _formats()[record_type]
     writer_schema, start = _writer_schema(form, data, registry)
-    body = io.BytesIO(data)
+    body = foreign.Body(data) if data[:1] == CONFLUENT_MAGIC else io.BytesIO(data)
     body.seek(start)
     try:
         fields: Any = fastavro.schemaless_reader(body, writer_schema, form.parsed)
         record: RecordT = form.from_fields(fields)
     except (EOFError, ValueError, TypeError, LookupError, ArithmeticError, MemoryError, struct.error) as error:
-        raise BadFrame("not_avro", f"{type(error).__name__}: {error}") from error
+        raise BadFrame("not_avro", foreign.told(f"{type(error).__name__}: {error}")) from error
     except fastavro.read.SchemaResolutionError as error:
-        raise BadFrame("not_avro", str(error)) from error
+        raise BadFrame("not_avro", foreign.told(str(error))) from error
     if body.tell() != len(data):
         raise BadFrame("not_avro", f"{len(data) - body.tell()} bytes behind the record")
     return record
@@ -157,7 +143,7 @@ def _writer_schema(form: _Format, data: bytes, registry: Registry | None) -> tup
     if data[:1] == CONFLUENT_MAGIC and len(data) >= 5:
         if registry is None:
             raise BadFrame("schema_unknown", "Confluent framing, but no SIGHTLINE_SCHEMA_REGISTRY_URL is set")
-        return _foreign(json.dumps(registry.schema_for(struct.unpack(">I", data[1:5])[0]))), 5
+        return foreign.parse_foreign(registry.schema_for(struct.unpack(">I", data[1:5])[0])), 5
     raise BadFrame("not_avro", f"starts with {data[:4].hex(' ')}, neither single-object encoding nor Confluent framing")
 
 
@@ -169,14 +155,6 @@ def _avro_long(number: int) -> bytes:
         number >>= 7
     out.append(number)
     return bytes(out)
-
-
-def _without_logical_types(schema: Any) -> Any:
-    if isinstance(schema, dict):
-        return {key: _without_logical_types(value) for key, value in schema.items() if key != "logicalType"}
-    if isinstance(schema, list):
-        return [_without_logical_types(part) for part in schema]
-    return schema
 
 
 def _flat(record: Any) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 import json
 import threading
+import time
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -10,18 +12,24 @@ from schemas.errors import BadFrame, Unavailable
 
 Schema = dict[str, Any]
 CONTENT_TYPE = "application/vnd.schemaregistry.v1+json"
+# Refusals that are not about what was asked for.
+OF_THE_SERVICE = {401, 403, 408, 429}
+UNKNOWN_FOR_S = 60.0
+MAX_UNKNOWN = 10_000
 
 
 class HttpRegistry:
     """Registers what we write and fetches what others wrote; both are asked once and kept.
 
-    Raises Unavailable when the registry does not answer or refuses a schema, BadFrame(`schema_unknown`) for an id
-    that it does not know, or knows as something else than an Avro schema.
+    Raises Unavailable when the registry does not answer, not as a registry does, or refuses a schema of ours;
+    BadFrame(`schema_unknown`) for an id that it does not know, or knows as something else than an Avro schema. Such an
+    id is asked for again after a minute: any five bytes may name one, and every question holds the stage up.
     """
 
-    def __init__(self, url: str, timeout_s: float = 5.0) -> None:
+    def __init__(self, url: str, timeout_s: float = 5.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._url = url.rstrip("/")
         self._shown = str(httpx.URL(self._url).copy_with(userinfo=b""))
+        self._clock = clock
         self._http = httpx.Client(
             timeout=timeout_s,
             headers={"content-type": CONTENT_TYPE, "accept": CONTENT_TYPE},
@@ -29,6 +37,7 @@ class HttpRegistry:
         self._lock = threading.Lock()
         self._ids: dict[str, int] = {}
         self._schemas: dict[int, Schema] = {}
+        self._unknown: dict[int, tuple[float, str]] = {}  # until when, and why; the oldest first
 
     def id_for(self, subject: str, schema: Schema) -> int:
         """The id of `schema` under `subject`, registered when new, with BACKWARD_TRANSITIVE compatibility."""
@@ -40,24 +49,35 @@ class HttpRegistry:
                     f"/config/{subject}",
                     {"compatibility": "BACKWARD_TRANSITIVE"},
                 )
-                answer = self._ask(
-                    "POST",
-                    f"/subjects/{subject}/versions",
-                    {"schema": json.dumps(schema)},
-                )
-                self._ids[subject] = int(answer["id"])
+                path = f"/subjects/{subject}/versions"
+                schema_id = self._ask("POST", path, {"schema": json.dumps(schema)}).get("id")
+                if not isinstance(schema_id, int):
+                    raise self._odd(f"POST {path} without an id")
+                self._ids[subject] = schema_id
             return self._ids[subject]
 
     def schema_for(self, schema_id: int) -> Schema:
         """The writer's schema with that id."""
         with self._lock:
             if schema_id not in self._schemas:
-                answer = self._ask("GET", f"/schemas/ids/{schema_id}", None)
-                self._schemas[schema_id] = _avro(schema_id, answer)
+                until, why = self._unknown.get(schema_id, (0.0, ""))
+                if self._clock() < until:
+                    raise BadFrame("schema_unknown", why)
+                try:
+                    self._schemas[schema_id] = _avro(schema_id, self._ask("GET", f"/schemas/ids/{schema_id}", None))
+                except BadFrame as bad:
+                    self._remember(schema_id, bad.detail)
+                    raise
             return self._schemas[schema_id]
 
     def close(self) -> None:
         self._http.close()
+
+    def _remember(self, schema_id: int, why: str) -> None:
+        self._unknown.pop(schema_id, None)
+        if len(self._unknown) >= MAX_UNKNOWN:
+            del self._unknown[next(iter(self._unknown))]
+        self._unknown[schema_id] = self._clock() + UNKNOWN_FOR_S, why
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
         try:
@@ -68,24 +88,32 @@ class HttpRegistry:
                 self._shown,
                 f"{error}; check SIGHTLINE_SCHEMA_REGISTRY_URL",
             ) from error
-        if response.status_code == httpx.codes.NOT_FOUND and method == "GET":
-            raise BadFrame("schema_unknown", f"the registry has nothing at {path}")
-        if response.is_error:
-            raise Unavailable(
-                "the schema registry",
-                self._shown,
-                f"{method} {path}: {response.status_code} {response.text[:300]}",
-            )
-        answer: dict[str, Any] = response.json()
+        status = response.status_code
+        if method == "GET" and response.is_client_error and status not in OF_THE_SERVICE:
+            raise BadFrame("schema_unknown", f"the registry has nothing at {path} (answer {status})")
+        if not response.is_success:
+            raise self._odd(f"{method} {path} with {status} {response.text[:300]!r}")
+        try:
+            answer = response.json()
+        except (ValueError, RecursionError):
+            answer = None
+        if not isinstance(answer, dict):
+            raise self._odd(f"{method} {path} with {status} and no JSON object")
         return answer
+
+    def _odd(self, what: str) -> Unavailable:
+        hint = f"answers {what}; check SIGHTLINE_SCHEMA_REGISTRY_URL"
+        return Unavailable("the schema registry", self._shown, hint, answers=True)
 
 
 def _avro(schema_id: int, answer: dict[str, Any]) -> Schema:
-    kind = answer.get("schemaType") or "AVRO"
+    kind, text = answer.get("schemaType") or "AVRO", answer.get("schema")
     if kind != "AVRO":
-        raise BadFrame("schema_unknown", f"id {schema_id} of the registry is a schema of type {kind}")
+        raise BadFrame("schema_unknown", f"id {schema_id} of the registry is a schema of type {kind!r}"[:300])
+    if not isinstance(text, str):
+        raise BadFrame("schema_unknown", f"id {schema_id} of the registry has no schema's text")
     try:
-        schema: Schema = json.loads(answer["schema"])
-    except ValueError as error:
+        schema: Schema = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise BadFrame("schema_unknown", f"id {schema_id} of the registry is no JSON: {error}") from error
     return schema
