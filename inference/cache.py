@@ -94,14 +94,22 @@ class ExactCache:
         """Keep labels, and embeddings where there are any, for `ttl_s`, in one round trip. False if they were not kept.
 
         Call it after the labels are acknowledged: a cached label of a frame that failed would hide the failure.
+        One that the format cannot hold is left out.
         """
         values: dict[str, bytes] = {}
-        count = 0
+        count = refused = 0
         for entry in entries:
+            label = encode(entry.label, self._index_of)
+            if label is None:
+                refused += 1
+                continue
             count += 1
-            values[self.label_key(entry.image_hash)] = encode(entry.label, self._index_of)
+            values[self.label_key(entry.image_hash)] = label
             if entry.embedding is not None:
                 values[self.embedding_key(entry.image_hash)] = entry.embedding.astype("<f2").tobytes()
+        if refused:
+            metrics.CACHE_STORES.labels("refused").inc(refused)
+            log.warning("labels that the cache's format cannot hold are not kept", labels=refused)
         if not values or not self._may_use():
             metrics.CACHE_STORES.labels("skipped").inc(count)
             return not values

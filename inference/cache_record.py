@@ -11,6 +11,8 @@ FORMAT = 1
 _HEADER = struct.Struct("<BBB3d")  # format, predictions, bytes of flags; blur, brightness, contrast
 _PREDICTION = struct.Struct("<If")  # class index, probability
 _CHECKSUM = struct.Struct("<I")
+# What the header's byte can tell, commas between the flags included.
+MAX_FLAGS_BYTES = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,19 +23,25 @@ class CachedLabel:
     quality: Quality
 
 
-def encode(label: CachedLabel, index_of: dict[str, int]) -> bytes:
-    """`index_of` gives the position of a class_id among the model's classes."""
-    flags = ",".join(label.quality.flags).encode()
-    quality = label.quality
-    body = b"".join(
-        [
-            _HEADER.pack(
-                FORMAT, len(label.predictions), len(flags), quality.blur, quality.brightness, quality.contrast
-            ),
-            *(_PREDICTION.pack(index_of[each.class_id], each.probability) for each in label.predictions),
-            flags,
-        ]
-    )
+def joined_flags(quality: Quality) -> bytes:
+    return ",".join(quality.flags).encode()
+
+
+def encode(label: CachedLabel, index_of: dict[str, int]) -> bytes | None:
+    """`index_of` gives the position of a class_id among the model's classes. None for what the format cannot hold."""
+    flags, quality = joined_flags(label.quality), label.quality
+    try:
+        body = b"".join(
+            [
+                _HEADER.pack(
+                    FORMAT, len(label.predictions), len(flags), quality.blur, quality.brightness, quality.contrast
+                ),
+                *(_PREDICTION.pack(index_of[each.class_id], each.probability) for each in label.predictions),
+                flags,
+            ]
+        )
+    except (struct.error, OverflowError):
+        return None
     return body + _CHECKSUM.pack(zlib.crc32(body))
 
 

@@ -60,9 +60,16 @@ class CacheWriter:
             while not is_last and len(merged) < MAX_MERGED_ENTRIES and (more := self._waiting()) is not _NOTHING:
                 is_last = more is None
                 merged += more or []
-            self._cache.store(merged)
+            self._store(merged)
             if is_last:
                 return
+
+    def _store(self, entries: list[CacheEntry]) -> None:
+        try:
+            self._cache.store(entries)
+        except Exception:  # nobody would see this thread end, and all later labels would go uncached
+            metrics.CACHE_STORES.labels("error").inc(len(entries))
+            log.exception("labels could not be cached", labels=len(entries))
 
     def _waiting(self) -> list[CacheEntry] | None:
         try:

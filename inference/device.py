@@ -4,10 +4,12 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import tenacity
 
 from inference.models.base import Output, Pixels
 from infra import logs
+from schemas.errors import ModelError
 
 log = logs.get(__name__)
 
@@ -46,6 +48,32 @@ def is_out_of_memory(error: BaseException) -> bool:
         or any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)
         or (isinstance(error, RuntimeError) and ("out of memory" in text or "bad_alloc" in text))
     )
+
+
+def checked(run: Run, class_count: int) -> Run:
+    """`run`, but ModelError for an output that no labels can be made of: a model of one's own may give anything."""
+
+    def checked_run(pixels: Pixels) -> Output:
+        output = run(pixels)
+        fault = _fault(output, len(pixels), class_count)
+        if fault is not None:
+            raise ModelError(f"the model's output cannot be used: {fault}")
+        return output
+
+    return checked_run
+
+
+def _fault(output: Output, count: int, class_count: int) -> str | None:
+    index, probability, embedding = output.class_index, output.probability, output.embedding
+    if index.ndim != 2 or len(index) != count or probability.shape != index.shape:
+        return f"class_index {list(index.shape)} and probability {list(probability.shape)} for {count} images"
+    if embedding is not None and len(embedding) != count:
+        return f"embedding {list(embedding.shape)} for {count} images"
+    if index.dtype.kind not in "iu" or not ((index >= 0) & (index < class_count)).all():
+        return f"a class_index that is none of {class_count} classes"
+    if not np.isfinite(probability).all():
+        return "a probability that is no finite number"
+    return None
 
 
 def score(run: Run, pixels: Pixels, patience: Patience) -> list[Scored]:

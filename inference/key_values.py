@@ -17,7 +17,10 @@ FAULTS: tuple[type[Exception], ...] = (redis.RedisError, OSError, TimeoutError, 
 
 
 class KeyValues(Protocol):
-    """Each call is one round trip and raises one of FAULTS, or does all it was asked to."""
+    """Each call is one round trip and raises one of FAULTS, or does all it was asked to.
+
+    `get_many` answers every key, with None where there is no value to be had.
+    """
 
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]: ...
 
@@ -45,7 +48,10 @@ class RedisKeyValues:
         # over the whole call: connecting is several steps, each with a time-out of its own
         async with asyncio.timeout(self._timeout_s):
             values: Any = await self._async.mget(keys)
-        return list(values)
+        if not isinstance(values, list) or len(values) != len(keys):
+            raise redis.InvalidResponse(f"MGET of {len(keys)} keys was answered with {values!r:.100}")
+        # a proxy such as Envoy answers a key whose shard is away with an error in the key's place
+        return [value if isinstance(value, bytes) else None for value in values]
 
     def set_many(self, values: Mapping[str, bytes], ttl_s: int) -> None:
         if self._sync is None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from inference.delivery import Delivery
-from inference.device import Interrupted, Patience, Scored, score
+from inference.device import Interrupted, Patience, Scored, checked, score
 from inference.head import label_for, predictions_of
 from inference.labels_out import LabelsOut, OutRecord
 from inference.models.base import Model
@@ -75,9 +75,10 @@ class Pipeline:
 
     def _device(self) -> None:
         try:
+            model_run = checked(self._model.run, len(self._model.classes))
             while (run := self._staging.next_run()) is not None:
                 started_s = time.monotonic()
-                scored = score(self._model.run, run.pixels, self._patience) if len(run.pixels) else []
+                scored = score(model_run, run.pixels, self._patience) if len(run.pixels) else []
                 self._staging.finished(run)
                 if scored:
                     metrics.STAGE_SECONDS.labels("model").observe(time.monotonic() - started_s)

@@ -3,11 +3,12 @@
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 import redis
 
-from inference.cache import CacheEntry
+from inference.cache import CachedLabel, CacheEntry
 from inference.circuit import Circuit
 from inference.key_values import MemoryKeyValues
 from infra import metrics
@@ -100,6 +101,23 @@ async def test_it_comes_back_by_a_probe_that_no_frame_waits_for() -> None:
         time.sleep(0.01)
     assert await cache.lookup([ONE]) == [label()]
     assert threading.active_count() <= before + 1
+
+
+@pytest.mark.parametrize(
+    "unfit",
+    [
+        replace(label(), quality=replace(label().quality, flags=("f" * 256,))),
+        replace(label(), predictions=label().predictions * 128),
+        replace(label(), predictions=(replace(label().predictions[0], probability=1e300),)),
+    ],
+    ids=["flags", "predictions", "probability"],
+)
+async def test_a_label_that_the_format_cannot_hold_costs_no_other_its_place(unfit: CachedLabel) -> None:
+    cache, refused = new_cache(MemoryKeyValues()), metrics.CACHE_STORES.labels("refused")
+    before = refused._value.get()
+    assert cache.store([CacheEntry(ONE, unfit), CacheEntry(TWO, label())])
+    assert await cache.lookup([ONE, TWO]) == [None, label()]
+    assert refused._value.get() == before + 1
 
 
 async def test_every_answer_is_counted_once() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.cache_record import CachedLabel, decode, encode
+from inference.cache_record import MAX_FLAGS_BYTES, CachedLabel, decode, encode
 from schemas.records import Prediction, Quality
 
 CLASSES = tuple((str(index), f"class {index}") for index in range(1000))
@@ -24,17 +24,26 @@ labels = st.builds(
     st.lists(predictions, max_size=20).map(tuple),
     st.builds(Quality, numbers, numbers, numbers, st.lists(flags, max_size=6).map(tuple)),
 )
+
+
+def written(label: CachedLabel) -> bytes:
+    data = encode(label, INDEX_OF)
+    assert data is not None
+    return data
+
+
 LABEL = CachedLabel((Prediction("7", "class 7", 0.5),), Quality(1.5, 2.5, 3.5, ("dark", "flat")))
+WRITTEN = written(LABEL)
 
 
 @given(labels)
 def test_round_trip_is_exact(label: CachedLabel) -> None:
-    assert decode(encode(label, INDEX_OF), CLASSES) == label
+    assert decode(written(label), CLASSES) == label
 
 
 def test_five_predictions_are_small() -> None:
     five = CachedLabel(tuple(Prediction(str(each), f"class {each}", 0.25) for each in range(5)), Quality(1.0, 2.0, 3.0))
-    assert len(encode(five, INDEX_OF)) == 71
+    assert len(written(five)) == 71
 
 
 @given(st.binary(max_size=200))
@@ -42,21 +51,27 @@ def test_foreign_bytes_are_a_miss(data: bytes) -> None:
     assert decode(data, CLASSES) is None
 
 
-@given(st.integers(0, 8 * len(encode(LABEL, INDEX_OF)) - 1))
+@given(st.integers(0, 8 * len(WRITTEN) - 1))
 def test_one_flipped_bit_is_a_miss(bit: int) -> None:
-    data = bytearray(encode(LABEL, INDEX_OF))
+    data = bytearray(WRITTEN)
     data[bit // 8] ^= 1 << bit % 8
     assert decode(bytes(data), CLASSES) is None
 
 
-@pytest.mark.parametrize("size", range(len(encode(LABEL, INDEX_OF))))
+@pytest.mark.parametrize("size", range(len(WRITTEN)))
 def test_cut_bytes_are_a_miss(size: int) -> None:
-    assert decode(encode(LABEL, INDEX_OF)[:size], CLASSES) is None
+    assert decode(WRITTEN[:size], CLASSES) is None
 
 
 def test_another_format_or_another_model_s_classes_are_a_miss() -> None:
-    assert decode(encode(LABEL, INDEX_OF), CLASSES[:7]) is None
-    body = b"\x02" + encode(LABEL, INDEX_OF)[1:-4]
+    assert decode(WRITTEN, CLASSES[:7]) is None
+    body = b"\x02" + WRITTEN[1:-4]
     assert decode(body + struct.pack("<I", zlib.crc32(body)), CLASSES) is None
-    body = encode(LABEL, INDEX_OF)[:-4] + b"x"
+    body = WRITTEN[:-4] + b"x"
     assert decode(body + struct.pack("<I", zlib.crc32(body)), CLASSES) is None
+
+
+def test_flags_that_their_byte_cannot_count_are_not_written() -> None:
+    for count, fits in ((MAX_FLAGS_BYTES, True), (MAX_FLAGS_BYTES + 1, False)):
+        label = CachedLabel((), Quality(1.0, 2.0, 3.0, ("f" * (count - 2), "g")))
+        assert (encode(label, INDEX_OF) is not None) is fits

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from inference.device import Interrupted, Patience, Scored, is_out_of_memory, score
+from inference.device import Interrupted, Patience, Scored, checked, is_out_of_memory, score
 from inference.models import Output, Pixels
 from schemas.errors import ModelError
 
@@ -100,6 +100,63 @@ def test_the_end_of_the_worker_cuts_the_waits() -> None:
     clock.is_stopping = True
     with pytest.raises(Interrupted):
         score(model, pixels(1), clock.patience())
+
+
+def output(
+    index: object, probability: object = None, embedding: object = None, dtype: type[np.generic] = np.int32
+) -> Output:
+    indices = np.array(index, dtype)
+    probabilities = np.full(indices.shape, 0.5, np.float32) if probability is None else np.array(probability)
+    return Output(indices, probabilities, None if embedding is None else np.array(embedding, np.float16))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        output([[0, 9], [9, 0]]),
+        output([[0, 1], [2, 3]], [[0.5, 0.5], [1.0, 0.0]], [[1.0], [np.nan]]),
+        output([[0], [255]], dtype=np.uint8, probability=[[1], [0]]),
+        output([[], []]),
+    ],
+)
+def test_an_output_that_labels_can_be_made_of_is_passed_on(given: Output) -> None:
+    assert checked(lambda _: given, 256 if given.class_index.dtype == np.uint8 else 10)(pixels(2)) is given
+
+
+@pytest.mark.parametrize(
+    ("given", "fault"),
+    [
+        (output([[0, 1]]), r"class_index \[1, 2\] and probability \[1, 2\] for 2 images"),
+        (output([[0], [1], [2]]), "for 2 images"),
+        (output([0, 1]), "for 2 images"),
+        (output(0), "for 2 images"),
+        (output([[0, 1], [2, 3]], [[0.5], [0.5]]), "for 2 images"),
+        (output([[0], [1]], [0.5, 0.5]), "for 2 images"),
+        (output([[0], [1]], embedding=[[1.0]]), r"embedding \[1, 1\] for 2 images"),
+        (output([[0], [10]]), "none of 10 classes"),
+        (output([[0], [-1]]), "none of 10 classes"),
+        (output([[0], [1]], dtype=np.float32), "none of 10 classes"),
+        (output([[0], [1]], [[0.5], [np.nan]]), "no finite number"),
+        (output([[0], [1]], [[0.5], [np.inf]]), "no finite number"),
+    ],
+)
+def test_an_output_that_no_labels_can_be_made_of_is_a_failure_of_the_model(given: Output, fault: str) -> None:
+    with pytest.raises(ModelError, match=fault):
+        checked(lambda _: given, 10)(pixels(2))
+
+
+@pytest.mark.parametrize("given", [None, ([[0]], [[0.5]]), Output([[0]], [[0.5]])])  # type: ignore[arg-type]
+def test_what_is_no_output_at_all_fails_the_run_too(given: Output) -> None:
+    (piece,) = score(checked(lambda _: given, 10), pixels(1), Clock().patience(limit_s=0.1))
+    assert piece.error is not None
+
+
+def test_a_frame_with_a_class_that_the_model_lacks_costs_no_other_its_label() -> None:
+    clock = Clock()
+    found = answers(score(checked(Model(), 5), pixels(6), clock.patience()))
+    assert {row for row, answer in found.items() if answer == row} == {0, 1, 2, 3, 4}
+    assert isinstance(found[5], ModelError)
+    assert clock.now_s < 7.0
 
 
 class OutOfMemoryError(RuntimeError):

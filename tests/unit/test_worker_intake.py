@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from inference.batcher import Part
-from inference.intake import read_work
+from inference.intake import MAX_ID_BYTES, read_work
 from inference.jpeg import Decoded
 from inference.models.null import INFO
 from inference.staging import Run, Staging
@@ -14,6 +14,7 @@ from inference.work import Failed, Origin, Work
 from schemas import codec
 from schemas.errors import BadFrame
 from schemas.records import MicroBatch, PixelEncoding, Quality
+from streams import frames
 from tests.support.batches import ROW_BYTES, micro_batch
 
 ORIGIN = Origin("batches", 0, 7, 1)
@@ -56,6 +57,64 @@ def test_a_sound_batch_waits_for_the_model() -> None:
     assert work.rows == (0, 1, 2)
     assert not work.is_whole
     assert work.source_of(1).offset == 11
+
+
+def changed(
+    offset: int = 11, frame_id: str = "a/1/11", source_id: str = "a", flags: tuple[str, ...] = ()
+) -> MicroBatch:
+    """A batch whose second frame is said to be that."""
+    batch = micro_batch("raw", 3, [10, 11])
+    second = replace(batch.items[1], offset=offset, frame_id=frame_id, source_id=source_id)
+    return replace(batch, items=(batch.items[0], replace(second, quality=replace(second.quality, flags=flags))))
+
+
+@pytest.mark.parametrize(
+    ("batch", "told"),
+    [
+        *((replace(micro_batch("raw", 3, [1]), source_topic=name), "source_topic")
+          for name in ("", ".", "..", "a topic", "raw\n", "t" * 250, "t\N{LATIN SMALL LETTER E WITH ACUTE}")),
+        (replace(micro_batch("", 3, []), pixels=b""), "source_topic"),
+        (replace(micro_batch("raw", 3, [1]), source_partition=-1), "source_partition"),
+        (changed(offset=-1), "offset"),
+        (changed(offset=-(2**63)), "offset"),
+        (changed(frame_id="f" * 1025), "frame_id"),
+        (changed(source_id="\N{LATIN SMALL LETTER E WITH ACUTE}" * 513), "source_id"),
+        (changed(flags=("f" * 256,)), "flags"),
+        (changed(flags=("f",) * 129), "flags"),
+    ],
+)  # fmt: skip
+def test_fields_that_a_label_or_a_look_up_cannot_hold_make_a_batch_bad_as_a_whole(batch: MicroBatch, told: str) -> None:
+    work = read(batch)
+    assert work.bad is not None
+    assert work.bad.reason == "bad_fields"
+    assert told in work.bad.detail
+    assert work.raw == codec.encode(batch)
+    assert work.items == ()
+
+
+def test_a_partition_of_more_bits_than_kafka_has_is_bad() -> None:
+    """fastavro neither writes nor reads an int as one of 32 bits."""
+    work = read(replace(micro_batch("raw", 3, [1]), source_partition=2**31))
+    assert work.bad is not None
+    assert work.bad.reason == "bad_fields"
+
+
+def test_a_replay_id_over_a_kib_is_bad() -> None:
+    value = codec.encode(micro_batch("raw", 3, [1]))
+    assert read_work(replace(ORIGIN, replay_id="r" * 1024), value, INFO.input).bad is None
+    work = read_work(replace(ORIGIN, replay_id="r" * 1025), value, INFO.input)
+    assert work.bad is not None
+    assert work.bad.reason == "bad_fields"
+
+
+def test_fields_at_their_limits_are_sound() -> None:
+    batch = changed(2**63 - 1, "f" * MAX_ID_BYTES, "s" * MAX_ID_BYTES, ("f" * 127, "g" * 127))
+    work = read(replace(batch, source_topic="t" * 249, source_partition=2**31 - 1))
+    assert work.rows == (0, 1)
+
+
+def test_an_id_that_a_frame_may_have_is_one_that_a_batch_may_have() -> None:
+    assert MAX_ID_BYTES == frames.MAX_ID_BYTES
 
 
 def test_an_empty_batch_is_done_at_once() -> None:
