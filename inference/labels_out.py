@@ -1,5 +1,6 @@
 """From what became of a batch's frames to the records that tell it: labels, review subset, retries, dead letters."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -30,6 +31,7 @@ class OutRecord:
 class Outbox:
     """Collects instead of sending: all records of a batch leave together, when the batch is whole."""
 
+    max_record_bytes: int = sys.maxsize
     records: list[OutRecord] = field(default_factory=list)
 
     def send(
@@ -65,13 +67,15 @@ class LabelsOut:
         *,
         with_review: bool,
         registry: codec.Registry | None = None,
+        max_record_bytes: int = sys.maxsize,
     ) -> None:
         self._names, self._retry, self._frames = names, retry, frames
         self._with_review, self._registry = with_review, registry
+        self._max_record_bytes = max_record_bytes
 
     def records(self, work: Work) -> list[OutRecord]:
         """Reads failed frames again from their topic: raises Unavailable when that gives no answer."""
-        outbox = Outbox()
+        outbox = Outbox(self._max_record_bytes)
         if work.bad is not None:
             dead_letter(outbox, self._names, _batch_record(work), STAGE, work.bad)
             return outbox.records

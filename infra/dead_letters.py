@@ -1,5 +1,6 @@
 """Dead letters as they lie on `frames.dead`: read, chosen, and told from the marks of those that were redriven."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -40,10 +41,15 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Says that the dead letter at `letter`, of the frame at `origin`, was sent through the pipeline again."""
+    """Says that the dead letter at `letter`, of the frame at `origin`, was sent through the pipeline again.
+
+    It lies at `place`, in the letter's partition; `timestamp_ms` is when that was.
+    """
 
     letter: Place
     origin: SourceRef | None
+    place: Place
+    timestamp_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +98,10 @@ def read_letters(
 
 def parse(record: Record) -> DeadLetter | Mark:
     failure, marked = read_failure(record.headers), redriven_letter(record.headers)
+    place = record.partition, record.offset
     if marked is not None:
-        return Mark(marked, failure.source if failure else None)
-    return DeadLetter(
-        (record.partition, record.offset), record.timestamp_ms, record.key, record.value, record.headers, failure
-    )
+        return Mark(marked, failure.source if failure else None, place, record.timestamp_ms)
+    return DeadLetter(place, record.timestamp_ms, record.key, record.value, record.headers, failure)
 
 
 def parse_place(text: str, topic: str) -> Place:
@@ -106,7 +111,7 @@ def parse_place(text: str, topic: str) -> Place:
         bare = bare.removeprefix(f"{topic}{separator}")
     for separator in "/-":
         partition, found, offset = bare.partition(separator)
-        if found and partition.isdigit() and offset.isdigit():
+        if found and all(re.fullmatch(r"[0-9]{1,19}", part) for part in (partition, offset)):
             return int(partition), int(offset)
     raise ConfigError(f"{text!r} is no dead letter: write PARTITION/OFFSET, as `sightline dead list` shows it")
 

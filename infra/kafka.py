@@ -14,6 +14,7 @@ from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec
 from infra import logs
 from infra.local.state import read_state
 from infra.settings import KIB, MIB, Settings, home
+from infra.topics import DEAD_HEADROOM_BYTES
 from schemas.errors import ConfigError, Unavailable
 from schemas.headers import RawHeaders
 
@@ -46,7 +47,7 @@ def producer_config(settings: Settings, **extra: Any) -> Keys:
         "max.in.flight.requests.per.connection": 1,
         "compression.type": "none",
         "linger.ms": 2,
-        "message.max.bytes": settings.topics.max_frame_bytes + 2 * MIB,
+        "message.max.bytes": settings.topics.max_frame_bytes + DEAD_HEADROOM_BYTES,
         "batch.size": 1_000_000,
         # Publisher bounds the bytes; librdkafka gives room back a little after its report, and must not be full first.
         "queue.buffering.max.kbytes": 2 * settings.kafka.max_producer_queue_bytes // KIB,
@@ -55,6 +56,11 @@ def producer_config(settings: Settings, **extra: Any) -> Keys:
         **settings.kafka.producer,
         **extra,
     }
+
+
+def max_record_bytes(settings: Settings) -> int:
+    """What our producers take; unless overruled, also what `frames.retry` and `frames.dead` as we make them take."""
+    return int(producer_config(settings)["message.max.bytes"])
 
 
 def consumer_config(settings: Settings, group: str, **extra: Any) -> Keys:

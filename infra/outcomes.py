@@ -3,12 +3,14 @@
 Both stages use this, so that a dead letter looks the same whoever wrote it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
+
+from prometheus_client import Counter
 
 from infra import metrics
 from infra.kafka import Message, OnDelivery
-from infra.settings import RetrySettings
+from infra.settings import KIB, RetrySettings
 from infra.topics import TopicNames
 from schemas import headers
 from schemas.errors import BadFrame
@@ -17,9 +19,17 @@ from schemas.records import SourceRef
 
 Outcome = Literal["retry", "dead"]
 
+# More than what a record has beside its key, its value and the headers it came with: ours, and Kafka's own fields.
+RECORD_OVERHEAD_BYTES = 4 * KIB
+# A key or header of more is no id and no trace context: it goes where the value goes.
+MAX_KEPT_BYTES = KIB
+
 
 class Sender(Protocol):
-    """What is needed of `infra.kafka.Publisher`."""
+    """What is needed of `infra.publisher.Publisher`."""
+
+    @property
+    def max_record_bytes(self) -> int: ...
 
     def send(
         self,
@@ -45,6 +55,17 @@ class FrameRecord:
     headers: RawHeaders
     attempt: int = 0
 
+    @property
+    def size(self) -> int:
+        """Of the record that tells its outcome, at most."""
+        kept = sum(len(value) for name, value in headers.to_map(self.headers).items() if name in headers.KEPT)
+        return _length(self.key) + _length(self.value) + kept + RECORD_OVERHEAD_BYTES
+
+    def without_value(self) -> "FrameRecord":
+        """What always fits: where it came from, under its key."""
+        small = [(name, value) for name, value in self.headers or () if _length(value) <= MAX_KEPT_BYTES]
+        return replace(self, key=self.key if _length(self.key) <= MAX_KEPT_BYTES else None, value=None, headers=small)
+
 
 def error_class_of(error: BaseException) -> str:
     """The word that dead letters are grouped by: the reason of a BadFrame, else the class of the error."""
@@ -69,14 +90,14 @@ def retry_or_dead(
 ) -> Outcome:
     """Send the record to where `outcome_of` says, `sightline-attempt` one up on the retry lane.
 
-    The frame may be acknowledged only after `on_delivery` without an error. Raises Busy when the sender is full.
+    One that is too large for our topics (others may hold more, or ours held more before) is dead at once. The frame may
+    be acknowledged only after `on_delivery` without an error. Raises Busy when the sender is full.
     """
-    outcome = outcome_of(retry, record, error)
-    if outcome == "dead":
+    if outcome_of(retry, record, error) == "dead" or record.size > sender.max_record_bytes:
         dead_letter(sender, names, record, stage, error, on_delivery)
-    else:
-        _send(sender, names.retry, record, stage, error, record.attempt + 1, "retry", on_delivery)
-    return outcome
+        return "dead"
+    _send(sender, names.retry, record, _failure(record, stage, error, record.attempt + 1), metrics.RETRIES, on_delivery)
+    return "retry"
 
 
 def dead_letter(
@@ -87,28 +108,34 @@ def dead_letter(
     error: BaseException,
     on_delivery: OnDelivery | None = None,
 ) -> None:
-    """Send the record's own bytes under its own key to `frames.dead`, with the reason in its headers."""
-    _send(sender, names.dead, record, stage, error, record.attempt, "dead", on_delivery)
+    """Send the record's own bytes under its own key to `frames.dead`, with the reason in its headers.
+
+    Bytes that no record of ours can hold stay where they are: the headers tell the place and how many they are.
+    """
+    failure = _failure(record, stage, error, record.attempt)
+    if record.size > sender.max_record_bytes:
+        left_out = f"value of {_length(record.value)} bytes left out, a record holds {sender.max_record_bytes}"
+        failure = replace(failure, message=f"{left_out}: {failure.message}")
+        record = record.without_value()
+    _send(sender, names.dead, record, failure, metrics.DEAD_LETTERS, on_delivery)
+
+
+def _failure(record: FrameRecord, stage: str, error: BaseException, attempt: int) -> Failure:
+    detail = error.detail or error.reason if isinstance(error, BadFrame) else str(error)
+    return Failure(record.source, record.timestamp_ms, stage, error_class_of(error), detail, attempt)
 
 
 def _send(
     sender: Sender,
     topic: str,
     record: FrameRecord,
-    stage: str,
-    error: BaseException,
-    attempt: int,
-    outcome: Outcome,
+    failure: Failure,
+    counter: Counter,
     on_delivery: OnDelivery | None,
 ) -> None:
-    error_class = error_class_of(error)
-    detail = error.detail or error.reason if isinstance(error, BadFrame) else str(error)
-    failure = Failure(record.source, record.timestamp_ms, stage, error_class, detail, attempt)
-    counter = metrics.DEAD_LETTERS if outcome == "dead" else metrics.RETRIES
-
     def delivered(delivery_error: object, message: Message) -> None:
         if delivery_error is None:
-            counter.labels(stage, error_class).inc()
+            counter.labels(failure.stage, failure.error_class).inc()
         if on_delivery is not None:
             on_delivery(delivery_error, message)  # type: ignore[arg-type]
 
@@ -120,3 +147,7 @@ def _send(
         headers=headers.failure_headers(record.headers, failure),
         on_delivery=delivered,
     )
+
+
+def _length(data: bytes | str | None) -> int:
+    return len(data.encode() if isinstance(data, str) else data or b"")

@@ -26,6 +26,7 @@ class Publisher:
         self._max_bytes = settings.kafka.max_producer_queue_bytes
         keys = producer_config(settings, **extra, error_cb=self._on_error)
         self._producer = new_client(confluent_kafka.Producer, keys, "kafka.client or kafka.producer")
+        self.max_record_bytes = int(keys["message.max.bytes"])
         self._room = threading.Condition()
         self._bytes = 0
         self._closing = threading.Event()

@@ -30,23 +30,25 @@ class Planner:
 
     def __init__(self, max_attempts: int, registry: Registry | None) -> None:
         self._max_attempts, self._registry = max_attempts, registry
-        self._candidates: dict[Place, tuple[SourceRef, str]] = {}
+        self._candidates: dict[Place, _Candidate] = {}
         self._refused: dict[Place, str] = {}
         self._marked: set[Place] = set()
         self._times: Counter[SourceRef] = Counter()
+        self._last: dict[tuple[SourceRef, int], Mark] = {}
 
     def add(self, entry: DeadLetter | Mark) -> None:
         if isinstance(entry, Mark):
             self._marked.add(entry.letter)
             if entry.origin is not None:
                 self._times[entry.origin] += 1
+                self._last[entry.origin, entry.place[0]] = entry
             return
         reason = refusal(entry, self._registry)
         if reason is not None:
             self._refused[entry.place] = reason
         elif entry.failure is not None:
             why = f"{entry.stage}/{entry.error_class}"
-            self._candidates[entry.place] = (entry.failure.source, why)
+            self._candidates[entry.place] = _Candidate(entry.failure.source, entry.timestamp_ms, why)
 
     def missing(self, places: Iterable[Place]) -> list[Place]:
         """Those of them at which there was no letter."""
@@ -55,8 +57,9 @@ class Planner:
     def plan(self) -> Plan:
         plan = Plan()
         planned: set[SourceRef] = set()
-        for place, (origin, why) in sorted(self._candidates.items()):
-            if place in self._marked:
+        for place, letter in sorted(self._candidates.items()):
+            origin = letter.origin
+            if place in self._marked or self._went_since(place, letter):
                 plan.skipped += 1
             elif self._times[origin] >= self._max_attempts:
                 plan.refused[f"redriven {self._times[origin]} times already"] += 1
@@ -65,7 +68,7 @@ class Planner:
             else:
                 planned.add(origin)
                 plan.chosen.append(place)
-                plan.reasons[why] += 1
+                plan.reasons[letter.why] += 1
         for place, reason in self._refused.items():
             if place in self._marked:
                 plan.skipped += 1
@@ -73,11 +76,28 @@ class Planner:
                 plan.refused[reason] += 1
         return plan
 
+    def _went_since(self, place: Place, letter: "_Candidate") -> bool:
+        """Whether its frame was redriven by another letter, a twin that a crash left, after this one was written.
+
+        By both place and time: a frame may die again between its copy and the mark, and clocks differ.
+        """
+        mark = self._last.get((letter.origin, place[0]))
+        return mark is not None and mark.place > place and mark.timestamp_ms >= letter.timestamp_ms
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    origin: SourceRef
+    timestamp_ms: int
+    why: str
+
 
 def refusal(letter: DeadLetter, registry: Registry | None) -> str | None:
     """Why this letter can never be redriven, whatever was repaired; None when it can."""
     if letter.failure is None:
         return "no header tells where the frame comes from"
+    if letter.value is None:
+        return "the letter was written without its frame (`sightline dead show` tells why)"
     try:
         codec.decode(Frame, letter.value, registry)
     except BadFrame as bad:

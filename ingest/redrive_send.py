@@ -72,7 +72,7 @@ class _Chunk:
         self._publisher, self._names, self._stop = publisher, names, stop
         self._stopped: Deadline | None = None
         self._given_up = False
-        self._copied: list[DeadLetter] = []
+        self._copied: list[tuple[DeadLetter, int]] = []
         self._since_s = 0.0
         self._under_way = 0
         self.done = Done()
@@ -83,10 +83,11 @@ class _Chunk:
         self._under_way += 1
         failure = letter.failure
         assert failure is not None, "letters without an origin are never planned"
+        now_ms = int(time.time() * 1000)
 
         def delivered(error: confluent_kafka.KafkaError | None, _message: Message) -> None:
             if error is None:
-                self._copied.append(replace(letter, value=None))  # its mark needs no value
+                self._copied.append((replace(letter, value=None), now_ms))  # its mark needs no value
             else:
                 self._fail(error.str())
 
@@ -101,8 +102,8 @@ class _Chunk:
         patience = Deadline(FLUSH_S)
         self._flush(patience)
         copied, self._copied, self._under_way = self._copied, [], 0
-        for letter in copied:
-            self._mark(letter)
+        for letter, at_ms in copied:
+            self._mark(letter, at_ms)
         if left := self._flush(patience):
             self._give_up(f"Kafka has not acknowledged {left} records in time; they are sent again next time")
 
@@ -111,7 +112,9 @@ class _Chunk:
         if not self._given_up:
             self.settle()
 
-    def _mark(self, letter: DeadLetter) -> None:
+    def _mark(self, letter: DeadLetter, at_ms: int) -> None:
+        """Stamped with the time of the copy: a frame may die again before its mark is written, which is later."""
+
         def delivered(error: confluent_kafka.KafkaError | None, _message: Message) -> None:
             if error is None:
                 self.done.redriven += 1
@@ -120,7 +123,7 @@ class _Chunk:
 
         assert letter.failure is not None
         headers = mark_headers(letter, letter.failure)
-        self._send(self._names.dead, None, letter.key, headers, delivered, letter.place[0])
+        self._send(self._names.dead, None, letter.key, headers, delivered, letter.place[0], at_ms)
 
     def _send(
         self,
@@ -130,11 +133,20 @@ class _Chunk:
         headers: list[tuple[str, bytes]],
         on_delivery: OnDelivery,
         partition: int = -1,
+        timestamp_ms: int = 0,
     ) -> None:
         deadline = Deadline(ROOM_S)
         while True:
             try:
-                self._publisher.send(topic, key, value, headers=headers, partition=partition, on_delivery=on_delivery)
+                self._publisher.send(
+                    topic,
+                    key,
+                    value,
+                    headers=headers,
+                    partition=partition,
+                    timestamp_ms=timestamp_ms,
+                    on_delivery=on_delivery,
+                )
                 return
             except Busy as busy:
                 if self._is_over(deadline):

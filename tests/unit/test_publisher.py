@@ -6,9 +6,11 @@ import weakref
 from types import SimpleNamespace
 from typing import Any
 
+import confluent_kafka
 import pytest
 
-from infra.kafka import partitions_of, producer_config, require_topics
+from infra.kafka import max_record_bytes, partitions_of, producer_config, require_topics
+from infra.outcomes import RECORD_OVERHEAD_BYTES
 from infra.publisher import Publisher
 from infra.settings import load_settings
 from schemas.errors import Unavailable
@@ -44,6 +46,17 @@ def test_a_broker_that_goes_between_two_questions_is_one_sentence() -> None:
 def test_one_request_in_flight_even_where_a_producer_of_a_transaction_asks_for_more_keys() -> None:
     """KAFKA-15591: with two, the first records of a new partition came late or not at all, once in some forty runs."""
     assert producer_config(load_settings(), **{"transactional.id": "t"})["max.in.flight.requests.per.connection"] == 1
+
+
+@pytest.mark.parametrize("keys", [{}, {"message.max.bytes": 5_000}])
+def test_it_tells_what_fits_into_a_record(keys: dict[str, int]) -> None:
+    settings = load_settings({"kafka": {**NOBODY["kafka"], "producer": keys}})
+    publisher = Publisher(settings)
+    assert publisher.max_record_bytes == max_record_bytes(settings)
+    with pytest.raises(confluent_kafka.KafkaException, match="MSG_SIZE_TOO_LARGE"):
+        publisher.send("frames.dead", None, bytes(publisher.max_record_bytes))
+    publisher.send("frames.dead", None, bytes(publisher.max_record_bytes - RECORD_OVERHEAD_BYTES))
+    publisher.close(0.0)
 
 
 class WrittenAtTheSecondTry:

@@ -18,17 +18,25 @@ from tests.support.sink_records import a_frame
 FRAME = codec.encode(a_frame(1))
 
 
-def a_letter(offset: int, origin: int | None = 0, value: bytes | None = FRAME, attempt: int = 3) -> DeadLetter:
+def a_letter(
+    offset: int,
+    origin: int | None = 0,
+    value: bytes | None = FRAME,
+    attempt: int = 3,
+    at_ms: int = 9,
+    partition: int = 0,
+) -> DeadLetter:
     failure = None
     headers = [("traceparent", b"00-a-b-01")]
     if origin is not None:
         failure = Failure(SourceRef("frames.raw", 0, origin), 5, "infer", "ModelError", "out of memory", attempt)
         headers = failure_headers(headers, failure)
-    return DeadLetter((0, offset), 9, b"dock-1", value, headers, failure)
+    return DeadLetter((partition, offset), at_ms, b"dock-1", value, headers, failure)
 
 
-def mark(letter: DeadLetter) -> Mark:
-    return Mark(letter.place, letter.failure.source if letter.failure else None)
+def mark(letter: DeadLetter, offset: int = 100, at_ms: int = 9) -> Mark:
+    origin = letter.failure.source if letter.failure else None
+    return Mark(letter.place, origin, (letter.place[0], offset), at_ms)
 
 
 def test_letters_with_a_frame_and_an_origin_are_chosen_in_order() -> None:
@@ -42,18 +50,47 @@ def test_letters_with_a_frame_and_an_origin_are_chosen_in_order() -> None:
 
 def test_what_was_redriven_is_skipped_and_a_frame_goes_once() -> None:
     planner = Planner(3, None)
-    first, again, twin = a_letter(1, origin=7), a_letter(2, origin=7), a_letter(3, origin=7)
-    for entry in (first, again, twin, mark(first)):
+    first, again, twin = a_letter(1, origin=7), a_letter(3, origin=7), a_letter(4, origin=7)
+    for entry in (first, mark(first, 2), again, twin):
         planner.add(entry)
     plan = planner.plan()
-    assert (plan.chosen, plan.skipped) == ([(0, 2)], 1)
+    assert (plan.chosen, plan.skipped) == ([(0, 3)], 1)
     assert plan.refused == {"the same frame as another dead letter": 1}
+
+
+def test_a_twin_goes_with_the_letter_that_was_redriven() -> None:
+    """Run again, redrive would send it, though its frame may be labelled by then."""
+    planner = Planner(3, None)
+    first, twin, other = a_letter(1, origin=7), a_letter(2, origin=7), a_letter(3, origin=8)
+    for entry in (first, twin, other, mark(first, 4)):
+        planner.add(entry)
+    plan = planner.plan()
+    assert (plan.chosen, plan.skipped, plan.refused) == ([(0, 3)], 2, {})
+
+
+@pytest.mark.parametrize(
+    "died_again",
+    [
+        a_letter(5, origin=7, at_ms=30),
+        a_letter(5, origin=7, at_ms=5),
+        a_letter(3, origin=7, at_ms=30),
+        a_letter(3, origin=7, partition=1),
+    ],
+    ids=["later", "by a clock that is behind", "between copy and mark", "of another partition"],
+)
+def test_what_died_again_since_passes(died_again: DeadLetter) -> None:
+    planner = Planner(3, None)
+    first = a_letter(1, origin=7)
+    for entry in (first, mark(first, 4, at_ms=20), died_again):
+        planner.add(entry)
+    plan = planner.plan()
+    assert (plan.chosen, plan.skipped, plan.refused) == ([died_again.place], 1, {})
 
 
 def test_a_frame_that_died_too_often_is_refused_with_the_count() -> None:
     planner = Planner(2, None)
-    letters = [a_letter(offset, origin=7) for offset in range(3)]
-    for entry in (letters[0], mark(letters[0]), letters[1], mark(letters[1]), letters[2]):
+    letters = [a_letter(offset, origin=7) for offset in (0, 2, 4)]
+    for entry in (letters[0], mark(letters[0], 1), letters[1], mark(letters[1], 3), letters[2]):
         planner.add(entry)
     plan = planner.plan()
     assert (plan.chosen, plan.skipped, plan.refused) == ([], 2, {"redriven 2 times already": 1})
@@ -63,7 +100,8 @@ def test_a_frame_that_died_too_often_is_refused_with_the_count() -> None:
     ("letter", "reason"),
     [
         (a_letter(0, value=b"\xff\xd8\xff a photo, no Frame"), "no Frame (not_avro)"),
-        (a_letter(0, value=None), "no Frame (empty)"),
+        (a_letter(0, value=None), "the letter was written without its frame (`sightline dead show` tells why)"),
+        (a_letter(0, value=b""), "no Frame (empty)"),
         (a_letter(0, origin=None), "no header tells where the frame comes from"),
     ],
 )
@@ -71,7 +109,7 @@ def test_what_cannot_be_sent_again_is_refused_with_its_reason(letter: DeadLetter
     planner = Planner(3, None)
     planner.add(letter)
     assert planner.plan().refused == {reason: 1}
-    planner.add(Mark(letter.place, None))
+    planner.add(Mark(letter.place, None, (0, 1), 9))
     assert planner.plan().refused == {}
 
 
@@ -90,7 +128,7 @@ def test_a_mark_is_read_back_as_a_mark_and_never_as_a_letter() -> None:
     letter = a_letter(8, origin=7)
     assert letter.failure is not None
     record = Record("frames.dead", 0, 30, 9, b"dock-1", None, mark_headers(letter, letter.failure))
-    assert parse(record) == Mark((0, 8), SourceRef("frames.raw", 0, 7))
+    assert parse(record) == Mark((0, 8), SourceRef("frames.raw", 0, 7), (0, 30), 9)
     plain = Record("frames.dead", 0, 8, 9, b"dock-1", None, letter.headers)
     assert isinstance(parse(plain), DeadLetter)
 
@@ -112,7 +150,7 @@ def test_a_place_is_written_in_several_ways(text: str) -> None:
     assert parse_place(text, "pre.frames.dead") == (3, 17)
 
 
-@pytest.mark.parametrize("text", ["", "17", "a/b", "3/", "/3", "3/-1", "other-3-17"])
+@pytest.mark.parametrize("text", ["", "17", "a/b", "3/", "/3", "3/-1", "other-3-17", "²/1", "1/" + "9" * 5000])
 def test_anything_else_is_no_place(text: str) -> None:
     with pytest.raises(ConfigError, match="PARTITION/OFFSET"):
         parse_place(text, "frames.dead")

@@ -23,11 +23,23 @@ class Broker:
 
     def __init__(self) -> None:
         self.written: list[tuple[str, Any]] = []
+        self.times_ms: list[int] = []
         self.closed = False
         self._reports: list[Callable[[None, None], None]] = []
 
-    def send(self, topic: str, _key: object, _value: object, *, headers: object, on_delivery: Any, **_: object) -> None:
+    def send(
+        self,
+        topic: str,
+        _key: object,
+        _value: object,
+        *,
+        headers: object,
+        on_delivery: Any,
+        timestamp_ms: int,
+        **_: object,
+    ) -> None:
         self.written.append((topic, headers))
+        self.times_ms.append(timestamp_ms)
         self._reports.append(on_delivery)
 
     def flush(self, _timeout_s: float) -> int:
@@ -61,6 +73,18 @@ def test_what_was_copied_is_marked_when_the_reader_gives_up(monkeypatch: pytest.
     assert [topic for topic, _ in broker.written] == ["frames.retry", "frames.retry", "frames.dead", "frames.dead"]
     assert [redriven_letter(headers) for _, headers in broker.written[2:]] == [(0, 0), (0, 1)]
     assert broker.closed
+
+
+def test_a_mark_is_of_the_time_of_its_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A frame that dies again before its mark is written has then died later than that."""
+    broker = Broker()
+    monkeypatch.setattr(ingest.redrive_send, "Publisher", lambda _settings: broker)
+    redrive(Settings(), cast(Reader, Letters(2)), [(0, offset) for offset in range(2)], 2.0, Stop())
+    ended_ms = time.time() * 1000
+    assert [topic for topic, _ in broker.written] == ["frames.retry", "frames.retry", "frames.dead", "frames.dead"]
+    copied, marked = broker.times_ms[:2], broker.times_ms[2:]
+    assert copied == [0, 0], "the retry lane counts its delay from the writing"
+    assert ended_ms - 60_000 < marked[0] <= marked[1] <= ended_ms
 
 
 class Silent(Broker):

@@ -93,6 +93,21 @@ def test_a_bad_frame_is_dead_at_once() -> None:
     assert (told.error_class, told.message) == ("out_of_bounds", "bytes 9..10 of 5")
 
 
+def test_what_no_record_can_hold_is_dead_at_once_and_without_its_bytes() -> None:
+    """Else the worker would end over it in each of its lives."""
+    small = LabelsOut(NAMES, RetrySettings(), Frames(), with_review=True, max_record_bytes=10)
+    given = work()
+    given.outcomes = {index: label(given, index, Decision.ACCEPTED) for index in (0, 2)}
+    given.outcomes[1] = Failed(ModelError("on purpose"))
+    bad = Work(given.origin, bad=BadFrame("not_avro", "starts with 3c"), raw=b"<html>")
+    for failure, error_class in ((small.records(given)[1], "ModelError"), (small.records(bad)[0], "not_avro")):
+        told = read_failure(failure.headers)
+        assert (failure.topic, failure.value) == ("frames.dead", None)
+        assert told is not None
+        assert told.error_class == error_class
+        assert "bytes left out" in told.message
+
+
 def test_a_frame_that_retention_took_still_leaves_a_trace() -> None:
     given = work()
     given.outcomes = {index: label(given, index, Decision.ACCEPTED) for index in (0, 1)}

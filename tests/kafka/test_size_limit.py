@@ -1,0 +1,80 @@
+"""Frames that are larger than our own topics take, from a topic that others made: dead letters, and nothing stands."""
+
+from collections.abc import Iterator
+
+import pytest
+from confluent_kafka import Message
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
+
+from infra import kafka
+from infra.publisher import Publisher
+from infra.settings import MIB
+from schemas import codec, headers
+from schemas.records import Encoding, Frame, SourceKind
+from tests.support.deployment import PARTITIONS, Deployment
+from tests.support.runner import Runner
+from tests.support.stream_ends import Outcomes, Place, jpeg, wait_committed
+
+pytestmark = pytest.mark.timeout(300)
+
+LARGE = 12 * MIB
+LIMIT = 20 * MIB
+
+
+@pytest.fixture
+def outcomes(deployment: Deployment) -> Iterator[Outcomes]:
+    made = Outcomes(deployment)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def places(deployment: Deployment) -> set[Place]:
+    """Of three frames on each partition: one that is sound, one that is no Frame and too large, and a sound one."""
+    settings = deployment.settings(kafka={"producer": {"message.max.bytes": LIMIT}})
+    larger = ConfigEntry("max.message.bytes", str(LIMIT), incremental_operation=AlterConfigOpType.SET)
+    topic = ConfigResource("topic", deployment.topics.frames, incremental_configs=[larger])
+    admin = kafka.admin(settings)  # kept: with it goes the answer
+    for changed in admin.incremental_alter_configs([topic]).values():
+        changed.result(30)
+    publisher, written = Publisher(settings), set[Place]()
+
+    def delivered(error: object, message: Message) -> None:
+        assert error is None
+        written.add((int(message.partition() or 0), int(message.offset() or 0)))
+
+    for partition in range(PARTITIONS):
+        for value in (a_frame(partition), b"x" * LARGE, a_frame(partition + PARTITIONS)):
+            while not publisher.wait_for_room(len(value), 30):
+                pass
+            publisher.send(deployment.topics.frames, "cam", value, partition=partition, on_delivery=delivered)
+    assert publisher.close(60) == 0
+    assert len(written) == 3 * PARTITIONS
+    return written
+
+
+def a_frame(number: int) -> bytes:
+    return codec.encode(
+        Frame(f"cam/1/{number}", "cam", SourceKind.CAMERA, 1, number, 7, 8, Encoding.JPEG, jpeg(number))
+    )
+
+
+def test_a_frame_too_large_for_a_dead_letter_leaves_its_coordinates_and_holds_up_nothing(
+    deployment: Deployment, sightline: Runner, outcomes: Outcomes, places: set[Place]
+) -> None:
+    stage = sightline.start("stream", "--model", "null", "--no-cache")
+    assert set(outcomes.wait_for(places).values()) == {1}
+    assert sum(len(batch.items) for batch, _ in outcomes.batches) == 2 * PARTITIONS, "those behind it go on"
+    assert len(outcomes.dead) == PARTITIONS
+    for dead in outcomes.dead:
+        failure = headers.read_failure(dead.headers())  # type: ignore[arg-type]
+        assert failure is not None
+        assert (failure.source.topic, failure.source.offset) == (deployment.topics.frames, 1)
+        assert failure.error_class == "not_avro"
+        assert f"value of {LARGE} bytes left out" in failure.message
+        assert (dead.key(), dead.value()) == (b"cam", None)
+    wait_committed(deployment, len(places))
+    assert stage.exit_code is None
+    assert stage.stop() == 0, stage.stderr
+    refused = sightline.run("redrive", "--all")
+    assert f"refused {PARTITIONS}: the letter was written without its frame" in refused.stdout
