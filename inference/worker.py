@@ -12,7 +12,7 @@ from traceback import format_exception
 from typing import Annotated, Any, Literal
 
 import typer
-from confluent_kafka import KafkaError, TopicPartition
+from confluent_kafka import OFFSET_END, KafkaError, TopicPartition
 
 from inference.cache import open_cache
 from inference.cache_writer import CacheWriter
@@ -28,13 +28,14 @@ from inference.staging import Staging
 from inference.starts import Starts, first_offset
 from inference.transaction import init_transactions
 from inference.transactions import Transactional
-from inference.watchdog import Watchdog
+from inference.watchdog import GroupWatch, Hunger, Place, Watchdog
 from inference.worker_clients import close_within, group_consumer, reset_policy, stands_by, transactional_producer
 from inference.worker_loop import WorkerLoop
 from infra import logs, metrics
 from infra.breaker import Breaker
+from infra.group_offsets import GroupOffsets
 from infra.health import HealthServer
-from infra.kafka import bootstrap, require_kafka, require_topics
+from infra.kafka import bootstrap, max_record_bytes, require_kafka, require_topics
 from infra.lifecycle import STOP_BUDGET_S, Deadline, Stop
 from infra.memory import give_back_now_and_then
 from infra.publisher import Publisher
@@ -137,14 +138,22 @@ class Worker:
             decode_jpeg=jpeg_decoder(model.input, settings.stream.max_image_pixels),
             decode_threads=settings.stream.decoders,
         )
-        group_id = group("infer", settings.topic_prefix, lane)
+        self._tells_statistics = False
+        group_id, first = group("infer", settings.topic_prefix, lane), first_offset(reset_policy(settings))
         self._consumer = group_consumer(settings, group_id, self._on_commit, self._on_statistics)
         self._delivery = self._make_delivery(settings, group_id)
         self._pipeline = Pipeline(
             model,
             self._staging,
             self._ownership,
-            LabelsOut(names, settings.retry, self._refetch, with_review=lane == "live", registry=registry),
+            LabelsOut(
+                names,
+                settings.retry,
+                self._refetch,
+                with_review=lane == "live",
+                registry=registry,
+                max_record_bytes=max_record_bytes(settings),
+            ),
             self._delivery,
             stop,
             infer.retry_limit_ms,
@@ -157,7 +166,7 @@ class Worker:
             self._staging,
             self._ownership,
             self._delivery,
-            Starts(self._consumer, first_offset(reset_policy(settings))),
+            Starts(self._consumer, first),
             stop,
             max_bytes=infer.max_queue_bytes,
             max_frames=max(MAX_OPEN_RUNS * infer.max_batch_size, MIN_OPEN_FRAMES),
@@ -166,12 +175,17 @@ class Worker:
         if isinstance(self._delivery, Transactional):
             self._delivery.rewind = self.loop.rewind
         limit_ms = max(infer.stall_timeout_ms, 2 * infer.commit_interval_ms)  # between two commits nothing stalls
-        self.watchdog = Watchdog(self.loop.work_waits, lambda: self._progress.last_s, limit_ms, stop)
+        self._group_watch = GroupWatch(
+            GroupOffsets(settings, group_id, names.batches), self._place, Hunger(limit_ms, skips=first == OFFSET_END)
+        )
+        self.watchdog = Watchdog(
+            self.loop.work_waits, lambda: self._progress.last_s, lambda: self._group_watch.reason, limit_ms, stop
+        )
 
     def run(self) -> None:
         """Raises what ended it, if it was not asked to end."""
         self._pipeline.start()
-        with self.watchdog:
+        with self._group_watch, self.watchdog:
             try:
                 self.loop.run()
             except BaseException as error:  # noqa: BLE001 - raised below, once everything is closed
@@ -200,7 +214,12 @@ class Worker:
         if isinstance(self._delivery, AtLeastOnce):
             self._delivery.on_commit(error, partitions)
 
+    def _place(self) -> Place:
+        outside = self._tells_statistics and not self.loop.has_joined  # before the first statistics nobody knows
+        return Place(self.loop.owned(), outside, self._progress.last_s)
+
     def _on_statistics(self, statistics: str) -> None:
+        self._tells_statistics = True
         if not self.loop.has_joined and stands_by(statistics):
             self.loop.has_joined = True
             log.info("the group has no partition for this worker: standing by")

@@ -60,6 +60,10 @@ class WorkerLoop:
         """Read and not committed; also a loop that does not come round. For the watchdog's thread."""
         return self._work_waits or time.monotonic() - self._turned_s > LONGEST_TURN_S
 
+    def owned(self) -> frozenset[int]:
+        """The numbers of the partitions that are ours. For any thread."""
+        return frozenset(number for _, number in self._ownership.places())
+
     def run(self) -> None:
         """Until `stop`. Raises Stalled when the client or the delivery cannot go on."""
         self._consumer.subscribe(

@@ -32,16 +32,16 @@ class Offsets:
     committed: dict[int, int]
     ends: dict[int, int]
 
-    def lag(self, partitions: Collection[int] = ()) -> int:
-        """Offsets that wait, in those partitions or, when none are named, in all."""
+    def lag(self, partitions: Collection[int] | None = None) -> int:
+        """Offsets that wait, in those partitions or in all."""
         return sum(max(0, self.ends[one] - self.committed.get(one, 0)) for one in self._chosen(partitions))
 
-    def position(self, partitions: Collection[int] = ()) -> int:
+    def position(self, partitions: Collection[int] | None = None) -> int:
         """A number that grows whenever the group commits something there."""
         return sum(self.committed.get(one, 0) for one in self._chosen(partitions))
 
-    def _chosen(self, partitions: Collection[int]) -> list[int]:
-        return [one for one in self.ends if not partitions or one in partitions]
+    def _chosen(self, partitions: Collection[int] | None) -> list[int]:
+        return [one for one in self.ends if partitions is None or one in partitions]
 
 
 @dataclass(slots=True)
