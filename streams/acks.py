@@ -29,7 +29,6 @@ class OrderedAcks(Generic[T]):
     def __init__(self, ack: Callable[[T], None], generation: Callable[[], int]) -> None:
         self._ack, self._generation = ack, generation
         self._lines: dict[Line, deque[Ticket[T]]] = {}
-        self.acked = 0
 
     def take(self, topic: str, partition: int, offset: int, generation: int, item: T) -> Ticket[T]:
         """Start one item. An offset that is read again in the same generation simply stands in line again."""
@@ -48,7 +47,6 @@ class OrderedAcks(Generic[T]):
             first = line.popleft()
             if first.generation == self._generation():
                 self._ack(first.item)
-                self.acked += 1
 
     def forget_old(self) -> None:
         """Drop everything of past generations; call after a rebalance."""

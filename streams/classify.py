@@ -22,6 +22,7 @@ from infra import logs
 from infra.settings import MIB, Settings, load_settings
 from schemas.errors import BadFrame, ConfigError
 from schemas.records import Decision, Prediction
+from sinks.label_text import printable
 
 MAX_FILE_BYTES = 256 * MIB
 # Decoding runs so many batches ahead of the model: enough to keep both busy, and a bound on memory.
@@ -157,11 +158,12 @@ def json_line(result: Result) -> str:
 
 
 def text_line(result: Result) -> str:
-    path = os.fsencode(result.path).decode(errors="backslashreplace")
+    """Names of files and of classes come from outside: a terminal must find nothing to obey."""
+    path = printable(os.fsencode(result.path).decode(errors="backslashreplace"))
     if result.error is not None:
-        return f"{'':>6}  {'-':<30}  {path}  [{result.error}]"
+        return f"{'':>6}  {'-':<30}  {path}  [{printable(str(result.error))}]"
     if not result.predictions:
         return f"{'':>6}  {'-':<30}  {path}"
     best = result.predictions[0]
     remark = f"  [review: {result.reason}]" if result.decision is Decision.REVIEW else ""
-    return f"{best.probability:>6.1%}  {best.name:<30.30}  {path}{remark}"
+    return f"{best.probability:>6.1%}  {printable(best.name):<30.30}  {path}{remark}"

@@ -9,6 +9,7 @@ What is changed of Faust's own behaviour, and why (all of it pinned by tests/uni
   a fetch for every frame cost a third more CPU.
 - `stream_wait_empty=False`: Faust would hold a rebalance (and with it the group) until every frame under way is
   acked, without any limit. `streams.processor` waits for them itself, within a budget, and commits.
+- Nothing is acked but by us, and commits are counted (`streams.commits`).
 - A record is read whatever the names of its headers (`streams.records`).
 - No leader topic, no changelogs, no tables, no data directory, no producer of Faust's own.
 """
@@ -27,6 +28,7 @@ from infra import kafka
 from infra.settings import MIB, Settings, StreamSettings
 from infra.topics import Lane, group
 from streams import records
+from streams.commits import CommitsByHand
 
 FETCH_MAX_WAIT_MS = 50
 FETCH_MIN_BYTES = MIB
@@ -38,7 +40,7 @@ MAX_POLL_INTERVAL_S = 10 * 365 * 86_400.0
 
 
 class ByteQueue(ThrowableQueue):  # type: ignore[type-arg]
-    """Holds at most QUEUE_EVENTS events and QUEUE_BYTES of values; one event is always taken."""
+    """Holds at most QUEUE_EVENTS events and QUEUE_BYTES of keys and values; one event is always taken."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._held_bytes = 0
@@ -55,13 +57,17 @@ class ByteQueue(ThrowableQueue):  # type: ignore[type-arg]
         self._held_bytes = 0
 
     def _put(self, item: Any) -> None:
-        self._held_bytes += len(item.message.value or b"")
+        self._held_bytes += _size(item.message)
         super()._put(item)
 
     def _get(self) -> Any:
         item = super()._get()
-        self._held_bytes -= len(item.message.value or b"")
+        self._held_bytes -= _size(item.message)
         return item
+
+
+def _size(message: Any) -> int:
+    return len(message.value or b"") + len(message.key or b"")
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):
@@ -76,7 +82,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         return consumer
 
 
-class _Consumer(driver.Consumer):
+class _Consumer(CommitsByHand, driver.Consumer):
     def _new_consumer_thread(self) -> _ConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
@@ -133,6 +139,16 @@ class StreamApp(faust.App):
 
     def _new_transport(self) -> Any:
         return _Transport(self.conf.broker_consumer, self)
+
+    @property
+    def commits(self) -> CommitsByHand:
+        """The consumer, as far as acks and commits go."""
+        return cast(CommitsByHand, self.consumer)
+
+    def member(self) -> tuple[int, str]:
+        """The generation that this member of the group is in, and the name that the broker gave it."""
+        coordinator = cast(_Consumer, self.consumer)._thread._ensure_consumer()._coordinator
+        return coordinator.generation, coordinator.member_id
 
     def FlowControlQueue(self, maxsize: int | None = None, *, clear_on_resume: bool = False) -> Any:
         queue = ByteQueue(maxsize=maxsize, flow_control=self.flow_control, clear_on_resume=clear_on_resume)
@@ -197,7 +213,6 @@ _SAME: dict[str, tuple[str, Any]] = {
     "client.id": ("broker_client_id", str),
     "max.partition.fetch.bytes": ("consumer_max_fetch_size", int),
     "fetch.message.max.bytes": ("consumer_max_fetch_size", int),
-    "auto.offset.reset": ("consumer_auto_offset_reset", str),
     "check.crcs": ("broker_check_crcs", bool),
     "metadata.max.age.ms": ("consumer_metadata_max_age_ms", int),
     "connections.max.idle.ms": ("consumer_connections_max_idle_ms", int),

@@ -12,6 +12,10 @@ MAX_ID_BYTES = 1024
 END_OF_9999: Micros = 253_402_300_800_000_000
 
 
+def held_bytes(record: FrameRecord) -> int:
+    return len(record.value or b"") + len(record.key or b"")
+
+
 @dataclass(slots=True)
 class Taken:
     """A record that was read and has no outcome yet. `finish` is called once, when its outcome is on the broker."""
@@ -23,7 +27,7 @@ class Taken:
     traceparent: str | None = field(init=False)
 
     def __post_init__(self) -> None:
-        self.size = len(self.record.value or b"")
+        self.size = held_bytes(self.record)
         self.replay_id = headers.replay_id_of(self.record.headers)
         self.traceparent = headers.traceparent_of(self.record.headers)
 

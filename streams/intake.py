@@ -1,6 +1,7 @@
 """Frames from the source topic into the stage, and their acks back to Faust: the only code that touches events."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, cast
 
 from mode import CrashingSupervisor
@@ -8,6 +9,7 @@ from mode import CrashingSupervisor
 from infra import logs
 from infra.lifecycle import Deadline
 from infra.outcomes import FrameRecord
+from schemas.errors import Stalled
 from schemas.records import SourceRef
 from streams.acks import OrderedAcks
 from streams.faust_app import StreamApp
@@ -25,11 +27,13 @@ class Intake:
     `take()` and automatic acks lose frames when anything fails; see tests/unit/test_stream_faust.py.
     """
 
-    def __init__(self, app: StreamApp, topic: str, stage: Stage) -> None:
-        self._app, self._stage = app, stage
-        self.partitions: frozenset[int] = frozenset()
-        self._joined = False
-        self.acks: OrderedAcks[Any] = OrderedAcks(lambda event: event.ack(), lambda: app.consumer_generation_id)
+    def __init__(self, app: StreamApp, topic: str, stage: Stage, fail: Callable[[BaseException], None]) -> None:
+        self._app, self._stage, self._fail = app, stage, fail
+        # None while it is in no group.
+        self.partitions: frozenset[int] | None = None
+        self._member: tuple[int, str] | None = None
+        self._instance_id: str | None = app.conf.consumer_group_instance_id
+        self.acks: OrderedAcks[Any] = OrderedAcks(self._finish, lambda: app.consumer_generation_id)
         channel = app.topic(topic, key_serializer="raw", value_serializer="raw")
         app.agent(channel, name="frames", concurrency=1, supervisor_strategy=CrashingSupervisor)(self._read)
         app.on_partitions_revoked.connect(cast(Any, self._on_revoked))
@@ -37,7 +41,7 @@ class Intake:
 
     def not_ready(self) -> str | None:
         """None once the group has given us our share (which may be nothing), else what is missing."""
-        return None if self._joined else "not yet in the consumer group"
+        return None if self.partitions is not None else "not yet in the consumer group"
 
     async def drain(self, budget_s: float) -> bool:
         """Wait until every frame taken has its outcome; False when the time is over first."""
@@ -47,22 +51,18 @@ class Intake:
             await asyncio.sleep(0.01)
         return not self.acks.pending()
 
-    async def commit(self, budget_s: float) -> None:
-        """Commit what is acked; what is not committed in time is read again, not lost."""
-        try:
-            await asyncio.wait_for(self._app.consumer.commit(), budget_s)
-        except TimeoutError:
-            log.warning("the last commit was not answered in time; its frames will be read again")
-
     async def _read(self, stream: Any) -> None:
         await self._stage.gate.wait()
         async for event in stream.noack().events():
             self._take(event)
             await self._stage.gate.wait()
 
+    def _finish(self, message: Any) -> None:
+        self._app.commits.finish(message)
+
     def _take(self, event: Any) -> None:
         message = event.message
-        ticket = self.acks.take(message.topic, message.partition, message.offset, message.generation_id, event)
+        ticket = self.acks.take(message.topic, message.partition, message.offset, message.generation_id, message)
         record = FrameRecord(
             SourceRef(message.topic, message.partition, message.offset),
             round(message.timestamp * 1000),
@@ -76,12 +76,25 @@ class Intake:
         pending = self.acks.pending()
         if not await self.drain(REVOKE_BUDGET_S):
             log.warning("frames under way at a rebalance will be read again", frames=self.acks.pending())
-        await self.commit(REVOKE_BUDGET_S)
-        self.partitions, self._joined = frozenset(), False
+        await self._app.commits.commit_within(REVOKE_BUDGET_S)
+        self.partitions = None
         if revoked:
             log.info("partitions revoked", partitions=len(revoked), under_way=pending)
 
     async def _on_assigned(self, _app: StreamApp, assigned: Any, **_: Any) -> None:
+        self._refuse_a_twin()
         self.acks.forget_old()
-        self.partitions, self._joined = frozenset(tp.partition for tp in assigned), True
+        self.partitions = frozenset(tp.partition for tp in assigned)
         log.info("partitions assigned", partitions=len(assigned), generation=self._app.consumer_generation_id)
+
+    def _refuse_a_twin(self) -> None:
+        """A static member that is given another name in the same generation was replaced by its twin, and did the same.
+
+        aiokafka would go on so for ever: it does not know FENCED_INSTANCE_ID (KIP-345).
+        """
+        member, before = self._app.member(), self._member
+        self._member = member
+        if self._instance_id and before is not None and before[0] == member[0] and before[1] != member[1]:
+            self._fail(
+                Stalled(f"another process is in the group as stream.group_instance_id = {self._instance_id!r} too")
+            )

@@ -11,10 +11,11 @@ from confluent_kafka import KafkaException
 from infra import logs, metrics
 from infra.group_offsets import GroupOffsets
 from infra.settings import Settings
+from infra.standstill import Standstill
 from infra.topics import Lane, TopicNames, group
 from schemas.errors import Stalled
 from streams.backlog import Backlog
-from streams.watchdog import Sight, Standstill, Watchdog
+from streams.watchdog import Sight, Watchdog
 
 log = logs.get(__name__)
 
@@ -26,14 +27,16 @@ LAST_GRACE_S = 12.0
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What the event loop says of itself, frames of the retry lane included in both counts.
+    """What the event loop says of itself, the retry lane included in both counts.
 
-    Frames taken and not finished, how many ever were finished, the partitions it owns, when it was last alive.
+    Frames taken and not committed, a number that grows with every commit, one that grows with every step of the work,
+    the partitions it owns (None: it is in no group), when it was last alive.
     """
 
     taken: int
-    finished: int
-    partitions: frozenset[int]
+    commits: int
+    steps: int
+    partitions: frozenset[int] | None
     beat_s: float
 
 
@@ -60,7 +63,7 @@ class Monitor:
         self._lock = threading.Lock()
         self._paused = False
         self._answered = True
-        self._lag = self._position = 0
+        self._lag = 0
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="monitor", daemon=True)
 
@@ -100,8 +103,7 @@ class Monitor:
             self._paused = paused
             log.info("workers are behind, frames wait in their topic" if paused else "workers caught up", bytes=size)
             self._pause(paused)
-        owned = self._view().partitions
-        self._lag, self._position = frames.lag(owned), frames.position(owned)
+        self._lag = frames.lag(self._view().partitions)
 
     def _watch(self) -> None:
         view, now_ms = self._view(), time.monotonic() * 1000
@@ -110,7 +112,8 @@ class Monitor:
         if hung_ms >= self._stall_ms:
             log.error("the event loop stands still, ending the process", seconds=round(hung_ms / 1000))
             os._exit(1)
-        sight = Sight(view.taken, self._lag, view.finished + self._position, may_wait=self._paused)
+        # Who paused us is not heard of any more: that is no reason to wait for ever.
+        sight = Sight(view.taken, self._lag, view.commits, view.steps, may_wait=self._paused and self._answered)
         sentence = self._watchdog.stalled(sight, now_ms)
         if sentence is not None:
             self._fail(Stalled(sentence))

@@ -39,6 +39,7 @@ class DecodePool(Generic[In, Out]):
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[Job] = deque()
         self._failed_starts = 0
+        self.steps = 0  # grows with every job that was answered or given up
         self._error: Stalled | None = None
         self._processes = [self._start() for _ in range(processes)]
         self._timer = self._loop.call_later(LOOK_S, self._look)
@@ -81,6 +82,7 @@ class DecodePool(Generic[In, Out]):
 
     def _on_readable(self, process: DecoderProcess) -> None:
         was_ready = process.is_ready
+        self.steps += 1
         if not process.take_answer(self._loop.time()):
             self._replace(process, "")
         elif not was_ready:
@@ -105,6 +107,7 @@ class DecodePool(Generic[In, Out]):
         if self._failed_starts >= MAX_FAILED_STARTS:
             self._fail(Stalled(f"decode processes do not start: the last one {how}"), process.jobs)
             return
+        self.steps += 1
         log.warning("a decode process is replaced", how=how, was_ready=process.is_ready)
         if process.jobs and process.is_ready:  # else it had not begun
             suspect = process.jobs.popleft()

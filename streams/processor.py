@@ -89,7 +89,7 @@ class Processor:
         self._cache = open_cache(settings, self._info) if settings.stream.cache else None
         self._stage = Stage(self._outputs(), self._pool, self._cache, self._stop.set)
         self._app = build_app(settings, self._lane)
-        self._intake = Intake(self._app, self._names.frames, self._stage)
+        self._intake = Intake(self._app, self._names.frames, self._stage, self._stop.set)
         self._loop = asyncio.get_running_loop()
         self._retry = RetryLane(settings, self._lane, self._take_again, self._may_take_again, self._stop.set)
         with HealthServer(settings.http, live=self._live, ready=self._ready):
@@ -117,7 +117,7 @@ class Processor:
         if self._stop.error is None:
             if not await self._intake.drain(DRAIN_S):
                 log.warning("frames under way at the end will be read again", frames=self._stage.gate.frames)
-            await self._intake.commit(COMMIT_S)
+            await self._app.commits.commit_within(COMMIT_S)
         await asyncio.to_thread(self._retry.close, RETRY_CLOSE_S)
         await asyncio.wait([asyncio.create_task(self._app.stop())], timeout=LEAVE_S)
         self._monitor.close()
@@ -154,9 +154,15 @@ class Processor:
         return self._stage.gate.is_open
 
     def _view(self) -> View:
-        # Live frames by their acks, not by their ends: one that hangs holds up the acks of all behind it.
-        finished = self._intake.acks.acked + self._retry.finished
-        return View(self._stage.gate.frames, finished, self._intake.partitions, self._beat_s)
+        live, retry = self._app.commits, self._retry
+        return View(
+            taken=self._stage.gate.frames + live.uncommitted,
+            # Of the retry lane what is finished: a frame that waits for minutes holds up the commit of all behind it.
+            commits=live.commits + retry.finished,
+            steps=self._pool.steps,
+            partitions=self._intake.partitions,
+            beat_s=self._beat_s,
+        )
 
     def _live(self) -> str | None:
         still_s = time.monotonic() - self._beat_s

@@ -5,11 +5,12 @@ that fails, with all that lies behind: one record would stop its partition for e
 """
 
 from collections.abc import Iterator
-from itertools import islice
+from itertools import count, islice
 from typing import Any
 
 from aiokafka.consumer import fetcher
-from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy
+from aiokafka.errors import CorruptRecordException
+from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy, decode_varint
 from aiokafka.record.memory_records import _MemoryRecordsPy
 
 
@@ -46,15 +47,26 @@ class _Batch:
             for record in self._batch:
                 read += 1
                 yield record
-        except UnicodeDecodeError:
-            yield from islice(_read_slowly(self._raw), read, None)
+        except (UnicodeDecodeError, CorruptRecordException):
+            yield from islice(_Lenient(self._raw), read, None)
 
 
-def _read_slowly(raw: memoryview) -> Iterator[Any]:
-    batch = _DefaultRecordBatchPy(raw)
-    batch._maybe_uncompress()
-    batch._buffer = _AnyText(batch._buffer)
-    return iter(batch)
+class _Lenient(_DefaultRecordBatchPy):  # type: ignore[misc]
+    """Reads what Kafka takes: names of any bytes, and any byte for a record's attributes, which is no varint."""
+
+    def __iter__(self) -> "_Lenient":
+        super().__iter__()
+        self._buffer: bytearray = _AnyText(self._buffer)
+        return self
+
+    def _read_msg(self) -> Any:
+        reads = count()
+
+        def read(buffer: bytearray, at: int) -> tuple[int, int]:
+            is_attributes = next(reads) == 1  # behind the record's length
+            return (buffer[at], at + 1) if is_attributes else decode_varint(buffer, at)
+
+        return super()._read_msg(read)
 
 
 class _AnyText(bytearray):

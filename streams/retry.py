@@ -22,7 +22,7 @@ from infra.topics import Lane, TopicNames, group
 from schemas import headers
 from schemas.errors import Stalled
 from schemas.records import SourceRef
-from streams.frames import Taken
+from streams.frames import Taken, held_bytes
 
 log = logs.get(__name__)
 
@@ -44,7 +44,7 @@ class Held:
 
     @property
     def size(self) -> int:
-        return len(self.record.value or b"")
+        return held_bytes(self.record)
 
 
 class Waiting:
@@ -80,10 +80,13 @@ class Waiting:
         self._bytes = sum(held.size for held in self._heap)
 
 
-def due_ms(settings: RetrySettings, timestamp_ms: int, attempt: int) -> float:
-    """When a frame that has failed `attempt` times and was written at `timestamp_ms` is tried again."""
+def due_ms(settings: RetrySettings, timestamp_ms: int, attempt: int, now_ms: float) -> float:
+    """When a frame that has failed `attempt` times and was written at `timestamp_ms` is tried again.
+
+    A time to come is that of a clock that goes wrong: it counts as now.
+    """
     tier = min(max(attempt, 1), len(settings.delays_ms)) - 1
-    return timestamp_ms + settings.delays_ms[tier]
+    return min(timestamp_ms, now_ms) + settings.delays_ms[tier]
 
 
 def frame_of(message: kafka.Message) -> FrameRecord:
@@ -177,7 +180,7 @@ class RetryLane:
                 self._prefix.done(self._topic, partition, offset)  # the other lane's processor has a group of its own
                 return
         written_ms = int(message.timestamp()[1])
-        due = due_ms(self._settings.retry, written_ms, record.attempt)
+        due = due_ms(self._settings.retry, written_ms, record.attempt, time.time() * 1000)
         self._waiting.add(Held(due, partition, offset, self._generations[partition], record))
 
     def _hand_over(self) -> None:

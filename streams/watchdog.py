@@ -1,38 +1,31 @@
-"""The watchdog's rule: frames wait and nothing is finished for too long. Pure; `streams.monitor` asks it.
+"""The watchdog's rule: frames wait and nothing is committed for too long. Pure; `streams.monitor` asks it.
 
 Faust and aiokafka are known to stop consuming without an error while the process lives on (faust-streaming/faust#175,
-aio-libs/aiokafka#1154), so progress is judged by what comes out and by what the broker says, not by being alive.
+aio-libs/aiokafka#1154), so progress is judged by what is committed and by what the broker says, not by being alive. Nor
+by frames that are finished: cut off from its group's coordinator, a stage could go on for ever with what others finish.
 """
 
 from dataclasses import dataclass
 
-# Looks are a second apart. A longer gap means that the whole process was stopped, which is nobody's standstill.
-MAX_STEP_MS = 5_000
+from infra.standstill import Standstill
+
+# A window of pictures that each take a decoder to its limit is worked on for longer than one stall time-out.
+MAX_SLOWNESS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What is seen at one moment: `lag` waits for us on the broker, `progress` grows with what is finished."""
+    """What is seen at one moment.
+
+    Frames taken and not committed, the lag on the broker, a number that grows with every commit, one that grows with
+    every step of the work on what was taken, and whether the workers' backlog is waited for.
+    """
 
     taken: int
     lag: int
-    progress: int
+    commits: int
+    steps: int
     may_wait: bool
-
-
-class Standstill:
-    """For how long something has not moved, over the looks taken at it."""
-
-    def __init__(self) -> None:
-        self._waited_ms = 0.0
-        self._last_ms: float | None = None
-
-    def look(self, moving: bool, now_ms: float) -> float:
-        """Milliseconds since the look at which it last moved; 0 while it moves."""
-        step_ms = 0.0 if self._last_ms is None else min(now_ms - self._last_ms, MAX_STEP_MS)
-        self._waited_ms = 0.0 if moving else self._waited_ms + step_ms
-        self._last_ms = now_ms
-        return self._waited_ms
 
 
 class Watchdog:
@@ -40,18 +33,19 @@ class Watchdog:
 
     def __init__(self, stall_timeout_ms: float) -> None:
         self._timeout_ms = stall_timeout_ms
-        self._progress = -1
-        self._standstill = Standstill()
+        self._seen = (-1, -1)
+        self._no_commit, self._no_step = Standstill(), Standstill()
 
     def stalled(self, sight: Sight, now_ms: float) -> str | None:
         """None while all is well, else the sentence that the process must end with."""
-        moved = sight.progress != self._progress
-        self._progress = sight.progress
-        waits = bool(sight.taken or sight.lag) and not sight.may_wait
-        waited_ms = self._standstill.look(moved or not waits, now_ms)
-        if waited_ms < self._timeout_ms:
+        commits, steps = self._seen
+        self._seen = sight.commits, sight.steps
+        moves = sight.commits != commits or not (sight.taken or sight.lag) or sight.may_wait
+        waited_ms = self._no_commit.look(moves, now_ms)
+        stands_ms = self._no_step.look(moves or sight.steps != steps, now_ms)
+        if stands_ms < self._timeout_ms and waited_ms < MAX_SLOWNESS * self._timeout_ms:
             return None
         return (
-            f"nothing was finished for {waited_ms / 1000:.0f} s while {sight.taken} frames are under way and "
+            f"nothing was committed for {waited_ms / 1000:.0f} s while {sight.taken} frames are under way and "
             f"{sight.lag} wait in the topic: the process ends so that it is started again"
         )

@@ -4,15 +4,11 @@ If a Faust upgrade turns one of these red, the stream stage may lose frames: rea
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any, cast
 from unittest.mock import Mock
 
 import faust
 import pytest
-from faust.transport.consumer import Consumer
-from faust.types import TP
-from faust.types.tuples import ConsumerMessage
 
 from infra.settings import Settings
 from streams.acks import OrderedAcks
@@ -26,80 +22,13 @@ from streams.faust_app import (
     build_app,
     ignored_keys,
 )
-
-TOPIC = "frames"
-PLACE = TP(TOPIC, 0)
-
-Body = Callable[[Any], Awaitable[None]]
-
-
-class RecordingConsumer(Consumer):
-    """Faust's own consumer, abstract parts filled in; acks go through its real bookkeeping."""
-
-    def __init__(self, app: faust.App) -> None:
-        transport = Mock(name="transport", app=app)
-        super().__init__(transport, Mock(), Mock(), Mock())
-
-    def acked(self) -> list[int]:
-        return sorted(self._acked[PLACE])
-
-    def next_commit(self) -> int | None:
-        """What Faust would commit now; takes the run of acks off its list, as its commit does."""
-        offset = self._new_offset(PLACE)
-        return offset if offset is not None and self._should_commit(PLACE, offset) else None
-
-    def set_committed(self, offset: int | None) -> None:
-        self._committed_offset[PLACE] = offset
-
-    def assignment(self) -> Any:
-        return {PLACE}
-
-    async def _commit(self, offsets: Any) -> bool:
-        return True
-
-    _getmany = create_topic = subscribe = seek_to_committed = seek_wait = _seek = position = Mock()
-    earliest_offsets = highwaters = Mock()
-    _new_topicpartition = _to_message = topic_partitions = highwater = key_partition = Mock()
-
-
-RecordingConsumer.__abstractmethods__ = frozenset()
-
-
-class Bench:
-    """An app, its recording consumer and one stream to iterate."""
-
-    def __init__(self) -> None:
-        self.app = faust.App("pin", store="memory://", stream_wait_empty=False, topic_disable_leader=True)
-        self.app.flow_control.resume()
-        self.app.consumer_generation_id = 1
-        self.consumer = RecordingConsumer(self.app)
-        self.app.__dict__["consumer"] = self.app._consumer = self.consumer
-        cast(Any, self.app.topics)._acking_topics.add(TOPIC)
-        self.channel = self.app.topic(TOPIC, value_serializer="raw").clone(is_iterator=True)
-        self.stream = self.app.stream(self.channel)
-
-    async def put(self, offset: int, generation: int = 1) -> None:
-        message = ConsumerMessage(
-            TOPIC, 0, offset, 0.0, 0, [], b"cam", b"frame", None, tp=PLACE, generation_id=generation
-        )
-        message.incref()
-        event = self.app.create_event(b"cam", b"frame", {}, message)
-        await self.channel.put(event)
-
-    async def run(self, body: Body, timeout_s: float = 0.3) -> BaseException | None:
-        """Let `body` iterate until it ends, raises, or nothing more comes; what it raised."""
-        task = asyncio.ensure_future(body(self.stream))
-        done, _ = await asyncio.wait([task], timeout=timeout_s)
-        if not done:
-            task.cancel()
-        (result,) = await asyncio.gather(task, return_exceptions=True)
-        await asyncio.sleep(0.05)
-        return result if isinstance(result, Exception) else None
+from tests.support.faust_bench import TOPIC, Bench, FaustConsumer
 
 
 @pytest.fixture
 async def bench() -> Bench:
-    return Bench()
+    """With Faust's own acks and commits."""
+    return Bench(FaustConsumer)
 
 
 async def test_noack_events_acks_nothing_by_itself(bench: Bench) -> None:
@@ -210,7 +139,7 @@ async def test_our_queue_holds_back_by_count_and_bytes_and_never_by_pressure() -
     app = faust.App("pin", store="memory://")
     queue = ByteQueue(flow_control=app.flow_control)
     assert not queue.in_pressure_high_state(lambda: None)
-    half = Mock(message=Mock(value=b"x" * (QUEUE_BYTES // 2)))
+    half = Mock(message=Mock(key=b"", value=b"x" * (QUEUE_BYTES // 2)))
     queue.put_nowait_enhanced(half, on_pressure_high=pytest.fail, on_pressure_drop=pytest.fail)
     assert not queue.full()
     queue.put_nowait_enhanced(half, on_pressure_high=pytest.fail, on_pressure_drop=pytest.fail)
@@ -218,7 +147,7 @@ async def test_our_queue_holds_back_by_count_and_bytes_and_never_by_pressure() -
     assert queue.get_nowait() is half
     assert not queue.full()
     queue.clear()
-    small = Mock(message=Mock(value=b""))
+    small = Mock(message=Mock(key=None, value=b""))
     for _ in range(QUEUE_EVENTS):
         queue.put_nowait_enhanced(small, on_pressure_high=pytest.fail, on_pressure_drop=pytest.fail)
     assert queue.full()
@@ -297,7 +226,7 @@ async def test_a_message_is_handed_over_without_tasks_where_there_is_room() -> N
     app.flow_control.resume()
     assert await consumer.wait_first(hand_over(), suspended()) == "given"
     assert tasks == [asyncio.current_task()]
-    queue.put_nowait(Mock(message=Mock(value=b"x" * QUEUE_BYTES)))
+    queue.put_nowait(Mock(message=Mock(key=b"x" * (QUEUE_BYTES // 2), value=b"x" * (QUEUE_BYTES // 2))))
     assert not app.has_room()
     never = asyncio.get_running_loop().create_future()
     await consumer.wait_first(asyncio.wait_for(never, 10), suspended())

@@ -36,7 +36,8 @@ def held(due: float, size: int = 1) -> Held:
 
 @pytest.mark.parametrize(("attempt", "expected"), [(1, 1_000), (2, 30_000), (9, 30_000), (0, 1_000)])
 def test_each_attempt_has_its_tier(attempt: int, expected: int) -> None:
-    assert due_ms(SETTINGS, 50, attempt) == 50 + expected
+    assert due_ms(SETTINGS, 50, attempt, now_ms=60) == 50 + expected
+    assert due_ms(SETTINGS, 10**12, attempt, now_ms=60) == 60 + expected, "a clock that goes wrong"
 
 
 @pytest.mark.parametrize(
@@ -202,12 +203,13 @@ def test_a_stage_that_works_on_retried_frames_alone_is_not_stalled(
     lane, taken = given
     processor = Processor(Settings(), "live", Mock(), Mock())
     processor._stage, processor._retry = Mock(gate=Mock(frames=32)), lane
-    processor._intake = Mock(acks=Mock(acked=7), partitions=frozenset({0}))  # live cameras are quiet
+    processor._intake, processor._pool = Mock(partitions=frozenset({0})), Mock(steps=3)
+    processor._app = Mock(commits=Mock(commits=7, uncommitted=0))  # live cameras are quiet
     dog = Watchdog(3_000)
 
     def look(now_ms: float) -> str | None:
         view = processor._view()
-        return dog.stalled(Sight(view.taken, 0, view.finished, may_wait=False), now_ms)
+        return dog.stalled(Sight(view.taken, 0, view.commits, view.steps, may_wait=False), now_ms)
 
     for second in range(5):
         taken.get(timeout=10).finish()

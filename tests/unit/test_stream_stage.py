@@ -54,6 +54,7 @@ class FakeSender:
     """Keeps what it is given; is full for the first `busy` calls."""
 
     busy: int = 0
+    max_record_bytes: int = 9_000_000
     sent: list[Sent] = field(default_factory=list)
 
     def send(

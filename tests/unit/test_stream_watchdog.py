@@ -1,16 +1,18 @@
 """The watchdog's rule, one row per history: what was seen when, and whether the process must end at the last sight."""
 
+from collections.abc import Callable
+
 import pytest
 
 from streams.watchdog import Sight, Watchdog
 
 T = 60_000  # the stall time-out
 STEP_MS = 1_000
-idle = Sight(taken=0, lag=0, progress=0, may_wait=False)
+idle = Sight(taken=0, lag=0, commits=0, steps=0, may_wait=False)
 
 
-def sight(progress: int, taken: int = 0, lag: int = 0, may_wait: bool = False) -> Sight:
-    return Sight(taken, lag, progress, may_wait)
+def sight(commits: int, taken: int = 0, lag: int = 0, may_wait: bool = False, steps: int = 0) -> Sight:
+    return Sight(taken, lag, commits, steps, may_wait)
 
 
 @pytest.mark.parametrize(
@@ -18,7 +20,7 @@ def sight(progress: int, taken: int = 0, lag: int = 0, may_wait: bool = False) -
     [
         pytest.param([(0, idle), (T * 10, idle)], False, id="nothing waits, nothing need move"),
         pytest.param([(0, sight(5, lag=9)), (T, sight(5, lag=9))], True, id="frames wait in the topic (faust#175)"),
-        pytest.param([(0, sight(5, taken=3)), (T, sight(5, taken=3))], True, id="frames taken and none finished"),
+        pytest.param([(0, sight(5, taken=3)), (T, sight(5, taken=3))], True, id="frames taken and none committed"),
         pytest.param([(0, sight(5, lag=9)), (T - 1000, sight(5, lag=9))], False, id="not yet"),
         pytest.param(
             [(0, sight(5, lag=9)), (T - 1000, sight(6, lag=9)), (T + 5000, sight(6, lag=9))],
@@ -49,6 +51,22 @@ def sight(progress: int, taken: int = 0, lag: int = 0, may_wait: bool = False) -
 )
 def test_rule(history: list[tuple[int, Sight]], stalled: bool) -> None:
     assert (sentence_of(history) is not None) == stalled
+
+
+def seconds_to_live(seen: Callable[[int], Sight]) -> float | None:
+    """After how many seconds of such sights the process must end; None: not within ten stall time-outs."""
+    dog = Watchdog(T)
+    return next((now / 1000 for now in range(0, 10 * T, STEP_MS) if dog.stalled(seen(now), now)), None)
+
+
+def test_pictures_that_keep_the_decoders_busy_are_given_more_time() -> None:
+    assert seconds_to_live(lambda now: sight(5, taken=32, steps=now // 10_000)) == 5 * T / 1000
+    assert seconds_to_live(lambda now: sight(now // (4 * T), taken=32, steps=now // 10_000)) is None
+
+
+def test_frames_that_are_finished_and_never_committed_are_no_progress() -> None:
+    """The stage is cut off from its group's coordinator: another member finishes the same frames and commits them."""
+    assert seconds_to_live(lambda now: sight(5, taken=now % 7 + 1)) == T / 1000
 
 
 def test_the_sentence_says_how_long_and_how_many() -> None:

@@ -1,0 +1,96 @@
+"""Faust's real Stream and Agent machinery over a consumer that talks to no broker and records acks and commits."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+from unittest.mock import AsyncMock, Mock
+
+import faust
+from faust.transport.consumer import Consumer
+from faust.types import TP
+from faust.types.tuples import ConsumerMessage
+
+from streams.commits import CommitsByHand
+
+TOPIC = "frames"
+PLACE = TP(TOPIC, 0)
+
+Body = Callable[[Any], Awaitable[None]]
+
+
+class FaustConsumer(Consumer):
+    """Faust's own consumer, abstract parts filled in; acks go through its real bookkeeping."""
+
+    def __init__(self, app: faust.App) -> None:
+        transport = Mock(name="transport", app=app)
+        self.committed: list[int] = []
+        self.broker_takes = True
+        super().__init__(transport, Mock(), AsyncMock(), AsyncMock())
+
+    def acked(self) -> list[int]:
+        return sorted(self._acked[PLACE])
+
+    def next_commit(self) -> int | None:
+        """What Faust would commit now; takes the run of acks off its list, as its commit does."""
+        offset = self._new_offset(PLACE)
+        return offset if offset is not None and self._should_commit(PLACE, offset) else None
+
+    def commit_to(self) -> int | None:
+        """As `next_commit`, and it is committed."""
+        offset = self.next_commit()
+        if offset is not None:
+            self._committed_offset[PLACE] = offset
+        return offset
+
+    def set_committed(self, offset: int | None) -> None:
+        self._committed_offset[PLACE] = offset
+
+    def assignment(self) -> Any:
+        return {PLACE}
+
+    async def _commit(self, offsets: Any) -> bool:
+        self.committed.append(dict(offsets)[PLACE])
+        return self.broker_takes
+
+    _getmany = create_topic = subscribe = seek_to_committed = seek_wait = _seek = position = Mock()
+    earliest_offsets = highwaters = Mock()
+    _new_topicpartition = _to_message = topic_partitions = highwater = key_partition = Mock()
+
+
+class OurConsumer(CommitsByHand, FaustConsumer):
+    """The same as the stage has it."""
+
+
+FaustConsumer.__abstractmethods__ = OurConsumer.__abstractmethods__ = frozenset()
+
+
+class Bench:
+    """An app, its recording consumer and one stream to iterate."""
+
+    def __init__(self, consumer: type[FaustConsumer]) -> None:
+        self.app = faust.App("pin", store="memory://", stream_wait_empty=False, topic_disable_leader=True)
+        self.app.flow_control.resume()
+        self.app.consumer_generation_id = 1
+        self.consumer = consumer(self.app)
+        self.app.__dict__["consumer"] = self.app._consumer = self.consumer
+        cast(Any, self.app.topics)._acking_topics.add(TOPIC)
+        self.channel = self.app.topic(TOPIC, value_serializer="raw").clone(is_iterator=True)
+        self.stream = self.app.stream(self.channel)
+
+    async def put(self, offset: int, generation: int = 1) -> None:
+        message = ConsumerMessage(
+            TOPIC, 0, offset, 0.0, 0, [], b"cam", b"frame", None, tp=PLACE, generation_id=generation
+        )
+        message.incref()
+        event = self.app.create_event(b"cam", b"frame", {}, message)
+        await self.channel.put(event)
+
+    async def run(self, body: Body, timeout_s: float = 0.3) -> BaseException | None:
+        """Let `body` iterate until it ends, raises, or nothing more comes; what it raised."""
+        task = asyncio.ensure_future(body(self.stream))
+        done, _ = await asyncio.wait([task], timeout=timeout_s)
+        if not done:
+            task.cancel()
+        (result,) = await asyncio.gather(task, return_exceptions=True)
+        await asyncio.sleep(0.05)
+        return result if isinstance(result, Exception) else None
