@@ -216,6 +216,12 @@ class Settings(BaseSettings):
             raise ValueError("stream.max_buffer_bytes is smaller than topics.max_frame_bytes")
         if self.stream.heartbeat_interval_ms * 3 > self.stream.session_timeout_ms:
             raise ValueError("stream.heartbeat_interval_ms must be at most a third of stream.session_timeout_ms")
+        # A dead letter is a frame with its headers; what is larger than the queue would wait for room for ever.
+        if self.kafka.max_producer_queue_bytes < self.topics.max_frame_bytes + 2 * MIB:
+            raise ValueError("kafka.max_producer_queue_bytes must be at least topics.max_frame_bytes and 2 MiB more")
+        for name, section in (("stream", self.stream), ("infer", self.infer)):  # their watchdogs judge by commits
+            if section.stall_timeout_ms < 3 * section.commit_interval_ms:
+                raise ValueError(f"{name}.stall_timeout_ms must be at least 3 times {name}.commit_interval_ms")
         return self
 
     @classmethod

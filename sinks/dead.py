@@ -52,7 +52,7 @@ def list_command(
         letters, more = collect(_entries(settings, reader, DeadFilter(stage, error, source_id), from_, to), limit)
     if as_json:
         for letter in letters:
-            print(json.dumps(letter, ensure_ascii=False))
+            print(json.dumps(letter))
         if more:
             print(f"sightline: and {more:,} more: raise --limit", file=sys.stderr)
         return
@@ -79,7 +79,7 @@ def show_command(place: PlaceArgument, as_json: JsonOption = False) -> None:
         raise ConfigError(f"there is no dead letter {partition}/{offset} on {topic}")
     marked = any(isinstance(entry, Mark) and entry.letter == letter.place for entry in found)
     fields = full_fields(letter, marked, registry_of(settings))
-    print(json.dumps(fields, ensure_ascii=False) if as_json else "\n".join(describe(fields)))
+    print(json.dumps(fields) if as_json else "\n".join(describe(fields)))
 
 
 def export_command(
@@ -107,7 +107,7 @@ def export_command(
                     break
                 line = export.write(letter)
                 if as_json:
-                    print(json.dumps(line, ensure_ascii=False))
+                    print(json.dumps(line))
     if not as_json:
         print(f"{export.written:,} dead letters in {to_dir}")
     if more:

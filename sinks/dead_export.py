@@ -29,7 +29,7 @@ class Export:
             folder.mkdir(parents=True, exist_ok=True)
             if (folder / MANIFEST).exists():
                 raise ConfigError(f"{folder} holds an export already ({MANIFEST}): name another folder")
-            self._manifest = (folder / MANIFEST).open("x")
+            self._manifest = (folder / MANIFEST).open("x", encoding="utf-8")
         except OSError as error:
             raise ConfigError(f"cannot write to {folder} ({error.strerror}): name another folder") from error
         self.written = 0

@@ -52,8 +52,8 @@ def letters_table(letters: list[dict[str, Any]]) -> Table:
         table.add_row(
             f"{letter['partition']}/{letter['offset']}",
             letter["timestamp"][:19].replace("T", " "),
-            printable(letter["source_id"]),
-            printable(letter["stage"]) or "?",
+            Text(printable(letter["source_id"])),
+            Text(printable(letter["stage"]) or "?"),
             Text(printable(letter["error"]) or "?", style="red"),
             Text(printable(letter["message"]), style="dim"),
             size_text(letter["size"]),

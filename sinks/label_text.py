@@ -23,7 +23,13 @@ def label_fields(label: Label, topic: str, partition: int, offset: int) -> dict[
 
 
 def json_line(label: Label, topic: str, partition: int, offset: int) -> str:
-    return json.dumps(label_fields(label, topic, partition, offset), ensure_ascii=False, separators=(",", ":"))
+    """In ASCII, so that no terminal finds anything to obey; a number that is none, which JSON cannot hold, is null."""
+    fields = label_fields(label, topic, partition, offset)
+    try:
+        return json.dumps(fields, allow_nan=False, separators=(",", ":"))
+    except ValueError:
+        finite = json.loads(json.dumps(fields), parse_constant=lambda _name: None)
+        return json.dumps(finite, separators=(",", ":"))
 
 
 class Columns:

@@ -94,3 +94,9 @@ def test_an_unreadable_and_an_empty_file_fail_alone(tmp_path: Path, capsys: pyte
     code, lines = classify(capsys, "--json", str(tmp_path))
     assert code == 1
     assert [json.loads(line).get("error") for line in lines] == [None, "empty"]
+
+
+def test_a_name_with_escape_sequences_is_not_obeyed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture(tmp_path / "a\x1b[31m\x9b2Jb.png")
+    code, lines = classify(capsys, str(tmp_path))
+    assert code == 0 and "a·[31m·2Jb.png" in lines[0]

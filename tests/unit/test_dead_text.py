@@ -1,10 +1,15 @@
 """Dead letters as people and files see them: nothing that came from outside is obeyed."""
 
+import io
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from infra.dead_letters import DeadLetter
 from schemas import codec
@@ -94,6 +99,27 @@ def test_show_tells_all_and_obeys_nothing() -> None:
     raw = "\n".join(describe(full_fields(a_letter(b"\xff\xd8hello"), False, None)))
     assert "no Frame (not_avro" in raw
     assert "ff d8 68 65 6c 6c 6f" in raw
+
+
+def test_a_list_shows_markup_as_it_is() -> None:
+    letter = a_letter(b"x", key=b"[/]", error="[/red]")
+    out = io.StringIO()
+    console = Console(width=200, file=out)
+    console.print(letters_table([{**letter_fields(letter, False), "stage": "[bold]", "message": "[/dim]"}]))
+    text = out.getvalue()
+    assert all(word in text for word in ("[/]", "[bold]", "[/red]", "[/dim]"))
+
+
+def test_a_manifest_is_utf_8_whatever_the_locale(tmp_path: Path) -> None:
+    code = "import sys; from tests.unit.test_dead_text import export_one; export_one(sys.argv[1])"
+    environment = {**os.environ, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "out")], env=environment, check=True, timeout=60)
+    assert json.loads((tmp_path / "out" / MANIFEST).read_text(encoding="utf-8"))["source_id"] == "Tür-猫"
+
+
+def export_one(folder: str) -> None:
+    with Export(Path(folder), None) as export:
+        export.write(a_letter(b"raw", key="Tür-猫".encode()))
 
 
 def test_times_that_no_calendar_has_are_shown_as_numbers(tmp_path: Path) -> None:

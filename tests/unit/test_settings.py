@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.settings import load_settings
+from infra.settings import MIB, load_settings
 from schemas.errors import ConfigError
 
 
@@ -54,6 +54,16 @@ def test_sizes_must_fit_together() -> None:
         load_settings({"stream": {"max_buffer_bytes": 1000}})
     with pytest.raises(ConfigError, match="min_insync_replicas"):
         load_settings({"topics": {"replication_factor": 1, "min_insync_replicas": 2}})
+    load_settings({"kafka": {"max_producer_queue_bytes": 10 * MIB}})
+    with pytest.raises(ConfigError, match="max_producer_queue_bytes"):
+        load_settings({"kafka": {"max_producer_queue_bytes": 10 * MIB - 1}})
+
+
+@pytest.mark.parametrize("section", ["stream", "infer"])
+def test_a_watchdog_that_judges_by_commits_must_see_some(section: str) -> None:
+    load_settings({section: {"stall_timeout_ms": 6_000, "commit_interval_ms": 2_000}})
+    with pytest.raises(ConfigError, match=rf"{section}\.stall_timeout_ms must be .* {section}\.commit_interval_ms"):
+        load_settings({section: {"stall_timeout_ms": 6_000, "commit_interval_ms": 2_001}})
 
 
 def test_settings_are_frozen_and_secrets_are_not_printed() -> None:

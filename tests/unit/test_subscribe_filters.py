@@ -1,6 +1,8 @@
 """Which labels pass, and what a line of each format holds."""
 
 import json
+import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -103,3 +105,20 @@ def test_a_label_captured_at_a_time_that_no_calendar_has_is_a_line_all_the_same(
     label = a_label(captured_at=captured_at)
     assert json.loads(json_line(label, "labels", 0, 1))["captured_at"]
     assert "espresso" in Columns(120).line(label).plain
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_a_number_that_is_none_is_null_in_json_and_a_line_all_the_same(number: float) -> None:
+    label = a_label(predictions=(Prediction("7", "NaN é", number), Prediction("8", "cup", 0.25)))
+    first, second = json.loads(json_line(label, "labels", 0, 1), parse_constant=pytest.fail)["predictions"]
+    assert (first["name"], first["probability"], second["probability"]) == ("NaN é", None, 0.25)
+    assert "NaN" in Columns(100).line(label).plain
+
+
+def test_nothing_goes_to_a_terminal_that_it_would_obey() -> None:
+    evil = "".join(map(chr, range(0x20))) + "".join(map(chr, range(0x80, 0xA0))) + "\u2028"
+    label = replace(a_label(predictions=(Prediction(evil, evil, 0.5),)), source_id=evil, frame_id=evil)
+    line = json_line(label, "labels", 0, 1)
+    assert line.isascii() and line.isprintable()
+    assert json.loads(line)["source_id"] == evil
+    assert Columns(200).line(label).plain.isprintable()
