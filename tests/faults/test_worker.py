@@ -10,6 +10,7 @@ import pytest
 
 from schemas import codec
 from schemas.headers import attempt_of, read_failure
+from tests.faults.conftest import SEED
 from tests.support.batches import Feeder, frame, micro_batch, read_all, read_labels, row, sources, wait_for
 from tests.support.deployment import Deployment
 from tests.support.models import ALWAYS, HANGS, SOMETIMES, TOO_LARGE, marked
@@ -44,9 +45,7 @@ def test_killed_at_random_nothing_is_lost_and_exactly_once_is_once(
     feeder: Feeder, sightline: Runner, protocol: str, delivery: str
 ) -> None:
     """Two workers, one of them killed and started again, while frames keep coming."""
-    seed = random.randrange(2**32)
-    print(f"seed {seed}")
-    chance, kills = random.Random(seed), 6
+    chance, kills = random.Random(f"{SEED}:{protocol}:{delivery}"), 6
     env = {"SIGHTLINE_INFER__GROUP_PROTOCOL": protocol}
     workers = [infer(sightline, delivery, env) for _ in range(2)]
     for _ in range(kills):
