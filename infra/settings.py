@@ -169,7 +169,7 @@ class RetrySettings(Section):
 
 
 class BreakerSettings(Section):
-    """The stage stops when more than `max_bad_share` of the last `window_frames` frames were bad."""
+    """The stage stops when more than `max_bad_share` of the last `window_frames` were bad; 1 switches that off."""
 
     window_frames: Positive = 500
     max_bad_share: Share = 0.95

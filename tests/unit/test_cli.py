@@ -56,6 +56,13 @@ def test_a_foreign_package_of_the_same_name_gets_one_sentence(tmp_path: Path) ->
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+def test_a_name_that_the_locale_cannot_write_is_written_out() -> None:
+    program = "from infra import cli; cli.run = lambda words: print(words[0]); cli.main(['\u65e5.jpg'])"
+    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, env=ascii_only)
+    assert (done.returncode, done.stdout) == (0, "\\u65e5.jpg\n"), done.stderr
+
+
 def test_a_reader_that_goes_away_ends_a_command_well() -> None:
     """As `| head -1` does."""
     read, write = os.pipe()
