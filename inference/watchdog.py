@@ -15,7 +15,7 @@ from typing import Protocol
 from infra import logs
 from infra.group_offsets import Offsets
 from infra.lifecycle import STOP_BUDGET_S, Stop
-from infra.standstill import Standstill
+from infra.standstill import MAX_STEP_MS, Standstill
 from schemas.errors import Stalled
 
 log = logs.get(__name__)
@@ -24,6 +24,8 @@ LOOK_EVERY_S, ASK_EVERY_S, ASK_TIMEOUT_S = 0.5, 3.0, 5.0
 # A worker that has no partition waits for this much longer, and this long at least: whoever has one ends first, and
 # its share is handed out again; librdkafka's statistics take a while to tell that a worker stands by.
 PATIENCE, MIN_PATIENCE_MS = 2, 30_000
+# A look is seconds behind the one before: what came in between has not waited since then.
+MIN_LOOKS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class Hunger:
     """
 
     def __init__(self, limit_ms: float, skips: bool = False) -> None:
-        self._limit_ms, self._skips = limit_ms, skips
+        self._limit_ms, self._skips = max(limit_ms, MIN_LOOKS * MAX_STEP_MS), skips
         self._patience_ms = max(PATIENCE * limit_ms, MIN_PATIENCE_MS)
         self._unfed, self._outside = Standstill(), Standstill()
         self._seen: object = None

@@ -174,12 +174,17 @@ class Worker:
         )
         if isinstance(self._delivery, Transactional):
             self._delivery.rewind = self.loop.rewind
-        limit_ms = max(infer.stall_timeout_ms, 2 * infer.commit_interval_ms)  # between two commits nothing stalls
         self._group_watch = GroupWatch(
-            GroupOffsets(settings, group_id, names.batches), self._place, Hunger(limit_ms, skips=first == OFFSET_END)
+            GroupOffsets(settings, group_id, names.batches),
+            self._place,
+            Hunger(infer.stall_timeout_ms, first == OFFSET_END),
         )
         self.watchdog = Watchdog(
-            self.loop.work_waits, lambda: self._progress.last_s, lambda: self._group_watch.reason, limit_ms, stop
+            self.loop.work_waits,
+            lambda: self._progress.last_s,
+            lambda: self._group_watch.reason,
+            infer.stall_timeout_ms,
+            stop,
         )
 
     def run(self) -> None:

@@ -13,6 +13,8 @@ from schemas.records import Frame, SourceRef
 
 # The first tier of the retry lane: tried after the shortest delay, with all tiers before it.
 FIRST_ATTEMPT = 1
+# Letters bear the time of a stage's clock, marks that of redrive's.
+CLOCKS_DIFFER_MS = 60_000
 
 
 @dataclass(slots=True)
@@ -79,10 +81,10 @@ class Planner:
     def _went_since(self, place: Place, letter: "_Candidate") -> bool:
         """Whether its frame was redriven by another letter, a twin that a crash left, after this one was written.
 
-        By both place and time: a frame may die again between its copy and the mark, and clocks differ.
+        By both place and time: a frame may die again between its copy and the mark. In doubt it is no twin.
         """
         mark = self._last.get((letter.origin, place[0]))
-        return mark is not None and mark.place > place and mark.timestamp_ms >= letter.timestamp_ms
+        return mark is not None and mark.place > place and mark.timestamp_ms >= letter.timestamp_ms + CLOCKS_DIFFER_MS
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,6 +90,7 @@ class Processor:
         self._stage = Stage(self._outputs(), self._pool, self._cache, self._stop.set)
         self._app = build_app(settings, self._lane)
         self._intake = Intake(self._app, self._names.frames, self._stage, self._stop.set)
+        _ = self._app.commits  # Faust makes its consumer for whoever asks first, of the loop that it finds there
         self._loop = asyncio.get_running_loop()
         self._retry = RetryLane(settings, self._lane, self._take_again, self._may_take_again, self._stop.set)
         with HealthServer(settings.http, live=self._live, ready=self._ready):

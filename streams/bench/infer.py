@@ -46,7 +46,10 @@ def bench_delivery(options: Options) -> Report:
     report = Report("delivery")
     rows = pixel_rows("null")
     variants: dict[str, dict[str, str]] = {
-        "hardly_committing": {"SIGHTLINE_INFER__COMMIT_INTERVAL_MS": "3600000"},
+        "hardly_committing": {
+            "SIGHTLINE_INFER__COMMIT_INTERVAL_MS": "3600000",
+            "SIGHTLINE_INFER__STALL_TIMEOUT_MS": "10800000",
+        },
         "at_least_once": {},
         "exactly_once": {"SIGHTLINE_INFER__DELIVERY": "exactly_once", "SIGHTLINE_INFER__TRANSACTION_MS": "100"},
     }

@@ -174,7 +174,7 @@ def test_a_model_that_hangs_ends_the_process_with_a_sentence(feeder: Feeder, sig
     batch = micro_batch(feeder.names.frames, 0, [0], lambda offset: marked(row(offset), HANGS))
     feeder.send(feeder.names.batches, 0, codec.encode(batch))
     assert worker.wait(60) == 1
-    assert "nothing was committed for" in worker.stderr
+    assert "frames wait and nothing was committed for" in worker.stderr
     assert "Traceback" not in worker.stderr
 
 

@@ -38,7 +38,7 @@ def test_commits_reach_the_last_frame_of_a_producer_with_transactions(
     deployment: Deployment, sightline: Runner, outcomes: Outcomes
 ) -> None:
     """Markers and aborted frames lie between, behind the very first one too: Faust alone stopped committing there."""
-    stage = sightline.start(*START, env={"SIGHTLINE_STREAM__STALL_TIMEOUT_MS": "5000"})
+    stage = sightline.start(*START, env={"SIGHTLINE_STREAM__STALL_TIMEOUT_MS": "10000"})
     keys = {"transactional.id": f"{deployment.prefix}tx", "delivery.timeout.ms": 30_000}
     producer = Producer(kafka.producer_config(deployment.settings(), **keys))
     producer.init_transactions(30)
@@ -58,7 +58,7 @@ def test_commits_reach_the_last_frame_of_a_producer_with_transactions(
         time.sleep(0.1)  # so that several commits of the stage fall in between
     outcomes.wait_for(places)
     wait_committed(deployment, max(places)[1] + 1)
-    time.sleep(7)
+    time.sleep(12)
     assert stage.exit_code is None, "nothing waits"
     assert stage.stop() == 0, stage.stderr
     assert set(outcomes.places().values()) == {1}

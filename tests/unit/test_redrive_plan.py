@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from infra.dead_letters import DeadFilter, DeadLetter, Mark, parse, parse_place
 from infra.spans import Record, Span
-from ingest.redrive_plan import Planner, mark_headers, parse_rate, retry_headers
+from ingest.redrive_plan import CLOCKS_DIFFER_MS, Planner, mark_headers, parse_rate, retry_headers
 from ingest.redrive_send import runs
 from ingest.token_bucket import TokenBucket
 from schemas import codec
@@ -62,7 +62,7 @@ def test_a_twin_goes_with_the_letter_that_was_redriven() -> None:
     """Run again, redrive would send it, though its frame may be labelled by then."""
     planner = Planner(3, None)
     first, twin, other = a_letter(1, origin=7), a_letter(2, origin=7), a_letter(3, origin=8)
-    for entry in (first, twin, other, mark(first, 4)):
+    for entry in (first, twin, other, mark(first, 4, at_ms=9 + CLOCKS_DIFFER_MS)):
         planner.add(entry)
     plan = planner.plan()
     assert (plan.chosen, plan.skipped, plan.refused) == ([(0, 3)], 2, {})
@@ -74,9 +74,16 @@ def test_a_twin_goes_with_the_letter_that_was_redriven() -> None:
         a_letter(5, origin=7, at_ms=30),
         a_letter(5, origin=7, at_ms=5),
         a_letter(3, origin=7, at_ms=30),
+        a_letter(3, origin=7, at_ms=15),
         a_letter(3, origin=7, partition=1),
     ],
-    ids=["later", "by a clock that is behind", "between copy and mark", "of another partition"],
+    ids=[
+        "later",
+        "by a clock that is behind",
+        "between copy and mark",
+        "there too, by a clock that is behind",
+        "of another partition",
+    ],
 )
 def test_what_died_again_since_passes(died_again: DeadLetter) -> None:
     planner = Planner(3, None)

@@ -104,8 +104,9 @@ async def test_after_a_rebalance_nothing_of_before_waits_for_a_commit(ours: Benc
     assert consumer.uncommitted == 0
 
 
+@pytest.mark.parametrize("is_under_way", [False, True], ids=["ours", "Faust's own"])
 async def test_a_commit_without_an_answer_does_not_hold_a_rebalance(
-    ours: Bench, monkeypatch: pytest.MonkeyPatch
+    ours: Bench, is_under_way: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("streams.commits.BEFORE_REVOKE_S", 0.05)
     consumer: Any = ours.consumer
@@ -116,4 +117,9 @@ async def test_a_commit_without_an_answer_does_not_hold_a_rebalance(
 
     monkeypatch.setattr(FaustConsumer, "_commit", never)
     finish(ours, 0)
+    periodic = asyncio.ensure_future(consumer.commit()) if is_under_way else None
+    await asyncio.sleep(0)
+    began_s = asyncio.get_running_loop().time()
     await consumer.on_partitions_revoked({PLACE})
+    assert asyncio.get_running_loop().time() - began_s < 10
+    assert periodic is None or not periodic.done()
