@@ -59,6 +59,7 @@ def test_killed_at_random_nothing_is_lost_and_exactly_once_is_once(
         feeder.feed(batches=20, frames_per_batch=3)
     wait_for(lambda: set(labelled(feeder)) == feeder.frames, 90, "a label for every frame", workers)
     for worker in workers:
+        worker.wait_ready()  # one that was just started may have no handler of signals yet
         assert worker.stop() == 0, worker.stderr[-3000:]
     found = labelled(feeder)
     print(f"{protocol} {delivery}: {len(found)} frames, {found.total() - len(found)} duplicates, {kills} kills")
