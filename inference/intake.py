@@ -1,18 +1,13 @@
 """A record of the batches topic to Work: what can be judged before the model sees it. Pure."""
 
-import re
 from collections.abc import Iterable
 
 from inference.cache_record import MAX_FLAGS_BYTES, joined_flags
 from inference.models.base import InputSpec
 from inference.work import Failed, Origin, Work
-from schemas import codec
+from schemas import codec, fields
 from schemas.errors import BadFrame
 from schemas.records import BatchItem, MicroBatch, PixelEncoding
-
-# As for frames (streams/frames.py).
-MAX_ID_BYTES = 1024
-_TOPIC = re.compile(r"(?!\.{1,2}$)[a-zA-Z0-9._-]{1,249}")
 
 
 def read_work(origin: Origin, value: bytes | None, spec: InputSpec, registry: codec.Registry | None = None) -> Work:
@@ -41,22 +36,17 @@ def _check_fields(batch: MicroBatch, replay_id: str | None) -> None:
 
     They go on into labels, look-ups of the source and the cache, all of which would end the worker over them.
     """
-    if not _TOPIC.fullmatch(batch.source_topic):
+    if not fields.is_topic(batch.source_topic):
         raise BadFrame("bad_fields", f"source_topic is {batch.source_topic[:300]!r}: no name of a topic")
-    if not 0 <= batch.source_partition < 2**31:  # Avro's decoder gives any long for an int
+    if not fields.is_position(batch.source_partition, 0):
         raise BadFrame("bad_fields", f"source_partition is {batch.source_partition}")
-    _check_size("replay id", (replay_id or "").encode(), MAX_ID_BYTES)
+    fields.check_size("replay id", (replay_id or "").encode())
     for item in batch.items:
         if item.offset < 0:
             raise BadFrame("bad_fields", f"the offset of a frame is {item.offset}")
-        _check_size("frame_id", item.frame_id.encode(), MAX_ID_BYTES)
-        _check_size("source_id", item.source_id.encode(), MAX_ID_BYTES)
-        _check_size("quality.flags", joined_flags(item.quality), MAX_FLAGS_BYTES)
-
-
-def _check_size(name: str, data: bytes, limit: int) -> None:
-    if len(data) > limit:
-        raise BadFrame("bad_fields", f"{name} has {len(data)} bytes, the limit is {limit}")
+        fields.check_size("frame_id", item.frame_id.encode())
+        fields.check_size("source_id", item.source_id.encode())
+        fields.check_size("quality.flags", joined_flags(item.quality), MAX_FLAGS_BYTES)
 
 
 def _sound(faults: dict[int, Failed | None]) -> Iterable[int]:

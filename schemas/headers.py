@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from schemas.fields import is_position, is_topic
 from schemas.records import SourceRef
 
 Header = tuple[str, bytes]
@@ -35,7 +36,6 @@ MAX_MESSAGE_BYTES = 1024
 # What a 64-bit number can need; `int` itself refuses some thousand digits with a ValueError.
 _DECIMAL = re.compile(rb"-?[0-9]{1,19}")
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-_TOPIC = re.compile(rb"[a-zA-Z0-9._-]{1,249}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,11 +160,12 @@ class _Family:
 
     def read(self, oldest: Mapping[str, bytes], newest: Mapping[str, bytes]) -> Failure | None:
         number = _big_endian if self.binary else _decimal
+        topic = _text(oldest, self.topic)
         place = _place(number(oldest.get(self.partition, b"")), number(oldest.get(self.offset, b"")))
-        if place is None or not _TOPIC.fullmatch(oldest.get(self.topic, b"")):
+        if place is None or not is_topic(topic):
             return None
         return Failure(
-            source=SourceRef(_text(oldest, self.topic), *place),
+            source=SourceRef(topic, *place),
             timestamp_ms=number(oldest.get(self.timestamp, b"")) or 0,
             stage=_text(newest, self.stage) or self.name,
             # Some versions of Streams write `class: message`; no name of a class holds ": ".
@@ -190,7 +191,7 @@ def _big_endian(value: bytes) -> int | None:
 
 def _place(partition: int | None, offset: int | None) -> tuple[int, int] | None:
     """Both, where a topic can have such a partition and offset: they go on into Avro's int and long."""
-    if partition is None or offset is None or not (0 <= partition < 2**31 and 0 <= offset < 2**63):
+    if partition is None or offset is None or not is_position(partition, offset):
         return None
     return partition, offset
 

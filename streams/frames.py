@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from infra.outcomes import FrameRecord
 from schemas import headers
 from schemas.errors import BadFrame
+from schemas.fields import check_size
 from schemas.records import Frame, Micros
 
-MAX_ID_BYTES = 1024
 END_OF_9999: Micros = 253_402_300_800_000_000
 
 
@@ -38,9 +38,7 @@ def check_fields(frame: Frame, replay_id: str | None) -> None:
     They go on into batches and labels: the broker takes those up to a size, and their readers make dates of the times.
     """
     for name, text in (("frame_id", frame.frame_id), ("source_id", frame.source_id), ("replay id", replay_id or "")):
-        size = len(text.encode())
-        if size > MAX_ID_BYTES:
-            raise BadFrame("bad_fields", f"{name} has {size} bytes, the limit is {MAX_ID_BYTES}")
+        check_size(name, text.encode())
     for name, micros in (("captured_at", frame.captured_at), ("received_at", frame.received_at)):
         if not 0 <= micros < END_OF_9999:
             raise BadFrame("bad_fields", f"{name} is {micros}: no microseconds of the years 1970 to 9999")

@@ -2,10 +2,9 @@
 
 import queue
 import time
-from collections.abc import Iterator
 
 import pytest
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, Message
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from infra import kafka
@@ -21,13 +20,6 @@ pytestmark = pytest.mark.timeout(300)
 
 LARGE = 12 * MIB
 LIMIT = 20 * MIB
-
-
-@pytest.fixture
-def outcomes(deployment: Deployment) -> Iterator[Outcomes]:
-    made = Outcomes(deployment)
-    yield made
-    made.close()
 
 
 @pytest.fixture
@@ -51,16 +43,14 @@ def places(deployment: Deployment) -> set[Place]:
 
 def write(publisher: Publisher, topic: str, partition: int, value: bytes) -> int:
     """The offset at which it lies. A broker hears of the topic's new limit a little later than whoever set it."""
+    answers = queue.Queue[tuple[KafkaError | None, int]]()
+
+    def delivered(error: KafkaError | None, message: Message) -> None:
+        answers.put((error, message.offset() or 0))
+
     until = time.monotonic() + 30
     while True:
-        answers = queue.Queue[tuple[KafkaError | None, int]]()
-        publisher.send(
-            topic,
-            "cam",
-            value,
-            partition=partition,
-            on_delivery=lambda error, message, answers=answers: answers.put((error, message.offset() or 0)),  # type: ignore[misc]
-        )
+        publisher.send(topic, "cam", value, partition=partition, on_delivery=delivered)
         error, offset = answers.get(timeout=60)
         if error is None:
             return offset

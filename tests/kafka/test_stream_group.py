@@ -1,7 +1,6 @@
 """The stream stage as a member of its group: what it commits where offsets have no record, and names that stay."""
 
 import time
-from collections.abc import Iterator
 
 import pytest
 from confluent_kafka import Producer
@@ -18,20 +17,6 @@ pytestmark = pytest.mark.timeout(300)
 START = ("stream", "--model", "null", "--no-cache")
 # Longer than any of these tests waits for an outcome.
 NAMED = {"SIGHTLINE_STREAM__GROUP_INSTANCE_ID": "stage-0", "SIGHTLINE_STREAM__SESSION_TIMEOUT_MS": "30000"}
-
-
-@pytest.fixture
-def feed(deployment: Deployment) -> Iterator[Feed]:
-    made = Feed(deployment)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def outcomes(deployment: Deployment) -> Iterator[Outcomes]:
-    made = Outcomes(deployment)
-    yield made
-    made.close()
 
 
 def test_commits_reach_the_last_frame_of_a_producer_with_transactions(

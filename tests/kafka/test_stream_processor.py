@@ -1,7 +1,6 @@
 """`sightline stream` as a process on a real broker: every frame ends as a batch, a label or a dead letter."""
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -26,20 +25,6 @@ from tests.support.stream_ends import Feed, Outcomes, Place, jpeg, wait_committe
 pytestmark = pytest.mark.timeout(300)
 
 START = ("stream", "--model", "null")
-
-
-@pytest.fixture
-def feed(deployment: Deployment) -> Iterator[Feed]:
-    made = Feed(deployment)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def outcomes(deployment: Deployment) -> Iterator[Outcomes]:
-    made = Outcomes(deployment)
-    yield made
-    made.close()
 
 
 def test_good_bad_and_known_frames(deployment: Deployment, sightline: Runner, feed: Feed, outcomes: Outcomes) -> None:

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from inference.batcher import Part
-from inference.intake import MAX_ID_BYTES, read_work
+from inference.intake import read_work
 from inference.jpeg import Decoded
 from inference.models.null import INFO
 from inference.staging import Run, Staging
 from inference.work import Failed, Origin, Work
 from schemas import codec
 from schemas.errors import BadFrame
+from schemas.fields import MAX_ID_BYTES
 from schemas.records import MicroBatch, PixelEncoding, Quality
-from streams import frames
 from tests.support.batches import ROW_BYTES, micro_batch
 
 ORIGIN = Origin("batches", 0, 7, 1)
@@ -111,10 +111,6 @@ def test_fields_at_their_limits_are_sound() -> None:
     batch = changed(2**63 - 1, "f" * MAX_ID_BYTES, "s" * MAX_ID_BYTES, ("f" * 127, "g" * 127))
     work = read(replace(batch, source_topic="t" * 249, source_partition=2**31 - 1))
     assert work.rows == (0, 1)
-
-
-def test_an_id_that_a_frame_may_have_is_one_that_a_batch_may_have() -> None:
-    assert MAX_ID_BYTES == frames.MAX_ID_BYTES
 
 
 def test_an_empty_batch_is_done_at_once() -> None:
