@@ -12,8 +12,9 @@ from infra import logs
 from infra.settings import load_settings
 from schemas.errors import ConfigError, SightlineError
 from streams.bench.cache import bench_cache
+from streams.bench.delivery import bench_delivery
 from streams.bench.e2e import bench_backlog, bench_e2e, bench_latency
-from streams.bench.infer import bench_delivery, bench_infer
+from streams.bench.infer import bench_infer
 from streams.bench.kafka import bench_kafka
 from streams.bench.lab import services
 from streams.bench.report import Options, Report

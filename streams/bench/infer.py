@@ -1,4 +1,4 @@
-"""The GPU worker against the bare model on tensors that are ready; and what a delivery guarantee costs."""
+"""The GPU worker against the bare model on tensors that are ready."""
 
 from collections.abc import Iterator
 
@@ -41,41 +41,14 @@ def bench_infer(options: Options) -> Report:
     return report
 
 
-def bench_delivery(options: Options) -> Report:
-    """Labels a second with each guarantee, against a worker that hardly ever commits."""
-    report = Report("delivery")
-    rows = pixel_rows("null")
-    variants: dict[str, dict[str, str]] = {
-        "hardly_committing": {
-            "SIGHTLINE_INFER__COMMIT_INTERVAL_MS": "3600000",
-            "SIGHTLINE_INFER__STALL_TIMEOUT_MS": "10800000",
-        },
-        "at_least_once": {},
-        "exactly_once": {"SIGHTLINE_INFER__DELIVERY": "exactly_once", "SIGHTLINE_INFER__TRANSACTION_MS": "100"},
-    }
-    frames = options.frames * 4
-    rates: dict[str, list[float]] = {name: [] for name in variants}
-    for _ in range(options.repeats):
-        for name, variables in variants.items():
-            rates[name].append(drain_rate(rows, "null", frames, **variables)[0])
-    bare = rates["hardly_committing"]
-    report.ratio(
-        "at_least_once_over_hardly_committing", median_ratio(list(zip(rates["at_least_once"], bare, strict=True)))
-    )
-    against = list(zip(rates["exactly_once"], rates["at_least_once"], strict=True))
-    report.ratio("exactly_once_over_at_least_once", median_ratio(against), ">=", 0.85)
-    report.figures = {f"{name}_labels_per_s": [round(rate) for rate in found] for name, found in rates.items()}
-    return report
-
-
 def bare_rate(model: Model, rows: Pixels, count: int) -> float:
     """Images a second of the model alone."""
     return rate_of(lambda: model_loop(model, rows, BATCH_SIZE, count))
 
 
-def drain_rate(rows: Pixels, model: str, count: int, **variables: str) -> tuple[float, Usage]:
+def drain_rate(rows: Pixels, model: str, count: int) -> tuple[float, Usage]:
     """Images a second of `sightline infer` on a backlog of micro-batches, and what the process used."""
-    with lab(**variables) as run:
+    with lab() as run:
         partitions = run.settings.topics.partitions
         run.publish_batches(micro_batches(rows, run.topics.frames, count, model, partitions))
         with run.stage("infer", "--model", model, "--no-cache") as stage, ProcessMeter(stage.pid) as meter:

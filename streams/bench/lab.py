@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 
 from infra.group_offsets import GroupOffsets
 from infra.kafka import admin
@@ -21,7 +22,7 @@ from infra.local.state import read_state
 from infra.publisher import Publisher
 from infra.reader import Reader
 from infra.settings import Settings, home, load_settings
-from infra.spans import Record
+from infra.spans import Record, Span
 from infra.topic_admin import ensure_topics
 from infra.topics import TopicNames, specs
 from schemas import codec, records
@@ -64,10 +65,21 @@ class Lab:
             _send_when_possible(publisher, self.topics.batches, key, value, partition=batch.source_partition)
         _close(publisher)
 
+    def spans(self, topic: str) -> list[Span]:
+        """What the topic holds now, by partition in order."""
+        with Reader(self.settings) as reader:
+            return reader.spans(topic)
+
     def written(self, topic: str) -> int:
         """How many records the topic holds."""
-        with Reader(self.settings) as reader:
-            return sum(len(span) for span in reader.spans(topic))
+        return sum(len(span) for span in self.spans(topic))
+
+    def rewind(self, group_id: str, topic: str) -> None:
+        """Let a group, which has no member now, begin again with the topic's first record."""
+        client = admin(self.settings)  # kept until its answers are here
+        places = [TopicPartition(*span.key, span.start) for span in self.spans(topic)]
+        for future in client.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group_id, places)]).values():
+            future.result(ASK_TIMEOUT_S)
 
     def batch_events(self) -> list[tuple[float, int]]:
         """(time in s, frames) of every micro-batch written."""
@@ -76,13 +88,16 @@ class Lab:
             for record in self._records(self.topics.batches)
         ]
 
-    def labels(self) -> list[records.Label]:
-        return [codec.decode(records.Label, record.value) for record in self._records(self.topics.labels)]
+    def labels(self, spans: Sequence[Span] | None = None) -> list[records.Label]:
+        """Those that lie there, or all."""
+        with Reader(self.settings) as reader:
+            found = reader.read(reader.spans(self.topics.labels) if spans is None else spans)
+            return [codec.decode(records.Label, record.value) for record in found]
 
     @contextmanager
-    def stage(self, *words: str) -> Iterator["Stage"]:
+    def stage(self, *words: str, **variables: str) -> Iterator["Stage"]:
         """A process of ours, ready; stopped by SIGTERM at the end."""
-        stage = Stage(words, self.env)
+        stage = Stage(words, {**self.env, **variables})
         try:
             stage.wait_ready()
             yield stage
@@ -182,9 +197,9 @@ def services() -> Iterator[None]:
 
 
 @contextmanager
-def lab(**variables: str) -> Iterator[Lab]:
+def lab() -> Iterator[Lab]:
     """Fresh topics under a prefix of this run; they are deleted at the end."""
-    names = {"SIGHTLINE_TOPIC_PREFIX": f"bench-{uuid.uuid4().hex[:8]}-", **variables}
+    names = {"SIGHTLINE_TOPIC_PREFIX": f"bench-{uuid.uuid4().hex[:8]}-"}
     env = {**os.environ, **names}
     settings = _settings_with(names)
     ensure_topics(settings)
