@@ -1,4 +1,7 @@
-"""Once a second, in its own thread: the workers' backlog, our own lag, the watchdog. Asks the broker, not Faust."""
+"""Once a second, in threads of their own: the workers' backlog and our own lag, and the watchdog that goes by them.
+
+The broker is asked, not Faust. Nobody waits for its answers but who asks: the watchdog sees most when none come.
+"""
 
 import os
 import threading
@@ -29,11 +32,12 @@ LAST_GRACE_S = 12.0
 class View:
     """What the event loop says of itself, the retry lane included in both counts.
 
-    Frames taken and not committed, a number that grows with every commit, one that grows with every step of the work,
-    the partitions it owns (None: it is in no group), when it was last alive.
+    Frames taken and not committed, and how many of them are finished; a number that grows with every commit, one that
+    grows with every step of the work; the partitions it owns (None: it is in no group); when it was last alive.
     """
 
     taken: int
+    uncommitted: int
     commits: int
     steps: int
     partitions: frozenset[int] | None
@@ -65,10 +69,10 @@ class Monitor:
         self._answered = True
         self._lag = 0
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="monitor", daemon=True)
 
     def start(self) -> None:
-        self._thread.start()
+        for name, look in (("lag", self._look), ("watchdog", self._watch)):
+            threading.Thread(target=self._run, args=(look,), name=name, daemon=True).start()
 
     def close(self) -> None:
         self._closing.set()
@@ -78,11 +82,10 @@ class Monitor:
         with self._lock:
             self._backlog.wrote(partition, offset, size)
 
-    def _run(self) -> None:
+    def _run(self, look: Callable[[], None]) -> None:
         try:
             while not self._closing.wait(PERIOD_S):
-                self._look()
-                self._watch()
+                look()
         except Exception as error:  # noqa: BLE001 - without its watchdog the process may not go on
             self._fail(error)
 
@@ -113,7 +116,8 @@ class Monitor:
             log.error("the event loop stands still, ending the process", seconds=round(hung_ms / 1000))
             os._exit(1)
         # Who paused us is not heard of any more: that is no reason to wait for ever.
-        sight = Sight(view.taken, self._lag, view.commits, view.steps, may_wait=self._paused and self._answered)
+        may_wait = self._paused and self._answered
+        sight = Sight(view.taken, view.uncommitted, self._lag, view.commits, view.steps, may_wait)
         sentence = self._watchdog.stalled(sight, now_ms)
         if sentence is not None:
             self._fail(Stalled(sentence))

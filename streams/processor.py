@@ -158,6 +158,7 @@ class Processor:
         live, retry = self._app.commits, self._retry
         return View(
             taken=self._stage.gate.frames + live.uncommitted,
+            uncommitted=live.uncommitted,
             # Of the retry lane what is finished: a frame that waits for minutes holds up the commit of all behind it.
             commits=live.commits + retry.finished,
             steps=self._pool.steps,
@@ -176,5 +177,6 @@ class Processor:
 
     def _end_in_time(self, deadline: Deadline) -> None:
         time.sleep(deadline.remaining_s())
-        log.error("did not stop in time, ending the process")
+        # Nobody will hear the sentence otherwise: it is raised only where the event loop comes to its end.
+        log.error("did not stop in time, ending the process", reason=str(self._stop.error or "asked to stop"))
         os._exit(1)

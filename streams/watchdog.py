@@ -17,11 +17,13 @@ MAX_SLOWNESS = 5
 class Sight:
     """What is seen at one moment.
 
-    Frames taken and not committed, the lag on the broker, a number that grows with every commit, one that grows with
-    every step of the work on what was taken, and whether the workers' backlog is waited for.
+    Frames taken and not committed, and how many of them are finished and wait for nothing but their commit; the lag on
+    the broker; a number that grows with every commit, one that grows with every step of the work on what was taken;
+    whether the workers' backlog is waited for.
     """
 
     taken: int
+    uncommitted: int
     lag: int
     commits: int
     steps: int
@@ -34,7 +36,7 @@ class Watchdog:
     def __init__(self, stall_timeout_ms: float) -> None:
         self._timeout_ms = stall_timeout_ms
         self._seen = (-1, -1)
-        self._no_commit, self._no_step = Standstill(), Standstill()
+        self._no_commit, self._no_step, self._no_answer = Standstill(), Standstill(), Standstill()
 
     def stalled(self, sight: Sight, now_ms: float) -> str | None:
         """None while all is well, else the sentence that the process must end with."""
@@ -43,7 +45,9 @@ class Watchdog:
         moves = sight.commits != commits or not (sight.taken or sight.lag) or sight.may_wait
         waited_ms = self._no_commit.look(moves, now_ms)
         stands_ms = self._no_step.look(moves or sight.steps != steps, now_ms)
-        if stands_ms < self._timeout_ms and waited_ms < MAX_SLOWNESS * self._timeout_ms:
+        # Hard pictures are no reason why what is finished is not committed: nobody answers the commits.
+        unanswered_ms = self._no_answer.look(moves or not sight.uncommitted, now_ms)
+        if max(stands_ms, unanswered_ms) < self._timeout_ms and waited_ms < MAX_SLOWNESS * self._timeout_ms:
             return None
         return (
             f"nothing was committed for {waited_ms / 1000:.0f} s while {sight.taken} frames are under way and "

@@ -1,5 +1,8 @@
 """Lines between clients and brokers that are slow, drop what they carry, or break."""
 
+import pytest
+
+from infra.topics import group
 from tests.faults.conftest import RigMaker
 
 
@@ -31,6 +34,28 @@ def test_drop_one_broker(make_rig: RigMaker) -> None:
     rig.harm_is_over()
     rig.wait_flowing()
     rig.settle()
+
+
+@pytest.mark.parametrize("kind", ["stream", "infer"])
+def test_drop_coordinator(make_rig: RigMaker, kind: str) -> None:
+    """Frames still come, and go on, but nothing can be committed: the watchdog ends the process with a sentence."""
+    stall_ms = 10_000
+    rig = make_rig(
+        f"a network that drops everything to the coordinator of the {kind} group, 25 s",
+        **{f"SIGHTLINE_{kind.upper()}__STALL_TIMEOUT_MS": str(stall_ms)},
+    )
+    rig.start_stages()
+    rig.send(rate_per_s=50)
+    rig.wait_flowing()
+    line = rig.cluster.broker_lines[rig.cluster.group_coordinator(group(kind, rig.deployed.prefix))]
+    line.hold()
+    rig.wait(2.5 * stall_ms / 1000)
+    line.restore()
+    rig.harm_is_over()
+    rig.wait_flowing()
+    rig.settle()
+    first_end = rig.keepers[kind].ended_by_itself[0]
+    assert "nothing was committed for" in first_end.stderr.strip().splitlines()[-1]
 
 
 def test_drop_all(make_rig: RigMaker) -> None:

@@ -209,7 +209,7 @@ def test_a_stage_that_works_on_retried_frames_alone_is_not_stalled(
 
     def look(now_ms: float) -> str | None:
         view = processor._view()
-        return dog.stalled(Sight(view.taken, 0, view.commits, view.steps, may_wait=False), now_ms)
+        return dog.stalled(Sight(view.taken, view.uncommitted, 0, view.commits, view.steps, may_wait=False), now_ms)
 
     for second in range(5):
         taken.get(timeout=10).finish()

@@ -1,6 +1,7 @@
 """The watchdog's rule, one row per history: what was seen when, and whether the process must end at the last sight."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -8,11 +9,13 @@ from streams.watchdog import Sight, Watchdog
 
 T = 60_000  # the stall time-out
 STEP_MS = 1_000
-idle = Sight(taken=0, lag=0, commits=0, steps=0, may_wait=False)
+idle = Sight(taken=0, uncommitted=0, lag=0, commits=0, steps=0, may_wait=False)
 
 
-def sight(commits: int, taken: int = 0, lag: int = 0, may_wait: bool = False, steps: int = 0) -> Sight:
-    return Sight(taken, lag, commits, steps, may_wait)
+def sight(
+    commits: int, taken: int = 0, lag: int = 0, may_wait: bool = False, steps: int = 0, uncommitted: int = 0
+) -> Sight:
+    return Sight(taken, uncommitted, lag, commits, steps, may_wait)
 
 
 @pytest.mark.parametrize(
@@ -67,6 +70,13 @@ def test_pictures_that_keep_the_decoders_busy_are_given_more_time() -> None:
 def test_frames_that_are_finished_and_never_committed_are_no_progress() -> None:
     """The stage is cut off from its group's coordinator: another member finishes the same frames and commits them."""
     assert seconds_to_live(lambda now: sight(5, taken=now % 7 + 1)) == T / 1000
+
+
+def test_finished_frames_have_no_more_time_because_others_are_worked_on() -> None:
+    """Cut off from the coordinator and still fed, the decoders are busy; slow pictures hold no commit up."""
+    busy = partial(sight, taken=90, uncommitted=30)
+    assert seconds_to_live(lambda now: busy(5, steps=now // STEP_MS)) == T / 1000
+    assert seconds_to_live(lambda now: busy(now // (T // 2), steps=now // STEP_MS)) is None
 
 
 def test_the_sentence_says_how_long_and_how_many() -> None:
