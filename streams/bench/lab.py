@@ -90,9 +90,7 @@ class Lab:
 
     def labels(self, spans: Sequence[Span] | None = None) -> list[records.Label]:
         """Those that lie there, or all."""
-        with Reader(self.settings) as reader:
-            found = reader.read(reader.spans(self.topics.labels) if spans is None else spans)
-            return [codec.decode(records.Label, record.value) for record in found]
+        return [codec.decode(records.Label, record.value) for record in self._records(self.topics.labels, spans)]
 
     @contextmanager
     def stage(self, *words: str, **variables: str) -> Iterator["Stage"]:
@@ -130,9 +128,9 @@ class Lab:
         finally:
             offsets.close()
 
-    def _records(self, topic: str) -> Iterator[Record]:
+    def _records(self, topic: str, spans: Sequence[Span] | None = None) -> Iterator[Record]:
         with Reader(self.settings) as reader:
-            yield from reader.read(reader.spans(topic))
+            yield from reader.read(reader.spans(topic) if spans is None else spans)
 
 
 class Stage:

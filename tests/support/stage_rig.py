@@ -1,0 +1,102 @@
+"""A stream stage with a producer and a cache that answer when the test says so."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from unittest.mock import Mock
+
+from inference.cache_record import CachedLabel
+from inference.image import ImageInfo, Prepared
+from infra.outcomes import FrameRecord
+from infra.settings import Settings
+from schemas import codec
+from schemas.errors import BadFrame, Busy
+from schemas.records import Encoding, Frame, ModelRef, Prediction, Quality, SourceKind, SourceRef
+from streams.frames import Taken
+from streams.stage import Stage
+from streams.writer import Outputs
+from tests.support.thread_pool import ThreadPool
+
+QUALITY = Quality(1, 2, 3)
+CACHED = CachedLabel((Prediction("1", "tench", 0.9),), QUALITY)
+INFO = Mock(spec=ImageInfo)
+
+
+@dataclass
+class Sent:
+    topic: str
+    key: Any
+    value: bytes
+    headers: Any
+    partition: int
+    report: Callable[[Any, Any], None]
+
+    def written(self) -> None:
+        self.report(None, Mock(partition=lambda: self.partition, offset=lambda: 0))
+
+
+@dataclass
+class FakeSender:
+    """Keeps what it is given; is full for the first `busy` calls."""
+
+    busy: int = 0
+    max_record_bytes: int = 9_000_000
+    sent: list[Sent] = field(default_factory=list)
+
+    def send(
+        self, topic: str, key: Any, value: Any, *, headers: Any = None, partition: int = -1, timestamp_ms: int = 0,
+        on_delivery: Any = None,
+    ) -> None:  # fmt: skip
+        if self.busy:
+            self.busy -= 1
+            raise Busy(0.001)
+        self.sent.append(Sent(topic, key, value, headers, partition, on_delivery))
+
+    def to(self, topic: str) -> list[Sent]:
+        return [one for one in self.sent if one.topic == topic]
+
+
+class FakeCache:
+    def __init__(self, hits: int) -> None:
+        self._hits, self.calls = hits, 0
+
+    async def lookup(self, hashes: Sequence[bytes]) -> list[CachedLabel | None]:
+        self.calls += 1
+        return [CACHED if index < self._hits else None for index in range(len(hashes))]
+
+
+def work(data: bytes) -> Prepared:
+    if data == b"bad":
+        raise BadFrame("truncated", "half a JPEG")
+    if data == b"no room":
+        raise MemoryError("no room")
+    return Prepared(data * 10, 224, 224, QUALITY, INFO)
+
+
+class Rig:
+    """A stage with its fakes, and the offsets that it finished."""
+
+    def __init__(self, cache: FakeCache | None = None, busy: int = 0, **sections: Any) -> None:
+        self.sender, self.failures, self.finished = FakeSender(busy), list[BaseException](), list[int]()
+        sections["stream"] = {"batch_deadline_ms": 1, **sections.get("stream", {})}
+        settings = Settings(**sections)
+        outputs = Outputs(settings, "live", self.sender, ModelRef("m", "1", "none"), None, 12, Mock())
+        self.stage = Stage(outputs, ThreadPool(work), cache, self.failures.append)
+
+    def take(self, offset: int, image: bytes = b"sound", value: bytes | None = None, partition: int = 0) -> None:
+        frame = Frame(f"cam/1/{offset}", "cam", SourceKind.CAMERA, 1, offset, 7, 8, Encoding.JPEG, image)
+        record = FrameRecord(SourceRef("frames.raw", partition, offset), 99, b"cam", value or codec.encode(frame), [])
+        self.stage.take(Taken(record, lambda: self.finished.append(offset)))
+
+    async def settle(self) -> None:
+        """Until every window is closed and worked off, reports aside; the machine may be slow."""
+        async with asyncio.timeout(20):
+            while self.stage._windows or self.stage._batcher.due_ms is not None:
+                await asyncio.sleep(0.005)
+        await asyncio.sleep(0.02)
+
+    async def written(self) -> None:
+        for one in self.sender.sent:
+            one.written()
+        await self.settle()
