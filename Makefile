@@ -53,7 +53,7 @@ unit: venv ## unit tests: no network, seconds
 	$(BIN)/python -m pytest tests/unit -q
 
 search: venv ## the property tests with thousands of fresh draws (minutes)
-	HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest -q $$(grep -l "^from hypothesis" tests/unit/*.py) $(ARGS)
+	HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest -q $$(grep -l "^from hypothesis" -r tests/unit --include=*.py) $(ARGS)
 
 # They wait more than they work: two at a time, each with a broker of its own, take less than two thirds of the time.
 integration: venv kafka-tools ## only the tests that need a real broker or the real model

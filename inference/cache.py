@@ -16,7 +16,7 @@ from inference.cache_record import CachedLabel, decode, encode
 from inference.circuit import Circuit
 from inference.key_values import FAULTS, KeyValues, RedisKeyValues
 from inference.models.base import ModelInfo
-from infra import logs, metrics
+from infra.process import logs, metrics
 from infra.settings import Settings
 
 TIER = "exact"

@@ -7,7 +7,7 @@ import time
 from inference.cache import CacheEntry, ExactCache
 from inference.cache_record import CachedLabel
 from inference.work import Labelled, Work
-from infra import logs, metrics
+from infra.process import logs, metrics
 
 log = logs.get(__name__)
 

@@ -16,10 +16,10 @@ from confluent_kafka import KafkaError, TopicPartition
 from inference.labels_out import OutRecord
 from inference.ownership import Ownership
 from inference.work import TopicPartitionKey, Work
-from infra import logs
-from infra.kafka import Message
-from infra.lifecycle import Deadline, Stop
-from infra.publisher import Publisher
+from infra.kafka.clients import Message
+from infra.kafka.publisher import Publisher
+from infra.process import logs
+from infra.process.lifecycle import Deadline, Stop
 from schemas.errors import Busy, Stalled
 
 log = logs.get(__name__)

@@ -8,7 +8,7 @@ import numpy as np
 import tenacity
 
 from inference.models.base import Output, Pixels
-from infra import logs
+from infra.process import logs
 from schemas.errors import ModelError
 
 log = logs.get(__name__)

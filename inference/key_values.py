@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import redis
 import redis.asyncio
 
-from infra.redis_client import connect, connect_async
+from infra.redis.client import connect, connect_async
 from infra.settings import Settings
 
 # All that a Redis that is dead, slow, full or misconfigured can raise here.

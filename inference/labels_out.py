@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from inference.work import Failed, Labelled, Work
-from infra.kafka import OnDelivery
-from infra.outcomes import FrameRecord, dead_letter, retry_or_dead
+from infra.failures.outcomes import FrameRecord, dead_letter, retry_or_dead
+from infra.kafka.clients import OnDelivery
+from infra.kafka.topics import TopicNames
 from infra.settings import RetrySettings
-from infra.topics import TopicNames
 from schemas import codec
 from schemas.errors import BadFrame
 from schemas.headers import REPLAY_ID, TRACEPARENT, Header, traceparents_of

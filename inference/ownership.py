@@ -7,7 +7,7 @@ is never committed: generations only grow, and work carries the one that it was 
 from collections.abc import Iterable, Mapping
 
 from inference.work import TopicPartitionKey, Work
-from infra.offsets import CompletedPrefix
+from infra.kafka.offsets import CompletedPrefix
 
 
 class Ownership:

@@ -13,8 +13,8 @@ from inference.models.base import Model
 from inference.ownership import Ownership
 from inference.staging import Run, Staging
 from inference.work import Embedding, Failed, Labelled, Outcome, Work
-from infra import logs, metrics
-from infra.lifecycle import Stop
+from infra.process import logs, metrics
+from infra.process.lifecycle import Stop
 from schemas.errors import Unavailable
 from schemas.records import Micros, Origin, Prediction, Quality
 

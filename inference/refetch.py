@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import confluent_kafka
 from confluent_kafka import KafkaError, TopicPartition
 
-from infra import logs
-from infra.kafka import Message, consumer, headers_of
-from infra.outcomes import FrameRecord
+from infra.failures.outcomes import FrameRecord
+from infra.kafka.clients import Message, consumer, headers_of
+from infra.process import logs
 from infra.settings import Settings
 from schemas.errors import Unavailable
 from schemas.records import SourceRef

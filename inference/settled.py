@@ -4,9 +4,9 @@ import time
 
 from inference.cache_writer import CacheWriter
 from inference.work import Failed, Labelled, Work
-from infra import metrics
-from infra.breaker import Breaker
-from infra.outcomes import error_class_of
+from infra.failures.breaker import Breaker
+from infra.failures.outcomes import error_class_of
+from infra.process import metrics
 from schemas.errors import Stalled
 
 

@@ -13,7 +13,7 @@ from inference.batcher import Batcher, Part
 from inference.jpeg import Decoded, DecodeJpeg
 from inference.models.base import InputSpec, Pixels
 from inference.work import TopicPartitionKey, Work
-from infra import metrics
+from infra.process import metrics
 from schemas.errors import BadFrame
 from schemas.records import BatchItem, PixelEncoding, Quality
 

@@ -14,8 +14,8 @@ import confluent_kafka
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, TopicPartition
 
 from inference.work import TopicPartitionKey
-from infra import logs
-from infra.lifecycle import Start, in_thread
+from infra.process import logs
+from infra.process.lifecycle import Start, in_thread
 from schemas.errors import ConfigError, Stalled
 
 log = logs.get(__name__)

@@ -12,8 +12,8 @@ from confluent_kafka import KafkaError
 from inference.delivery import topic_partitions
 from inference.labels_out import OutRecord
 from inference.work import TopicPartitionKey
-from infra import logs
-from infra.lifecycle import Deadline, Stop
+from infra.process import logs
+from infra.process.lifecycle import Deadline, Stop
 from schemas.errors import Stalled, Unavailable
 
 log = logs.get(__name__)

@@ -15,8 +15,8 @@ from inference.labels_out import OutRecord
 from inference.ownership import Ownership
 from inference.transaction import Transaction, TransactionalProducer
 from inference.work import Work
-from infra import logs
-from infra.lifecycle import Deadline, Start, Stop, in_thread
+from infra.process import logs
+from infra.process.lifecycle import Deadline, Start, Stop, in_thread
 
 log = logs.get(__name__)
 

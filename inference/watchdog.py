@@ -12,10 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from infra import logs
-from infra.group_offsets import Offsets
-from infra.lifecycle import STOP_BUDGET_S, Stop
-from infra.standstill import MAX_STEP_MS, Standstill
+from infra.kafka.group_offsets import Offsets
+from infra.process import logs
+from infra.process.lifecycle import STOP_BUDGET_S, Stop
+from infra.process.standstill import MAX_STEP_MS, Standstill
 from schemas.errors import Stalled
 
 log = logs.get(__name__)
@@ -74,7 +74,7 @@ class Hunger:
 
 
 class Asks(Protocol):
-    """What is used of infra.group_offsets.GroupOffsets."""
+    """What is used of infra.kafka.group_offsets.GroupOffsets."""
 
     def ask(self, timeout_s: float) -> Offsets: ...
 

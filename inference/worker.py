@@ -31,18 +31,18 @@ from inference.transactions import Transactional
 from inference.watchdog import GroupWatch, Hunger, Place, Watchdog
 from inference.worker_clients import close_within, group_consumer, reset_policy, stands_by, transactional_producer
 from inference.worker_loop import WorkerLoop
-from infra import logs, metrics
-from infra.breaker import Breaker
-from infra.group_offsets import GroupOffsets
-from infra.health import HealthServer
-from infra.kafka import bootstrap, max_record_bytes, require_kafka, require_topics
-from infra.lifecycle import STOP_BUDGET_S, Deadline, Stop
-from infra.memory import give_back_now_and_then
-from infra.publisher import Publisher
-from infra.redis_client import require_redis
-from infra.registry import registry_of
+from infra.failures.breaker import Breaker
+from infra.kafka.clients import bootstrap, max_record_bytes, require_kafka, require_topics
+from infra.kafka.group_offsets import GroupOffsets
+from infra.kafka.publisher import Publisher
+from infra.kafka.schema_registry import registry_of
+from infra.kafka.topics import Lane, TopicNames, group
+from infra.process import logs, metrics
+from infra.process.health import HealthServer
+from infra.process.lifecycle import STOP_BUDGET_S, Deadline, Stop
+from infra.process.memory import give_back_now_and_then
+from infra.redis.client import require_redis
 from infra.settings import InferSettings, Settings, load_settings
-from infra.topics import Lane, TopicNames, group
 from schemas.errors import SightlineError, Stalled
 
 log = logs.get(__name__)

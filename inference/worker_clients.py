@@ -8,9 +8,9 @@ from typing import Any
 
 import confluent_kafka
 
-from infra import logs
-from infra.kafka import consumer_config, new_client, producer_config
-from infra.lifecycle import Deadline
+from infra.kafka.clients import consumer_config, new_client, producer_config
+from infra.process import logs
+from infra.process.lifecycle import Deadline
 from infra.settings import InferSettings, Settings
 
 log = logs.get(__name__)

@@ -14,9 +14,9 @@ from inference.ownership import Ownership
 from inference.staging import Staging
 from inference.starts import Starts
 from inference.work import Origin, TopicPartitionKey
-from infra import logs, metrics
-from infra.kafka import Message, headers_of, is_fatal
-from infra.lifecycle import Deadline, Stop
+from infra.kafka.clients import Message, headers_of, is_fatal
+from infra.process import logs, metrics
+from infra.process.lifecycle import Deadline, Stop
 from schemas import codec, headers
 from schemas.errors import Stalled
 

@@ -25,16 +25,16 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "sinks.demo:command",
         "everything on one machine, with a live table of labels",
     ),
-    "up": ("infra.services:up", "start the local Kafka and Valkey"),
-    "down": ("infra.services:down", "stop them; their state stays"),
+    "up": ("infra.commands.services:up", "start the local Kafka and Valkey"),
+    "down": ("infra.commands.services:down", "stop them; their state stays"),
     "status": (
-        "infra.services:status",
+        "infra.commands.services:status",
         "where Kafka and Redis are and whether they answer",
     ),
-    "doctor": ("infra.doctor:command", "check this machine and this installation"),
-    "topics create": ("infra.services:topics_create", "create or check all topics"),
+    "doctor": ("infra.commands.doctor:command", "check this machine and this installation"),
+    "topics create": ("infra.commands.services:topics_create", "create or check all topics"),
     "config check": (
-        "infra.services:config_check",
+        "infra.commands.services:config_check",
         "all settings in force, or every fault in them",
     ),
     "camera": (

@@ -6,10 +6,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from infra import logs, metrics
-from infra.health import Probe
-from infra.lifecycle import STOP_BUDGET_S, Deadline, Stop
-from infra.publisher import Publisher
+from infra.kafka.publisher import Publisher
+from infra.process import logs, metrics
+from infra.process.health import Probe
+from infra.process.lifecycle import STOP_BUDGET_S, Deadline, Stop
 from ingest.buffer import FrameBuffer
 from ingest.feed import Captured, Feed, Outlet, State
 from ingest.outbox import Outbox

@@ -6,14 +6,14 @@ from typing import Annotated, Any
 
 import typer
 
-from infra import logs
-from infra.health import HealthServer
-from infra.kafka import require_kafka, require_topics
-from infra.lifecycle import Stop
-from infra.publisher import Publisher
-from infra.registry import registry_of
+from infra.kafka.clients import require_kafka, require_topics
+from infra.kafka.publisher import Publisher
+from infra.kafka.schema_registry import registry_of
+from infra.kafka.topics import TopicNames
+from infra.process import logs
+from infra.process.health import HealthServer
+from infra.process.lifecycle import Stop
 from infra.settings import Settings, load_settings
-from infra.topics import TopicNames
 from ingest.agent import Reporter, StopBudget, frames, outlet, probes, raise_losses, settle
 from ingest.buffer import FrameBuffer
 from ingest.feed import Captured, Feed

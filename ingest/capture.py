@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 import simplejpeg
 
-from infra.children import die_with_parent
+from infra.process.children import die_with_parent
 from ingest.readers import FrameReader, Picture, Refused, SourceFault, open_reader
 from ingest.sampling import Sampler
 from ingest.sources import Kind, encoding_of

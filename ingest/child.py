@@ -5,8 +5,8 @@ import subprocess
 import threading
 from collections import deque
 
-from infra import logs
-from infra.children import environment, how_it_ended, module_command
+from infra.process import logs
+from infra.process.children import environment, how_it_ended, module_command
 from ingest.redact import redact_text, secrets_of
 from ingest.wire import Message, Reader, Task
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from infra import logs, metrics
-from infra.lifecycle import Stop
+from infra.process import logs, metrics
+from infra.process.lifecycle import Stop
 from infra.settings import CameraSettings
 from ingest.backoff import Backoff
 from ingest.child import CaptureChild

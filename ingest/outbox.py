@@ -7,10 +7,10 @@ from typing import Any, Protocol
 
 import confluent_kafka
 
-from infra import logs, metrics
-from infra.kafka import is_fatal
+from infra.kafka.clients import is_fatal
+from infra.process import logs, metrics
+from infra.process.times import now_us
 from infra.settings import KIB
-from infra.times import now_us
 from ingest.feed import Captured, Feed
 from schemas.codec import Registry, encode
 from schemas.errors import Busy, Stalled
@@ -25,7 +25,7 @@ ROOM_WAIT_S = 0.25
 
 
 class Sender(Protocol):
-    """What is needed of infra.kafka.Publisher."""
+    """What is needed of infra.kafka.clients.Publisher."""
 
     fatal: str | None
 

@@ -11,15 +11,15 @@ from typing import Annotated, Any
 
 import typer
 
-from infra import logs
-from infra.dead_letters import DeadFilter, parse_place, read_letters
-from infra.kafka import require_kafka, require_topics
-from infra.lifecycle import Stop
-from infra.reader import Reader
-from infra.registry import registry_of
+from infra.failures.dead_letters import DeadFilter, parse_place, read_letters
+from infra.kafka.clients import require_kafka, require_topics
+from infra.kafka.reader import Reader
+from infra.kafka.schema_registry import registry_of
+from infra.kafka.topics import TopicNames
+from infra.process import logs
+from infra.process.lifecycle import Stop
+from infra.process.times import now_us, parse_time
 from infra.settings import load_settings
-from infra.times import now_us, parse_time
-from infra.topics import TopicNames
 from ingest.redrive_plan import Plan, Planner, parse_rate
 from ingest.redrive_send import Done, redrive
 from schemas.errors import ConfigError, SightlineError

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from infra.dead_letters import DeadLetter, Mark, Place
+from infra.failures.dead_letters import DeadLetter, Mark, Place
 from schemas import codec
 from schemas.codec import Registry
 from schemas.errors import BadFrame, ConfigError

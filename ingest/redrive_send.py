@@ -7,14 +7,14 @@ from typing import NoReturn
 
 import confluent_kafka
 
-from infra.dead_letters import DeadLetter, Place, parse
-from infra.kafka import Message, OnDelivery
-from infra.lifecycle import Deadline, Stop
-from infra.publisher import Publisher
-from infra.reader import Reader
+from infra.failures.dead_letters import DeadLetter, Place, parse
+from infra.kafka.clients import Message, OnDelivery
+from infra.kafka.publisher import Publisher
+from infra.kafka.reader import Reader
+from infra.kafka.spans import Span
+from infra.kafka.topics import TopicNames
+from infra.process.lifecycle import Deadline, Stop
 from infra.settings import Settings
-from infra.spans import Span
-from infra.topics import TopicNames
 from ingest.redrive_plan import mark_headers, retry_headers
 from ingest.token_bucket import TokenBucket
 from schemas.errors import Busy, SinkError

@@ -20,14 +20,14 @@ from typing import Annotated, Any
 
 import typer
 
-from infra import logs
-from infra.kafka import require_kafka
-from infra.lifecycle import Deadline
-from infra.reader import Reader
+from infra.kafka.clients import require_kafka
+from infra.kafka.reader import Reader
+from infra.kafka.spans import Key, Period, Span
+from infra.kafka.topics import Lane, TopicNames
+from infra.process import logs
+from infra.process.lifecycle import Deadline
+from infra.process.times import now_us, parse_time
 from infra.settings import Settings, load_settings
-from infra.spans import Key, Period, Span
-from infra.times import now_us, parse_time
-from infra.topics import Lane, TopicNames
 from schemas.records import Label, Micros
 from sinks.audit_text import describe
 from sinks.expired import Expired

@@ -11,14 +11,14 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from infra import logs
-from infra.dead_letters import DeadFilter, DeadLetter, Mark, Place, parse_place, read_letters
-from infra.kafka import require_kafka
-from infra.reader import Reader
-from infra.registry import registry_of
+from infra.failures.dead_letters import DeadFilter, DeadLetter, Mark, Place, parse_place, read_letters
+from infra.kafka.clients import require_kafka
+from infra.kafka.reader import Reader
+from infra.kafka.schema_registry import registry_of
+from infra.kafka.topics import TopicNames
+from infra.process import logs
+from infra.process.times import now_us, parse_time
 from infra.settings import Settings, load_settings
-from infra.times import now_us, parse_time
-from infra.topics import TopicNames
 from schemas.errors import ConfigError
 from sinks.dead_export import Export
 from sinks.dead_text import describe, full_fields, letter_fields, letters_table

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from infra.dead_letters import DeadLetter
+from infra.failures.dead_letters import DeadLetter
 from schemas import codec
 from schemas.codec import Registry
 from schemas.errors import BadFrame, ConfigError, SinkError

@@ -5,7 +5,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from infra.dead_letters import DeadLetter
+from infra.failures.dead_letters import DeadLetter
 from schemas import codec
 from schemas.codec import Registry
 from schemas.errors import BadFrame

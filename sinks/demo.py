@@ -9,24 +9,23 @@ from typing import Annotated, Any
 
 import typer
 
-from infra import logs
-from infra.kafka import bootstrap, require_kafka
-from infra.lifecycle import STOP_BUDGET_S, Deadline, Stop
-from infra.reader import Reader
-from infra.redis_client import require_redis
+from infra.kafka.clients import bootstrap, require_kafka
+from infra.kafka.reader import Reader
+from infra.kafka.spans import Span
+from infra.kafka.topic_admin import ensure_topics
+from infra.kafka.topics import TopicNames
+from infra.process import logs, supervise
+from infra.process.lifecycle import STOP_BUDGET_S, Deadline, Stop
+from infra.process.supervise import Child
+from infra.redis.client import require_redis
 from infra.settings import LogSettings, Settings, home, load_settings
-from infra.spans import Span
-from infra.topic_admin import ensure_topics
-from infra.topics import TopicNames
 from schemas.errors import SightlineError, Unavailable
-from sinks import supervisor
 from sinks.audit import Audit
 from sinks.demo_cameras import DEFAULT_SOURCES, Cameras, published_counts, write_cameras
 from sinks.demo_screen import Screen, screen_for
 from sinks.demo_services import local_services
 from sinks.demo_stats import DemoStats, summary
 from sinks.demo_watch import Watch
-from sinks.supervisor import Child
 
 DEFAULT_DURATION_S = 60.0
 READY_TIMEOUT_S = 300.0
@@ -135,7 +134,7 @@ class Demo:
                 return self._settle(audit, stats)
             finally:
                 self._screen.step("stopping stream and inference")
-                supervisor.stop(self._children, self._ending.budget_s(STOP_S, self._ending.keep_s))
+                supervise.stop(self._children, self._ending.budget_s(STOP_S, self._ending.keep_s))
 
     def _start_pipeline(self) -> None:
         self._screen.step("loading and warming the model, joining the consumer groups")
@@ -179,7 +178,7 @@ class Demo:
                 self._ending.wait(REFRESH_S)
                 self._seconds = time.monotonic() - started_s
             self._screen.step("stopping the cameras")
-            supervisor.stop([camera], self._ending.budget_s(STOP_S, KEEP_FOR_PIPELINE_S + self._ending.keep_s))
+            supervise.stop([camera], self._ending.budget_s(STOP_S, KEEP_FOR_PIPELINE_S + self._ending.keep_s))
             self._children.remove(camera)
             audit.follow(lambda: _run_of(reader, frames))
             self._seconds = time.monotonic() - started_s

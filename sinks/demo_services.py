@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from infra.lifecycle import Stop
 from infra.local.home import Home
 from infra.local.kafka import LocalKafka
-from infra.local.process import ProcessRef
 from infra.local.state import read_state
 from infra.local.valkey import LocalValkey
+from infra.process.daemons import ProcessRef
+from infra.process.lifecycle import Stop
 from infra.settings import Settings
 from schemas.errors import ConfigError, SightlineError
 

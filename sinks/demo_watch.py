@@ -3,11 +3,11 @@
 import threading
 from collections.abc import Sequence
 
-from infra.reader import Reader
-from infra.registry import registry_of
+from infra.kafka.reader import Reader
+from infra.kafka.schema_registry import registry_of
+from infra.kafka.spans import Key, Record, Span
+from infra.kafka.topics import TopicNames
 from infra.settings import Settings
-from infra.spans import Key, Record, Span
-from infra.topics import TopicNames
 from schemas import codec
 from schemas.errors import BadFrame
 from schemas.headers import read_failure, redriven_letter

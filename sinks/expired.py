@@ -5,7 +5,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from infra.spans import Period
+from infra.kafka.spans import Period
 
 # So far before the log's start outcomes are kept account of: 64 MiB a partition, where there are so many.
 MAX_OFFSETS = 2**26

@@ -7,7 +7,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from infra.spans import Key, Period, Span
+from infra.kafka.spans import Key, Period, Span
 from schemas.records import SourceRef
 from sinks.expired import Expired
 

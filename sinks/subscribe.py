@@ -16,16 +16,16 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from infra import logs, metrics
-from infra.health import HealthServer
-from infra.kafka import require_kafka
-from infra.lifecycle import Stop
-from infra.reader import Reader
-from infra.registry import registry_of
+from infra.kafka.clients import require_kafka
+from infra.kafka.reader import Reader
+from infra.kafka.schema_registry import registry_of
+from infra.kafka.spans import Record
+from infra.kafka.topics import Lane, TopicNames
+from infra.process import logs, metrics
+from infra.process.health import HealthServer
+from infra.process.lifecycle import Stop
+from infra.process.times import now_us, parse_time
 from infra.settings import Settings, load_settings
-from infra.spans import Record
-from infra.times import now_us, parse_time
-from infra.topics import Lane, TopicNames
 from schemas import codec
 from schemas.codec import Registry
 from schemas.errors import BadFrame

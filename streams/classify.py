@@ -18,7 +18,7 @@ import typer
 from inference.head import decide, predictions_of
 from inference.image import Prepared, prepare
 from inference.models import Model, load_model
-from infra import logs
+from infra.process import logs
 from infra.settings import MIB, Settings, load_settings
 from schemas.errors import BadFrame, ConfigError
 from schemas.records import Decision, Prediction

@@ -6,7 +6,7 @@ from typing import Any
 
 from faust.transport.consumer import Consumer
 
-from infra import logs
+from infra.process import logs
 
 log = logs.get(__name__)
 

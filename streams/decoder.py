@@ -16,8 +16,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from infra.children import die_with_parent
-from infra.memory import keep_freed_memory
+from infra.process.children import die_with_parent
+from infra.process.memory import keep_freed_memory
 
 # Which file, and bytes of the pickled job in it.
 JOB = struct.Struct("<QQ")

@@ -6,9 +6,9 @@ import socket
 import subprocess
 from collections import deque
 
-from infra import metrics
-from infra.children import environment, how_it_ended, module_command
-from infra.memory import MIB
+from infra.process import metrics
+from infra.process.children import environment, how_it_ended, module_command
+from infra.process.memory import MIB
 from streams import decoder
 from streams.decoding import Job
 

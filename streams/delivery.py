@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import confluent_kafka
 
-from infra.kafka import Message, OnDelivery
+from infra.kafka.clients import Message, OnDelivery
 
 Done = Callable[[], None]
 Fail = Callable[[str], None]

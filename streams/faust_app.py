@@ -24,9 +24,9 @@ from faust.transport.drivers import aiokafka as driver
 from mode.utils.queues import ThrowableQueue
 from yarl import URL
 
-from infra import kafka
+from infra.kafka import clients
+from infra.kafka.topics import Lane, group
 from infra.settings import MIB, Settings, StreamSettings
-from infra.topics import Lane, group
 from streams import records
 from streams.commits import CommitsByHand
 
@@ -106,7 +106,7 @@ class _Transport(driver.Transport):
 
 
 class _Monitor(faust.Monitor):
-    """Faust's statistics of every message, left out: nobody reads them here (`infra.metrics` has ours)."""
+    """Faust's statistics of every message, left out: nobody reads them here (`infra.process.metrics` has ours)."""
 
     def on_message_in(self, *_: Any) -> None:
         pass
@@ -157,7 +157,7 @@ class StreamApp(faust.App):
 
 
 class _Boot(BootStrategy):
-    """The consumer and its agent; outputs go through `infra.kafka.Publisher`, so Faust's producer never connects."""
+    """The consumer and its agent; outputs go through `infra.kafka.publisher`, so Faust's producer never connects."""
 
     enable_kafka_consumer = True
     enable_kafka_producer = False
@@ -173,7 +173,7 @@ def build_app(settings: Settings, lane: Lane) -> StreamApp:
     configured = _client_settings({**settings.kafka.client, **settings.kafka.consumer})
     app = StreamApp(
         group("stream", settings.topic_prefix, lane),
-        broker=[URL(f"kafka://{server.strip()}") for server in kafka.bootstrap(settings).split(",")],
+        broker=[URL(f"kafka://{server.strip()}") for server in clients.bootstrap(settings).split(",")],
         store="memory://",
         value_serializer="raw",
         key_serializer="raw",

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from infra.outcomes import FrameRecord
+from infra.failures.outcomes import FrameRecord
 from schemas import headers
 from schemas.errors import BadFrame
 from schemas.fields import check_size

@@ -7,7 +7,7 @@ that Faust would have to wait for in a rebalance.
 import asyncio
 from enum import StrEnum
 
-from infra import metrics
+from infra.process import metrics
 
 
 class Reason(StrEnum):

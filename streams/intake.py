@@ -6,9 +6,9 @@ from typing import Any, cast
 
 from mode import CrashingSupervisor
 
-from infra import logs
-from infra.lifecycle import Deadline
-from infra.outcomes import FrameRecord
+from infra.failures.outcomes import FrameRecord
+from infra.process import logs
+from infra.process.lifecycle import Deadline
 from schemas.errors import Stalled
 from schemas.records import SourceRef
 from streams.acks import OrderedAcks

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from confluent_kafka import KafkaException
 
-from infra import logs, metrics
-from infra.group_offsets import GroupOffsets
+from infra.kafka.group_offsets import GroupOffsets
+from infra.kafka.topics import Lane, TopicNames, group
+from infra.process import logs, metrics
+from infra.process.standstill import Standstill
 from infra.settings import Settings
-from infra.standstill import Standstill
-from infra.topics import Lane, TopicNames, group
 from schemas.errors import Stalled
 from streams.backlog import Backlog
 from streams.watchdog import Sight, Watchdog

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
-from infra import logs
+from infra.process import logs
 from schemas.errors import Stalled
 from streams.decoder_process import DecoderProcess
 from streams.decoding import Job, Window

@@ -12,15 +12,16 @@ import typer
 from inference.cache import open_cache
 from inference.image import Prepared, Size, prepare
 from inference.models import ModelInfo, describe_model
-from infra import kafka, logs
-from infra.health import HealthServer
-from infra.lifecycle import STOP_BUDGET_S, Deadline, Stop
-from infra.memory import give_back_now_and_then, keep_freed_memory
-from infra.publisher import Publisher
-from infra.redis_client import require_redis
-from infra.registry import registry_of
+from infra.kafka import clients
+from infra.kafka.publisher import Publisher
+from infra.kafka.schema_registry import registry_of
+from infra.kafka.topics import Lane, TopicNames
+from infra.process import logs
+from infra.process.health import HealthServer
+from infra.process.lifecycle import STOP_BUDGET_S, Deadline, Stop
+from infra.process.memory import give_back_now_and_then, keep_freed_memory
+from infra.redis.client import require_redis
 from infra.settings import Settings, load_settings
-from infra.topics import Lane, TopicNames
 from schemas.errors import ConfigError, Stalled
 from schemas.records import PixelEncoding
 from streams.faust_app import build_app, ignored_keys
@@ -57,9 +58,9 @@ def command(
 def run(settings: Settings, lane: Lane) -> None:
     """Run until a signal. Raises what made it end otherwise; frames without an outcome will be read again."""
     info = describe_model(settings.infer.model)
-    kafka.require_kafka(settings)
+    clients.require_kafka(settings)
     names = TopicNames.for_lane(settings.topic_prefix, lane)
-    kafka.require_topics(settings, names.frames, names.batches, names.labels, names.review, names.retry, names.dead)
+    clients.require_topics(settings, names.frames, names.batches, names.labels, names.review, names.retry, names.dead)
     if settings.stream.cache:
         require_redis(settings)
     ignored = ignored_keys({**settings.kafka.client, **settings.kafka.consumer})
@@ -141,7 +142,7 @@ class Processor:
             self._publisher,
             self._info.ref,
             registry_of(self._settings),
-            kafka.partitions_of(self._settings, self._names.batches),
+            clients.partitions_of(self._settings, self._names.batches),
             self._monitor.wrote,
         )
 

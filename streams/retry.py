@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 import confluent_kafka
 from confluent_kafka import KafkaException, TopicPartition
 
-from infra import kafka, logs, metrics
-from infra.offsets import CompletedPrefix
-from infra.outcomes import FrameRecord
+from infra.failures.outcomes import FrameRecord
+from infra.kafka import clients
+from infra.kafka.offsets import CompletedPrefix
+from infra.kafka.topics import Lane, TopicNames, group
+from infra.process import logs, metrics
 from infra.settings import RetrySettings, Settings
-from infra.topics import Lane, TopicNames, group
 from schemas import headers
 from schemas.errors import Stalled
 from schemas.records import SourceRef
@@ -89,9 +90,9 @@ def due_ms(settings: RetrySettings, timestamp_ms: int, attempt: int, now_ms: flo
     return min(timestamp_ms, now_ms) + settings.delays_ms[tier]
 
 
-def frame_of(message: kafka.Message) -> FrameRecord:
+def frame_of(message: clients.Message) -> FrameRecord:
     """The frame with its origin's coordinates; a record without any was put there by hand and is its own origin."""
-    found = kafka.headers_of(message)
+    found = clients.headers_of(message)
     failure = headers.read_failure(found)
     source = SourceRef(str(message.topic()), int(message.partition() or 0), int(message.offset() or 0))
     timestamp_ms = int(message.timestamp()[1])
@@ -140,7 +141,7 @@ class RetryLane:
 
     def _run(self) -> None:
         try:
-            consumer = kafka.consumer(
+            consumer = clients.consumer(
                 self._settings,
                 group("retry", self._settings.topic_prefix, self._lane),
                 **{"queued.max.messages.kbytes": 8 * 1024, "topic.metadata.refresh.interval.ms": 10_000},
@@ -163,7 +164,7 @@ class RetryLane:
         message = consumer.poll(POLL_S)
         while message is not None:
             error = message.error()
-            if error is not None and kafka.is_fatal(error):
+            if error is not None and clients.is_fatal(error):
                 raise Stalled(f"the retry lane's consumer ended: {error.str()}")
             if error is None:
                 self._hold(message)
@@ -171,7 +172,7 @@ class RetryLane:
                 return
             message = consumer.poll(0)
 
-    def _hold(self, message: kafka.Message) -> None:
+    def _hold(self, message: clients.Message) -> None:
         partition, offset = int(message.partition() or 0), int(message.offset() or 0)
         record = frame_of(message)
         with self._lock:

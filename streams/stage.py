@@ -7,9 +7,9 @@ from typing import Protocol
 
 from inference.cache_record import CachedLabel
 from inference.image import Prepared, image_hash
-from infra import logs, metrics
-from infra.breaker import Breaker
-from infra.outcomes import error_class_of
+from infra.failures.breaker import Breaker
+from infra.failures.outcomes import error_class_of
+from infra.process import logs, metrics
 from schemas import codec
 from schemas.errors import BadFrame, Stalled
 from schemas.records import Frame, PixelEncoding

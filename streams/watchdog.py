@@ -7,7 +7,7 @@ by frames that are finished: cut off from its group's coordinator, a stage could
 
 from dataclasses import dataclass
 
-from infra.standstill import Standstill
+from infra.process.standstill import Standstill
 
 # A window of pictures that each take a decoder to its limit is worked on for longer than one stall time-out.
 MAX_SLOWNESS = 5

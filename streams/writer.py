@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from inference.cache_record import CachedLabel
 from inference.head import label_for
-from infra import logs, metrics
-from infra.kafka import Message, OnDelivery
-from infra.outcomes import Sender, retry_or_dead
+from infra.failures.outcomes import Sender, retry_or_dead
+from infra.kafka.clients import Message, OnDelivery
+from infra.kafka.topics import Lane, TopicNames
+from infra.process import logs, metrics
 from infra.settings import KIB, Settings
-from infra.topics import Lane, TopicNames
 from schemas import codec
 from schemas.errors import BadFrame, Busy
 from schemas.headers import REPLAY_ID, TRACEPARENT, Header

@@ -14,8 +14,8 @@ import tempfile
 from pathlib import Path
 
 from inference.models.base import UNCALIBRATED, ModelInfo, RawEncoding
-from infra import logs
-from infra.children import die_with_parent, environment, module_command
+from infra.process import logs
+from infra.process.children import die_with_parent, environment, module_command
 from infra.settings import home
 from schemas.errors import ModelError
 from schemas.records import PixelEncoding

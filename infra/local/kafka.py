@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from infra.local import process
 from infra.local.broker_config import broker_properties, to_text
 from infra.local.home import Home, port_is_free
 from infra.local.jars import fetch_jars, require_java
 from infra.local.layout import new_layout, with_free_ports
 from infra.local.probe import answering_brokers, cause_in_log
 from infra.local.state import BrokerState, LocalState, read_state, write_state
+from infra.process import daemons
 from schemas.errors import ConfigError, Unavailable
 
 _LOG4J = Path(__file__).parent / "kafka" / "log4j2.properties"
@@ -149,13 +149,13 @@ class LocalKafka:
         self.signal_broker(broker_id, signal.SIGKILL)
         ref = self.broker(broker_id).process
         if ref:
-            process.wait_gone([ref], 10.0)
+            daemons.wait_gone([ref], 10.0)
 
     def signal_broker(self, broker_id: int, signum: int) -> None:
         """Send any signal (SIGSTOP, SIGCONT); nothing happens when the broker is not running."""
         ref = self.broker(broker_id).process
         if ref:
-            process.send(ref, signum)
+            daemons.send(ref, signum)
 
     # -- how
 
@@ -172,7 +172,7 @@ class LocalKafka:
         """Forget processes that are gone; find brokers of ours whose starter died before it could write them down."""
         for broker in state.brokers:
             if broker.process is None or not broker.process.alive():
-                found = process.find(str(self._properties_file(broker.broker_id)), "java")
+                found = daemons.find(str(self._properties_file(broker.broker_id)), "java")
                 state = state.with_broker(replace(broker, process=found))
         return state
 
@@ -226,17 +226,17 @@ class LocalKafka:
             "kafka.Kafka",
             marker,
         ]
-        self._write(replace(broker, process=process.spawn(command, marker, folder / "console.log")))
+        self._write(replace(broker, process=daemons.spawn(command, marker, folder / "console.log")))
 
     def _stop(self, broker_ids: Sequence[int], timeout_s: float) -> None:
         refs = [ref for broker_id in broker_ids if (ref := self.broker(broker_id).process)]
-        process.terminate(refs, timeout_s)
+        daemons.terminate(refs, timeout_s)
         for broker_id in broker_ids:
             self._write(replace(self.broker(broker_id), process=None))
 
     def _not_ready(self, broker_id: int, why: str) -> Unavailable:
         folder = self.folder(broker_id)
-        cause = cause_in_log(process.last_lines(folder / "server.log", 400)) or process.last_lines(
+        cause = cause_in_log(daemons.last_lines(folder / "server.log", 400)) or daemons.last_lines(
             folder / "console.log", 3
         )
         address = f"127.0.0.1:{self.broker(broker_id).client_port}"

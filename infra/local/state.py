@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from infra.local.process import ProcessRef
+from infra.process.daemons import ProcessRef
 from schemas.errors import ConfigError
 
 _VERSION = 1

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import redis
 
-from infra.local import process
 from infra.local.home import Home, find_ports, port_is_free
 from infra.local.state import LocalState, ValkeyState, read_state, write_state
+from infra.process import daemons
 from schemas.errors import ConfigError, Unavailable
 
 _POLL_S = 0.05
@@ -45,7 +45,7 @@ class LocalValkey:
             if valkey.process is None:
                 port = valkey.port if port_is_free(valkey.port) else find_ports(1)[0]
                 valkey = ValkeyState(
-                    port, process.spawn(self._command(port), self._marker, self.folder / "console.log")
+                    port, daemons.spawn(self._command(port), self._marker, self.folder / "console.log")
                 )
             write_state(self._home.path, replace(state, valkey=valkey))
             self._wait_ready(timeout_s)
@@ -55,7 +55,7 @@ class LocalValkey:
         with self._home.lock():
             state = self._adopt(self._state())
             if state.valkey and state.valkey.process:
-                process.terminate([state.valkey.process], timeout_s)
+                daemons.terminate([state.valkey.process], timeout_s)
             if state.valkey:
                 write_state(self._home.path, replace(state, valkey=replace(state.valkey, process=None)))
 
@@ -63,13 +63,13 @@ class LocalValkey:
         """kill -9, as a crash does it: the state still lists the server. Returns when the process is gone."""
         valkey = self._state().valkey
         if valkey and valkey.process:
-            process.terminate([valkey.process], timeout_s=0.0)
+            daemons.terminate([valkey.process], timeout_s=0.0)
 
     def signal(self, signum: int) -> None:
         """Send any signal (SIGSTOP, SIGCONT); nothing happens when it is not running."""
         valkey = self._state().valkey
         if valkey and valkey.process:
-            process.send(valkey.process, signum)
+            daemons.send(valkey.process, signum)
 
     def _state(self) -> LocalState:
         return read_state(self._home.path) or LocalState()
@@ -83,7 +83,7 @@ class LocalValkey:
         valkey = state.valkey
         if valkey is None or (valkey.process and valkey.process.alive()):
             return state
-        return replace(state, valkey=replace(valkey, process=process.find(self._marker, "valkey-server")))
+        return replace(state, valkey=replace(valkey, process=daemons.find(self._marker, "valkey-server")))
 
     def _command(self, port: int) -> list[str]:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -107,7 +107,7 @@ class LocalValkey:
         until = time.monotonic() + timeout_s
         while not answers(self.url, timeout_s=1.0):
             if self.pid() is None or time.monotonic() > until:
-                said = process.last_lines(self.folder / "console.log", 1)
+                said = daemons.last_lines(self.folder / "console.log", 1)
                 raise Unavailable("Valkey", self.url, f"it did not start; {self.folder / 'console.log'} says: {said}")
             time.sleep(_POLL_S)
 

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from infra import logs
+from infra.process import logs
 from infra.settings import load_settings
 from schemas.errors import ConfigError, SightlineError
 from streams.bench.cache import bench_cache

@@ -1,7 +1,7 @@
 """What a delivery guarantee costs: one backlog, drained again and again by a worker with each of them in turn."""
 
-from infra.spans import Span
-from infra.topics import group
+from infra.kafka.spans import Span
+from infra.kafka.topics import group
 from streams.bench.infer import TIMEOUT_S, micro_batches, pixel_rows
 from streams.bench.lab import Lab, lab
 from streams.bench.measure import ProcessMeter, median_ratio, steady_rate_per_s

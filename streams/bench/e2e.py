@@ -3,7 +3,7 @@
 import time
 
 from inference.models import Model, load_model
-from infra.publisher import Publisher
+from infra.kafka.publisher import Publisher
 from infra.settings import load_settings
 from schemas import codec
 from streams.bench import frames as test_frames

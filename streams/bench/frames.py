@@ -11,7 +11,7 @@ import simplejpeg
 import skimage.data
 import sklearn.datasets
 
-from infra.times import now_us
+from infra.process.times import now_us
 from schemas import records
 
 VGA, FULL_HD = (640, 480), (1920, 1080)

@@ -1,6 +1,6 @@
 """Kafka alone: what the broker and the client take and give, without any work in between."""
 
-from infra.reader import Reader
+from infra.kafka.reader import Reader
 from streams.bench import frames as test_frames
 from streams.bench.lab import lab
 from streams.bench.measure import rate_of

@@ -14,17 +14,17 @@ from typing import Any
 import httpx
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 
-from infra.group_offsets import GroupOffsets
-from infra.kafka import admin
+from infra.kafka.clients import admin
+from infra.kafka.group_offsets import GroupOffsets
+from infra.kafka.publisher import Publisher
+from infra.kafka.reader import Reader
+from infra.kafka.spans import Record, Span
+from infra.kafka.topic_admin import ensure_topics
+from infra.kafka.topics import TopicNames, specs
 from infra.local import stack
 from infra.local.home import find_ports
 from infra.local.state import read_state
-from infra.publisher import Publisher
-from infra.reader import Reader
 from infra.settings import Settings, home, load_settings
-from infra.spans import Record, Span
-from infra.topic_admin import ensure_topics
-from infra.topics import TopicNames, specs
 from schemas import codec, records
 from schemas.errors import Busy, SightlineError
 

@@ -1,7 +1,7 @@
 """The stream stage against a bare decode loop, and what an exact hit costs against a miss."""
 
 from inference.models import describe_model
-from infra.topics import group
+from infra.kafka.topics import group
 from streams.bench import frames as test_frames
 from streams.bench.bare import decode_loop
 from streams.bench.lab import Lab, Stage, lab

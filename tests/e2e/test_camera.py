@@ -10,19 +10,19 @@ from pathlib import Path
 import psutil
 import pytest
 
-from infra.kafka import consumer
+from infra.kafka.clients import consumer
 from infra.local.home import find_ports
 from schemas.codec import decode
 from schemas.headers import traceparent_of
 from schemas.records import Frame
 from tests.support.deployment import Deployment
+from tests.support.paths import ROOT, SHARED
 from tests.support.runner import Runner, Running
-from tests.support.services import ROOT
 from tests.support.videos import number_of, write_video
 
 pytestmark = pytest.mark.kafka
 
-DATA = ROOT.parent / "shared" / "data"
+DATA = SHARED / "data"
 # The one with `gi`; a virtual environment or pyenv hides it.
 SYSTEM_PYTHON = Path("/usr/bin/python3")
 RTSP_SERVER = ROOT / "tests" / "support" / "rtsp_server.py"

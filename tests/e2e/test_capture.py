@@ -16,10 +16,10 @@ from ingest.child import CaptureChild
 from ingest.wire import Message, Task, Tell
 from tests.support.cameras import MAX_IMAGE_BYTES, PATIENCE_S, spec_of
 from tests.support.http_camera import PASSWORD, USER, http_camera
-from tests.support.services import ROOT
+from tests.support.paths import ROOT, SHARED
 from tests.support.videos import number_of, write_video
 
-DATA = ROOT.parent / "shared" / "data"
+DATA = SHARED / "data"
 
 
 @pytest.fixture

@@ -13,8 +13,9 @@ import pytest
 
 from infra.local.state import read_state
 from tests.support.deployment import Deployment
+from tests.support.paths import ROOT
 from tests.support.runner import COMMAND, Runner, Running
-from tests.support.services import ROOT, share_jars
+from tests.support.services import share_jars
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 

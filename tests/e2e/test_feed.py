@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from infra.lifecycle import Stop
+from infra.process.lifecycle import Stop
 from infra.settings import CameraSettings
 from ingest.feed import Captured, Feed, State
 from ingest.spec import CameraSpec

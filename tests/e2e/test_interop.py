@@ -15,8 +15,8 @@ from schemas import codec
 from schemas.records import Label
 from tests.support.batches import read_labels, wait_for
 from tests.support.deployment import Deployment
+from tests.support.paths import ROOT
 from tests.support.runner import Runner
-from tests.support.services import ROOT
 from tests.support.sink_records import a_frame
 
 PICTURES: Any = skimage.data  # untyped

@@ -10,14 +10,14 @@ import skimage.data
 import sklearn.datasets
 
 from tests.support.deployment import Deployment
+from tests.support.paths import ROOT, SHARED
 from tests.support.runner import Runner
-from tests.support.services import ROOT
 
 PICTURES: Any = skimage.data  # untyped
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
-PHOTOS = ROOT.parent / "shared" / "data" / "imagenet"
+PHOTOS = SHARED / "data" / "imagenet"
 MODEL_HOME = ROOT / ".sightline"
 
 

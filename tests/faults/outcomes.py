@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import confluent_kafka
 from confluent_kafka import KafkaError, TopicPartition
 
-from infra.topics import TopicNames
+from infra.kafka.topics import TopicNames
 from schemas import codec, headers
 from schemas.records import Label, Origin, SourceRef
 from tests.faults.sender import Place

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from infra.topics import TopicNames
+from infra.kafka.topics import TopicNames
 from schemas import codec, headers
 from schemas.records import Label, MicroBatch
 from tests.faults.outcomes import Outcome, headers_of, outcome_of, place_of, read_all

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 
 from tests.faults.ledger import Ledger
-from tests.support.services import ROOT
+from tests.support.paths import ROOT
 
 VARIABLE = "FAULTS_RESULTS"
 DEFAULT = ROOT / ".sightline" / "faults"

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from infra.topics import group
+from infra.kafka.topics import group
 from tests.faults.conftest import RigMaker
 
 KILLS, COORDINATOR_KILLS = 20, 4

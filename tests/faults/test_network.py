@@ -2,7 +2,7 @@
 
 import pytest
 
-from infra.topics import group
+from infra.kafka.topics import group
 from tests.faults.conftest import RigMaker
 
 

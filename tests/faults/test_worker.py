@@ -14,8 +14,8 @@ from tests.faults.conftest import SEED
 from tests.support.batches import Feeder, frame, micro_batch, read_all, read_labels, row, sources, wait_for
 from tests.support.deployment import Deployment
 from tests.support.models import ALWAYS, HANGS, SOMETIMES, TOO_LARGE, marked
+from tests.support.paths import ROOT
 from tests.support.runner import Runner, Running
-from tests.support.services import ROOT
 
 BOTH = pytest.mark.parametrize("delivery", ["at_least_once", "exactly_once"])
 FAILING = ["infer", "--model", "tests.support.models:Failing", "--no-cache"]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer, TopicPartition
 
-from infra.kafka import admin, producer_config
+from infra.kafka.clients import admin, producer_config
 from schemas.headers import Failure, failure_headers, redriven_headers
 from schemas.records import SourceRef
 from tests.support.deployment import Deployment

@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from inference.cache import CacheEntry, ExactCache, open_cache
 from inference.key_values import RedisKeyValues
-from infra.redis_client import connect, require_redis
+from infra.redis.client import connect, require_redis
 from schemas.errors import Unavailable
 from tests.support.cache_contract import ONE, TWO, CacheContract, info, label
 from tests.support.deployment import Deployment

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
-from infra import kafka
-from infra.group_offsets import GroupOffsets, Offsets
+from infra.kafka import clients
+from infra.kafka.group_offsets import GroupOffsets, Offsets
 from tests.support.deployment import Deployment
 from tests.support.sink_records import Wire
 
@@ -23,7 +23,7 @@ def offsets(deployment: Deployment) -> Iterator[GroupOffsets]:
 
 @pytest.fixture
 def group(deployment: Deployment) -> Iterator[Consumer]:
-    made = kafka.consumer(deployment.settings(), GROUP)
+    made = clients.consumer(deployment.settings(), GROUP)
     yield made
     made.close()
 
@@ -36,7 +36,7 @@ def wire(deployment: Deployment) -> Wire:
 @pytest.fixture
 def transactions(deployment: Deployment) -> Producer:
     keys = {"delivery.timeout.ms": 30_000, "transactional.id": f"{deployment.prefix}tx"}
-    made = Producer(kafka.producer_config(deployment.settings(), **keys))
+    made = Producer(clients.producer_config(deployment.settings(), **keys))
     made.init_transactions(30)
     return made
 
@@ -101,7 +101,7 @@ def test_what_was_deleted_does_not_wait(
     wire.send_all(topic, [b"x"] * 10, partition=0)
     commit(group, topic, 2)
     assert (ask(offsets).lag(), ask(offsets).position()) == (8, 2)
-    client = kafka.admin(deployment.settings())
+    client = clients.admin(deployment.settings())
     for left in (3, 0):
         for future in client.delete_records([TopicPartition(topic, 0, 10 - left)]).values():
             future.result(30)

@@ -19,8 +19,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from infra.local.home import Home, find_ports, port_is_free
 from infra.local.kafka import LocalKafka
 from infra.local.probe import answering_brokers
-from infra.local.process import ProcessRef
 from infra.local.state import LocalState, read_state, write_state
+from infra.process.daemons import ProcessRef
 from schemas.errors import ConfigError, Unavailable
 from tests.support.batches import wait_for
 from tests.support.runner import Runner

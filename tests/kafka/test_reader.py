@@ -6,10 +6,10 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import NewPartitions
 
-import infra.reader
-from infra.kafka import admin, producer_config
-from infra.reader import Reader
-from infra.spans import Span
+import infra.kafka.reader
+from infra.kafka.clients import admin, producer_config
+from infra.kafka.reader import Reader
+from infra.kafka.spans import Span
 from schemas.errors import Unavailable
 from tests.support.deployment import Deployment
 from tests.support.sink_records import Wire
@@ -90,7 +90,7 @@ def test_what_retention_takes_meanwhile_is_skipped_and_named(
 def test_following_goes_on_over_new_partitions(
     reader: Reader, wire: Wire, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(infra.reader, "METADATA_S", 0.5)
+    monkeypatch.setattr(infra.kafka.reader, "METADATA_S", 0.5)
     topic = wire.topics.labels
     wire.send(topic, b"before", partition=1)
     records = reader.follow(reader.tail(topic))

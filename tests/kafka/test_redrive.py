@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from infra.dead_letters import Mark, parse
-from infra.reader import Reader
-from infra.spans import Record
+from infra.failures.dead_letters import Mark, parse
+from infra.kafka.reader import Reader
+from infra.kafka.spans import Record
 from schemas import codec
 from schemas.headers import attempt_of, read_failure
 from schemas.records import Frame, SourceRef

@@ -7,8 +7,8 @@ import pytest
 from confluent_kafka import KafkaError, Message
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
-from infra import kafka
-from infra.publisher import Publisher
+from infra.kafka import clients
+from infra.kafka.publisher import Publisher
 from infra.settings import MIB
 from schemas import codec, headers
 from schemas.records import Encoding, Frame, SourceKind
@@ -28,7 +28,7 @@ def places(deployment: Deployment) -> set[Place]:
     settings = deployment.settings(kafka={"producer": {"message.max.bytes": LIMIT}})
     larger = ConfigEntry("max.message.bytes", str(LIMIT), incremental_operation=AlterConfigOpType.SET)
     topic = ConfigResource("topic", deployment.topics.frames, incremental_configs=[larger])
-    admin = kafka.admin(settings)  # kept: with it goes the answer
+    admin = clients.admin(settings)  # kept: with it goes the answer
     for changed in admin.incremental_alter_configs([topic]).values():
         changed.result(30)
     publisher = Publisher(settings)

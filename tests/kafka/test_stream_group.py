@@ -5,7 +5,7 @@ import time
 import pytest
 from confluent_kafka import Producer
 
-from infra import kafka
+from infra.kafka import clients
 from schemas import codec
 from schemas.records import Encoding, Frame, SourceKind
 from tests.support.deployment import Deployment
@@ -25,7 +25,7 @@ def test_commits_reach_the_last_frame_of_a_producer_with_transactions(
     """Markers and aborted frames lie between, behind the very first one too: Faust alone stopped committing there."""
     stage = sightline.start(*START, env={"SIGHTLINE_STREAM__STALL_TIMEOUT_MS": "10000"})
     keys = {"transactional.id": f"{deployment.prefix}tx", "delivery.timeout.ms": 30_000}
-    producer = Producer(kafka.producer_config(deployment.settings(), **keys))
+    producer = Producer(clients.producer_config(deployment.settings(), **keys))
     producer.init_transactions(30)
     offset, places = 0, set()
     for number in range(60):

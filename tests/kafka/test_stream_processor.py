@@ -12,9 +12,9 @@ from inference.cache import CacheEntry, open_cache
 from inference.cache_record import CachedLabel
 from inference.image import image_hash
 from inference.models import describe_model
-from infra import kafka
-from infra.publisher import Publisher
-from infra.topics import group
+from infra.kafka import clients
+from infra.kafka.publisher import Publisher
+from infra.kafka.topics import group
 from schemas import codec, headers
 from schemas.records import Encoding, Frame, Origin, Prediction, Quality, SourceKind
 from tests.support.deployment import PARTITIONS, Deployment
@@ -66,7 +66,7 @@ def test_producers_that_compress(deployment: Deployment, sightline: Runner, outc
     """A topic of ours undoes it; one that somebody else made may keep it."""
     config = ConfigEntry("compression.type", kept, incremental_operation=AlterConfigOpType.SET)
     topic = ConfigResource("topic", deployment.topics.frames, incremental_configs=[config])
-    admin = kafka.admin(deployment.settings())
+    admin = clients.admin(deployment.settings())
     for changed in admin.incremental_alter_configs([topic]).values():
         changed.result(30)
     places: set[Place] = set()
@@ -198,7 +198,7 @@ def test_it_pauses_while_workers_are_behind_and_goes_on_when_they_catch_up(
     assert stage.exit_code is None, "a pause is no stall"
     taken = stage.metric("sightline_stream_frames_total")
     assert taken < len(feed.places)
-    worker = kafka.consumer(deployment.settings(), group("infer", deployment.prefix))
+    worker = clients.consumer(deployment.settings(), group("infer", deployment.prefix))
     for _ in range(60):
         ends = [
             TopicPartition(deployment.topics.batches, one, worker.get_watermark_offsets(
@@ -218,7 +218,7 @@ def test_markers_at_the_end_of_its_topic_are_no_frames_that_wait(
     deployment: Deployment, sightline: Runner, outcomes: Outcomes
 ) -> None:
     keys = {"transactional.id": f"{deployment.prefix}tx", "delivery.timeout.ms": 30_000}
-    producer = Producer(kafka.producer_config(deployment.settings(), **keys))
+    producer = Producer(clients.producer_config(deployment.settings(), **keys))
     producer.init_transactions(30)
     frame = Frame("cam/1/0", "cam", SourceKind.CAMERA, 1, 0, 7, 8, Encoding.JPEG, jpeg(0))
     for commit in (True, False):
@@ -248,7 +248,7 @@ def test_a_record_at_the_size_limit_has_an_outcome(
 def test_it_leaves_no_topics_and_no_files_behind(
     deployment: Deployment, sightline: Runner, feed: Feed, tmp_path: Path
 ) -> None:
-    before = set(kafka.admin(deployment.settings()).list_topics(timeout=10).topics)
+    before = set(clients.admin(deployment.settings()).list_topics(timeout=10).topics)
     runner = Runner(deployment.env, cwd=tmp_path)
     stage = runner.start(*START, "--no-cache")
     feed.send(0)
@@ -256,7 +256,7 @@ def test_it_leaves_no_topics_and_no_files_behind(
     wait_committed(deployment, 1)
     assert stage.stop() == 0
     runner.close()
-    after = set(kafka.admin(deployment.settings()).list_topics(timeout=10).topics)
+    after = set(clients.admin(deployment.settings()).list_topics(timeout=10).topics)
     assert after - before <= {"__consumer_offsets"}
     assert list(tmp_path.iterdir()) == []
 

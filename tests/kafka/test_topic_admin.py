@@ -5,8 +5,8 @@ import json
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
-from infra.topic_admin import Difference, check_topics, ensure_topics
-from infra.topics import specs
+from infra.kafka.topic_admin import Difference, check_topics, ensure_topics
+from infra.kafka.topics import specs
 from tests.support.deployment import PARTITIONS, Deployment
 from tests.support.runner import Runner
 

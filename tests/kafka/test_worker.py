@@ -12,15 +12,16 @@ import psutil
 import pytest
 from confluent_kafka import Producer, TopicPartition
 
-from infra import kafka
-from infra.topics import group
+from infra.kafka import clients
+from infra.kafka.topics import group
 from schemas import codec
 from schemas.headers import read_failure
 from tests.support.batches import Feeder, micro_batch, read_all, read_labels, row, sources, wait_for
 from tests.support.deployment import PARTITIONS, Deployment, deployment
 from tests.support.models import SLOW, SLOW_S, marked
+from tests.support.paths import ROOT
 from tests.support.runner import STOP_BUDGET_S, Runner, Running
-from tests.support.services import ROOT, Services
+from tests.support.services import Services
 
 BOTH = pytest.mark.parametrize("delivery", ["at_least_once", "exactly_once"])
 
@@ -118,10 +119,10 @@ def test_offsets_that_a_dead_worker_left_open_are_waited_for(
 def transaction_with_offsets_of(deployment: Deployment) -> Producer:
     """A transaction that holds every committed offset of the workers' group, as one of a killed worker does."""
     settings, topic = deployment.settings(), deployment.topics.batches
-    consumer = kafka.consumer(settings, group("infer", deployment.prefix))
+    consumer = clients.consumer(settings, group("infer", deployment.prefix))
     positions = consumer.committed([TopicPartition(topic, number) for number in range(PARTITIONS)], 10)
     assert all(position.offset > 0 for position in positions)
-    config = kafka.producer_config(
+    config = clients.producer_config(
         settings, **{"transactional.id": f"{deployment.prefix}dead", "transaction.timeout.ms": 120_000}
     )
     producer = Producer(config)
@@ -142,7 +143,7 @@ def test_batches_that_retention_deleted_before_they_were_read_are_passed_over(
     feeder.feed(batches=40)
     assert feeder.publisher.flush(30) == 0
     deleted_to = [TopicPartition(deployment.topics.batches, number, 15) for number in range(PARTITIONS)]
-    admin = kafka.admin(deployment.settings())  # kept until its answers are here
+    admin = clients.admin(deployment.settings())  # kept until its answers are here
     for done in admin.delete_records(deleted_to).values():
         done.result(30)
     worker = sightline.start(*infer("at_least_once"))

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.paths import ROOT
+
 # What the libraries say of themselves is not ours to mend.
 collect_warnings = ("ignore::DeprecationWarning", "ignore::FutureWarning")
 
@@ -19,7 +21,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def model_home() -> Path:
     """The checkout's own: a converted model, good for these very sources and versions, is made once and not per run."""
-    return Path(__file__).resolve().parents[2] / ".sightline"
+    return ROOT / ".sightline"
 
 
 @pytest.fixture(autouse=True)

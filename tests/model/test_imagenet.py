@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-PHOTOS = Path(__file__).resolve().parents[3] / "shared" / "data" / "imagenet"
+from tests.support.paths import SHARED
+
+PHOTOS = SHARED / "data" / "imagenet"
 
 pytestmark = pytest.mark.skipif(not PHOTOS.is_dir(), reason="no ../shared/data/imagenet")
 

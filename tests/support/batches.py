@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 from confluent_kafka import KafkaError
 
-from infra.kafka import Message
-from infra.publisher import Publisher
-from infra.reader import Reader
+from infra.kafka.clients import Message
+from infra.kafka.publisher import Publisher
+from infra.kafka.reader import Reader
+from infra.kafka.spans import Record
+from infra.kafka.topics import TopicNames
 from infra.settings import Settings
-from infra.spans import Record
-from infra.topics import TopicNames
 from schemas import codec
 from schemas.headers import Header
 from schemas.records import (

@@ -11,10 +11,10 @@ from typing import Any
 
 import redis
 
-from infra.kafka import admin
+from infra.kafka.clients import admin
+from infra.kafka.topic_admin import ensure_topics
+from infra.kafka.topics import TopicNames, specs
 from infra.settings import Settings, load_settings
-from infra.topic_admin import ensure_topics
-from infra.topics import TopicNames, specs
 from tests.support.services import Services
 
 PARTITIONS = 4

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from infra.local.home import find_ports
-from tests.support.services import ROOT
+from tests.support.paths import ROOT
 
 STOP_BUDGET_S = 10.0
 READY_TIMEOUT_S = 120.0

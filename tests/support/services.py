@@ -11,8 +11,8 @@ from pathlib import Path
 from infra.local.home import Home
 from infra.local.kafka import LocalKafka
 from infra.local.valkey import LocalValkey
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 JARS_HOME = Home(ROOT / ".sightline")
 
 KAFKA_VARIABLE = "SIGHTLINE_KAFKA__BOOTSTRAP_SERVERS"

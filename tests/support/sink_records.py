@@ -8,7 +8,7 @@ from typing import Any
 from confluent_kafka import Producer
 from PIL import Image
 
-from infra.kafka import producer_config
+from infra.kafka.clients import producer_config
 from schemas import codec
 from schemas.headers import Failure, Header, failure_headers
 from schemas.records import (

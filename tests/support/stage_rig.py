@@ -8,7 +8,7 @@ from unittest.mock import Mock
 
 from inference.cache_record import CachedLabel
 from inference.image import ImageInfo, Prepared
-from infra.outcomes import FrameRecord
+from infra.failures.outcomes import FrameRecord
 from infra.settings import Settings
 from schemas import codec
 from schemas.errors import BadFrame, Busy

@@ -8,10 +8,10 @@ import numpy as np
 import simplejpeg
 from confluent_kafka import TopicPartition
 
-from infra import kafka
-from infra.kafka import Message
-from infra.publisher import Publisher
-from infra.topics import group
+from infra.kafka import clients
+from infra.kafka.clients import Message
+from infra.kafka.publisher import Publisher
+from infra.kafka.topics import group
 from schemas import codec, headers
 from schemas.records import Encoding, Frame, Label, MicroBatch, SourceKind
 from tests.support.deployment import PARTITIONS, Deployment
@@ -66,7 +66,7 @@ class Outcomes:
     def __init__(self, deployment: Deployment) -> None:
         self._deployment = deployment
         names = deployment.topics
-        self._consumer = kafka.consumer(deployment.settings(), f"{deployment.prefix}test")
+        self._consumer = clients.consumer(deployment.settings(), f"{deployment.prefix}test")
         self._consumer.assign(
             [TopicPartition(topic, one, 0) for topic in (names.batches, names.labels, names.dead)
              for one in range(PARTITIONS)]
@@ -110,7 +110,7 @@ class Outcomes:
 
 
 def committed(deployment: Deployment) -> int:
-    consumer = kafka.consumer(deployment.settings(), group("stream", deployment.prefix))
+    consumer = clients.consumer(deployment.settings(), group("stream", deployment.prefix))
     try:
         asked = [TopicPartition(deployment.topics.frames, one) for one in range(PARTITIONS)]
         return sum(max(0, one.offset) for one in consumer.committed(asked, 10))

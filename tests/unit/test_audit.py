@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
+from infra.kafka.spans import Key, Record, Span
 from infra.settings import Settings
-from infra.spans import Key, Record, Span
 from schemas import codec
 from schemas.records import Micros, SourceRef
 from sinks.audit import Audit

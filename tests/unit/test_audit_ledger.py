@@ -5,7 +5,7 @@ import time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.spans import Period, Span
+from infra.kafka.spans import Period, Span
 from schemas.records import SourceRef
 from sinks.audit_text import describe, missing_places
 from sinks.ledger import Balance, Ledger

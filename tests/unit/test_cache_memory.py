@@ -11,7 +11,7 @@ import redis
 from inference.cache import CachedLabel, CacheEntry
 from inference.circuit import Circuit
 from inference.key_values import MemoryKeyValues
-from infra import metrics
+from infra.process import metrics
 from tests.support.cache_contract import ONE, TWO, CacheContract, label, new_cache
 
 

@@ -8,7 +8,7 @@ from inference.cache_writer import CacheWriter
 from inference.key_values import MemoryKeyValues
 from inference.models.null import INFO
 from inference.work import Labelled, Origin, Work
-from infra import metrics
+from infra.process import metrics
 from schemas.records import Decision, Label, Prediction, Quality
 from schemas.records import Origin as LabelOrigin
 from tests.support.batches import QUALITY, micro_batch

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from infra.dead_letters import DeadLetter
+from infra.failures.dead_letters import DeadLetter
 from schemas import codec
 from schemas.errors import ConfigError, SinkError
 from schemas.headers import Failure, failure_headers

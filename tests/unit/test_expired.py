@@ -2,7 +2,7 @@
 
 import pytest
 
-from infra.spans import Period, Span
+from infra.kafka.spans import Period, Span
 from schemas.records import SourceRef
 from sinks.expired import Expired
 from sinks.ledger import Ledger

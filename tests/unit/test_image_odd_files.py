@@ -1,7 +1,6 @@
 """The 208 damaged and unusual files beside the repository, each against its manifest. Skipped where they are not."""
 
 import csv
-from pathlib import Path
 
 import pytest
 
@@ -9,8 +8,9 @@ from inference.image import decode_rgb, prepare, probe
 from schemas.errors import BadFrame
 from schemas.records import PixelEncoding
 from tests.support.images import MAX_PIXELS, Square
+from tests.support.paths import SHARED
 
-ODD = Path(__file__).resolve().parents[3] / "shared" / "data" / "odd"
+ODD = SHARED / "data" / "odd"
 MANIFEST = ODD / "manifest.csv"
 REASONS = {"empty", "not_an_image", "unsupported_format", "truncated", "too_many_pixels", "decode_failed"}
 

@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 import ingest.camera
-from infra.lifecycle import Stop
+from infra.process.lifecycle import Stop
 from infra.settings import load_settings
 from ingest.agent import REPORT_PERIOD_S, REPORTS_PER_LOG_LINE, SHORTAGE_S, Reporter, outlet, raise_losses
 from ingest.buffer import FrameBuffer

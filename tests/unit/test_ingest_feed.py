@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import ingest.feed
-from infra.lifecycle import Stop
+from infra.process.lifecycle import Stop
 from ingest.feed import Feed, State
 from ingest.sources import Kind, Source
 from ingest.spec import CameraSpec

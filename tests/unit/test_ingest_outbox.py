@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from infra.lifecycle import Stop
+from infra.process.lifecycle import Stop
+from infra.process.times import now_us
 from infra.settings import CameraSettings
-from infra.times import now_us
 from ingest.feed import Captured, Feed
 from ingest.outbox import Outbox
 from ingest.spec import camera_spec

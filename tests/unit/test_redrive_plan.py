@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.dead_letters import DeadFilter, DeadLetter, Mark, parse, parse_place
-from infra.spans import Record, Span
+from infra.failures.dead_letters import DeadFilter, DeadLetter, Mark, parse, parse_place
+from infra.kafka.spans import Record, Span
 from ingest.redrive_plan import CLOCKS_DIFFER_MS, Planner, mark_headers, parse_rate, retry_headers
 from ingest.redrive_send import runs
 from ingest.token_bucket import TokenBucket

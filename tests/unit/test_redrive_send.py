@@ -8,10 +8,10 @@ from typing import Any, cast
 import pytest
 
 import ingest.redrive_send
-from infra.lifecycle import Stop
-from infra.reader import Reader
+from infra.kafka.reader import Reader
+from infra.kafka.spans import Record, Span
+from infra.process.lifecycle import Stop
 from infra.settings import Settings
-from infra.spans import Record, Span
 from ingest.redrive_send import redrive
 from schemas.errors import SinkError, Unavailable
 from schemas.headers import Failure, failure_headers, redriven_letter

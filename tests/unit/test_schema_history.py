@@ -2,14 +2,14 @@
 
 import json
 import struct
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from schemas import codec, compat, records
+from tests.support.paths import SHARED
 
-AVRO_CASES = Path(__file__).parents[3] / "shared" / "data" / "avro"
+AVRO_CASES = SHARED / "data" / "avro"
 needs_cases = pytest.mark.skipif(not AVRO_CASES.is_dir(), reason="the Avro cases are not here")
 
 RECORD_TYPES = [records.Frame, records.MicroBatch, records.Label]

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.outcomes import FrameRecord
+from infra.failures.outcomes import FrameRecord
 from schemas import codec, headers
 from schemas.records import Encoding, Frame, PixelEncoding, Quality, SourceKind, SourceRef
 from streams.frames import Taken

@@ -11,7 +11,7 @@ from unittest.mock import Mock
 import pytest
 from confluent_kafka import TopicPartition
 
-from infra.outcomes import FrameRecord, outcome_of
+from infra.failures.outcomes import FrameRecord, outcome_of
 from infra.settings import RetrySettings, Settings
 from schemas import headers
 from schemas.errors import BadFrame

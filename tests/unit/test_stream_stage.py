@@ -7,7 +7,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from infra.outcomes import FrameRecord
+from infra.failures.outcomes import FrameRecord
 from schemas import codec, headers
 from schemas.errors import Stalled
 from schemas.records import Encoding, Frame, Label, MicroBatch, Origin, SourceKind, SourceRef

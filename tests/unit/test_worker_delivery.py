@@ -10,7 +10,7 @@ from inference.delivery import AtLeastOnce, Progress, SettledHook
 from inference.labels_out import OutRecord
 from inference.ownership import Ownership
 from inference.work import Origin, Work
-from infra.lifecycle import Deadline, Stop
+from infra.process.lifecycle import Deadline, Stop
 from schemas.errors import Busy, Stalled
 
 PLACE = ("batches", 0)

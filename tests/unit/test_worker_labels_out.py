@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from inference.labels_out import LabelsOut
 from inference.work import Failed, Labelled, Origin, Work
-from infra.outcomes import FrameRecord
+from infra.failures.outcomes import FrameRecord
+from infra.kafka.topics import TopicNames
 from infra.settings import RetrySettings
-from infra.topics import TopicNames
 from schemas import codec
 from schemas.errors import BadFrame, ModelError
 from schemas.headers import Header, attempt_of, read_failure, replay_id_of, traceparent_of

@@ -13,7 +13,7 @@ from inference.ownership import Ownership
 from inference.transaction import Verdict, verdict_on
 from inference.transactions import Transactional
 from inference.work import Origin, Work
-from infra.lifecycle import Deadline, Stop
+from infra.process.lifecycle import Deadline, Stop
 from schemas.errors import Stalled
 
 PLACES = [("batches", 0), ("batches", 1)]

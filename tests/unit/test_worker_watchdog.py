@@ -9,8 +9,8 @@ from inference.models import describe_model, load_model
 from inference.watchdog import MIN_PATIENCE_MS, GroupWatch, Hunger, Place, Watchdog
 from inference.worker import tell, warm_sizes
 from inference.worker_clients import STANDBY_MS, STATISTICS_MS, membership, stands_by, transactional_id
-from infra.group_offsets import Offsets
-from infra.lifecycle import Stop
+from infra.kafka.group_offsets import Offsets
+from infra.process.lifecycle import Stop
 from infra.settings import InferSettings
 from schemas.errors import ConfigError, Stalled
 

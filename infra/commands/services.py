@@ -1,0 +1,142 @@
+"""The commands that look after the ground: up, down, status, topics create, config check."""
+
+import json
+import os
+import sys
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+from confluent_kafka import KafkaException
+from redis import RedisError
+
+from infra.kafka.clients import admin, bootstrap, require_kafka
+from infra.kafka.topic_admin import ensure_topics
+from infra.local import stack
+from infra.local.state import LocalState, read_state
+from infra.process import logs
+from infra.redis.client import connect, redis_url
+from infra.settings import LogSettings, Settings, home, load_settings
+from infra.settings.mask import flat_settings, masked_url
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")]
+Brokers = Annotated[int | None, typer.Option(help="1 or 3; settled at the first start (then 1).", show_default=False)]
+
+
+def up(brokers: Brokers = None) -> None:
+    """Start a local Kafka and Valkey in `.sightline/`; what runs already is left alone."""
+    state = stack.up(home(), brokers, say=_tell)
+    print(f"Kafka  {state.bootstrap_servers}")
+    print(f"Redis  {state.redis_url}")
+    for name in ("SIGHTLINE_KAFKA__BOOTSTRAP_SERVERS", "SIGHTLINE_REDIS__URL"):
+        if os.environ.get(name):
+            _tell(f"note: {name} is set, so the other commands use that and not the local service")
+
+
+def down() -> None:
+    """Stop the local Kafka and Valkey; what they hold stays on disk."""
+    print("stopped" if stack.down(home()) else "nothing was running")
+
+
+def status(as_json: AsJson = False) -> None:
+    """Where Kafka and Redis are and whether they answer; exit code 1 when something does not."""
+    found = service_status(_settings())
+    if as_json:
+        print(json.dumps(found))
+    else:
+        _print_status(found)
+    brokers = found["kafka"]["brokers"]
+    if not (found["kafka"]["up"] and found["redis"]["up"] and all(broker["up"] for broker in brokers)):
+        sys.exit(1)
+
+
+def topics_create(as_json: AsJson = False) -> None:
+    """Create the topics that are missing and compare the others; exit code 1 when one differs from the design."""
+    settings = _settings()
+    require_kafka(settings)
+    report = ensure_topics(settings)
+    if as_json:
+        print(json.dumps(asdict(report)))
+    else:
+        for name in report.created:
+            print(f"created  {name}")
+        for name in report.existing:
+            print(f"exists   {name}")
+        for difference in report.differences:
+            print(f"differs  {difference}")
+    if report.differences:
+        sys.exit(1)
+
+
+def config_check(as_json: AsJson = False) -> None:
+    """Every setting in force, secrets masked; or every fault at once, and exit code 2."""
+    settings = _settings()
+    values = flat_settings(settings)
+    if as_json:
+        print(json.dumps(values))
+        return
+    for name, value in values.items():
+        print(f"{name} = {json.dumps(value)}")
+    print(f"# Kafka in force: {bootstrap(settings)}")
+    print(f"# Redis in force: {masked_url(redis_url(settings))}")
+    print(f"# State folder:   {home()}")
+
+
+def service_status(settings: Settings) -> dict[str, Any]:
+    """The JSON of `sightline status`; asks both services and does not raise when they are away."""
+    local = None if settings.kafka.bootstrap_servers else read_state(home())
+    return {
+        "kafka": {
+            "bootstrap_servers": bootstrap(settings),
+            "up": kafka_answers(settings),
+            "brokers": _local_brokers(local),
+        },
+        "redis": {"url": masked_url(redis_url(settings)), "up": redis_answers(settings)},
+    }
+
+
+def kafka_answers(settings: Settings) -> bool:
+    """Whether any broker answers a metadata request."""
+    try:
+        return bool(admin(settings).list_topics(timeout=settings.kafka.start_timeout_ms / 1000).brokers)
+    except KafkaException:
+        return False
+
+
+def redis_answers(settings: Settings) -> bool:
+    client = connect(settings, timeout_ms=settings.redis.start_timeout_ms)
+    try:
+        return bool(client.ping())
+    except (RedisError, OSError):
+        return False
+    finally:
+        client.close()
+
+
+def _local_brokers(local: LocalState | None) -> list[dict[str, Any]]:
+    """Those that were started and not stopped; one that has crashed since is not up."""
+    brokers = [broker for broker in local.brokers if broker.process] if local else []
+    return [
+        {"id": broker.broker_id, "pid": ref.pid, "port": broker.client_port, "up": ref.alive()}
+        for broker in brokers
+        if (ref := broker.process)
+    ]
+
+
+def _print_status(found: dict[str, Any]) -> None:
+    for name, key in (("kafka", "bootstrap_servers"), ("redis", "url")):
+        answer = "up" if found[name]["up"] else "does not answer (`sightline up` starts a local one)"
+        print(f"{name:<6} {found[name][key]}  {answer}")
+    for broker in found["kafka"]["brokers"]:
+        if not broker["up"]:
+            print(f"       broker {broker['id']} has crashed (pid {broker['pid']}): `sightline up` starts it again")
+
+
+def _settings() -> Settings:
+    """Settings, with the clients' own complaints kept off the terminal: the command says what it found."""
+    logs.setup(LogSettings(level="error"))
+    return load_settings()
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr)

@@ -1,0 +1,120 @@
+"""Dead letters as they lie on `frames.dead`: read, chosen, and told from the marks of those that were redriven."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from infra.kafka.reader import Reader
+from infra.kafka.spans import Period, Record
+from schemas.errors import ConfigError
+from schemas.headers import Failure, RawHeaders, read_failure, redriven_letter
+from schemas.records import Micros, SourceRef
+
+# (partition, offset) on `frames.dead`.
+Place = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """`failure` is None where no known family of headers tells it; `source_id` is the record's key."""
+
+    place: Place
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: RawHeaders
+    failure: Failure | None
+
+    @property
+    def source_id(self) -> str:
+        return (self.key or b"").decode(errors="replace")
+
+    @property
+    def stage(self) -> str:
+        return self.failure.stage if self.failure else ""
+
+    @property
+    def error_class(self) -> str:
+        return self.failure.error_class if self.failure else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Says that the dead letter at `letter`, of the frame at `origin`, was sent through the pipeline again.
+
+    It lies at `place`, in the letter's partition; `timestamp_ms` is when that was.
+    """
+
+    letter: Place
+    origin: SourceRef | None
+    place: Place
+    timestamp_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeadFilter:
+    """A letter passes when every criterion that is given holds. Stage, error and source are globs."""
+
+    stage: str | None = None
+    error: str | None = None
+    source_id: str | None = None
+    places: frozenset[Place] | None = None
+
+    def passes(self, letter: DeadLetter) -> bool:
+        return (
+            (self.places is None or letter.place in self.places)
+            and _matches(letter.stage, self.stage)
+            and _matches(letter.error_class, self.error)
+            and _matches(letter.source_id, self.source_id)
+        )
+
+
+def read_letters(
+    reader: Reader,
+    topic: str,
+    wanted: DeadFilter,
+    from_us: Micros | None = None,
+    to_us: Micros | None = None,
+    *,
+    all_marks: bool = False,
+    stop: Callable[[], bool] = lambda: False,
+) -> Iterator[DeadLetter | Mark]:
+    """The wanted letters that died in the range of time, and every mark that was written behind its start.
+
+    A mark comes behind the letter that it marks. `all_marks`: also those from before the range. Ends early when
+    `stop()` turns true.
+    """
+    period = Period(from_us, to_us)
+    spans = reader.spans(topic, None if all_marks else from_us)
+    if wanted.places is not None:
+        partitions = {partition for partition, _ in wanted.places}
+        spans = [span for span in spans if span.partition in partitions]
+    for record in reader.read(spans, stop):
+        entry = parse(record)
+        if isinstance(entry, Mark) or (period.holds(record.timestamp_ms) and wanted.passes(entry)):
+            yield entry
+
+
+def parse(record: Record) -> DeadLetter | Mark:
+    failure, marked = read_failure(record.headers), redriven_letter(record.headers)
+    place = record.partition, record.offset
+    if marked is not None:
+        return Mark(marked, failure.source if failure else None, place, record.timestamp_ms)
+    return DeadLetter(place, record.timestamp_ms, record.key, record.value, record.headers, failure)
+
+
+def parse_place(text: str, topic: str) -> Place:
+    """`3/17`, `frames.dead/3/17` or `frames.dead-3-17`. Raises ConfigError."""
+    bare = text
+    for separator in "/-":
+        bare = bare.removeprefix(f"{topic}{separator}")
+    for separator in "/-":
+        partition, found, offset = bare.partition(separator)
+        if found and all(re.fullmatch(r"[0-9]{1,19}", part) for part in (partition, offset)):
+            return int(partition), int(offset)
+    raise ConfigError(f"{text!r} is no dead letter: write PARTITION/OFFSET, as `sightline dead list` shows it")
+
+
+def _matches(text: str, glob: str | None) -> bool:
+    return glob is None or fnmatchcase(text, glob)

@@ -1,0 +1,214 @@
+"""Kafka clients suited to frames: queues bounded in bytes, no compression, nothing committed by itself.
+
+Every key can be overruled from the settings: `[kafka.client]`, `[kafka.producer]`, `[kafka.consumer]`, `[kafka.admin]`.
+Figures behind the defaults: docs/decisions.md.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar, cast
+
+import confluent_kafka
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec
+
+from infra.kafka.topics import DEAD_HEADROOM_BYTES
+from infra.local.state import read_state
+from infra.process import logs
+from infra.settings import KIB, MIB, Settings, home
+from schemas.errors import ConfigError, Unavailable
+from schemas.headers import RawHeaders
+
+log = logs.get(__name__)
+
+Message = confluent_kafka.Message
+OnDelivery = Callable[[confluent_kafka.KafkaError | None, Message], None]
+Keys = dict[str, Any]
+ClientT = TypeVar("ClientT")
+
+DEFAULT_BOOTSTRAP = "127.0.0.1:9092"
+
+
+def bootstrap(settings: Settings) -> str:
+    """The configured brokers, else the local ones that are up, else Kafka's usual address."""
+    if settings.kafka.bootstrap_servers:
+        return settings.kafka.bootstrap_servers
+    state = read_state(home())
+    return (state.bootstrap_servers if state else "") or DEFAULT_BOOTSTRAP
+
+
+def producer_config(settings: Settings, **extra: Any) -> Keys:
+    """Idempotent, acks=all: an acknowledged frame is on disk on every in-sync replica."""
+    return {
+        **_client(settings),
+        "enable.idempotence": True,
+        "acks": "all",
+        # A broker takes any first sequence of a partition it has just become leader of (KAFKA-15591): with two requests
+        # in flight the first may be refused and the second written, and librdkafka then reports the first as written.
+        "max.in.flight.requests.per.connection": 1,
+        "compression.type": "none",
+        "linger.ms": 2,
+        "message.max.bytes": settings.topics.max_frame_bytes + DEAD_HEADROOM_BYTES,
+        "batch.size": 1_000_000,
+        # Publisher bounds the bytes; librdkafka gives room back a little after its report, and must not be full first.
+        "queue.buffering.max.kbytes": 2 * settings.kafka.max_producer_queue_bytes // KIB,
+        "queue.buffering.max.messages": 100_000,
+        "delivery.timeout.ms": 120_000,
+        **settings.kafka.producer,
+        **extra,
+    }
+
+
+def max_record_bytes(settings: Settings) -> int:
+    """What our producers take; unless overruled, also what `frames.retry` and `frames.dead` as we make them take."""
+    return int(producer_config(settings)["message.max.bytes"])
+
+
+def consumer_config(settings: Settings, group: str, **extra: Any) -> Keys:
+    """Manual commits; at most `max_fetch_queue_bytes` prefetched (librdkafka: 64 MiB and 100,000 records)."""
+    return {
+        **_client(settings),
+        "group.id": group,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "earliest",
+        "isolation.level": "read_committed",
+        "queued.min.messages": 100,
+        "queued.max.messages.kbytes": settings.kafka.max_fetch_queue_bytes // KIB,
+        "fetch.max.bytes": max(
+            settings.kafka.max_fetch_queue_bytes // 2,
+            settings.topics.max_frame_bytes + MIB,
+        ),
+        "max.partition.fetch.bytes": 4 * MIB,
+        "receive.message.max.bytes": 128 * MIB,
+        "fetch.queue.backoff.ms": 20,
+        "fetch.wait.max.ms": 100,
+        **settings.kafka.consumer,
+        **extra,
+    }
+
+
+def admin(settings: Settings) -> AdminClient:
+    return new_client(AdminClient, {**_client(settings), **settings.kafka.admin}, "kafka.client or kafka.admin")
+
+
+def consumer(settings: Settings, group: str, **extra: Any) -> confluent_kafka.Consumer:
+    keys = consumer_config(settings, group, **extra)
+    return new_client(confluent_kafka.Consumer, keys, "kafka.client or kafka.consumer")
+
+
+def new_client(make: Callable[[Keys], ClientT], keys: Keys, tables: str) -> ClientT:
+    """The client. Raises ConfigError, with the tables that the keys may be from, for what librdkafka does not take."""
+    try:
+        return make(keys)
+    except (confluent_kafka.KafkaException, ValueError) as error:
+        words = error.args[0].str() if isinstance(error, confluent_kafka.KafkaException) else str(error)
+        raise ConfigError(f"{tables}: {words}") from error
+
+
+def require_kafka(settings: Settings) -> None:
+    """Raises Unavailable, one sentence with the address and what to do, when no broker answers in time."""
+    _topics(settings)
+
+
+def require_topics(settings: Settings, *topics: str) -> None:
+    """Raises Unavailable when one of the topics is missing; call after `require_kafka`."""
+    found = _topics(settings)
+    missing = [topic for topic in topics if topic not in found]
+    if missing:
+        raise Unavailable(
+            "Kafka",
+            bootstrap(settings),
+            f"has no topic {', '.join(missing)}. Create them with `sightline topics create`",
+            answers=True,
+        )
+
+
+def partitions_of(settings: Settings, topic: str) -> int:
+    """How many partitions the topic has; 0 when there is no such topic."""
+    found = _topics(settings).get(topic)
+    return len(found.partitions) if found is not None else 0
+
+
+def _topics(settings: Settings) -> dict[str, Any]:
+    try:
+        return admin(settings).list_topics(timeout=settings.kafka.start_timeout_ms / 1000).topics
+    except confluent_kafka.KafkaException as error:
+        raise Unavailable(
+            "Kafka",
+            bootstrap(settings),
+            f"{error.args[0].str()}. Start one with `sightline up`, or set SIGHTLINE_KAFKA__BOOTSTRAP_SERVERS to yours",
+        ) from error
+
+
+def list_offsets(
+    client: AdminClient, places: Iterable[tuple[str, int]], spec: OffsetSpec, timeout_s: float
+) -> dict[tuple[str, int], ListOffsetsResultInfo]:
+    """Read-committed offsets of (topic, partition). Raises KafkaException; a further call may succeed.
+
+    librdkafka's admin client asks the leaders that it remembers and, refused by one that is none any more, goes on
+    asking it for minutes (FENCED_LEADER_EPOCH); a list of all topics makes it learn the new ones.
+    """
+    try:
+        answers = client.list_offsets(
+            {TopicPartition(*place): spec for place in places},
+            isolation_level=confluent_kafka.IsolationLevel.READ_COMMITTED,
+            request_timeout=timeout_s,
+        )
+        return {(place.topic, place.partition): answer.result() for place, answer in answers.items()}
+    except confluent_kafka.KafkaException:
+        client.list_topics(timeout=timeout_s)
+        raise
+
+
+def headers_of(message: Message) -> RawHeaders:
+    """The record's headers; none of them where a name is no UTF-8, which confluent-kafka cannot give. Ask once.
+
+    Asked again, it would give a list with holes in it.
+    """
+    try:
+        return cast(RawHeaders, message.headers())
+    except SystemError as error:
+        if not isinstance(error.__cause__, UnicodeDecodeError):
+            raise
+        log.warning(
+            "headers left out: a name is no UTF-8",
+            topic=message.topic(),
+            partition=message.partition(),
+            offset=message.offset(),
+        )
+        return None
+
+
+def is_fatal(error: confluent_kafka.KafkaError) -> bool:
+    """The client will never work again. A consumer's messages tell it by a code, not by the flag."""
+    return error.fatal() or error.code() == confluent_kafka.KafkaError._FATAL
+
+
+def _client(settings: Settings) -> Keys:
+    return {
+        "bootstrap.servers": bootstrap(settings),
+        "client.id": "sightline",
+        "socket.keepalive.enable": True,
+        "reconnect.backoff.max.ms": 2_000,
+        # Also how often at least a client asks for a lost partition's new leader, whatever it is: a second by default.
+        "retry.backoff.max.ms": 200,
+        "topic.metadata.refresh.interval.ms": 30_000,
+        "error_cb": on_client_error,
+        "logger": _LIBRARY_LOG,
+        **settings.kafka.client,
+    }
+
+
+def on_client_error(error: confluent_kafka.KafkaError) -> None:
+    """What every client does with an error that it goes on from."""
+    log.warning("kafka client error", error=error.str(), fatal=is_fatal(error))
+
+
+class _LibraryLog:
+    """librdkafka's own lines as log events; it reports every refused connection, which `error_cb` sums up."""
+
+    def log(self, level: int, text: str, *args: object) -> None:
+        log.debug("librdkafka", line=text % args if args else text)
+
+
+_LIBRARY_LOG = _LibraryLog()

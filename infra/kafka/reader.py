@@ -1,0 +1,273 @@
+"""Reading topics without a group: a range whose end is settled before the first record, or from a place on for ever.
+
+Nothing is committed and no group is joined, so a reader disturbs nobody and may run any number of times at once.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, cast
+
+import confluent_kafka
+from confluent_kafka import KafkaError, TopicPartition
+from confluent_kafka.admin import ListOffsetsResultInfo, OffsetSpec
+
+from infra.kafka.clients import admin, bootstrap, consumer, headers_of, list_offsets
+from infra.kafka.spans import Key, Record, Span
+from infra.process import logs
+from infra.process.lifecycle import Deadline
+from infra.settings import Settings
+from schemas.errors import Unavailable
+from schemas.records import Micros
+
+log = logs.get(__name__)
+
+POLL_S = 0.2
+POLL_MESSAGES = 500
+METADATA_S = 30.0
+# A range has records before its end, so silence for this long is no quiet topic but a broker that went away.
+SILENCE_S = 60.0
+# How long a partition may be without a leader before that is an outage.
+LEADERS_S = 15.0
+
+_LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+_EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+
+_PASSING = (
+    KafkaError._TRANSPORT,
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._TIMED_OUT,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.OFFSET_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+)
+
+
+_Left = dict[Key, deque[Span]]
+
+
+class Reader:
+    """Use as a context manager, from one thread. Reads committed records only, and one range or follow at a time.
+
+    `expired` names what retention removed between the settling of a range and its reading: those offsets were
+    skipped, and it is for the caller to say so.
+    """
+
+    def __init__(self, settings: Settings, **extra: Any) -> None:
+        self._address = bootstrap(settings)
+        self._timeout_s = settings.kafka.start_timeout_ms / 1000
+        self._admin = admin(settings)
+        # librdkafka wants a group name even where none is joined.
+        self._consumer = consumer(
+            settings, "sightline-reader", **{"enable.partition.eof": True, "auto.offset.reset": "error", **extra}
+        )
+        self.expired: list[Span] = []
+        # Partitions that were sent elsewhere while a batch was worked on: the rest of it is from where they were.
+        self._moved: set[Key] = set()
+
+    def __enter__(self) -> "Reader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._consumer.close()
+
+    # -- where things lie
+
+    def partitions(self, topic: str) -> list[int]:
+        """Raises Unavailable when the topic is not there or Kafka does not answer."""
+        try:
+            # All topics are listed: asking for one by name makes a broker that may create it do so.
+            found = self._admin.list_topics(timeout=self._timeout_s).topics.get(topic)
+        except confluent_kafka.KafkaException as error:
+            raise self._unavailable(error) from error
+        if found is None or not found.partitions:
+            hint = f"has no topic {topic}. Create them with `sightline topics create`"
+            raise Unavailable("Kafka", self._address, hint, answers=True)
+        return sorted(found.partitions)
+
+    def spans(self, topic: str, from_us: Micros | None = None) -> list[Span]:
+        """Every partition from its first record that is not older than `from_us` to its end, settled now.
+
+        Nothing written later is ever in it, and no record as late as `from_us` lies before it. Older ones may lie in
+        it, and no offset is known to be behind the last record of a time: for a Period, ask each record's timestamp.
+        """
+        keys = [(topic, partition) for partition in self.partitions(topic)]
+        ends = self._offsets(keys, _LATEST)
+        starts = self._offsets(keys, _EARLIEST)
+        if from_us is not None:
+            # A negative timestamp means something else to Kafka; -1 as the answer: no record is as late as that.
+            found = self._offsets(keys, OffsetSpec.for_timestamp(max(0, -(-from_us // 1000))))
+            starts = {key: ends[key] if found[key] < 0 else found[key] for key in keys}
+        return [Span(*key, min(starts[key], ends[key]), ends[key]) for key in keys]
+
+    def tail(self, topic: str) -> list[Span]:
+        """Empty ranges at the end of every partition: where a reader starts that wants only what is new."""
+        return [Span(span.topic, span.partition, span.end, span.end) for span in self.spans(topic)]
+
+    def log_starts(self, keys: Iterable[Key]) -> dict[Key, int]:
+        """The first offset that retention has left, per partition."""
+        return self._offsets(list(keys), _EARLIEST)
+
+    def first_times_ms(self, keys: Iterable[Key]) -> dict[Key, int]:
+        """The timestamp of the first record that retention has left, per partition; -1 where none is."""
+        found = self._look_up(list(keys), OffsetSpec.for_timestamp(0))
+        return {key: int(place.timestamp) for key, place in found.items()}
+
+    # -- reading
+
+    def read(self, spans: Iterable[Span], stop: Callable[[], bool] = lambda: False) -> Iterator[Record]:
+        """Every record of the ranges, then the end; also ends when `stop()` turns true.
+
+        Several ranges of one partition come in order and must not overlap. A partition ends by its position, not by a
+        count of records: compaction and transaction markers leave gaps. Raises Unavailable when Kafka stays silent
+        for a minute before the end; how long the caller takes with a record does not matter.
+        """
+        left: _Left = {}
+        for span in sorted(spans, key=lambda span: (span.key, span.start)):
+            if len(span):
+                left.setdefault(span.key, deque()).append(span)
+        self._assign(waiting[0] for waiting in left.values())
+        heard_s = time.monotonic()
+        while left and not stop():
+            self._moved.clear()
+            records = self._consume()
+            for record, error in records:
+                if record.span_key in self._moved:
+                    continue
+                if error is not None:
+                    self._on_error(error, record, left)
+                elif record.span_key in left:
+                    yield from self._advance(record, left)
+            if records:
+                heard_s = time.monotonic()  # after the caller's work on them, which is no silence of Kafka's
+            elif time.monotonic() - heard_s > SILENCE_S:
+                raise Unavailable("Kafka", self._address, f"nothing came for {SILENCE_S:g} s in the middle of a range")
+        self._consumer.unassign()
+
+    def follow(self, starts: Iterable[Span]) -> Iterator[Record | None]:
+        """Every record from the starts on, for ever; None whenever nothing came for a moment, so callers can look up.
+
+        Partitions that are added to the topics are followed from their beginning.
+        """
+        known = {span.key: span for span in starts}
+        self._assign(known.values())
+        looked_s = time.monotonic()
+        while True:
+            records = self._consume()
+            for record, error in records:
+                if error is None:
+                    yield record
+                else:
+                    self._on_error(error, record, None)
+            if not records:
+                yield None
+            if time.monotonic() - looked_s > METADATA_S:
+                looked_s = time.monotonic()
+                try:
+                    self._add_partitions(known)
+                except Unavailable as error:
+                    # A broker that is away ends no following: the next look finds what is new.
+                    log.warning("new partitions are not looked for now", error=str(error))
+
+    def _assign(self, spans: Iterable[Span]) -> None:
+        self._consumer.assign([TopicPartition(span.topic, span.partition, span.start) for span in spans])
+
+    def _consume(self) -> list[tuple[Record, KafkaError | None]]:
+        return [(_record(message), message.error()) for message in self._consumer.consume(POLL_MESSAGES, POLL_S)]
+
+    def _advance(self, record: Record, left: _Left) -> Iterator[Record]:
+        span = left[record.span_key][0]
+        if span.start <= record.offset < span.end:
+            yield record
+        if record.offset + 1 >= span.end:
+            self._finish(record.span_key, record.offset + 1, left)
+
+    def _finish(self, key: Key, position: int, left: _Left) -> None:
+        """Done with the first range of the partition, and with any other that ends before `position`."""
+        waiting = left[key]
+        while waiting and waiting[0].end <= position:
+            waiting.popleft()
+        if waiting:
+            self._go_to(key, waiting[0].start)
+        else:
+            del left[key]
+            self._consumer.incremental_unassign([TopicPartition(*key)])
+
+    def _go_to(self, key: Key, offset: int) -> None:
+        # Not by seek, which a partition that stopped with an error refuses.
+        self._consumer.incremental_unassign([TopicPartition(*key)])
+        self._consumer.incremental_assign([TopicPartition(*key, offset)])
+        self._moved.add(key)
+
+    def _on_error(self, error: KafkaError, place: Record, left: _Left | None) -> None:
+        """`left`: the ranges still to read, None when following."""
+        code, key = error.code(), place.span_key
+        if left is not None and key not in left:
+            return
+        if code == KafkaError._PARTITION_EOF:
+            # The tail of the range held no record: markers, or what was compacted or aborted.
+            if left is not None and place.offset >= left[key][0].end:
+                self._finish(key, place.offset, left)
+        elif code == KafkaError._AUTO_OFFSET_RESET:
+            self._skip_expired(key, place.offset, left)
+        elif error.retriable() or code in _PASSING:
+            log.warning("reading is interrupted", error=error.str())
+        else:
+            raise self._unavailable(confluent_kafka.KafkaException(error))
+
+    def _skip_expired(self, key: Key, wanted: int, left: _Left | None) -> None:
+        first = self.log_starts([key])[key]
+        end = self._offsets([key], _LATEST)[key]
+        if wanted > end:
+            log.warning("the log is shorter than it was: reading goes on at its end", topic=key[0], partition=key[1])
+            first = max(first, end)
+        lost = [Span(*key, wanted, first)] if left is None else left[key]
+        for span in lost:
+            gone = Span(*key, max(span.start, wanted), min(first, span.end))
+            if len(gone):
+                self.expired.append(gone)
+        if left is None or left[key][0].end > first:
+            self._go_to(key, first)
+        else:
+            self._finish(key, first, left)
+
+    def _add_partitions(self, known: dict[Key, Span]) -> None:
+        for topic in {topic for topic, _ in known}:
+            new = [Span(topic, number, 0, 0) for number in self.partitions(topic) if (topic, number) not in known]
+            known.update((span.key, span) for span in new)
+            if new:
+                self._consumer.incremental_assign([TopicPartition(span.topic, span.partition, 0) for span in new])
+
+    def _offsets(self, keys: list[Key], spec: OffsetSpec) -> dict[Key, int]:
+        return {key: int(place.offset) for key, place in self._look_up(keys, spec).items()}
+
+    def _look_up(self, keys: list[Key], spec: OffsetSpec) -> dict[Key, ListOffsetsResultInfo]:
+        """Asked again while leaders change hands; raises Unavailable when that takes too long."""
+        if not keys:
+            return {}
+        deadline = Deadline(LEADERS_S)
+        while True:
+            try:
+                return list_offsets(self._admin, keys, spec, self._timeout_s)
+            except confluent_kafka.KafkaException as error:
+                if deadline.expired() or not (error.args[0].retriable() or error.args[0].code() in _PASSING):
+                    raise self._unavailable(error) from error
+                time.sleep(POLL_S)
+
+    def _unavailable(self, error: confluent_kafka.KafkaException) -> Unavailable:
+        return Unavailable("Kafka", self._address, error.args[0].str())
+
+
+def _record(message: confluent_kafka.Message) -> Record:
+    return Record(
+        topic=message.topic() or "",
+        partition=-1 if message.partition() is None else cast(int, message.partition()),
+        offset=-1 if message.offset() is None else cast(int, message.offset()),
+        timestamp_ms=message.timestamp()[1],
+        key=message.key(),
+        value=message.value(),
+        headers=headers_of(message),
+    )

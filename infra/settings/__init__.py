@@ -1,0 +1,43 @@
+"""One frozen settings object: `sightline.toml`, then `SIGHTLINE_*` (sections by `__`), then flags; the last one wins.
+
+All faults are listed at once, before anything is opened. Each part gets only its own section. A new setting is one
+field in the module of its package: `infra`, `ingest`, `streams`, `inference`, `sinks`. May import: schemas, pydantic.
+"""
+
+from infra.settings.base import KIB, MIB
+from infra.settings.inference import Delivery, InferSettings
+from infra.settings.infra import (
+    BreakerSettings,
+    ClientKeys,
+    HttpSettings,
+    KafkaSettings,
+    LogSettings,
+    RedisSettings,
+    RetrySettings,
+    TopicSettings,
+)
+from infra.settings.ingest import CameraSettings
+from infra.settings.load import load_settings
+from infra.settings.places import home
+from infra.settings.streams import StreamSettings
+from infra.settings.whole import Settings
+
+__all__ = [
+    "KIB",
+    "MIB",
+    "BreakerSettings",
+    "CameraSettings",
+    "ClientKeys",
+    "Delivery",
+    "HttpSettings",
+    "InferSettings",
+    "KafkaSettings",
+    "LogSettings",
+    "RedisSettings",
+    "RetrySettings",
+    "Settings",
+    "StreamSettings",
+    "TopicSettings",
+    "home",
+    "load_settings",
+]

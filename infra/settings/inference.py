@@ -1,0 +1,33 @@
+"""The section of the model and its workers."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from infra.settings.base import MIB, Positive, Section, Share
+
+Delivery = Literal["at_least_once", "exactly_once"]
+
+
+class InferSettings(Section):
+    """`min_probability`: below it a decision is REVIEW. `precision` is OpenVINO's; auto: bf16 where the CPU has it."""
+
+    model: str = "efficientnet-lite0"
+    precision: Literal["auto", "f32", "bf16"] = "auto"
+    threads: Annotated[int, Field(ge=0)] = 0
+    max_batch_size: Positive = 32
+    max_queue_delay_ms: Positive = 10
+    max_queue_bytes: Positive = 64 * MIB
+    top_k: Annotated[int, Field(ge=1, le=100)] = 5
+    min_probability: Share = 0.35
+    delivery: Delivery = "at_least_once"
+    transaction_ms: Positive = 100
+    transactional_id: str = ""
+    commit_interval_ms: Positive = 500
+    group_protocol: Literal["consumer", "classic"] = "consumer"
+    group_instance_id: str = ""
+    session_timeout_ms: Positive = 6_000
+    max_poll_interval_ms: Positive = 300_000
+    stall_timeout_ms: Positive = 60_000
+    retry_limit_ms: Positive = 5_000
+    cache: bool = True

@@ -1,0 +1,88 @@
+"""Sections of what every process runs on: Kafka, topics, Redis, retries and the failure breaker, HTTP, logs."""
+
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, model_validator
+
+from infra.settings.base import MIB, Positive, Section, Share
+
+ClientKeys = dict[str, str | int | float | bool]
+
+
+class KafkaSettings(Section):
+    """Empty `bootstrap_servers`: the local broker of `sightline up`. The tables are librdkafka keys, untouched."""
+
+    bootstrap_servers: str = ""
+    client: ClientKeys = Field(default={})
+    producer: ClientKeys = Field(default={})
+    consumer: ClientKeys = Field(default={})
+    admin: ClientKeys = Field(default={})
+    start_timeout_ms: Positive = 5_000
+    max_producer_queue_bytes: Positive = 64 * MIB
+    max_fetch_queue_bytes: Positive = 32 * MIB
+
+
+class TopicSettings(Section):
+    """Replication 0 takes the brokers' own default, which knows how many they are."""
+
+    partitions: Positive = 12
+    replication_factor: Annotated[int, Field(ge=0)] = 0
+    min_insync_replicas: Annotated[int, Field(ge=0)] = 0
+    max_frame_bytes: Positive = 8 * MIB
+    frames_retention_h: Positive = 24
+    batches_retention_h: Positive = 6
+    labels_retention_h: Positive = 30 * 24
+    review_retention_h: Positive = 90 * 24
+    dead_retention_h: Positive = 30 * 24
+
+
+class RedisSettings(Section):
+    """Empty `url`: the local Valkey of `sightline up`. `timeout_ms`: of a look-up, for which frames wait."""
+
+    url: SecretStr = SecretStr("")
+    start_timeout_ms: Positive = 5_000
+    timeout_ms: Positive = 100
+    ttl_s: Positive = 24 * 3600
+    breaker_open_ms: Positive = 2_000
+
+    @model_validator(mode="after")
+    def _url_can_be_used(self) -> "RedisSettings":
+        """Not a validator of the field: its faults show what was given, and this may hold a password."""
+        url = self.url.get_secret_value()
+        try:
+            known = not url or (urlsplit(url).scheme in ("redis", "rediss", "unix") and urlsplit(url).port != 0)
+        except ValueError:
+            known = False
+        if not known:
+            raise ValueError(
+                "url is none of redis://HOST:PORT/DB, rediss:// and unix:// (percent-encode / # ? @ in a password)"
+            )
+        return self
+
+
+class RetrySettings(Section):
+    """How long a frame waits on the retry lane before attempt 1, 2, ...; after the last it is dead."""
+
+    delays_ms: tuple[Positive, ...] = (1_000, 30_000, 300_000)
+    max_held_frames: Positive = 2_000
+    max_held_bytes: Positive = 128 * MIB
+
+
+class BreakerSettings(Section):
+    """The stage stops when more than `max_bad_share` of the last `window_frames` were bad; 1 switches that off."""
+
+    window_frames: Positive = 500
+    max_bad_share: Share = 0.95
+
+
+class HttpSettings(Section):
+    """Where /livez, /readyz and /metrics are served; port 0 takes a free one and logs it."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 0
+
+
+class LogSettings(Section):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "text", "json"] = "auto"

@@ -1,0 +1,27 @@
+"""Sections of the producers."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from infra.settings.base import MIB, Positive, Section
+
+
+class CameraSettings(Section):
+    """The buffer is one agent's: its bytes are shared by its live cameras, its frames count for each of them.
+
+    `max_failures`: a file or folder that failed so often in a row is given up; cameras are tried for ever.
+    `max_frame_age_ms`: live frames that waited longer for Kafka are dropped; 0 keeps them all.
+    """
+
+    fps: Annotated[float, Field(gt=0)] = 5.0
+    jpeg_quality: Annotated[int, Field(ge=1, le=100)] = 90
+    open_timeout_ms: Positive = 5_000
+    read_timeout_ms: Positive = 5_000
+    backoff_initial_ms: Positive = 1_000
+    backoff_max_ms: Positive = 60_000
+    healthy_after_ms: Positive = 60_000
+    max_failures: Positive = 5
+    max_buffer_bytes: Positive = 32 * MIB
+    max_buffer_frames: Positive = 64
+    max_frame_age_ms: Annotated[int, Field(ge=0)] = 0

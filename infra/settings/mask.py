@@ -1,0 +1,51 @@
+"""Settings fit to be shown: passwords, tokens and private keys are replaced by stars."""
+
+import re
+from typing import Any
+
+from pydantic import SecretStr
+
+from infra.settings.whole import Settings
+
+STARS = "***"
+_URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
+# A host with or without a port, which may be all that stands before the path.
+_HOST = re.compile(r"([^:/?#@\[\]]*|\[[^/?#@\]]*\])(:\d*)?([/?#].*)?", re.DOTALL)
+_SECRET_KEY = re.compile(r"password|secret|token|jaas|credential|key\.pem|user\.?info", re.IGNORECASE)
+
+
+def masked_url(url: str) -> str:
+    """The URL with its password (or its only word before the @) masked; host, port and path stay.
+
+    A password that should have been percent-encoded, with a slash in it, is masked too.
+    """
+    found = _URL.fullmatch(url)
+    if found is None or "@" not in found["rest"] or _HOST.fullmatch(found["rest"]):
+        return url
+    user_info, _, host = found["rest"].rpartition("@")
+    user, colon, _ = user_info.partition(":")
+    return f"{found['scheme']}{user + ':' if colon else ''}{STARS}@{host}"
+
+
+def flat_settings(settings: Settings) -> dict[str, Any]:
+    """Every setting by its dotted name, as `sightline.toml` would spell it, secrets masked."""
+    flat: dict[str, Any] = {}
+    _flatten(flat, "", settings.model_dump())
+    return flat
+
+
+def _flatten(flat: dict[str, Any], prefix: str, values: dict[str, Any]) -> None:
+    for name, value in values.items():
+        key = prefix + (f'"{name}"' if "." in name else name)
+        if isinstance(value, dict):
+            _flatten(flat, f"{key}.", value)
+        else:
+            flat[key] = _shown(name, value)
+
+
+def _shown(name: str, value: Any) -> Any:
+    if isinstance(value, SecretStr):
+        return masked_url(value.get_secret_value())
+    if isinstance(value, str):
+        return STARS if value and _SECRET_KEY.search(name) else masked_url(value)
+    return value
