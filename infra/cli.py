@@ -38,7 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "all settings in force, or every fault in them",
     ),
     "camera": (
-        "ingest.camera:command",
+        "ingest.camera.command:command",
         "publish the frames of cameras, files, folders",
     ),
     "stream": (
@@ -56,7 +56,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "dead show": ("sinks.dead:show_command", "one dead letter in full"),
     "dead export": ("sinks.dead:export_command", "dead letters as files"),
     "redrive": (
-        "ingest.redrive:command",
+        "ingest.redrive.command:command",
         "send dead letters through the pipeline again",
     ),
     "bench": (

@@ -1,4 +1,4 @@
-"""Producers: camera agents that turn any source into Frames on `frames.raw`.
+"""Producers: what turns cameras, files and dead letters into Frames on Kafka. All of them send through `publish`.
 
-May import: infra, schemas, and libraries; none of its neighbours.
+May import: infra, schemas. `publish` knows no camera; `sources` and `capture` know no Kafka.
 """

@@ -91,7 +91,7 @@ def assert_no_gaps(frames: list[Frame]) -> None:
 
 
 def capture_processes(agent: Running) -> list[psutil.Process]:
-    return [child for child in psutil.Process(agent.pid).children() if "ingest.capture" in child.cmdline()]
+    return [child for child in psutil.Process(agent.pid).children() if "ingest.capture.main" in child.cmdline()]
 
 
 def test_a_folder_arrives_whole_and_a_file_over_the_limit_is_named(

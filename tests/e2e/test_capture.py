@@ -11,9 +11,9 @@ import numpy as np
 import psutil
 import pytest
 
-import ingest.child
-from ingest.child import CaptureChild
-from ingest.wire import Message, Task, Tell
+import ingest.capture.child
+from ingest.capture.child import CaptureChild
+from ingest.capture.wire import Message, Task, Tell
 from tests.support.cameras import MAX_IMAGE_BYTES, PATIENCE_S, spec_of
 from tests.support.http_camera import PASSWORD, USER, http_camera
 from tests.support.paths import ROOT, SHARED
@@ -235,8 +235,8 @@ def test_a_video_that_makes_opencv_abort_ends_its_process_and_no_other() -> None
 
 def test_a_process_that_says_no_more_and_does_not_end_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
     mute = [sys.executable, "-c", "import os, time; os.close(1); os.close(2); time.sleep(600)"]
-    monkeypatch.setattr(ingest.child, "module_command", lambda _module: mute)
-    monkeypatch.setattr(ingest.child, "KILL_WAIT_S", 0.2)
+    monkeypatch.setattr(ingest.capture.child, "module_command", lambda _module: mute)
+    monkeypatch.setattr(ingest.capture.child, "KILL_WAIT_S", 0.2)
     with CaptureChild(task_of("sim:coffee"), MAX_IMAGE_BYTES) as child:
         with pytest.raises(EOFError):
             child.read(PATIENCE_S)
@@ -247,7 +247,7 @@ def test_a_process_that_says_no_more_and_does_not_end_is_told_of(monkeypatch: py
 
 def test_a_capture_process_dies_with_an_agent_that_is_killed() -> None:
     script = (
-        "import time\nfrom ingest.child import CaptureChild\nfrom ingest.wire import Task\n"
+        "import time\nfrom ingest.capture.child import CaptureChild\nfrom ingest.capture.wire import Task\n"
         "child = CaptureChild(Task('sim', 'coffee', 5.0, False, 90, 3000, 3000, 1 << 20), 1 << 21)\n"
         "while not child.read(1.0): pass\n"
         "print(child.pid, flush=True)\ntime.sleep(600)\n"

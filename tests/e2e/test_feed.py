@@ -12,8 +12,8 @@ import pytest
 
 from infra.process.lifecycle import Stop
 from infra.settings import CameraSettings
-from ingest.feed import Captured, Feed, State
-from ingest.spec import CameraSpec
+from ingest.camera.feed import Captured, Feed, State
+from ingest.camera.spec import CameraSpec
 from tests.support.cameras import MAX_IMAGE_BYTES, PATIENCE_S, SETTINGS, spec_of
 
 
@@ -38,7 +38,7 @@ class Watched:
     @staticmethod
     def capture_process() -> psutil.Process:
         """Every capture process of this test process; there must be one."""
-        [found] = [one for one in psutil.Process().children() if "ingest.capture" in one.cmdline()]
+        [found] = [one for one in psutil.Process().children() if "ingest.capture.main" in one.cmdline()]
         return found
 
 
@@ -56,7 +56,7 @@ def watch() -> Iterator[Callable[..., Watched]]:
         one.feed.join(10)
         assert not one.feed.is_alive()
         one.stop.raise_error()
-    assert not [child for child in psutil.Process().children() if "ingest.capture" in child.cmdline()]
+    assert not [child for child in psutil.Process().children() if "ingest.capture.main" in child.cmdline()]
 
 
 def test_a_camera_whose_process_is_killed_comes_back_with_a_new_epoch(watch: Callable[..., Watched]) -> None:

@@ -1,7 +1,7 @@
 """Camera specs for tests: short back-offs and time-outs, images of at most a MiB."""
 
 from infra.settings import CameraSettings
-from ingest.spec import CameraSpec, camera_spec
+from ingest.camera.spec import CameraSpec, camera_spec
 
 MAX_IMAGE_BYTES = 1 << 20
 PATIENCE_S = 60.0

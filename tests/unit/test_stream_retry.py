@@ -137,7 +137,7 @@ class FakeConsumer:
 @pytest.fixture
 def consumer(monkeypatch: pytest.MonkeyPatch) -> FakeConsumer:
     made = FakeConsumer([0, 1])
-    monkeypatch.setattr("streams.retry.kafka.consumer", lambda *_, **__: made)
+    monkeypatch.setattr("streams.retry.clients.consumer", lambda *_, **__: made)
     return made
 
 

@@ -1,0 +1,116 @@
+"""Which cameras an agent serves: from flags or from `cameras.toml`, every fault listed before anything starts.
+
+[[camera]]
+id = "dock-03"                    # Kafka key; default: from the source
+source = "${DOCK03_URL}"          # as --source; variables keep passwords out of the file
+fps = 2                           # default: settings, camera.fps
+loop = false                      # files and folders start over at their end
+jpeg_quality = 90
+"""
+
+import os
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from infra.settings import CameraSettings
+from ingest.sources.parse import Source, default_id, parse_source
+from schemas.errors import ConfigError
+
+MAX_FPS = 1_000.0
+ID_PATTERN = re.compile(r"^[A-Za-z0-9._-]{1,200}$")
+VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+KEYS = ("id", "source", "fps", "loop", "jpeg_quality")
+
+
+@dataclass(frozen=True, slots=True)
+class CameraSpec:
+    """One camera as it was asked for."""
+
+    source_id: str
+    source: Source
+    fps: float
+    loop: bool
+    jpeg_quality: int
+
+
+def load_cameras(file: Path, settings: CameraSettings, environ: Mapping[str, str] = os.environ) -> list[CameraSpec]:
+    """The cameras of a file. Raises ConfigError with everything that is wrong in it. Paths are relative to the file."""
+    try:
+        document = tomllib.loads(file.read_text())
+    except OSError as error:
+        raise ConfigError(f"{file}: it cannot be read: {error.strerror}") from error
+    except ValueError as error:  # TOML, and UTF-8
+        raise ConfigError(f"{file}: no TOML: {error}") from error
+    entries = document.pop("camera", None)
+    faults = [f"{file}: {name} is no key here; cameras are [[camera]] tables" for name in document]
+    if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
+        raise ConfigError(*faults, f"{file}: there is no [[camera]] table in it")
+    specs = []
+    for number, entry in enumerate(entries, 1):
+        try:
+            specs.append(camera_spec(entry, settings, environ, file.parent))
+        except ConfigError as error:
+            faults += [f"{file}: camera {entry.get('id', number)}: {fault}" for fault in error.faults]
+    faults += [f"{file}: {fault}" for fault in duplicate_ids(specs)]
+    if faults:
+        raise ConfigError(*faults)
+    return specs
+
+
+def camera_spec(
+    entry: Mapping[str, Any],
+    settings: CameraSettings,
+    environ: Mapping[str, str] = os.environ,
+    folder: Path | None = None,
+) -> CameraSpec:
+    """One camera. Raises ConfigError with all of its faults."""
+    faults = [f"{name} is no key of a camera; there are {', '.join(KEYS)}" for name in entry if name not in KEYS]
+    fps, loop = entry.get("fps", settings.fps), entry.get("loop", False)
+    quality = entry.get("jpeg_quality", settings.jpeg_quality)
+    if not _is_number(fps) or not 0 < fps <= MAX_FPS:
+        faults.append(f"fps is a number above 0 and up to {MAX_FPS:g} (given: {fps!r})")
+    if not isinstance(loop, bool):
+        faults.append(f"loop is true or false (given: {loop!r})")
+    if not _is_number(quality) or not 1 <= quality <= 100:
+        faults.append(f"jpeg_quality is a number from 1 to 100 (given: {quality!r})")
+    source = _source(entry.get("source"), environ, folder, faults)
+    source_id = entry.get("id") or (default_id(source) if source else "unknown")
+    if not isinstance(source_id, str) or not ID_PATTERN.match(source_id):
+        faults.append(f"an id has letters, digits, '.', '_' and '-' only, at most 200 (given: {source_id!r})")
+    if faults or source is None:
+        raise ConfigError(*faults)
+    return CameraSpec(source_id, source, float(fps), loop, int(quality))
+
+
+def duplicate_ids(specs: list[CameraSpec]) -> list[str]:
+    """A sentence for each id that several cameras have."""
+    counts = Counter(spec.source_id for spec in specs)
+    return [f"{count} cameras have the id {name}: give each its own" for name, count in counts.items() if count > 1]
+
+
+def _source(given: Any, environ: Mapping[str, str], folder: Path | None, faults: list[str]) -> Source | None:
+    if not isinstance(given, str) or not given:
+        faults.append("source is missing: rtsp://..., http://..., a file, a folder, usb:0 or sim:NAME")
+        return None
+    unset = sorted({name for name in VARIABLE.findall(given) if name not in environ})
+    if unset:
+        faults.append(f"source uses {', '.join(unset)}, which is not in the environment")
+        return None
+    text = VARIABLE.sub(lambda match: environ[match.group(1)], given)
+    is_path = not re.match(r"^(sim:|usb:|[A-Za-z][A-Za-z0-9+.-]*://)", text)
+    if folder is not None and is_path:
+        text = str(folder / Path(text).expanduser())
+    try:
+        return parse_source(text)
+    except ConfigError as error:
+        faults.extend(error.faults)
+        return None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,1 @@
+"""What `--source S` means, and how each kind of source is read, sampled and simulated. Knows no Kafka."""

@@ -1,0 +1,96 @@
+"""HTTP addresses: what the first answer says it is decides between a polled snapshot and FFmpeg (MJPEG, HLS)."""
+
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+import httpx
+
+from ingest.capture.wire import Task
+from ingest.sources.readers.base import FrameReader, Pace, Picture, Refused, SourceFault
+
+
+def open_http(task: Task) -> FrameReader:
+    """A snapshot camera where the address answers with an image, else whatever FFmpeg makes of it."""
+    client, url = _client(task)
+    try:
+        with client.stream("GET", url) as answer:
+            _check(answer)
+            kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+    except httpx.HTTPError as error:
+        raise SourceFault(_sentence(error)) from error
+    if kind.startswith("image/"):
+        return Snapshot(client, url, task)
+    client.close()
+    if kind in ("text/html", "application/json"):
+        raise SourceFault(f"it answers with {kind}, which is neither an image nor a stream")
+    from ingest.sources.readers.video import open_stream
+
+    return open_stream(task)
+
+
+class Snapshot:
+    """One GET per frame, at the asked rate; the bytes are published as they came."""
+
+    paced = True
+    skipped = 0
+    damaged = 0
+
+    def __init__(self, client: httpx.Client, url: str, task: Task) -> None:
+        self._client, self._url = client, url
+        self._fps, self._max_bytes = task.fps, task.max_image_bytes
+        self.expected_per_s = task.fps
+        self._tick = -1
+        self._pace = Pace(shifts=False)
+
+    def grab(self) -> float | None:
+        self._tick += 1
+        late_s = self._pace.wait_until(self._tick / self._fps)
+        self._tick += int(late_s * self._fps)
+        return self._tick / self._fps
+
+    def picture(self) -> Picture | None:
+        body = bytearray()
+        try:
+            with self._client.stream("GET", self._url) as answer:
+                _check(answer)
+                for chunk in answer.iter_bytes():
+                    body += chunk
+                    if len(body) > self._max_bytes:
+                        raise Refused(
+                            "too_large", "snapshot", f"over {len(body)} bytes, the limit is {self._max_bytes}"
+                        )
+        except httpx.HTTPError as error:
+            raise SourceFault(_sentence(error)) from error
+        return Picture(data=bytes(body))
+
+
+def _client(task: Task) -> tuple[httpx.Client, str]:
+    """Credentials go into the client, not the address: httpx drops them when it is sent to another host."""
+    parts = urlsplit(task.address)
+    host = parts.netloc.rpartition("@")[2]
+    url = urlunsplit(parts._replace(netloc=host))
+    timeout = httpx.Timeout(task.read_timeout_ms / 1000, connect=task.open_timeout_ms / 1000)
+    auth: httpx.Auth | None = None
+    if parts.username is not None:
+        user, password = unquote(parts.username), unquote(parts.password or "")
+        auth = _auth(url, user, password, timeout)
+    return httpx.Client(timeout=timeout, follow_redirects=True, auth=auth), url
+
+
+def _auth(url: str, user: str, password: str, timeout: httpx.Timeout) -> httpx.Auth:
+    """Basic or digest, as the camera asks for."""
+    try:
+        with httpx.stream("GET", url, timeout=timeout) as answer:
+            asked = answer.headers.get("www-authenticate", "")
+    except httpx.HTTPError as error:
+        raise SourceFault(_sentence(error)) from error
+    return httpx.DigestAuth(user, password) if asked.lower().startswith("digest") else httpx.BasicAuth(user, password)
+
+
+def _check(answer: httpx.Response) -> None:
+    if not answer.is_success:
+        raise SourceFault(f"it answers HTTP {answer.status_code} {answer.reason_phrase}")
+
+
+def _sentence(error: httpx.HTTPError) -> str:
+    text = str(error) or type(error).__name__
+    return "it does not answer in time" if isinstance(error, httpx.TimeoutException) else f"it does not answer: {text}"

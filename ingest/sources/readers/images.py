@@ -1,0 +1,42 @@
+"""Image files: the bytes of each as they are, once, in the order of their paths."""
+
+from pathlib import Path
+
+from ingest.capture.wire import Task
+from ingest.sources.parse import image_files, printable
+from ingest.sources.readers.base import Pace, Picture, Refused
+
+
+class ImageFiles:
+    """Never decodes: what a file holds is found out downstream, where it is counted."""
+
+    paced = True
+    skipped = 0
+    damaged = 0
+
+    def __init__(self, task: Task) -> None:
+        self._root = Path(task.address)
+        self._files = image_files(self._root)
+        self._loop, self._fps, self._max_bytes = task.loop, task.fps, task.max_image_bytes
+        self.expected_per_s = task.fps
+        self._next = task.skip_frames
+        self._pace = Pace(shifts=True)
+
+    def grab(self) -> float | None:
+        if not self._files or (self._next >= len(self._files) and not self._loop):
+            return None
+        offset_s = self._next / self._fps
+        self._next += 1
+        self._pace.wait_until(offset_s)
+        return offset_s
+
+    def picture(self) -> Picture | None:
+        file = self._files[(self._next - 1) % len(self._files)]
+        name = printable(file.name if file == self._root else str(file.relative_to(self._root)))
+        try:
+            size = file.stat().st_size
+            if size > self._max_bytes:
+                raise Refused("too_large", name, f"{size} bytes, the limit is {self._max_bytes}")
+            return Picture(data=file.read_bytes(), name=name)
+        except OSError as error:
+            raise Refused("corrupt", name, f"it cannot be read: {error.strerror}") from error
