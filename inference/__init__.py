@@ -1,4 +1,4 @@
-"""The model side: image preparation, model specs and runtimes, the embedding cache, the GPU worker.
+"""The model side: from encoded bytes to a label. Wiring: `worker/command` (Kafka) and `classify` (files).
 
-May import: infra, schemas, and libraries; none of its neighbours.
+May import: infra, schemas. Inside: worker > device, cache, labelling > models > image; each may use those behind it.
 """

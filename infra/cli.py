@@ -45,8 +45,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "streams.processor:command",
         "the stream processor: frames to micro-batches",
     ),
-    "infer": ("inference.worker:command", "the GPU worker: micro-batches to labels"),
-    "classify": ("streams.classify:command", "label image files, without Kafka"),
+    "infer": ("inference.worker.command:command", "the GPU worker: micro-batches to labels"),
+    "classify": ("inference.classify:command", "label image files, without Kafka"),
     "subscribe": ("sinks.subscribe:command", "labels as they come, or from a time on"),
     "audit": ("sinks.audit:command", "prove that every frame has its outcome"),
     "dead list": (

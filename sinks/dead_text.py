@@ -6,12 +6,12 @@ from rich.table import Table
 from rich.text import Text
 
 from infra.failures.dead_letters import DeadLetter
+from infra.process.text import printable
 from schemas import codec
 from schemas.codec import Registry
 from schemas.errors import BadFrame
 from schemas.headers import to_map
 from schemas.records import Frame, micros_to_iso
-from sinks.label_text import printable
 
 FIRST_BYTES = 64
 _HEX_WIDTH = 16

@@ -7,9 +7,10 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from infra.process.text import printable
 from schemas.records import Decision
 from sinks.demo_stats import CameraStats, DemoStats
-from sinks.label_text import latency_text, printable
+from sinks.label_text import latency_text
 
 MAX_ROWS = 24
 BAR_WIDTH = 10

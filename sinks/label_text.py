@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.text import Text
 
+from infra.process.text import printable
 from schemas.records import Decision, Label, Micros, Origin, micros_to_iso
 
 TIME_WIDTH, PROBABILITY_WIDTH, LATENCY_WIDTH = 12, 6, 9
@@ -95,11 +96,6 @@ def latency_text(milliseconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7_200 else f"{seconds / 3600:.0f} h"
-
-
-def printable(text: str) -> str:
-    """Nothing that a terminal would obey: ids, keys, headers and messages come from outside and may hold anything."""
-    return "".join(character if character.isprintable() else "·" for character in text)
 
 
 def _fit(text: str, width: int) -> str:

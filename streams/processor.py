@@ -9,7 +9,7 @@ from typing import Annotated, cast
 
 import typer
 
-from inference.cache import open_cache
+from inference.cache.exact import open_cache
 from inference.image import Prepared, Size, prepare
 from inference.models import ModelInfo, describe_model
 from infra.kafka import clients

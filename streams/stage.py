@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from inference.cache_record import CachedLabel
+from inference.cache.record import CachedLabel
 from inference.image import Prepared, image_hash
 from infra.failures.breaker import Breaker
 from infra.failures.outcomes import error_class_of
@@ -29,7 +29,7 @@ BUSY_WINDOWS = 2
 
 
 class Cache(Protocol):
-    """What is needed of `inference.cache`: it never raises for a Redis that is away."""
+    """What is needed of `inference.cache.exact`: it never raises for a Redis that is away."""
 
     async def lookup(self, hashes: Sequence[bytes]) -> list[CachedLabel | None]: ...
 

@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from inference.cache_record import CachedLabel
-from inference.head import label_for
+from inference.cache.record import CachedLabel
+from inference.labelling.decide import label_for
 from infra.failures.outcomes import Sender, retry_or_dead
 from infra.kafka.clients import Message, OnDelivery
 from infra.kafka.topics import Lane, TopicNames

@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 from inference.models.base import UNCALIBRATED, ModelInfo, RawEncoding
+from inference.models.networks import NETWORKS
 from infra.process import logs
 from infra.process.children import die_with_parent, environment, module_command
 from infra.settings import home
@@ -118,15 +119,12 @@ def _convert_in_child(name: str, encoding: RawEncoding, folder: Path, top_k: int
 
 def convert(name: str, encoding: RawEncoding, folder: Path, top_k: int) -> None:
     """Write the network that takes pixels of this encoding into `folder`. Imports torch."""
-    from inference.models.registry import NETWORKS
-
-    source = NETWORKS[name]
-
     import openvino
     import torch
 
     from inference.models.classifier import Classifier
 
+    source = NETWORKS[name]
     spec = source.describe().input
     row_bytes = spec.row_bytes(encoding)
     module = Classifier(source.network(), spec, encoding, top_k, UNCALIBRATED)

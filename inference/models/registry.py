@@ -1,32 +1,16 @@
-"""Every model that `infer.model` can name. A new network is one file like efficientnet_lite0.py and one line here."""
+"""Every model that `infer.model` can name, and the runtime that each runs on."""
 
 import ctypes
 import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from inference.models import efficientnet_lite0, null
+from inference.models import null
 from inference.models.base import Model, ModelInfo
 from inference.models.custom import describe_custom, is_custom, load_custom
+from inference.models.networks import NETWORKS
 from infra.settings import InferSettings
 from schemas.errors import ConfigError
 
-if TYPE_CHECKING:
-    from inference.models.network import Network
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where a network comes from: `describe` is cheap and imports no torch, `network` does."""
-
-    describe: Callable[[], ModelInfo]
-    network: Callable[[], "Network"]
-
-
-NETWORKS: dict[str, Source] = {
-    efficientnet_lite0.NAME: Source(efficientnet_lite0.describe, efficientnet_lite0.network),
-}
 NULL = null.INFO.ref.name
 
 

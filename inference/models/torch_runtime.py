@@ -1,42 +1,33 @@
 """Torch: CUDA in bfloat16, for GPUs; eager or compiled on the CPU, as the fallback and for comparison."""
 
 from collections.abc import Callable
-from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from inference.models.base import UNCALIBRATED, Described, ModelInfo, Output, Pixels, RawEncoding, encoding_of
+from inference.models.base import UNCALIBRATED, Described, Output, Pixels, RawEncoding, encoding_of
 from inference.models.classifier import Classifier
 from inference.models.cpus import usable_cpus
-from inference.models.network import Network
+from inference.models.networks import NetworkLoader
 from infra.settings import InferSettings
 from schemas.errors import ModelError
 
 Outputs = tuple[Tensor, Tensor, Tensor]
 
 
-class Source(Protocol):
-    @property
-    def describe(self) -> Callable[[], ModelInfo]: ...
-
-    @property
-    def network(self) -> Callable[[], Network]: ...
-
-
-def load_cuda(source: Source, settings: InferSettings) -> "TorchModel":
+def load_cuda(source: NetworkLoader, settings: InferSettings) -> "TorchModel":
     if not torch.cuda.is_available():
         raise ModelError("the runtime cuda needs an NVIDIA device that torch can use, and there is none")
     torch.backends.cudnn.benchmark = True  # batches are padded to a few sizes, so each is tuned once, in warm()
     return TorchModel(source, settings, torch.device("cuda"), torch.bfloat16, "cuda bf16", padded=True)
 
 
-def load_cpu(source: Source, settings: InferSettings) -> "TorchModel":
+def load_cpu(source: NetworkLoader, settings: InferSettings) -> "TorchModel":
     return TorchModel(source, settings, _cpu(settings), torch.float32, "torch f32")
 
 
-def load_compiled(source: Source, settings: InferSettings) -> "TorchModel":
+def load_compiled(source: NetworkLoader, settings: InferSettings) -> "TorchModel":
     """Compiles at the first run of each batch size: minutes in `warm`, so sizes are padded to powers of two."""
     model = TorchModel(source, settings, _cpu(settings), torch.float32, "torch.compile f32", padded=True)
     model.transform = torch.compile(dynamic=False)
@@ -63,7 +54,7 @@ class TorchModel(Described):
 
     def __init__(
         self,
-        source: Source,
+        source: NetworkLoader,
         settings: InferSettings,
         device: torch.device,
         dtype: torch.dtype,

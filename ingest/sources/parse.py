@@ -95,7 +95,7 @@ def parse_source(text: str) -> Source:
 
 
 def _parse_url(scheme: str, text: str) -> Source:
-    shown = printable(redact_url(text))
+    shown = utf8_name(redact_url(text))
     if scheme not in URL_SCHEMES:
         raise ConfigError(f"source {shown}: {scheme}:// is not supported, only {', '.join(URL_SCHEMES)}")
     try:
@@ -122,12 +122,12 @@ def _parse_path(text: str) -> Source:
     if path.is_dir():
         if not image_files(path):
             raise ConfigError(f"source {text}: the folder has no image files in it")
-        return Source(Kind.IMAGES, str(path), printable(text))
+        return Source(Kind.IMAGES, str(path), utf8_name(text))
     if not path.is_file():
         raise ConfigError(f"source {text}: neither a file nor a folder")
     if _is_image(path):
-        return Source(Kind.IMAGES, str(path), printable(text))
-    return Source(Kind.VIDEO, str(path), printable(text))
+        return Source(Kind.IMAGES, str(path), utf8_name(text))
+    return Source(Kind.VIDEO, str(path), utf8_name(text))
 
 
 def _is_image(path: Path) -> bool:
@@ -155,7 +155,7 @@ def contents(path: Path) -> Folder:
 
 
 def _named(paths: list[Path], folder: Path) -> list[str]:
-    return sorted(printable(str(path.relative_to(folder))) for path in paths)
+    return sorted(utf8_name(str(path.relative_to(folder))) for path in paths)
 
 
 def _visible(folder: Path) -> tuple[list[Path], list[Path]]:
@@ -188,7 +188,7 @@ def _is_file(path: Path) -> bool:
         return False  # a link to nothing
 
 
-def printable(name: str) -> str:
+def utf8_name(name: str) -> str:
     """A name from the file system as text that every encoder takes: its bytes need not be UTF-8."""
     return name.encode(errors="surrogateescape").decode(errors="replace")
 

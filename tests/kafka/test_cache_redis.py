@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 import pytest
 import pytest_asyncio
 
-from inference.cache import CacheEntry, ExactCache, open_cache
-from inference.key_values import RedisKeyValues
+from inference.cache.exact import CacheEntry, ExactCache, open_cache
+from inference.cache.store import RedisKeyValues
 from infra.redis.client import connect, require_redis
 from schemas.errors import Unavailable
 from tests.support.cache_contract import ONE, TWO, CacheContract, info, label

@@ -8,8 +8,8 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
-from inference.cache import CacheEntry, open_cache
-from inference.cache_record import CachedLabel
+from inference.cache.exact import CacheEntry, open_cache
+from inference.cache.record import CachedLabel
 from inference.image import image_hash
 from inference.models import describe_model
 from infra.kafka import clients

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from inference.cache import CachedLabel, CacheEntry, ExactCache
-from inference.key_values import KeyValues
+from inference.cache.exact import CachedLabel, CacheEntry, ExactCache
+from inference.cache.store import KeyValues
 from inference.models import InputSpec, ModelInfo
 from schemas.records import ModelRef, Prediction, Quality
 

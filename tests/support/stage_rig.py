@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import Mock
 
-from inference.cache_record import CachedLabel
+from inference.cache.record import CachedLabel
 from inference.image import ImageInfo, Prepared
 from infra.failures.outcomes import FrameRecord
 from infra.settings import Settings

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ingest.capture.wire import Task
-from ingest.sources.parse import image_files, printable
+from ingest.sources.parse import image_files, utf8_name
 from ingest.sources.readers.base import Pace, Picture, Refused
 
 
@@ -32,7 +32,7 @@ class ImageFiles:
 
     def picture(self) -> Picture | None:
         file = self._files[(self._next - 1) % len(self._files)]
-        name = printable(file.name if file == self._root else str(file.relative_to(self._root)))
+        name = utf8_name(file.name if file == self._root else str(file.relative_to(self._root)))
         try:
             size = file.stat().st_size
             if size > self._max_bytes:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from inference.labels_out import Outbox
+from inference.worker.labels_out import Outbox
 from infra.failures.outcomes import RECORD_OVERHEAD_BYTES, FrameRecord, dead_letter, retry_or_dead
 from infra.kafka.clients import max_record_bytes, producer_config
 from infra.kafka.topics import TopicNames, specs

@@ -1,0 +1,81 @@
+"""Labels and embeddings to the cache, behind everything else: a slow Redis costs cache entries, never labels."""
+
+import queue
+import threading
+import time
+
+from inference.cache.exact import CacheEntry, ExactCache
+from inference.cache.record import CachedLabel
+from inference.device.work import Labelled, Work
+from infra.process import logs, metrics
+
+log = logs.get(__name__)
+
+MAX_WAITING = 64
+MAX_MERGED_ENTRIES = 512
+
+
+class CacheWriter:
+    """One thread, a bounded queue; `put` never waits: what does not fit is dropped and counted."""
+
+    def __init__(self, cache: ExactCache) -> None:
+        self._cache = cache
+        self._queue: queue.Queue[list[CacheEntry] | None] = queue.Queue(MAX_WAITING)
+        self._thread = threading.Thread(target=self._write, name="cache", daemon=True)
+        self._thread.start()
+
+    def put(self, work: Work) -> None:
+        """The labels of settled work."""
+        entries = [
+            CacheEntry(
+                work.items[index].image_hash,
+                CachedLabel(outcome.label.predictions, outcome.label.quality),
+                outcome.embedding,
+            )
+            for index, outcome in work.outcomes.items()
+            if isinstance(outcome, Labelled)
+        ]
+        if not entries:
+            return
+        try:
+            self._queue.put_nowait(entries)
+        except queue.Full:
+            metrics.CACHE_STORES.labels("dropped").inc(len(entries))
+
+    def close(self, timeout_s: float) -> None:
+        """Write what waits, as far as the time goes."""
+        end_s = time.monotonic() + timeout_s
+        try:
+            self._queue.put(None, timeout=timeout_s / 2)
+        except queue.Full:
+            log.warning("cache entries dropped at the end", batches=self._queue.qsize())
+            return
+        self._thread.join(max(0.0, end_s - time.monotonic()))
+        if not self._thread.is_alive():
+            self._cache.close()
+
+    def _write(self) -> None:
+        while (entries := self._queue.get()) is not None:
+            merged, is_last = list(entries), False
+            while not is_last and len(merged) < MAX_MERGED_ENTRIES and (more := self._waiting()) is not _NOTHING:
+                is_last = more is None
+                merged += more or []
+            self._store(merged)
+            if is_last:
+                return
+
+    def _store(self, entries: list[CacheEntry]) -> None:
+        try:
+            self._cache.store(entries)
+        except Exception:  # nobody would see this thread end, and all later labels would go uncached
+            metrics.CACHE_STORES.labels("error").inc(len(entries))
+            log.exception("labels could not be cached", labels=len(entries))
+
+    def _waiting(self) -> list[CacheEntry] | None:
+        try:
+            return self._queue.get_nowait()
+        except queue.Empty:
+            return _NOTHING
+
+
+_NOTHING: list[CacheEntry] = []

@@ -1,0 +1,1 @@
+"""From the numbers of a model to a label. Pure. May import: models, schemas."""

@@ -1,0 +1,183 @@
+"""One Kafka transaction, from its beginning to its end, and what librdkafka's errors ask for on the way."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum, auto
+from typing import Any, Protocol
+
+import confluent_kafka
+from confluent_kafka import KafkaError
+
+from inference.device.work import TopicPartitionKey
+from inference.worker.delivery.at_least_once import topic_partitions
+from inference.worker.labels_out import OutRecord
+from infra.process import logs
+from infra.process.lifecycle import Deadline, Stop
+from schemas.errors import Stalled, Unavailable
+
+log = logs.get(__name__)
+
+# One try of a call; the same call is repeated as long as its error is retriable.
+CALL_S = 1.0
+PAUSE_S = 0.05
+
+
+class Verdict(Enum):
+    AGAIN = auto()
+    ABORT = auto()
+    END = auto()
+
+
+def verdict_on(error: KafkaError) -> Verdict:
+    """What librdkafka's transactional API asks for: the same call again, an abort, or the end of this producer."""
+    if error.fatal():
+        return Verdict.END
+    if error.txn_requires_abort():
+        return Verdict.ABORT
+    return Verdict.AGAIN if error.retriable() else Verdict.END
+
+
+class TransactionalProducer(Protocol):
+    """What is used of confluent_kafka.Producer."""
+
+    def begin_transaction(self) -> None: ...
+    def produce(self, topic: str, value: Any, key: Any, *, headers: Any, on_delivery: Any) -> None: ...
+    def poll(self, timeout: float) -> int: ...
+    def send_offsets_to_transaction(self, positions: list[Any], group_metadata: Any, timeout: float) -> None: ...
+    def commit_transaction(self, timeout: float) -> None: ...
+    def abort_transaction(self, timeout: float) -> None: ...
+
+
+class _Aborted(Exception):
+    pass
+
+
+class Transaction:
+    """`run` it once, in any thread. Afterwards exactly one of `is_committed`, `is_aborted`, `error` holds.
+
+    With `error` the process must end: whether the transaction happened is then known to the broker alone.
+    """
+
+    def __init__(
+        self,
+        producer: TransactionalProducer,
+        records: Sequence[OutRecord],
+        offsets: Mapping[TopicPartitionKey, int],
+        group_metadata: Any,
+        give_up: Callable[[], bool],
+    ) -> None:
+        self._producer, self._records, self.offsets = producer, records, offsets
+        self._group_metadata, self.give_up = group_metadata, give_up
+        self.is_committed = self.is_aborted = False
+        self.error: BaseException | None = None
+        self.ended = threading.Event()
+
+    def run(self) -> None:
+        try:
+            self.is_committed = self._write()
+            self.is_aborted = not self.is_committed
+        except BaseException as error:  # noqa: BLE001 - raised by whoever waits for the end
+            self.error = error
+        finally:
+            self.ended.set()
+
+    def _write(self) -> bool:
+        try:
+            self._producer.begin_transaction()
+            for record in self._records:
+                self._produce(record)
+            positions = topic_partitions(self.offsets)
+            self._send_offsets(positions)
+            self._commit()
+        except confluent_kafka.KafkaException as error:  # begin_transaction: nothing was opened
+            raise _end("begin a transaction", error.args[0]) from error
+        except _Aborted:
+            self._abort()
+            return False
+        return True
+
+    def _produce(self, record: OutRecord) -> None:
+        while True:
+            try:
+                self._producer.produce(
+                    record.topic,
+                    record.value,
+                    record.key,
+                    headers=list(record.headers),
+                    on_delivery=record.on_delivery,
+                )
+                return
+            except BufferError:
+                self._producer.poll(PAUSE_S)
+                if self.give_up():
+                    raise _Aborted from None
+            except confluent_kafka.KafkaException as error:
+                # Refused at the door once the transaction has failed; what it died of, the abort tells.
+                log.warning("a record was refused", topic=record.topic, error=error.args[0].str())
+                raise _Aborted from error
+
+    def _send_offsets(self, positions: list[Any]) -> None:
+        while True:
+            try:
+                self._producer.send_offsets_to_transaction(positions, self._group_metadata, CALL_S)
+                return
+            except confluent_kafka.KafkaException as error:
+                verdict = verdict_on(error.args[0])
+                if verdict is Verdict.END:
+                    raise _end("send offsets to a transaction", error.args[0]) from error
+                if verdict is Verdict.ABORT or self.give_up():
+                    log.warning("transaction aborted", call="send offsets", error=error.args[0].str())
+                    raise _Aborted from error
+                time.sleep(PAUSE_S)
+
+    def _commit(self) -> None:
+        try:
+            self._settle("commit a transaction", self._producer.commit_transaction)
+        except confluent_kafka.KafkaException as error:
+            log.warning("transaction aborted", call="commit", error=error.args[0].str())
+            raise _Aborted from error
+
+    def _abort(self) -> None:
+        try:
+            self._settle("abort a transaction", self._producer.abort_transaction)
+        except confluent_kafka.KafkaException as error:
+            raise _end("abort a transaction", error.args[0]) from error
+
+    def _settle(self, what: str, call: Callable[[float], None]) -> None:
+        """Once asked for, an end can only be asked for again: whether it happened is not ours to guess.
+
+        Without an answer that may last as long as the broker is away. Lets an error through that asks for an abort.
+        """
+        deadline: Deadline | None = None
+        while True:
+            try:
+                call(CALL_S)
+                return
+            except confluent_kafka.KafkaException as error:
+                verdict = verdict_on(error.args[0])
+                if verdict is Verdict.ABORT:
+                    raise
+                if self.give_up() and deadline is None:
+                    deadline = Deadline(2 * CALL_S)
+                if verdict is Verdict.END or (deadline is not None and deadline.expired()):
+                    raise _end(what, error.args[0]) from error
+                time.sleep(PAUSE_S)
+
+
+def init_transactions(producer: confluent_kafka.Producer, address: str, stop: Stop, timeout_s: float) -> None:
+    """Fences an earlier worker of the same transactional id and waits until its transaction is settled."""
+    deadline = Deadline(timeout_s)
+    while True:
+        try:
+            producer.init_transactions(CALL_S)
+            return
+        except confluent_kafka.KafkaException as error:
+            retriable = verdict_on(error.args[0]) is Verdict.AGAIN
+            if not retriable or deadline.expired() or stop.is_set():
+                hint = f"transactions cannot be started: {error.args[0].str()}"
+                raise Unavailable("Kafka", address, hint) from error
+
+
+def _end(what: str, error: KafkaError) -> Stalled:
+    return Stalled(f"could not {what}: {error.str()}; ending, the broker settles what was under way")

@@ -1,0 +1,211 @@
+"""At least once: an offset moves when every record of its batch was acknowledged, and not before."""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+from inference.device.work import Origin, Work
+from inference.worker.delivery.at_least_once import AtLeastOnce, Progress, SettledHook
+from inference.worker.group.ownership import Ownership
+from inference.worker.labels_out import OutRecord
+from infra.process.lifecycle import Deadline, Stop
+from schemas.errors import Busy, Stalled
+
+PLACE = ("batches", 0)
+
+
+class Publisher:
+    """Acknowledges when told."""
+
+    def __init__(self) -> None:
+        self.reports: list[Callable[[KafkaError | None], None]] = []
+        self.fatal: str | None = None
+        self.refusals = 0
+
+    def send(self, topic: str, key: Any, value: Any, *, headers: Any, on_delivery: Any) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise Busy(0.01)
+        message = type("Message", (), {"topic": lambda _: topic})()
+        self.reports.append(lambda error: on_delivery(error, message))
+
+    def wait_for_room(self, size: int, timeout_s: float) -> bool:
+        return True
+
+    def close(self, timeout_s: float) -> int:
+        return 0
+
+    def deliver(self, error: KafkaError | None = None) -> None:
+        while self.reports:
+            self.reports.pop()(error)
+
+
+class Consumer:
+    def __init__(self) -> None:
+        self.commits: list[dict[tuple[str, int], int]] = []
+        self.error: KafkaError | None = None
+
+    def commit(self, *, offsets: list[TopicPartition], asynchronous: bool) -> None:
+        if self.error is not None:
+            raise KafkaException(self.error)
+        self.commits.append({(place.topic, place.partition): place.offset for place in offsets})
+
+
+class Rig:
+    def __init__(self) -> None:
+        self.publisher, self.consumer, self.ownership, self.stop = Publisher(), Consumer(), Ownership(), Stop()
+        self.settled: list[Work] = []
+        self.use(self.settled.append)
+        self.ownership.assign([PLACE])
+
+    def use(self, settled: SettledHook) -> None:
+        self.delivery = AtLeastOnce(
+            cast(Any, self.publisher),
+            cast(Any, self.consumer),
+            self.ownership,
+            Progress(settled),
+            self.stop,
+            commit_interval_ms=100,
+        )
+
+    def release(self, offset: int, records: int = 2) -> Work:
+        generation = self.ownership.generation(PLACE)
+        assert generation is not None
+        work = Work(Origin(*PLACE, offset, generation))
+        self.ownership.start(work)
+        self.delivery.release(work, [OutRecord("labels", b"k", b"v", []) for _ in range(records)])
+        return work
+
+
+def test_offsets_move_behind_the_last_delivery_report() -> None:
+    rig = Rig()
+    rig.release(0)
+    rig.release(1)
+    rig.delivery.tick(1.0)
+    assert rig.consumer.commits == []
+    rig.publisher.reports.pop(0)(None)  # half of the first
+    rig.publisher.reports.pop()(None)
+    rig.publisher.reports.pop()(None)  # all of the second
+    rig.delivery.tick(2.0)
+    assert rig.consumer.commits == []
+    rig.publisher.deliver()
+    rig.delivery.tick(3.0)
+    assert rig.consumer.commits == [{PLACE: 2}]
+    assert len(rig.settled) == 2
+
+
+def test_a_batch_without_records_is_settled_too() -> None:
+    rig = Rig()
+    rig.release(0, records=0)
+    rig.delivery.tick(1.0)
+    assert rig.consumer.commits == [{PLACE: 1}]
+
+
+def test_one_commit_at_a_time_and_not_more_often_than_the_interval() -> None:
+    rig = Rig()
+    for offset, now_s in enumerate([1.0, 1.05, 1.2, 1.4]):
+        rig.release(offset)
+        rig.publisher.deliver()
+        rig.delivery.tick(now_s)
+    assert rig.consumer.commits == [{PLACE: 1}]  # still without an answer
+    rig.delivery.on_commit(None, [TopicPartition(*PLACE, 1)])
+    rig.delivery.tick(1.5)
+    assert rig.consumer.commits == [{PLACE: 1}, {PLACE: 4}]
+
+
+def test_a_refused_commit_is_made_again() -> None:
+    rig = Rig()
+    rig.release(0)
+    rig.publisher.deliver()
+    rig.delivery.tick(1.0)
+    rig.delivery.on_commit(KafkaError(KafkaError.REBALANCE_IN_PROGRESS), [])
+    rig.delivery.tick(2.0)
+    assert rig.consumer.commits == [{PLACE: 1}, {PLACE: 1}]
+
+
+def test_an_undelivered_label_ends_the_worker_and_nothing_is_committed_past_it() -> None:
+    rig = Rig()
+    rig.release(0)
+    rig.release(1)
+    rig.publisher.reports.pop(0)(KafkaError(KafkaError._MSG_TIMED_OUT))
+    rig.publisher.deliver()
+    rig.delivery.tick(1.0)
+    assert rig.consumer.commits == []
+    assert rig.stop.is_set()
+    with pytest.raises(Stalled, match="did not take a record for labels"):
+        rig.stop.raise_error()
+
+
+def test_a_full_producer_is_waited_for() -> None:
+    rig = Rig()
+    rig.publisher.refusals = 3
+    rig.release(0)
+    assert len(rig.publisher.reports) == 2
+
+
+def test_a_revocation_commits_what_is_done_in_time_and_no_more() -> None:
+    rig = Rig()
+    first = rig.release(0)
+    rig.publisher.deliver()
+    second = rig.release(1)
+    rig.delivery.finish([first, second], Deadline(0.05))
+    assert rig.consumer.commits == [{PLACE: 1}]
+
+
+def test_a_fatal_producer_ends_the_worker() -> None:
+    rig = Rig()
+    rig.publisher.fatal = "fenced"
+    with pytest.raises(Stalled, match="fenced"):
+        rig.delivery.tick(1.0)
+
+
+def test_a_breaker_that_opens_ends_the_worker_behind_a_commit_of_all_that_was_delivered() -> None:
+    rig = Rig()
+
+    def settled(work: Work) -> None:
+        if work.origin.offset == 1:
+            raise Stalled("too many bad frames")
+
+    rig.use(settled)
+    for offset in range(3):
+        rig.release(offset)
+    rig.publisher.deliver()
+    with pytest.raises(Stalled):
+        rig.delivery.tick(1.0)
+    rig.delivery.close(Deadline(1.0))
+    assert rig.consumer.commits == [{PLACE: 3}]
+
+
+def test_a_breaker_that_opens_while_partitions_are_given_up_does_not_hinder_their_commit() -> None:
+    rig = Rig()
+
+    def settled(work: Work) -> None:
+        raise Stalled("too many bad frames")
+
+    rig.use(settled)
+    works = [rig.release(offset) for offset in range(2)]
+    rig.publisher.deliver()
+    with pytest.raises(Stalled):
+        rig.delivery.finish(works, Deadline(1.0))
+    assert rig.consumer.commits == [{PLACE: 2}]
+
+
+def test_what_is_finished_during_the_stop_is_still_sent() -> None:
+    rig = Rig()
+    rig.stop.set()
+    rig.release(0)
+    rig.publisher.deliver()
+    rig.delivery.close(Deadline(1.0))
+    assert rig.consumer.commits == [{PLACE: 1}]
+
+
+def test_a_full_producer_holds_up_no_stop() -> None:
+    rig = Rig()
+    rig.stop.set()
+    rig.publisher.refusals = 1
+    rig.release(0)
+    rig.publisher.deliver()
+    rig.delivery.close(Deadline(1.0))
+    assert rig.consumer.commits == []

@@ -1,0 +1,135 @@
+"""Where a worker begins a partition that its client has no offset for."""
+
+from dataclasses import dataclass, field
+
+import pytest
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, OFFSET_INVALID, KafkaError, KafkaException, TopicPartition
+
+from inference.worker.group.start_offsets import AGAIN_S, Starts, first_offset
+from schemas.errors import ConfigError, Stalled
+
+ONE, TWO = ("frames.batches", 1), ("frames.batches", 2)
+
+
+@dataclass
+class Broker:
+    """Committed offsets, or an error instead; the log reaches from 10 to 100."""
+
+    committed_offsets: dict[tuple[str, int], int | KafkaError | None] = field(default_factory=dict)
+    is_away: bool = False
+    reach: tuple[int, int] | None = (10, 100)
+    asked: int = 0
+
+    def committed(self, partitions: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+        self.asked += 1
+        if self.is_away:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+        return [self._answer(one) for one in partitions]
+
+    def get_watermark_offsets(self, partition: TopicPartition, timeout: float) -> tuple[int, int] | None:
+        return self.reach
+
+    def _answer(self, one: TopicPartition) -> TopicPartition:
+        known = self.committed_offsets.get((one.topic, one.partition))
+        if isinstance(known, KafkaError):
+            return Unstable(one.topic, one.partition, known)  # type: ignore[return-value]
+        return TopicPartition(one.topic, one.partition, OFFSET_INVALID if known is None else known)
+
+
+@dataclass
+class Unstable:
+    topic: str
+    partition: int
+    error: KafkaError
+    offset: int = OFFSET_INVALID
+
+
+def starts_of(broker: Broker, first: int | None = OFFSET_BEGINNING) -> Starts:
+    """Its questions are answered before `found` returns, and told by the next."""
+    return Starts(broker, first, start=lambda ask: ask())
+
+
+def found(starts: Starts, now_s: float) -> dict[tuple[str, int], int]:
+    asked = starts.found(now_s)
+    return {(one.topic, one.partition): one.offset for one in asked + starts.found(now_s)}
+
+
+def test_a_committed_offset_is_taken_and_asked_for_once() -> None:
+    broker = Broker({ONE: 50, TWO: 10})
+    starts = starts_of(broker)
+    assert found(starts, 0.0) == {}
+    assert broker.asked == 0
+    starts.want(ONE)
+    starts.want(TWO)
+    assert found(starts, 0.0) == {ONE: 50, TWO: 10}
+    assert found(starts, 9.0) == {}
+    assert broker.asked == 1
+
+
+@pytest.mark.parametrize("first", [OFFSET_BEGINNING, OFFSET_END])
+def test_where_nothing_is_committed_it_begins_where_it_was_told(first: int) -> None:
+    starts = starts_of(Broker(), first)
+    starts.want(ONE)
+    assert found(starts, 0.0) == {ONE: first}
+
+
+def test_an_offset_that_an_open_transaction_holds_is_waited_for() -> None:
+    broker = Broker({ONE: KafkaError(KafkaError.UNSTABLE_OFFSET_COMMIT), TWO: 20})
+    starts = starts_of(broker)
+    starts.want(ONE)
+    starts.want(TWO)
+    assert found(starts, 0.0) == {TWO: 20}
+    broker.committed_offsets[ONE] = 30
+    assert found(starts, AGAIN_S / 2) == {}
+    assert found(starts, AGAIN_S) == {ONE: 30}
+
+
+def test_an_answer_from_before_a_partition_was_taken_away_and_given_back_is_not_believed() -> None:
+    broker = Broker({ONE: 30})
+    starts = starts_of(broker)
+    starts.want(ONE)
+    assert starts.found(0.0) == []  # asked
+    starts.forget([ONE])
+    starts.want(ONE)
+    broker.committed_offsets[ONE] = 80  # by its owner in between
+    assert starts.found(0.0) == []
+    assert found(starts, AGAIN_S) == {ONE: 80}
+
+
+def test_a_broker_that_is_away_is_asked_again() -> None:
+    broker = Broker({ONE: 30}, is_away=True)
+    starts = starts_of(broker)
+    starts.want(ONE)
+    assert found(starts, 0.0) == {}
+    broker.is_away, broker.reach = False, None
+    assert found(starts, AGAIN_S) == {}
+    broker.reach = (10, 100)
+    assert found(starts, 2 * AGAIN_S) == {ONE: 30}
+
+
+@pytest.mark.parametrize("offset", [9, 101])
+def test_a_committed_offset_that_is_not_in_the_log_is_none(offset: int) -> None:
+    starts = starts_of(Broker({ONE: offset}))
+    starts.want(ONE)
+    assert found(starts, 0.0) == {ONE: OFFSET_BEGINNING}
+
+
+def test_a_partition_that_was_taken_away_is_not_asked_for() -> None:
+    broker = Broker({ONE: 50})
+    starts = starts_of(broker)
+    starts.want(ONE)
+    starts.forget([ONE, TWO])
+    assert found(starts, 0.0) == {}
+    assert broker.asked == 0
+
+
+def test_reset_policies() -> None:
+    assert first_offset("earliest") == first_offset("beginning") == OFFSET_BEGINNING
+    assert first_offset("latest") == first_offset("end") == OFFSET_END
+    assert first_offset("error") is None
+    with pytest.raises(ConfigError, match=r"auto\.offset\.reset"):
+        first_offset("none")
+    starts = starts_of(Broker(), None)
+    starts.want(ONE)
+    with pytest.raises(Stalled, match="no offset to begin"):
+        found(starts, 0.0)

@@ -1,0 +1,174 @@
+"""What a worker makes of a record: work, or a reason."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from inference.device.jpeg import Decoded
+from inference.device.runs import Part
+from inference.device.staging import Run, Staging
+from inference.device.work import Failed, Origin, Work
+from inference.models.null import INFO
+from inference.worker.intake import read_work
+from schemas import codec
+from schemas.errors import BadFrame
+from schemas.fields import MAX_ID_BYTES
+from schemas.records import MicroBatch, PixelEncoding, Quality
+from tests.support.batches import ROW_BYTES, micro_batch
+
+ORIGIN = Origin("batches", 0, 7, 1)
+
+
+def read(batch: MicroBatch) -> Work:
+    return read_work(ORIGIN, codec.encode(batch), INFO.input)
+
+
+def reasons(work: Work) -> dict[int, str]:
+    return {
+        index: outcome.error.reason
+        for index, outcome in work.outcomes.items()
+        if isinstance(outcome, Failed) and isinstance(outcome.error, BadFrame)
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (None, "empty"),
+        (b"", "empty"),
+        (b"<html>", "not_avro"),
+        (b"\xc3\x01" + bytes(20), "schema_unknown"),
+        (b"\x00\x00\x00\x00\x01more", "schema_unknown"),
+        (codec.encode(micro_batch("raw", 0, [1]))[:-5], "not_avro"),
+        (codec.encode(micro_batch("raw", 0, [1])) + b"more", "not_avro"),
+    ],
+)
+def test_no_batch(value: bytes | None, reason: str) -> None:
+    work = read_work(ORIGIN, value, INFO.input)
+    assert work.bad is not None
+    assert work.bad.reason == reason
+    assert work.raw == (value or b"")
+    assert work.is_whole
+
+
+def test_a_sound_batch_waits_for_the_model() -> None:
+    work = read(micro_batch("raw", 3, [10, 11, 12]))
+    assert work.rows == (0, 1, 2)
+    assert not work.is_whole
+    assert work.source_of(1).offset == 11
+
+
+def changed(
+    offset: int = 11, frame_id: str = "a/1/11", source_id: str = "a", flags: tuple[str, ...] = ()
+) -> MicroBatch:
+    """A batch whose second frame is said to be that."""
+    batch = micro_batch("raw", 3, [10, 11])
+    second = replace(batch.items[1], offset=offset, frame_id=frame_id, source_id=source_id)
+    return replace(batch, items=(batch.items[0], replace(second, quality=replace(second.quality, flags=flags))))
+
+
+@pytest.mark.parametrize(
+    ("batch", "told"),
+    [
+        *((replace(micro_batch("raw", 3, [1]), source_topic=name), "source_topic")
+          for name in ("", ".", "..", "a topic", "raw\n", "t" * 250, "t\N{LATIN SMALL LETTER E WITH ACUTE}")),
+        (replace(micro_batch("", 3, []), pixels=b""), "source_topic"),
+        (replace(micro_batch("raw", 3, [1]), source_partition=-1), "source_partition"),
+        (changed(offset=-1), "offset"),
+        (changed(offset=-(2**63)), "offset"),
+        (changed(frame_id="f" * 1025), "frame_id"),
+        (changed(source_id="\N{LATIN SMALL LETTER E WITH ACUTE}" * 513), "source_id"),
+        (changed(flags=("f" * 256,)), "flags"),
+        (changed(flags=("f",) * 129), "flags"),
+    ],
+)  # fmt: skip
+def test_fields_that_a_label_or_a_look_up_cannot_hold_make_a_batch_bad_as_a_whole(batch: MicroBatch, told: str) -> None:
+    work = read(batch)
+    assert work.bad is not None
+    assert work.bad.reason == "bad_fields"
+    assert told in work.bad.detail
+    assert work.raw == codec.encode(batch)
+    assert work.items == ()
+
+
+def test_a_partition_of_more_bits_than_kafka_has_is_bad() -> None:
+    """fastavro neither writes nor reads an int as one of 32 bits."""
+    work = read(replace(micro_batch("raw", 3, [1]), source_partition=2**31))
+    assert work.bad is not None
+    assert work.bad.reason == "bad_fields"
+
+
+def test_a_replay_id_over_a_kib_is_bad() -> None:
+    value = codec.encode(micro_batch("raw", 3, [1]))
+    assert read_work(replace(ORIGIN, replay_id="r" * 1024), value, INFO.input).bad is None
+    work = read_work(replace(ORIGIN, replay_id="r" * 1025), value, INFO.input)
+    assert work.bad is not None
+    assert work.bad.reason == "bad_fields"
+
+
+def test_fields_at_their_limits_are_sound() -> None:
+    batch = changed(2**63 - 1, "f" * MAX_ID_BYTES, "s" * MAX_ID_BYTES, ("f" * 127, "g" * 127))
+    work = read(replace(batch, source_topic="t" * 249, source_partition=2**31 - 1))
+    assert work.rows == (0, 1)
+
+
+def test_an_empty_batch_is_done_at_once() -> None:
+    assert read(micro_batch("raw", 3, [])).is_whole
+
+
+@pytest.mark.parametrize(
+    ("start", "length", "reason"),
+    [
+        (ROW_BYTES * 2, ROW_BYTES + 1, "out_of_bounds"),
+        (ROW_BYTES * 9, ROW_BYTES, "out_of_bounds"),
+        (-1, ROW_BYTES, "out_of_bounds"),
+        (0, 0, "out_of_bounds"),
+        (0, -5, "out_of_bounds"),
+        (0, ROW_BYTES - 1, "wrong_length"),
+        (2**62, 2**62, "out_of_bounds"),
+    ],
+)
+def test_a_frame_whose_bytes_cannot_be_its_own_fails_alone(start: int, length: int, reason: str) -> None:
+    batch = micro_batch("raw", 3, [10, 11, 12])
+    items = list(batch.items)
+    items[1] = replace(items[1], start=start, length=length)
+    work = read(replace(batch, items=tuple(items)))
+    assert reasons(work) == {1: reason}
+    assert work.rows == (0, 2)
+
+
+def test_images_of_another_size_all_fail() -> None:
+    work = read(replace(micro_batch("raw", 3, [10, 11]), width=112))
+    assert reasons(work) == {0: "wrong_size", 1: "wrong_size"}
+    assert work.is_whole
+
+
+def lay_out(*works: Work, max_rows: int = 8, decode: bool = False) -> Run:
+    def decode_jpeg(data: bytes) -> Decoded:
+        if data.startswith(b"bad"):
+            raise BadFrame("decode_failed")
+        return Decoded(data[:1] * ROW_BYTES, Quality(1.0, 2.0, 3.0))
+
+    staging = Staging(INFO.input, max_rows, 0, decode_jpeg=decode_jpeg if decode else None)
+    for work in works:
+        staging.put(work)
+    staging.close()
+    return staging._fill([Part(work, 0, len(work.rows)) for work in works], 0)
+
+
+def test_images_are_gathered_row_by_row_wherever_they_lie() -> None:
+    first, second = micro_batch("raw", 3, [10, 11, 12]), micro_batch("raw", 4, [20, 21])
+    shuffled = replace(first, items=(first.items[2], first.items[0], first.items[1]))
+    run = lay_out(read(shuffled), read_work(ORIGIN, b"bad", INFO.input), read(second))
+    assert run.pixels[:, 0].tolist() == [12, 10, 11, 20, 21]
+    assert run.pixels.shape == (5, ROW_BYTES)
+    assert all(part.work.pixels == b"" for part in run.parts)
+
+
+def test_jpegs_are_decoded_here_and_bad_ones_fail_alone() -> None:
+    batch = micro_batch("raw", 3, [1, 2, 3], pixels=lambda offset: b"bad" if offset == 2 else bytes([offset, 9]))
+    run = lay_out(read(replace(batch, encoding=PixelEncoding.JPEG, width=640, height=480)), decode=True)
+    assert {row: error.reason for row, error in run.rejected.items()} == {1: "decode_failed"}
+    assert run.qualities[2] == Quality(1.0, 2.0, 3.0)
+    assert np.unique(run.pixels[2]).tolist() == [3]

@@ -1,0 +1,132 @@
+"""Which records tell what became of a batch."""
+
+from collections.abc import Sequence
+
+from inference.device.work import Failed, Labelled, Origin, Work
+from inference.worker.labels_out import LabelsOut
+from infra.failures.outcomes import FrameRecord
+from infra.kafka.topics import TopicNames
+from infra.settings import RetrySettings
+from schemas import codec
+from schemas.errors import BadFrame, ModelError
+from schemas.headers import Header, attempt_of, read_failure, replay_id_of, traceparent_of
+from schemas.records import Decision, Label, ModelRef, Prediction, SourceRef
+from schemas.records import Origin as LabelOrigin
+from tests.support.batches import QUALITY, micro_batch
+
+NAMES = TopicNames.for_lane("")
+TRACE = ("traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+OWN_TRACE = ("traceparent", b"00-11111111111111111111111111111111-b7ad6b7169203331-01")
+
+
+class Frames:
+    """The source topic; offset 12 was deleted by retention."""
+
+    def fetch(self, topic: str, partition: int, offsets: Sequence[int]) -> dict[int, FrameRecord]:
+        return {
+            offset: FrameRecord(SourceRef(topic, partition, offset), 1_700, b"cam-3", b"frame", [OWN_TRACE])
+            for offset in offsets
+            if offset != 12
+        }
+
+
+def work(attempt: int = 0, *headers: Header) -> Work:
+    batch = micro_batch("frames.raw", 3, [10, 11, 12])
+    origin = Origin("frames.batches", 3, 7, 1, timestamp_ms=99, key=b"3", headers=headers, attempt=attempt)
+    return Work(origin, items=batch.items, source_topic="frames.raw", source_partition=3)
+
+
+def label(of: Work, index: int, decision: Decision) -> Labelled:
+    item = of.items[index]
+    model, predictions = ModelRef("null", "1", "none"), (Prediction("1", "one", 0.9),)
+    return Labelled(
+        Label(
+            item.frame_id, item.source_id, 1, 2, decision, None, predictions, LabelOrigin.MODEL, model, QUALITY,
+            of.source_of(index),
+        )
+    )  # fmt: skip
+
+
+def out(of: Work, with_review: bool = True) -> LabelsOut:
+    return LabelsOut(NAMES, RetrySettings(), Frames(), with_review=with_review)
+
+
+def test_labels_by_source_and_the_review_subset_again() -> None:
+    given = work(0, TRACE, ("sightline-replay-id", b"r1"), ("sightline-attempt", b"0"))
+    decisions = [Decision.ACCEPTED, Decision.REVIEW, Decision.ACCEPTED]
+    given.outcomes = {index: label(given, index, decision) for index, decision in enumerate(decisions)}
+    records = out(given).records(given)
+    assert [record.topic for record in records] == ["labels", "labels", "labels.review", "labels"]
+    assert {record.key for record in records} == {"cam-3"}
+    assert records[0].headers == [TRACE, ("sightline-replay-id", b"r1")]
+    assert codec.decode(Label, records[1].value) == codec.decode(Label, records[2].value)
+    assert [record.topic for record in out(given, with_review=False).records(given)] == ["labels"] * 3
+
+
+def test_failed_frames_go_to_the_retry_lane_as_they_were_and_back_again_until_they_are_dead() -> None:
+    for attempt, topic, counted in [(0, "frames.retry", 1), (2, "frames.retry", 3), (3, "frames.dead", 3)]:
+        given = work(attempt, ("sightline-replay-id", b"r1"))
+        given.outcomes = {index: label(given, index, Decision.ACCEPTED) for index in (0, 2)}
+        given.outcomes[1] = Failed(ModelError("on purpose"))
+        labels, failure = out(given).records(given)[::2], out(given).records(given)[1]
+        assert [record.topic for record in labels] == ["labels", "labels"]
+        assert (failure.topic, failure.key, failure.value) == (topic, b"cam-3", b"frame")
+        assert attempt_of(failure.headers) == counted
+        assert replay_id_of(failure.headers) == "r1"
+        assert traceparent_of(failure.headers) == OWN_TRACE[1].decode()
+        told = read_failure(failure.headers)
+        assert told is not None
+        assert told.source == SourceRef("frames.raw", 3, 11)
+        assert (told.stage, told.error_class, told.message, told.timestamp_ms) == (
+            "infer", "ModelError", "on purpose", 1_700,
+        )  # fmt: skip
+
+
+def test_a_bad_frame_is_dead_at_once() -> None:
+    given = work()
+    given.outcomes = {index: label(given, index, Decision.ACCEPTED) for index in (0, 2)}
+    given.outcomes[1] = Failed(BadFrame("out_of_bounds", "bytes 9..10 of 5"))
+    failure = out(given).records(given)[1]
+    told = read_failure(failure.headers)
+    assert failure.topic == "frames.dead"
+    assert told is not None
+    assert (told.error_class, told.message) == ("out_of_bounds", "bytes 9..10 of 5")
+
+
+def test_what_no_record_can_hold_is_dead_at_once_and_without_its_bytes() -> None:
+    """Else the worker would end over it in each of its lives."""
+    small = LabelsOut(NAMES, RetrySettings(), Frames(), with_review=True, max_record_bytes=10)
+    given = work()
+    given.outcomes = {index: label(given, index, Decision.ACCEPTED) for index in (0, 2)}
+    given.outcomes[1] = Failed(ModelError("on purpose"))
+    bad = Work(given.origin, bad=BadFrame("not_avro", "starts with 3c"), raw=b"<html>")
+    for failure, error_class in ((small.records(given)[1], "ModelError"), (small.records(bad)[0], "not_avro")):
+        told = read_failure(failure.headers)
+        assert (failure.topic, failure.value) == ("frames.dead", None)
+        assert told is not None
+        assert told.error_class == error_class
+        assert "bytes left out" in told.message
+
+
+def test_a_frame_that_retention_took_still_leaves_a_trace() -> None:
+    given = work()
+    given.outcomes = {index: label(given, index, Decision.ACCEPTED) for index in (0, 1)}
+    given.outcomes[2] = Failed(ModelError("on purpose"))
+    failure = out(given).records(given)[2]
+    told = read_failure(failure.headers)
+    assert (failure.topic, failure.value) == ("frames.dead", None)
+    assert told is not None
+    assert told.source == SourceRef("frames.raw", 3, 12)
+    assert told.error_class == "frame_gone"
+    assert "ModelError: on purpose" in told.message
+
+
+def test_bytes_that_are_no_batch_are_dead_by_their_own_coordinates() -> None:
+    origin = Origin("frames.batches", 3, 7, 1, timestamp_ms=99, key=b"3", headers=(TRACE,))
+    given = Work(origin, bad=BadFrame("not_avro", "starts with 3c"), raw=b"<html>")
+    (record,) = out(given).records(given)
+    told = read_failure(record.headers)
+    assert (record.topic, record.key, record.value) == ("frames.dead", b"3", b"<html>")
+    assert told is not None
+    assert told.source == SourceRef("frames.batches", 3, 7)
+    assert (told.stage, told.error_class, told.timestamp_ms) == ("infer", "not_avro", 99)
