@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # command -> ("package.module:function", one line for `sightline --help`); a name with a space is a sub-command.
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": (
-        "sinks.demo:command",
+        "sinks.demo.command:command",
         "everything on one machine, with a live table of labels",
     ),
     "up": ("infra.commands.services:up", "start the local Kafka and Valkey"),
@@ -47,14 +47,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "infer": ("inference.worker.command:command", "the GPU worker: micro-batches to labels"),
     "classify": ("inference.classify:command", "label image files, without Kafka"),
-    "subscribe": ("sinks.subscribe:command", "labels as they come, or from a time on"),
-    "audit": ("sinks.audit:command", "prove that every frame has its outcome"),
+    "subscribe": ("sinks.subscribe.command:command", "labels as they come, or from a time on"),
+    "audit": ("sinks.audit.command:command", "prove that every frame has its outcome"),
     "dead list": (
-        "sinks.dead:list_command",
+        "sinks.dead.command:list_command",
         "dead letters, by time, stage, error, source",
     ),
-    "dead show": ("sinks.dead:show_command", "one dead letter in full"),
-    "dead export": ("sinks.dead:export_command", "dead letters as files"),
+    "dead show": ("sinks.dead.command:show_command", "one dead letter in full"),
+    "dead export": ("sinks.dead.command:export_command", "dead letters as files"),
     "redrive": (
         "ingest.redrive.command:command",
         "send dead letters through the pipeline again",

@@ -1,4 +1,4 @@
-"""Label consumers: subscribe, audit, dead letters, the demo's live table.
+"""Consumers of labels and dead letters: a folder a command, each with its text and its rules beside it.
 
-May import: infra, schemas, and libraries; none of its neighbours.
+May import: infra, schemas. Sinks that write labels elsewhere stand on the contract in `base`.
 """

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 
-from sinks.dedupe import Deduplicator
+from sinks.base.dedupe import Deduplicator
 from tests.faults.outcomes import Outcome
 from tests.faults.sender import Place, Sent
 

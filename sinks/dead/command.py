@@ -20,8 +20,8 @@ from infra.process import logs
 from infra.process.times import now_us, parse_time
 from infra.settings import Settings, load_settings
 from schemas.errors import ConfigError
-from sinks.dead_export import Export
-from sinks.dead_text import describe, full_fields, letter_fields, letters_table
+from sinks.dead.export import Export
+from sinks.dead.text import describe, full_fields, letter_fields, letters_table
 
 DEFAULT_LIMIT = 1_000
 

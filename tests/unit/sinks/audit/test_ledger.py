@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from infra.kafka.spans import Period, Span
 from schemas.records import SourceRef
-from sinks.audit_text import describe, missing_places
-from sinks.ledger import Balance, Ledger
+from sinks.audit.ledger import Balance, Ledger
+from sinks.audit.text import describe, missing_places
 
 TOPIC = "frames.raw"
 KEY = (TOPIC, 0)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sinks.dedupe import Deduplicator
+from sinks.base.dedupe import Deduplicator
 
 WINDOW = 64
 coordinates = st.tuples(

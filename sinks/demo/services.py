@@ -23,7 +23,7 @@ _REAPER = """
 import sys
 from pathlib import Path
 if sys.stdin.read() != "stopped":
-    from sinks.demo_services import stop_services
+    from sinks.demo.services import stop_services
     stop_services(Path(sys.argv[1]), sys.argv[2:], 5.0)
 """
 

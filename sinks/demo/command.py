@@ -20,12 +20,12 @@ from infra.process.supervise import Child
 from infra.redis.client import require_redis
 from infra.settings import LogSettings, Settings, home, load_settings
 from schemas.errors import SightlineError, Unavailable
-from sinks.audit import Audit
-from sinks.demo_cameras import DEFAULT_SOURCES, Cameras, published_counts, write_cameras
-from sinks.demo_screen import Screen, screen_for
-from sinks.demo_services import local_services
-from sinks.demo_stats import DemoStats, summary
-from sinks.demo_watch import Watch
+from sinks.audit.command import Audit
+from sinks.demo.cameras import DEFAULT_SOURCES, Cameras, published_counts, write_cameras
+from sinks.demo.screen import Screen, screen_for
+from sinks.demo.services import local_services
+from sinks.demo.stats import DemoStats, summary
+from sinks.demo.watch import Watch
 
 DEFAULT_DURATION_S = 60.0
 READY_TIMEOUT_S = 300.0

@@ -29,11 +29,11 @@ from infra.process.lifecycle import Deadline
 from infra.process.times import now_us, parse_time
 from infra.settings import Settings, load_settings
 from schemas.records import Label, Micros
-from sinks.audit_text import describe
-from sinks.expired import Expired
-from sinks.ledger import Balance, Ledger
-from sinks.outcomes import CLOCK_MARGIN_US, Cut, Outcomes
-from sinks.subscribe import LaneName
+from sinks.audit.expired import Expired
+from sinks.audit.ledger import Balance, Ledger
+from sinks.audit.outcomes import CLOCK_MARGIN_US, Cut, Outcomes
+from sinks.audit.text import describe
+from sinks.subscribe.command import LaneName
 
 HOUR_US = 3_600_000_000
 POLL_S = 0.5

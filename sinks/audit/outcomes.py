@@ -12,7 +12,7 @@ from schemas import codec
 from schemas.errors import BadFrame
 from schemas.headers import read_failure, redriven_letter
 from schemas.records import Label, Micros, SourceRef
-from sinks.ledger import Ledger
+from sinks.audit.ledger import Ledger
 
 # Outcomes are read from this much before the first frame on, and from earlier where clocks differ by more.
 CLOCK_MARGIN_US = 10 * 60 * 1_000_000

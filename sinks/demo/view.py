@@ -9,8 +9,8 @@ from rich.text import Text
 
 from infra.process.text import printable
 from schemas.records import Decision
-from sinks.demo_stats import CameraStats, DemoStats
-from sinks.label_text import latency_text
+from sinks.base.label_text import latency_text
+from sinks.demo.stats import CameraStats, DemoStats
 
 MAX_ROWS = 24
 BAR_WIDTH = 10

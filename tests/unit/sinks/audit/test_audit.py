@@ -9,9 +9,9 @@ from infra.kafka.spans import Key, Record, Span
 from infra.settings import Settings
 from schemas import codec
 from schemas.records import Micros, SourceRef
-from sinks.audit import Audit
-from sinks.audit_text import describe
-from sinks.ledger import Balance
+from sinks.audit.command import Audit
+from sinks.audit.ledger import Balance
+from sinks.audit.text import describe
 from tests.support.sink_records import a_label
 
 MINUTE_MS = 60_000

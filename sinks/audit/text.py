@@ -1,6 +1,6 @@
 """An audit's result for people. Pure."""
 
-from sinks.ledger import Balance
+from sinks.audit.ledger import Balance
 
 
 def describe(balance: Balance, notes: list[str]) -> str:

@@ -12,7 +12,7 @@ from schemas import codec
 from schemas.codec import Registry
 from schemas.errors import BadFrame, ConfigError, SinkError
 from schemas.records import Encoding, Frame
-from sinks.dead_text import letter_fields
+from sinks.dead.text import letter_fields
 
 MANIFEST = "manifest.jsonl"
 MAX_NAME_CHARS = 60

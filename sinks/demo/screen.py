@@ -11,8 +11,8 @@ from rich.live import Live
 from rich.markup import escape
 from rich.status import Status
 
-from sinks.demo_stats import DemoStats
-from sinks.demo_view import describe, live, progress_line
+from sinks.demo.stats import DemoStats
+from sinks.demo.view import describe, live, progress_line
 
 LINE_EVERY_S = 5.0
 # Index of the flags that hold ECHOCTL in what tcgetattr gives.

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from infra.kafka.spans import Key, Period, Span
 from schemas.records import SourceRef
-from sinks.expired import Expired
+from sinks.audit.expired import Expired
 
 MAX_MISSING_SHOWN = 100
 # Holes nearer to each other than this are read in one go: a fetch brings that many records anyway.

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from schemas.records import Decision, Label, Origin, Prediction, SourceRef
-from sinks.dedupe import Deduplicator
-from sinks.filters import LabelFilter
-from sinks.label_text import Columns, json_line, latency_text
-from sinks.subscribe import Selection
+from sinks.base.dedupe import Deduplicator
+from sinks.base.label_text import Columns, json_line, latency_text
+from sinks.subscribe.command import Selection
+from sinks.subscribe.filters import LabelFilter
 from tests.support.sink_records import a_label
 
 

@@ -14,11 +14,11 @@ from rich.console import Console
 
 from schemas.errors import ConfigError
 from schemas.records import Decision, Origin, Prediction, SourceRef
-from sinks.demo_cameras import DEFAULT_SOURCES, published_counts, write_cameras
-from sinks.demo_stats import MAX_CAMERAS, DemoStats, Rate, summary
-from sinks.demo_view import describe, live, progress_line
-from sinks.ledger import Balance
-from sinks.quantiles import LatencyHistogram
+from sinks.audit.ledger import Balance
+from sinks.demo.cameras import DEFAULT_SOURCES, published_counts, write_cameras
+from sinks.demo.quantiles import LatencyHistogram
+from sinks.demo.stats import MAX_CAMERAS, DemoStats, Rate, summary
+from sinks.demo.view import describe, live, progress_line
 from tests.support.sink_records import a_label
 
 

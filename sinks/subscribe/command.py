@@ -30,9 +30,9 @@ from schemas import codec
 from schemas.codec import Registry
 from schemas.errors import BadFrame
 from schemas.records import Decision, Label, Micros
-from sinks.dedupe import Deduplicator
-from sinks.filters import LabelFilter
-from sinks.label_text import Columns, json_line
+from sinks.base.dedupe import Deduplicator
+from sinks.base.label_text import Columns, json_line
+from sinks.subscribe.filters import LabelFilter
 
 
 class Format(StrEnum):

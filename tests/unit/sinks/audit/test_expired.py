@@ -4,8 +4,8 @@ import pytest
 
 from infra.kafka.spans import Period, Span
 from schemas.records import SourceRef
-from sinks.expired import Expired
-from sinks.ledger import Ledger
+from sinks.audit.expired import Expired
+from sinks.audit.ledger import Ledger
 
 TOPIC = "frames.raw"
 KEY = (TOPIC, 0)

@@ -12,7 +12,7 @@ from schemas import codec
 from schemas.errors import BadFrame
 from schemas.headers import read_failure, redriven_letter
 from schemas.records import Label, SourceRef
-from sinks.demo_stats import DemoStats
+from sinks.demo.stats import DemoStats
 
 
 class Watch:

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from schemas.records import Label, Origin
-from sinks.ledger import Balance
-from sinks.quantiles import LatencyHistogram
+from sinks.audit.ledger import Balance
+from sinks.demo.quantiles import LatencyHistogram
 
 RATE_WINDOW_S = 5.0
 # Cameras beyond this are counted in the totals and not shown.

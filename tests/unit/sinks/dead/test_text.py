@@ -16,8 +16,8 @@ from schemas import codec
 from schemas.errors import ConfigError, SinkError
 from schemas.headers import Failure, failure_headers
 from schemas.records import SourceRef
-from sinks.dead_export import MANIFEST, Export, content, file_name
-from sinks.dead_text import describe, full_fields, hex_lines, letter_fields, letters_table
+from sinks.dead.export import MANIFEST, Export, content, file_name
+from sinks.dead.text import describe, full_fields, hex_lines, letter_fields, letters_table
 from tests.support.sink_records import a_frame, a_jpeg
 
 EVIL = "../../etc/\x1b[2J\npasswd\0"
@@ -111,7 +111,7 @@ def test_a_list_shows_markup_as_it_is() -> None:
 
 
 def test_a_manifest_is_utf_8_whatever_the_locale(tmp_path: Path) -> None:
-    code = "import sys; from tests.unit.test_dead_text import export_one; export_one(sys.argv[1])"
+    code = "import sys; from tests.unit.sinks.dead.test_text import export_one; export_one(sys.argv[1])"
     environment = {**os.environ, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "out")], env=environment, check=True, timeout=60)
     assert json.loads((tmp_path / "out" / MANIFEST).read_text(encoding="utf-8"))["source_id"] == "Tür-猫"

@@ -1,0 +1,1 @@
+"""`sightline audit`: the proof that every frame has its outcome. `ledger` is the pure bookkeeping; `command` reads."""

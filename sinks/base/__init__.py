@@ -1,0 +1,1 @@
+"""What sinks share: labels as text, and which labels were seen before. May import: infra, schemas."""

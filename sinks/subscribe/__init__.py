@@ -1,0 +1,1 @@
+"""`sightline subscribe`: labels to stdout. May import: base, infra, schemas."""
