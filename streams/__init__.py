@@ -1,4 +1,5 @@
-"""The stream processor: from frames to micro-batches, with its cache look-up, decode pool and retry lane.
+"""The stream processor: from frames to micro-batches. `command` and `processor` wire it, from start to stop.
 
-May import: everything below it (inference, infra, schemas), and libraries.
+May import: every package of ours. Inside: source (Faust), stage (what becomes of a window), decode, retry, watch;
+`source` and `retry` hand frames to `stage`, which knows neither.
 """

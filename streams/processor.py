@@ -24,15 +24,15 @@ from infra.redis.client import require_redis
 from infra.settings import Settings, load_settings
 from schemas.errors import ConfigError, Stalled
 from schemas.records import PixelEncoding
-from streams.faust_app import build_app, ignored_keys
-from streams.frames import Taken
-from streams.gate import Reason
-from streams.intake import Intake
-from streams.monitor import Monitor, View
-from streams.pool import DecodePool
-from streams.retry import RetryLane
-from streams.stage import Stage
-from streams.writer import Outputs
+from streams.decode.pool import DecodePool
+from streams.retry.lane import RetryLane
+from streams.source.app import build_app, ignored_keys
+from streams.source.intake import Intake
+from streams.stage.frames import Taken
+from streams.stage.gate import Reason
+from streams.stage.stage import Stage
+from streams.stage.writer import Outputs
+from streams.watch.monitor import Monitor, View
 
 log = logs.get(__name__)
 

@@ -1,10 +1,10 @@
 """What the cache saves on repeats, and what it costs where nothing ever repeats."""
 
 from streams.bench import frames as test_frames
-from streams.bench.lab import Lab, lab
 from streams.bench.measure import ProcessMeter, median_ratio
 from streams.bench.report import Options, Report
 from streams.bench.stream import SOURCES, TIMEOUT_S, drain_rate, wait_drained
+from streams.bench.testbed import Lab, lab
 
 
 def bench_cache(options: Options) -> Report:

@@ -16,9 +16,9 @@ from streams.bench.delivery import bench_delivery
 from streams.bench.e2e import bench_backlog, bench_e2e, bench_latency
 from streams.bench.infer import bench_infer
 from streams.bench.kafka import bench_kafka
-from streams.bench.lab import services
 from streams.bench.report import Options, Report
 from streams.bench.stream import bench_stream
+from streams.bench.testbed import services
 
 DEFAULTS = Options()
 BENCHMARKS: dict[str, Callable[[Options], Report]] = {

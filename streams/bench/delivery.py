@@ -3,9 +3,9 @@
 from infra.kafka.spans import Span
 from infra.kafka.topics import group
 from streams.bench.infer import TIMEOUT_S, micro_batches, pixel_rows
-from streams.bench.lab import Lab, lab
 from streams.bench.measure import ProcessMeter, median_ratio, steady_rate_per_s
 from streams.bench.report import Options, Report
+from streams.bench.testbed import Lab, lab
 
 VARIANTS: dict[str, dict[str, str]] = {
     "hardly_committing": {

@@ -9,10 +9,10 @@ from schemas import codec
 from streams.bench import frames as test_frames
 from streams.bench.bare import plain_program
 from streams.bench.infer import BATCH_SIZE
-from streams.bench.lab import lab
 from streams.bench.measure import WARM_UP_SHARE, ProcessMeter, Usage, median_ratio, percentile, rate_of
 from streams.bench.report import Options, Report
 from streams.bench.stream import SOURCES
+from streams.bench.testbed import lab
 
 TIMEOUT_S = 900.0
 BACKLOG_FRAMES = 20_000

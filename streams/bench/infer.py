@@ -10,9 +10,9 @@ from infra.settings import load_settings
 from schemas import records
 from streams.bench import frames as test_frames
 from streams.bench.bare import model_loop
-from streams.bench.lab import lab
 from streams.bench.measure import ProcessMeter, Usage, median_ratio, rate_of, steady_rate_per_s
 from streams.bench.report import Options, Report
+from streams.bench.testbed import lab
 
 BATCH_SIZE = 32
 TIMEOUT_S = 600.0

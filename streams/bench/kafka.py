@@ -2,10 +2,10 @@
 
 from infra.kafka.reader import Reader
 from streams.bench import frames as test_frames
-from streams.bench.lab import lab
 from streams.bench.measure import rate_of
 from streams.bench.report import Options, Report
 from streams.bench.stream import SOURCES
+from streams.bench.testbed import lab
 
 
 def bench_kafka(options: Options) -> Report:

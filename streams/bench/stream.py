@@ -4,9 +4,9 @@ from inference.models import describe_model
 from infra.kafka.topics import group
 from streams.bench import frames as test_frames
 from streams.bench.bare import decode_loop
-from streams.bench.lab import Lab, Stage, lab
 from streams.bench.measure import ProcessMeter, Usage, median_ratio, rate_of, steady_rate_per_s
 from streams.bench.report import Options, Report
+from streams.bench.testbed import Lab, Stage, lab
 
 SOURCES = 24
 TIMEOUT_S = 300.0

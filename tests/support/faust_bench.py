@@ -10,7 +10,7 @@ from faust.transport.consumer import Consumer
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
-from streams.commits import CommitsByHand
+from streams.source.commits import CommitsByHand
 
 TOPIC = "frames"
 PLACE = TP(TOPIC, 0)

@@ -13,9 +13,9 @@ from infra.settings import Settings
 from schemas import codec
 from schemas.errors import BadFrame, Busy
 from schemas.records import Encoding, Frame, ModelRef, Prediction, Quality, SourceKind, SourceRef
-from streams.frames import Taken
-from streams.stage import Stage
-from streams.writer import Outputs
+from streams.stage.frames import Taken
+from streams.stage.stage import Stage
+from streams.stage.writer import Outputs
 from tests.support.thread_pool import ThreadPool
 
 QUALITY = Quality(1, 2, 3)

@@ -9,7 +9,7 @@ Out = TypeVar("Out")
 
 
 class ThreadPool(Generic[In, Out]):
-    """`streams.pool.DecodePool` in the threads of the event loop."""
+    """`streams.decode.pool.DecodePool` in the threads of the event loop."""
 
     def __init__(self, work: Callable[[In], Out]) -> None:
         self._work = work

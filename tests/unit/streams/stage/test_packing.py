@@ -1,0 +1,108 @@
+"""MicroBatches: one partition, one replay id, one attempt each; caps, order and slices hold."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infra.failures.outcomes import FrameRecord
+from schemas import codec, headers
+from schemas.records import Encoding, Frame, PixelEncoding, Quality, SourceKind, SourceRef
+from streams.stage.frames import Taken
+from streams.stage.packing import Ready, pack
+
+TRACE_A, TRACE_B = (f"00-{number:032x}-{number:016x}-01" for number in (10, 11))
+
+
+def ready(
+    offset: int,
+    partition: int = 0,
+    size: int = 10,
+    replay: str = "",
+    attempt: int = 0,
+    trace: str = "",
+    frame_id: str = "",
+) -> Ready:
+    found = [(headers.REPLAY_ID, replay.encode()), (headers.TRACEPARENT, trace.encode())]
+    record = FrameRecord(
+        SourceRef("frames.raw", partition, offset), 0, b"cam", b"", [one for one in found if one[1]], attempt
+    )
+    frame = Frame(
+        frame_id or f"cam/1/{offset}", "cam", SourceKind.CAMERA, 1, offset, 1000 + offset, 0, Encoding.JPEG, b""
+    )
+    pixels = bytes([offset % 256]) * size
+    return Ready(Taken(record, lambda: None), frame, bytes(16), pixels, 224, 224, Quality(1, 2, 3))
+
+
+frames = st.lists(
+    st.builds(
+        ready,
+        st.integers(0, 200),
+        partition=st.integers(0, 3),
+        size=st.integers(1, 60),
+        replay=st.sampled_from(["", "r1"]),
+        attempt=st.integers(0, 1),
+    ),
+    max_size=40,
+)
+
+
+@given(frames, st.integers(1, 8), st.integers(1, 3000))
+def test_batches_keep_caps_order_and_pixels(given_frames: list[Ready], max_frames: int, max_bytes: int) -> None:
+    packed = pack(given_frames, "live", PixelEncoding.I420, max_frames, max_bytes)
+    for one in packed:
+        batch = one.batch
+        assert 1 <= len(batch.items) <= max_frames
+        assert len(batch.items) == 1 or len(batch.pixels) <= max_bytes
+        assert len({(taken.replay_id, taken.record.attempt) for taken in one.frames}) == 1
+        for item, taken in zip(batch.items, one.frames, strict=True):
+            assert (batch.source_partition, item.offset) == (
+                taken.record.source.partition,
+                taken.record.source.offset,
+            )
+            assert set(batch.pixels[item.start : item.start + item.length]) == {item.offset % 256}
+    for partition in range(4):
+        for replay in (None, "r1"):
+            for attempt in (0, 1):
+                key = (partition, replay, attempt)
+                expected = [
+                    each.taken
+                    for each in given_frames
+                    if key == (each.taken.record.source.partition, each.taken.replay_id, each.taken.record.attempt)
+                ]
+                assert expected == [
+                    taken
+                    for one in packed
+                    for taken in one.frames
+                    if key == (one.batch.source_partition, taken.replay_id, taken.record.attempt)
+                ]
+
+
+def test_ids_and_traces_count_into_the_size_of_a_batch() -> None:
+    """The limit is one of the broker: what is on the wire has to be below it, headers and all."""
+    long = [ready(offset, size=400, trace=TRACE_A[:-2] + f"{offset:02x}", frame_id="é" * 500) for offset in range(40)]
+    packed = pack(long, "live", PixelEncoding.I420, 100, 20_000)
+    assert sum(len(one.frames) for one in packed) == 40
+    assert all(len(one.frames) > 5 for one in packed[:-1])
+    for one in packed:
+        assert len(codec.encode(one.batch)) + sum(len(name) + len(value) for name, value in one.headers) < 21_000
+
+
+def test_headers_say_what_the_record_has_no_field_for() -> None:
+    (packed,) = pack([ready(1, replay="r7", attempt=2, trace=TRACE_A)], "replay", PixelEncoding.I420, 8, 1000)
+    assert headers.replay_id_of(packed.headers) == "r7"
+    assert headers.attempt_of(packed.headers) == 2
+    assert headers.traceparent_of(packed.headers) == TRACE_A
+    assert packed.batch.lane == "replay"
+
+
+def test_each_frame_keeps_its_own_trace() -> None:
+    traces = [TRACE_A, "", TRACE_B]
+    (packed,) = pack(
+        [ready(offset, trace=trace) for offset, trace in enumerate(traces)], "live", PixelEncoding.I420, 8, 1000
+    )
+    assert headers.traceparents_of(packed.headers, 3) == [TRACE_A, None, TRACE_B]
+
+
+def test_batch_ids_differ_even_for_the_same_frames() -> None:
+    one, two = (pack([ready(1)], "live", PixelEncoding.I420, 8, 1000)[0].batch.batch_id for _ in range(2))
+    assert one != two
+    assert one.startswith("0-1-")
