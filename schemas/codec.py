@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeVar
 import fastavro
 
 from schemas import foreign, records
+from schemas.coordinates import Coordinates
 from schemas.errors import BadFrame
 
 SINGLE_OBJECT_MARKER = b"\xc3\x01"
@@ -198,6 +199,6 @@ def _label(fields: dict[str, Any]) -> records.Label:
             "predictions": tuple(records.Prediction(**prediction) for prediction in fields["predictions"]),
             "model": records.ModelRef(**fields["model"]),
             "quality": _quality(fields["quality"]),
-            "source": records.SourceRef(**fields["source"]),
+            "source": Coordinates(**fields["source"]),
         }
     )

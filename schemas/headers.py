@@ -9,8 +9,8 @@ import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from schemas.coordinates import Coordinates
 from schemas.fields import is_position, is_topic
-from schemas.records import SourceRef
 
 Header = tuple[str, bytes]
 RawHeaders = Iterable[tuple[str, bytes | str | None]] | None
@@ -42,7 +42,7 @@ _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 class Failure:
     """Why a frame is on `frames.retry` or `frames.dead`, and where it came from."""
 
-    source: SourceRef
+    source: Coordinates
     timestamp_ms: int
     stage: str
     error_class: str
@@ -165,7 +165,7 @@ class _Family:
         if place is None or not is_topic(topic):
             return None
         return Failure(
-            source=SourceRef(topic, *place),
+            source=Coordinates(topic, *place),
             timestamp_ms=number(oldest.get(self.timestamp, b"")) or 0,
             stage=_text(newest, self.stage) or self.name,
             # Some versions of Streams write `class: message`; no name of a class holds ": ".

@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TypeAlias
 
+from schemas.coordinates import Coordinates
+
 Micros: TypeAlias = int
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -127,15 +129,6 @@ class ModelRef:
 
 
 @dataclass(frozen=True, slots=True)
-class SourceRef:
-    """Where a frame lies: the identity that audit, sinks and deduplication go by."""
-
-    topic: str
-    partition: int
-    offset: int
-
-
-@dataclass(frozen=True, slots=True)
 class Label:
     """What one frame was decided to be; `predictions` are best first."""
 
@@ -149,5 +142,5 @@ class Label:
     origin: Origin
     model: ModelRef
     quality: Quality
-    source: SourceRef
+    source: Coordinates
     replay_id: str | None = None

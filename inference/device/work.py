@@ -6,9 +6,10 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from schemas.coordinates import Coordinates
 from schemas.errors import BadFrame
 from schemas.headers import Header
-from schemas.records import BatchItem, Label, PixelEncoding, SourceRef
+from schemas.records import BatchItem, Label, PixelEncoding
 
 TopicPartitionKey: TypeAlias = tuple[str, int]
 Embedding: TypeAlias = npt.NDArray[np.float16]
@@ -77,5 +78,5 @@ class Work:
         """What it counts for in limits: a record that cannot be read still is one."""
         return max(1, len(self.items))
 
-    def source_of(self, index: int) -> SourceRef:
-        return SourceRef(self.source_topic, self.source_partition, self.items[index].offset)
+    def source_of(self, index: int) -> Coordinates:
+        return Coordinates(self.source_topic, self.source_partition, self.items[index].offset)

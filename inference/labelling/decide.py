@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from inference.models.base import Output
-from schemas.records import Decision, Label, Micros, ModelRef, Origin, Prediction, Quality, SourceRef
+from schemas.coordinates import Coordinates
+from schemas.records import Decision, Label, Micros, ModelRef, Origin, Prediction, Quality
 
 LOW_CONFIDENCE = "low_confidence"
 # Flags of inference/image/quality.py under which a label says more about the classifier than about the scene, the more
@@ -55,7 +56,7 @@ def decide(predictions: Sequence[Prediction], quality: Quality, min_probability:
 
 def label_for(
     item: Identified,
-    source: SourceRef,
+    source: Coordinates,
     predictions: tuple[Prediction, ...],
     quality: Quality,
     *,

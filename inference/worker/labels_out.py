@@ -11,9 +11,10 @@ from infra.kafka.clients import OnDelivery
 from infra.kafka.topics import TopicNames
 from infra.settings import RetrySettings
 from schemas import codec
+from schemas.coordinates import Coordinates
 from schemas.errors import BadFrame
 from schemas.headers import REPLAY_ID, TRACEPARENT, Header, traceparents_of
-from schemas.records import Decision, SourceRef
+from schemas.records import Decision
 
 STAGE = "infer"
 
@@ -146,7 +147,7 @@ def _batch_record(work: Work) -> FrameRecord:
     """A record of which nothing is known but where it lay."""
     origin = work.origin
     return FrameRecord(
-        SourceRef(origin.topic, origin.partition, origin.offset),
+        Coordinates(origin.topic, origin.partition, origin.offset),
         origin.timestamp_ms,
         origin.key,
         work.raw,

@@ -14,7 +14,8 @@ from inference.worker.delivery.at_least_once import Delivery, topic_partitions
 from inference.worker.group.ownership import Ownership
 from inference.worker.group.start_offsets import Starts
 from inference.worker.intake import read_work
-from infra.kafka.clients import Message, headers_of, is_fatal
+from infra.kafka.clients import Message, is_fatal
+from infra.kafka.records import consumed_record
 from infra.process import logs, metrics
 from infra.process.lifecycle import Deadline, Stop
 from schemas import codec, headers
@@ -132,7 +133,7 @@ class WorkerLoop:
         generation = self._ownership.generation(place)
         if generation is None:
             return  # was on its way while the partition was taken from us
-        work = read_work(_origin(message, place, generation), message.value(), self._spec, self._registry)
+        work = read_work(_origin(message, generation), message.value(), self._spec, self._registry)
         self._ownership.start(work)
         self._staging.put(work)
 
@@ -193,17 +194,18 @@ class WorkerLoop:
         log.warning("partitions lost", partitions=sorted(number for _, number in lost))
 
 
-def _origin(message: Message, place: TopicPartitionKey, generation: int) -> Origin:
-    raw = headers_of(message)
+def _origin(message: Message, generation: int) -> Origin:
+    record = consumed_record(message)
     return Origin(
-        *place,
-        offset=int(message.offset() or 0),
-        generation=generation,
-        timestamp_ms=message.timestamp()[1],
-        key=message.key(),
-        headers=tuple(headers.to_map(raw).items()),
-        attempt=headers.attempt_of(raw),
-        replay_id=headers.replay_id_of(raw),
+        record.topic,
+        record.partition,
+        record.offset,
+        generation,
+        record.timestamp_ms,
+        record.key,
+        tuple(headers.to_map(record.headers).items()),
+        headers.attempt_of(record.headers),
+        headers.replay_id_of(record.headers),
     )
 
 

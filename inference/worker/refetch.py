@@ -8,11 +8,11 @@ import confluent_kafka
 from confluent_kafka import KafkaError, TopicPartition
 
 from infra.failures.outcomes import FrameRecord
-from infra.kafka.clients import Message, consumer, headers_of
+from infra.kafka.clients import Message, consumer
+from infra.kafka.records import consumed_record
 from infra.process import logs
 from infra.settings import Settings
 from schemas.errors import Unavailable
-from schemas.records import SourceRef
 
 log = logs.get(__name__)
 
@@ -95,5 +95,5 @@ class Refetch:
 
 
 def _record(message: Message) -> FrameRecord:
-    source = SourceRef(str(message.topic()), int(message.partition() or 0), int(message.offset() or 0))
-    return FrameRecord(source, message.timestamp()[1], message.key(), message.value(), headers_of(message))
+    record = consumed_record(message)
+    return FrameRecord(record.coordinates, record.timestamp_ms, record.key, record.value, record.headers)

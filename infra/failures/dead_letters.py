@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from infra.kafka.reader import Reader
-from infra.kafka.spans import Period, Record
+from infra.kafka.records import ConsumedRecord
+from infra.kafka.spans import Period
+from schemas.coordinates import Coordinates
 from schemas.errors import ConfigError
 from schemas.headers import Failure, RawHeaders, read_failure, redriven_letter
-from schemas.records import Micros, SourceRef
+from schemas.records import Micros
 
 # (partition, offset) on `frames.dead`.
 Place = tuple[int, int]
@@ -47,7 +49,7 @@ class Mark:
     """
 
     letter: Place
-    origin: SourceRef | None
+    origin: Coordinates | None
     place: Place
     timestamp_ms: int
 
@@ -96,7 +98,7 @@ def read_letters(
             yield entry
 
 
-def parse(record: Record) -> DeadLetter | Mark:
+def parse(record: ConsumedRecord) -> DeadLetter | Mark:
     failure, marked = read_failure(record.headers), redriven_letter(record.headers)
     place = record.partition, record.offset
     if marked is not None:

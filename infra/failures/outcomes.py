@@ -13,9 +13,9 @@ from infra.kafka.topics import TopicNames
 from infra.process import metrics
 from infra.settings import KIB, RetrySettings
 from schemas import headers
+from schemas.coordinates import Coordinates
 from schemas.errors import BadFrame
 from schemas.headers import Failure, Header, RawHeaders
-from schemas.records import SourceRef
 
 Outcome = Literal["retry", "dead"]
 
@@ -48,7 +48,7 @@ class Sender(Protocol):
 class FrameRecord:
     """A frame's record as it was read; `source` and `timestamp_ms` are those of the first record that held it."""
 
-    source: SourceRef
+    source: Coordinates
     timestamp_ms: int
     key: bytes | str | None
     value: bytes | None

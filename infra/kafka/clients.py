@@ -5,18 +5,17 @@ Figures behind the defaults: docs/decisions.md.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import confluent_kafka
-from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec
 
 from infra.kafka.topics import DEAD_HEADROOM_BYTES
 from infra.local.state import read_state
 from infra.process import logs
 from infra.settings import KIB, MIB, Settings, home
+from schemas.coordinates import TopicPartition
 from schemas.errors import ConfigError, Unavailable
-from schemas.headers import RawHeaders
 
 log = logs.get(__name__)
 
@@ -141,8 +140,8 @@ def _topics(settings: Settings) -> dict[str, Any]:
 
 
 def list_offsets(
-    client: AdminClient, places: Iterable[tuple[str, int]], spec: OffsetSpec, timeout_s: float
-) -> dict[tuple[str, int], ListOffsetsResultInfo]:
+    client: AdminClient, partitions: Iterable[TopicPartition], spec: OffsetSpec, timeout_s: float
+) -> dict[TopicPartition, ListOffsetsResultInfo]:
     """Read-committed offsets of (topic, partition). Raises KafkaException; a further call may succeed.
 
     librdkafka's admin client asks the leaders that it remembers and, refused by one that is none any more, goes on
@@ -150,33 +149,14 @@ def list_offsets(
     """
     try:
         answers = client.list_offsets(
-            {TopicPartition(*place): spec for place in places},
+            {confluent_kafka.TopicPartition(*partition): spec for partition in partitions},
             isolation_level=confluent_kafka.IsolationLevel.READ_COMMITTED,
             request_timeout=timeout_s,
         )
-        return {(place.topic, place.partition): answer.result() for place, answer in answers.items()}
+        return {TopicPartition(place.topic, place.partition): answer.result() for place, answer in answers.items()}
     except confluent_kafka.KafkaException:
         client.list_topics(timeout=timeout_s)
         raise
-
-
-def headers_of(message: Message) -> RawHeaders:
-    """The record's headers; none of them where a name is no UTF-8, which confluent-kafka cannot give. Ask once.
-
-    Asked again, it would give a list with holes in it.
-    """
-    try:
-        return cast(RawHeaders, message.headers())
-    except SystemError as error:
-        if not isinstance(error.__cause__, UnicodeDecodeError):
-            raise
-        log.warning(
-            "headers left out: a name is no UTF-8",
-            topic=message.topic(),
-            partition=message.partition(),
-            offset=message.offset(),
-        )
-        return None
 
 
 def is_fatal(error: confluent_kafka.KafkaError) -> bool:

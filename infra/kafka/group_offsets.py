@@ -10,11 +10,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+import confluent_kafka
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import OffsetSpec
 
 from infra.kafka import clients
 from infra.settings import Settings
+from schemas.coordinates import TopicPartition
 
 # What waits for longer is looked at: is there a record, or only what nobody reads?
 LOOK_AFTER_S = 2.0
@@ -77,7 +79,9 @@ class GroupOffsets:
         partitions = self._admin.list_topics(self._topic, timeout=timeout_s).topics[self._topic].partitions
         starts = self._list(partitions, _spec("earliest"), timeout_s)
         ends = self._list(partitions, _spec("latest"), timeout_s)
-        for found in self._consumer.committed([TopicPartition(self._topic, one) for one in ends], timeout_s):
+        for found in self._consumer.committed(
+            [confluent_kafka.TopicPartition(self._topic, one) for one in ends], timeout_s
+        ):
             starts[found.partition] = max(starts[found.partition], found.offset)
         return Offsets({one: self._next(one, start, ends[one], timeout_s) for one, start in starts.items()}, ends)
 
@@ -94,7 +98,7 @@ class GroupOffsets:
 
     def _look(self, partition: int, offset: int, timeout_s: float) -> tuple[int, bool]:
         """The first record from there on, or where there is nothing more to read."""
-        self._consumer.assign([TopicPartition(self._topic, partition, offset)])
+        self._consumer.assign([confluent_kafka.TopicPartition(self._topic, partition, offset)])
         message = self._consumer.poll(timeout_s)
         self._consumer.unassign()
         if message is None:
@@ -105,7 +109,9 @@ class GroupOffsets:
         return int(message.offset() or 0), error is None
 
     def _list(self, partitions: Collection[int], spec: OffsetSpec, timeout_s: float) -> dict[int, int]:
-        found = clients.list_offsets(self._admin, [(self._topic, one) for one in partitions], spec, timeout_s)
+        found = clients.list_offsets(
+            self._admin, [TopicPartition(self._topic, one) for one in partitions], spec, timeout_s
+        )
         return {partition: int(place.offset) for (_, partition), place in found.items()}
 
 

@@ -6,17 +6,19 @@ Nothing is committed and no group is joined, so a reader disturbs nobody and may
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, cast
+from typing import Any
 
 import confluent_kafka
-from confluent_kafka import KafkaError, TopicPartition
+from confluent_kafka import KafkaError
 from confluent_kafka.admin import ListOffsetsResultInfo, OffsetSpec
 
-from infra.kafka.clients import admin, bootstrap, consumer, headers_of, list_offsets
-from infra.kafka.spans import Key, Record, Span
+from infra.kafka.clients import admin, bootstrap, consumer, list_offsets
+from infra.kafka.records import ConsumedRecord, consumed_record
+from infra.kafka.spans import Span
 from infra.process import logs
 from infra.process.lifecycle import Deadline
 from infra.settings import Settings
+from schemas.coordinates import TopicPartition
 from schemas.errors import Unavailable
 from schemas.records import Micros
 
@@ -46,7 +48,7 @@ _PASSING = (
 )
 
 
-_Left = dict[Key, deque[Span]]
+_Left = dict[TopicPartition, deque[Span]]
 
 
 class Reader:
@@ -66,7 +68,7 @@ class Reader:
         )
         self.expired: list[Span] = []
         # Partitions that were sent elsewhere while a batch was worked on: the rest of it is from where they were.
-        self._moved: set[Key] = set()
+        self._moved: set[TopicPartition] = set()
 
     def __enter__(self) -> "Reader":
         return self
@@ -94,7 +96,7 @@ class Reader:
         Nothing written later is ever in it, and no record as late as `from_us` lies before it. Older ones may lie in
         it, and no offset is known to be behind the last record of a time: for a Period, ask each record's timestamp.
         """
-        keys = [(topic, partition) for partition in self.partitions(topic)]
+        keys = [TopicPartition(topic, partition) for partition in self.partitions(topic)]
         ends = self._offsets(keys, _LATEST)
         starts = self._offsets(keys, _EARLIEST)
         if from_us is not None:
@@ -107,18 +109,18 @@ class Reader:
         """Empty ranges at the end of every partition: where a reader starts that wants only what is new."""
         return [Span(span.topic, span.partition, span.end, span.end) for span in self.spans(topic)]
 
-    def log_starts(self, keys: Iterable[Key]) -> dict[Key, int]:
+    def log_starts(self, keys: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """The first offset that retention has left, per partition."""
         return self._offsets(list(keys), _EARLIEST)
 
-    def first_times_ms(self, keys: Iterable[Key]) -> dict[Key, int]:
+    def first_times_ms(self, keys: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """The timestamp of the first record that retention has left, per partition; -1 where none is."""
         found = self._look_up(list(keys), OffsetSpec.for_timestamp(0))
         return {key: int(place.timestamp) for key, place in found.items()}
 
     # -- reading
 
-    def read(self, spans: Iterable[Span], stop: Callable[[], bool] = lambda: False) -> Iterator[Record]:
+    def read(self, spans: Iterable[Span], stop: Callable[[], bool] = lambda: False) -> Iterator[ConsumedRecord]:
         """Every record of the ranges, then the end; also ends when `stop()` turns true.
 
         Several ranges of one partition come in order and must not overlap. A partition ends by its position, not by a
@@ -126,20 +128,20 @@ class Reader:
         for a minute before the end; how long the caller takes with a record does not matter.
         """
         left: _Left = {}
-        for span in sorted(spans, key=lambda span: (span.key, span.start)):
+        for span in sorted(spans, key=lambda span: (span.topic_partition, span.start)):
             if len(span):
-                left.setdefault(span.key, deque()).append(span)
+                left.setdefault(span.topic_partition, deque()).append(span)
         self._assign(waiting[0] for waiting in left.values())
         heard_s = time.monotonic()
         while left and not stop():
             self._moved.clear()
             records = self._consume()
             for record, error in records:
-                if record.span_key in self._moved:
+                if record.topic_partition in self._moved:
                     continue
                 if error is not None:
                     self._on_error(error, record, left)
-                elif record.span_key in left:
+                elif record.topic_partition in left:
                     yield from self._advance(record, left)
             if records:
                 heard_s = time.monotonic()  # after the caller's work on them, which is no silence of Kafka's
@@ -147,12 +149,12 @@ class Reader:
                 raise Unavailable("Kafka", self._address, f"nothing came for {SILENCE_S:g} s in the middle of a range")
         self._consumer.unassign()
 
-    def follow(self, starts: Iterable[Span]) -> Iterator[Record | None]:
+    def follow(self, starts: Iterable[Span]) -> Iterator[ConsumedRecord | None]:
         """Every record from the starts on, for ever; None whenever nothing came for a moment, so callers can look up.
 
         Partitions that are added to the topics are followed from their beginning.
         """
-        known = {span.key: span for span in starts}
+        known = {span.topic_partition: span for span in starts}
         self._assign(known.values())
         looked_s = time.monotonic()
         while True:
@@ -173,19 +175,23 @@ class Reader:
                     log.warning("new partitions are not looked for now", error=str(error))
 
     def _assign(self, spans: Iterable[Span]) -> None:
-        self._consumer.assign([TopicPartition(span.topic, span.partition, span.start) for span in spans])
+        self._consumer.assign(
+            [confluent_kafka.TopicPartition(span.topic, span.partition, span.start) for span in spans]
+        )
 
-    def _consume(self) -> list[tuple[Record, KafkaError | None]]:
-        return [(_record(message), message.error()) for message in self._consumer.consume(POLL_MESSAGES, POLL_S)]
+    def _consume(self) -> list[tuple[ConsumedRecord, KafkaError | None]]:
+        return [
+            (consumed_record(message), message.error()) for message in self._consumer.consume(POLL_MESSAGES, POLL_S)
+        ]
 
-    def _advance(self, record: Record, left: _Left) -> Iterator[Record]:
-        span = left[record.span_key][0]
+    def _advance(self, record: ConsumedRecord, left: _Left) -> Iterator[ConsumedRecord]:
+        span = left[record.topic_partition][0]
         if span.start <= record.offset < span.end:
             yield record
         if record.offset + 1 >= span.end:
-            self._finish(record.span_key, record.offset + 1, left)
+            self._finish(record.topic_partition, record.offset + 1, left)
 
-    def _finish(self, key: Key, position: int, left: _Left) -> None:
+    def _finish(self, key: TopicPartition, position: int, left: _Left) -> None:
         """Done with the first range of the partition, and with any other that ends before `position`."""
         waiting = left[key]
         while waiting and waiting[0].end <= position:
@@ -194,17 +200,17 @@ class Reader:
             self._go_to(key, waiting[0].start)
         else:
             del left[key]
-            self._consumer.incremental_unassign([TopicPartition(*key)])
+            self._consumer.incremental_unassign([confluent_kafka.TopicPartition(*key)])
 
-    def _go_to(self, key: Key, offset: int) -> None:
+    def _go_to(self, key: TopicPartition, offset: int) -> None:
         # Not by seek, which a partition that stopped with an error refuses.
-        self._consumer.incremental_unassign([TopicPartition(*key)])
-        self._consumer.incremental_assign([TopicPartition(*key, offset)])
+        self._consumer.incremental_unassign([confluent_kafka.TopicPartition(*key)])
+        self._consumer.incremental_assign([confluent_kafka.TopicPartition(*key, offset)])
         self._moved.add(key)
 
-    def _on_error(self, error: KafkaError, place: Record, left: _Left | None) -> None:
+    def _on_error(self, error: KafkaError, place: ConsumedRecord, left: _Left | None) -> None:
         """`left`: the ranges still to read, None when following."""
-        code, key = error.code(), place.span_key
+        code, key = error.code(), place.topic_partition
         if left is not None and key not in left:
             return
         if code == KafkaError._PARTITION_EOF:
@@ -218,7 +224,7 @@ class Reader:
         else:
             raise self._unavailable(confluent_kafka.KafkaException(error))
 
-    def _skip_expired(self, key: Key, wanted: int, left: _Left | None) -> None:
+    def _skip_expired(self, key: TopicPartition, wanted: int, left: _Left | None) -> None:
         first = self.log_starts([key])[key]
         end = self._offsets([key], _LATEST)[key]
         if wanted > end:
@@ -234,17 +240,23 @@ class Reader:
         else:
             self._finish(key, first, left)
 
-    def _add_partitions(self, known: dict[Key, Span]) -> None:
+    def _add_partitions(self, known: dict[TopicPartition, Span]) -> None:
         for topic in {topic for topic, _ in known}:
-            new = [Span(topic, number, 0, 0) for number in self.partitions(topic) if (topic, number) not in known]
-            known.update((span.key, span) for span in new)
+            new = [
+                Span(topic, number, 0, 0)
+                for number in self.partitions(topic)
+                if TopicPartition(topic, number) not in known
+            ]
+            known.update((span.topic_partition, span) for span in new)
             if new:
-                self._consumer.incremental_assign([TopicPartition(span.topic, span.partition, 0) for span in new])
+                self._consumer.incremental_assign(
+                    [confluent_kafka.TopicPartition(span.topic, span.partition, 0) for span in new]
+                )
 
-    def _offsets(self, keys: list[Key], spec: OffsetSpec) -> dict[Key, int]:
+    def _offsets(self, keys: list[TopicPartition], spec: OffsetSpec) -> dict[TopicPartition, int]:
         return {key: int(place.offset) for key, place in self._look_up(keys, spec).items()}
 
-    def _look_up(self, keys: list[Key], spec: OffsetSpec) -> dict[Key, ListOffsetsResultInfo]:
+    def _look_up(self, keys: list[TopicPartition], spec: OffsetSpec) -> dict[TopicPartition, ListOffsetsResultInfo]:
         """Asked again while leaders change hands; raises Unavailable when that takes too long."""
         if not keys:
             return {}
@@ -259,15 +271,3 @@ class Reader:
 
     def _unavailable(self, error: confluent_kafka.KafkaException) -> Unavailable:
         return Unavailable("Kafka", self._address, error.args[0].str())
-
-
-def _record(message: confluent_kafka.Message) -> Record:
-    return Record(
-        topic=message.topic() or "",
-        partition=-1 if message.partition() is None else cast(int, message.partition()),
-        offset=-1 if message.offset() is None else cast(int, message.offset()),
-        timestamp_ms=message.timestamp()[1],
-        key=message.key(),
-        value=message.value(),
-        headers=headers_of(message),
-    )

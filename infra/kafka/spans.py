@@ -1,11 +1,9 @@
-"""Places on topics: ranges of offsets and of time, and the records that lie there. Pure."""
+"""Ranges of offsets and ranges of time on topics. Pure."""
 
 from dataclasses import dataclass
 
-from schemas.headers import RawHeaders
+from schemas.coordinates import TopicPartition
 from schemas.records import Micros
-
-Key = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +16,8 @@ class Span:
     end: int
 
     @property
-    def key(self) -> Key:
-        return self.topic, self.partition
+    def topic_partition(self) -> TopicPartition:
+        return TopicPartition(self.topic, self.partition)
 
     def __len__(self) -> int:
         return max(0, self.end - self.start)
@@ -42,20 +40,3 @@ class Period:
     def holds(self, timestamp_ms: int) -> bool:
         at_us = timestamp_ms * 1000
         return (self.from_us is None or self.from_us <= at_us) and (self.to_us is None or at_us < self.to_us)
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One record as it lies on its topic."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp_ms: int
-    key: bytes | None
-    value: bytes | None
-    headers: RawHeaders
-
-    @property
-    def span_key(self) -> Key:
-        return self.topic, self.partition

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from infra.failures.dead_letters import DeadLetter, Mark, Place
 from schemas import codec
 from schemas.codec import Registry
+from schemas.coordinates import Coordinates
 from schemas.errors import BadFrame, ConfigError
 from schemas.headers import Failure, Header, failure_headers, redriven_headers
-from schemas.records import Frame, SourceRef
+from schemas.records import Frame
 
 # The first tier of the retry lane: tried after the shortest delay, with all tiers before it.
 FIRST_ATTEMPT = 1
@@ -35,8 +36,8 @@ class Planner:
         self._candidates: dict[Place, _Candidate] = {}
         self._refused: dict[Place, str] = {}
         self._marked: set[Place] = set()
-        self._times: Counter[SourceRef] = Counter()
-        self._last: dict[tuple[SourceRef, int], Mark] = {}
+        self._times: Counter[Coordinates] = Counter()
+        self._last: dict[tuple[Coordinates, int], Mark] = {}
 
     def add(self, entry: DeadLetter | Mark) -> None:
         if isinstance(entry, Mark):
@@ -58,7 +59,7 @@ class Planner:
 
     def plan(self) -> Plan:
         plan = Plan()
-        planned: set[SourceRef] = set()
+        planned: set[Coordinates] = set()
         for place, letter in sorted(self._candidates.items()):
             origin = letter.origin
             if place in self._marked or self._went_since(place, letter):
@@ -89,7 +90,7 @@ class Planner:
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    origin: SourceRef
+    origin: Coordinates
     timestamp_ms: int
     why: str
 

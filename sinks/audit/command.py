@@ -22,12 +22,13 @@ import typer
 
 from infra.kafka.clients import require_kafka
 from infra.kafka.reader import Reader
-from infra.kafka.spans import Key, Period, Span
+from infra.kafka.spans import Period, Span
 from infra.kafka.topics import Lane, TopicNames
 from infra.process import logs
 from infra.process.lifecycle import Deadline
 from infra.process.times import now_us, parse_time
 from infra.settings import Settings, load_settings
+from schemas.coordinates import TopicPartition
 from schemas.records import Label, Micros
 from sinks.audit.expired import Expired
 from sinks.audit.ledger import Balance, Ledger
@@ -91,7 +92,7 @@ class Audit:
         on_label: Callable[[Label], None] = lambda _label: None,
         *,
         period: Period | None = None,
-        expired: dict[Key, Expired] | None = None,
+        expired: dict[TopicPartition, Expired] | None = None,
         since_us: Micros | None = None,
     ) -> None:
         """`frames`: the range to prove, or its part that lies in `period`. `outcomes`: where on labels and dead
@@ -162,7 +163,7 @@ class Audit:
         """Look up which of the offsets that no outcome tells of hold a frame of the range."""
         holes, known = self.ledger.unverified(), len(self._reader.expired)
         for record in self._reader.read(holes, cut):
-            self.ledger.saw(record.span_key, record.offset, record.timestamp_ms)
+            self.ledger.saw(record.topic_partition, record.offset, record.timestamp_ms)
         if cut.hit:
             return
         for span in holes:
@@ -175,8 +176,8 @@ class Audit:
         found = []
         if balance.frames == 0 and balance.expired == 0:
             found.append("there is no frame in this range")
-        starts = self._reader.log_starts(span.key for span in self._frames)
-        cut = [span for span in self._frames if 0 < span.start <= starts[span.key]]
+        starts = self._reader.log_starts(span.topic_partition for span in self._frames)
+        cut = [span for span in self._frames if 0 < span.start <= starts[span.topic_partition]]
         if cut:
             where = "before this range" if self._period.from_us is None else "before or inside this range"
             found.append(
@@ -202,18 +203,20 @@ class Audit:
         return found
 
 
-def _expired(reader: Reader, frames: list[Span], outcomes: list[Span], period: Period) -> dict[Key, Expired]:
+def _expired(reader: Reader, frames: list[Span], outcomes: list[Span], period: Period) -> dict[TopicPartition, Expired]:
     """The books of what retention took before the frames, for partitions where it may have been of the period."""
-    log_starts = reader.log_starts(span.key for span in frames)
-    cut = [span for span in frames if 0 < span.start <= log_starts[span.key]]
-    truncated = [key for key, first in reader.log_starts(span.key for span in outcomes).items() if first > 0]
+    log_starts = reader.log_starts(span.topic_partition for span in frames)
+    cut = [span for span in frames if 0 < span.start <= log_starts[span.topic_partition]]
+    truncated = [
+        key for key, first in reader.log_starts(span.topic_partition for span in outcomes).items() if first > 0
+    ]
     whole_from_ms = None
     if cut and truncated:
         first_ms = max(reader.first_times_ms(truncated).values())
         if first_ms < 0:
             return {}  # all were removed, of what time cannot be known
         whole_from_ms = first_ms + CLOCK_MARGIN_US // 1000
-    return {span.key: Expired(span.start, period, whole_from_ms) for span in cut}
+    return {span.topic_partition: Expired(span.start, period, whole_from_ms) for span in cut}
 
 
 def audit_json(audit: Audit, balance: Balance) -> dict[str, Any]:

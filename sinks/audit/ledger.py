@@ -7,8 +7,8 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from infra.kafka.spans import Key, Period, Span
-from schemas.records import SourceRef
+from infra.kafka.spans import Period, Span
+from schemas.coordinates import Coordinates, TopicPartition
 from sinks.audit.expired import Expired
 
 MAX_MISSING_SHOWN = 100
@@ -30,7 +30,7 @@ class Balance:
     labels: int
     dead: int
     duplicates: int
-    missing: list[SourceRef]
+    missing: list[Coordinates]
     missing_count: int
     expired: int = 0
     complete: bool = True
@@ -93,29 +93,32 @@ class Ledger:
     """
 
     def __init__(
-        self, spans: Iterable[Span], period: Period | None = None, expired: Mapping[Key, Expired] | None = None
+        self,
+        spans: Iterable[Span],
+        period: Period | None = None,
+        expired: Mapping[TopicPartition, Expired] | None = None,
     ) -> None:
         """`expired`: what lay before the spans and was removed by retention, per partition."""
-        self._pages = {span.key: _Page(span) for span in spans if len(span)}
+        self._pages = {span.topic_partition: _Page(span) for span in spans if len(span)}
         self._expired = dict(expired or {})
         self._period = period or Period()
 
     def grow(self, spans: Iterable[Span]) -> None:
         """More frames behind those that are known, and partitions that are new."""
         for span in spans:
-            if (page := self._pages.get(span.key)) is not None:
+            if (page := self._pages.get(span.topic_partition)) is not None:
                 page.grow(span.end)
             elif len(span):
-                self._pages[span.key] = _Page(span)
+                self._pages[span.topic_partition] = _Page(span)
 
-    def label(self, source: SourceRef, frame_ms: int | None = None) -> bool:
+    def label(self, source: Coordinates, frame_ms: int | None = None) -> bool:
         """Whether it is the first label of a frame of the range. `frame_ms`: the frame's timestamp, if it is told."""
         return self._outcome(source, "labels", frame_ms) == 1
 
-    def dead_letter(self, source: SourceRef, frame_ms: int | None = None) -> None:
+    def dead_letter(self, source: Coordinates, frame_ms: int | None = None) -> None:
         self._outcome(source, "dead", frame_ms)
 
-    def redriven(self, source: SourceRef) -> None:
+    def redriven(self, source: Coordinates) -> None:
         """The frame was sent through again on purpose: one outcome more is none too many."""
         self._count(source, "redriven")
 
@@ -127,25 +130,25 @@ class Ledger:
             for first, last in _runs(page.what == _What.UNKNOWN)
         ]
 
-    def saw(self, key: Key, offset: int, frame_ms: int) -> None:
+    def saw(self, key: TopicPartition, offset: int, frame_ms: int) -> None:
         """There is a frame at this offset; its own timestamp is the last word on its time."""
         page = self._pages[key]
         page.what[offset - page.span.start] = self._what(frame_ms)
 
     def searched(self, span: Span) -> None:
         """Every offset of the span was looked for: what was not seen and has no outcome is no frame."""
-        page = self._pages[span.key]
+        page = self._pages[span.topic_partition]
         part = slice(span.start - page.span.start, span.end - page.span.start)
         unseen, proved = page.what[part] == _What.UNKNOWN, (page.labels[part] > 0) | (page.dead[part] > 0)
         page.what[part][unseen] = np.where(proved[unseen], _What.FRAME, _What.NO_FRAME)
 
     def removed(self, span: Span) -> None:
         """Retention took the span before the search reached it: what has no outcome may have been a frame."""
-        page = self._pages[span.key]
+        page = self._pages[span.topic_partition]
         part = page.what[span.start - page.span.start : span.end - page.span.start]
         part[part == _What.NO_FRAME] = _What.EXPIRED
 
-    def lowest_open(self) -> dict[Key, int]:
+    def lowest_open(self) -> dict[TopicPartition, int]:
         """The first offset without an outcome of each partition that has one, removed ones included."""
         offsets = {key: np.flatnonzero(page.open()) + page.span.start for key, page in self._pages.items()}
         removed = {key: expired.lowest_open() for key, expired in self._expired.items()}
@@ -189,21 +192,21 @@ class Ledger:
             expired=self.expired_counts()[0],
         )
 
-    def _missing(self) -> list[SourceRef]:
-        found: list[SourceRef] = []
+    def _missing(self) -> list[Coordinates]:
+        found: list[Coordinates] = []
         for (topic, partition), page in sorted(self._pages.items()):
             offsets = np.flatnonzero(page.open())[: MAX_MISSING_SHOWN - len(found)]
-            found += [SourceRef(topic, partition, page.span.start + int(offset)) for offset in offsets]
+            found += [Coordinates(topic, partition, page.span.start + int(offset)) for offset in offsets]
         return found
 
-    def _outcome(self, source: SourceRef, column: str, frame_ms: int | None) -> int:
+    def _outcome(self, source: Coordinates, column: str, frame_ms: int | None) -> int:
         """How often it has been counted now; 0 for what is outside the spans or the period."""
-        if (expired := self._expired.get((source.topic, source.partition))) is not None:
+        if (expired := self._expired.get(source.topic_partition)) is not None:
             expired.outcome(source.offset, frame_ms)
         count = self._count(source, column)
         if not count:
             return 0
-        page = self._pages[source.topic, source.partition]
+        page = self._pages[source.topic_partition]
         index = source.offset - page.span.start
         # An outcome proves the frame, also where retention had taken it by the time of the search.
         if page.what[index] in (_What.UNKNOWN, _What.NO_FRAME, _What.EXPIRED):
@@ -217,9 +220,9 @@ class Ledger:
             return _What.UNKNOWN
         return _What.FRAME if self._period.holds(frame_ms) else _What.OTHER_TIME
 
-    def _count(self, source: SourceRef, column: str) -> int:
+    def _count(self, source: Coordinates, column: str) -> int:
         """How often it has been counted now; 0 for what is outside the spans."""
-        page = self._pages.get((source.topic, source.partition))
+        page = self._pages.get(source.topic_partition)
         if page is None or not page.span.start <= source.offset < page.span.end:
             return 0
         index = source.offset - page.span.start

@@ -4,14 +4,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from infra.kafka.reader import Reader
+from infra.kafka.records import ConsumedRecord
 from infra.kafka.schema_registry import registry_of
-from infra.kafka.spans import Key, Record, Span
+from infra.kafka.spans import Span
 from infra.kafka.topics import TopicNames
 from infra.settings import Settings
 from schemas import codec
+from schemas.coordinates import Coordinates, TopicPartition
 from schemas.errors import BadFrame
 from schemas.headers import read_failure, redriven_letter
-from schemas.records import Label, Micros, SourceRef
+from schemas.records import Label, Micros
 from sinks.audit.ledger import Ledger
 
 # Outcomes are read from this much before the first frame on, and from earlier where clocks differ by more.
@@ -46,11 +48,11 @@ class Outcomes:
         """`since_us`: that outcomes begin with the spans, at this time, is a guess: earlier ones may be needed."""
         self._names, self._registry = names, registry_of(settings)
         self._reader, self._ledger, self._on_label = reader, ledger, on_label
-        self._next = {span.key: span.start for span in spans}
+        self._next = {span.topic_partition: span.start for span in spans}
         self._first = dict(self._next)
         self._since_us = since_us
         # The highest offset that the earliest outcomes refer to, per partition of frames; and the time of those.
-        self._reach: dict[Key, int] = {}
+        self._reach: dict[TopicPartition, int] = {}
         self._earliest_us = 0 if since_us is None else since_us + CLOCK_MARGIN_US
         self.undecodable = 0
 
@@ -65,7 +67,7 @@ class Outcomes:
             source = self._take(record)
             if source and record.timestamp_ms * 1000 < self._earliest_us:
                 self._reaches(source)
-        self._next.update((span.key, span.end) for span in spans)
+        self._next.update((span.topic_partition, span.end) for span in spans)
 
     def look_back(self, cut: Cut) -> None:
         """Read earlier outcomes, further and further, as long as they may be of frames that lack one.
@@ -83,7 +85,7 @@ class Outcomes:
             for record in self._reader.read(spans, cut):
                 if source := self._take(record):
                     self._reaches(source)
-            self._first.update((span.key, span.start) for span in spans)
+            self._first.update((span.topic_partition, span.start) for span in spans)
             starts = self._reader.log_starts(self._first)
             if self._since_us == 0 or all(first <= starts[key] for key, first in self._first.items()):
                 self._since_us = None
@@ -96,7 +98,7 @@ class Outcomes:
         """New partitions from their beginning, known ones from where reading ended."""
         topics = sorted({topic for topic, _ in self._next})
         return [
-            Span(span.topic, span.partition, max(span.start, self._next.get(span.key, 0)), span.end)
+            Span(span.topic, span.partition, max(span.start, self._next.get(span.topic_partition, 0)), span.end)
             for topic in topics
             for span in self._reader.spans(topic)
         ]
@@ -105,25 +107,30 @@ class Outcomes:
         """Of the known partitions, what lies between this time and where reading began."""
         topics = sorted({topic for topic, _ in self._first})
         return [
-            Span(span.topic, span.partition, min(span.start, self._first[span.key]), self._first[span.key])
+            Span(
+                span.topic,
+                span.partition,
+                min(span.start, self._first[span.topic_partition]),
+                self._first[span.topic_partition],
+            )
             for topic in topics
             for span in self._reader.spans(topic, since_us)
-            if span.key in self._first
+            if span.topic_partition in self._first
         ]
 
     def _may_lie_before(self) -> bool:
         """Whether a frame without an outcome may have one that was written before the earliest that were read."""
         return any(offset <= self._reach.get(key, offset) for key, offset in self._ledger.lowest_open().items())
 
-    def _reaches(self, source: SourceRef) -> None:
-        key = source.topic, source.partition
+    def _reaches(self, source: Coordinates) -> None:
+        key = source.topic_partition
         self._reach[key] = max(source.offset, self._reach.get(key, 0))
 
-    def _take(self, record: Record) -> SourceRef | None:
+    def _take(self, record: ConsumedRecord) -> Coordinates | None:
         """The frame that the record is an outcome of, entered into the ledger; None for what is none."""
         return self._take_dead(record) if record.topic == self._names.dead else self._take_label(record)
 
-    def _take_label(self, record: Record) -> SourceRef | None:
+    def _take_label(self, record: ConsumedRecord) -> Coordinates | None:
         try:
             label = codec.decode(Label, record.value, self._registry)
         except BadFrame:
@@ -133,7 +140,7 @@ class Outcomes:
             self._on_label(label)
         return label.source
 
-    def _take_dead(self, record: Record) -> SourceRef | None:
+    def _take_dead(self, record: ConsumedRecord) -> Coordinates | None:
         failure = read_failure(record.headers)
         if failure is None:
             return None

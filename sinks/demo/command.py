@@ -222,8 +222,8 @@ class Demo:
 
 def _run_of(reader: Reader, frames: Sequence[Span]) -> list[Span]:
     """The frames of this run so far: from where `frames` began to the topic's end now."""
-    starts = {span.key: span.start for span in frames}
-    return [replace(span, start=starts.get(span.key, span.start)) for span in reader.tail(frames[0].topic)]
+    starts = {span.topic_partition: span.start for span in frames}
+    return [replace(span, start=starts.get(span.topic_partition, span.start)) for span in reader.tail(frames[0].topic)]
 
 
 def _written(reader: Reader, frames: Sequence[Span]) -> int:

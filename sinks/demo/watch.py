@@ -4,14 +4,16 @@ import threading
 from collections.abc import Sequence
 
 from infra.kafka.reader import Reader
+from infra.kafka.records import ConsumedRecord
 from infra.kafka.schema_registry import registry_of
-from infra.kafka.spans import Key, Record, Span
+from infra.kafka.spans import Span
 from infra.kafka.topics import TopicNames
 from infra.settings import Settings
 from schemas import codec
+from schemas.coordinates import Coordinates, TopicPartition
 from schemas.errors import BadFrame
 from schemas.headers import read_failure, redriven_letter
-from schemas.records import Label, SourceRef
+from schemas.records import Label
 from sinks.demo.stats import DemoStats
 
 
@@ -22,7 +24,7 @@ class Watch:
         self._settings, self._outcomes, self._stats = settings, outcomes, stats
         self._registry = registry_of(settings)
         self._dead = TopicNames.for_lane(settings.topic_prefix).dead
-        self._starts: dict[Key, int] = {span.key: span.start for span in frames}
+        self._starts: dict[TopicPartition, int] = {span.topic_partition: span.start for span in frames}
         self._ending = threading.Event()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
@@ -51,7 +53,7 @@ class Watch:
         except Exception as error:  # noqa: BLE001 - raised again by check(), in the thread that can end the demo
             self._error = error
 
-    def _take(self, record: Record) -> None:
+    def _take(self, record: ConsumedRecord) -> None:
         if record.topic == self._dead:
             failure = read_failure(record.headers)
             if failure and redriven_letter(record.headers) is None and self._is_ours(failure.source):
@@ -64,5 +66,5 @@ class Watch:
         if self._is_ours(label.source):
             self._stats.label(label)
 
-    def _is_ours(self, source: SourceRef) -> bool:
-        return source.offset >= self._starts.get((source.topic, source.partition), source.offset + 1)
+    def _is_ours(self, source: Coordinates) -> bool:
+        return source.offset >= self._starts.get(source.topic_partition, source.offset + 1)

@@ -18,8 +18,8 @@ from rich.console import Console
 
 from infra.kafka.clients import require_kafka
 from infra.kafka.reader import Reader
+from infra.kafka.records import ConsumedRecord
 from infra.kafka.schema_registry import registry_of
-from infra.kafka.spans import Record
 from infra.kafka.topics import Lane, TopicNames
 from infra.process import logs, metrics
 from infra.process.health import HealthServer
@@ -45,7 +45,7 @@ class LaneName(StrEnum):
     REPLAY = "replay"
 
 
-Emit = Callable[[Label, Record], None]
+Emit = Callable[[Label, ConsumedRecord], None]
 
 SourceOption = Annotated[str | None, typer.Option("--source-id", metavar="GLOB", help="Only these sources.")]
 ClassOption = Annotated[
@@ -167,8 +167,8 @@ def run(
 
 
 def labels(
-    records: Iterator[Record | None], registry: Registry | None, undecodable: dict[str, int], stop: Stop
-) -> Iterator[tuple[Record, Label]]:
+    records: Iterator[ConsumedRecord | None], registry: Registry | None, undecodable: dict[str, int], stop: Stop
+) -> Iterator[tuple[ConsumedRecord, Label]]:
     """What can be decoded; the rest is counted by its reason. Ends when stopped or when nobody reads stdout."""
     for record in records:
         if stop.is_set() or (record is None and reader_is_gone()):
@@ -197,7 +197,7 @@ def reader_is_gone() -> bool:
         return False
 
 
-def print_json(label: Label, record: Record) -> None:
+def print_json(label: Label, record: ConsumedRecord) -> None:
     print(json_line(label, record.topic, record.partition, record.offset), flush=True)
 
 
@@ -213,7 +213,7 @@ def table() -> Emit:
     columns = Columns(console.width)
     console.print(columns.header())
 
-    def emit(label: Label, _record: Record) -> None:
+    def emit(label: Label, _record: ConsumedRecord) -> None:
         console.print(columns.line(label))
         sys.stdout.flush()
 

@@ -61,7 +61,7 @@ def _drain(run: Lab, count: int, variables: dict[str, str]) -> tuple[float, floa
     with run.stage(*words, **variables) as stage, ProcessMeter(stage.pid) as meter:
         run.wait_for(run.topics.labels, sum(len(span) for span in before) + count, [stage], TIMEOUT_S)
     after = run.spans(run.topics.labels)
-    made = [Span(*new.key, old.end, new.end) for old, new in zip(before, after, strict=True)]
+    made = [Span(*new.topic_partition, old.end, new.end) for old, new in zip(before, after, strict=True)]
     labels = run.labels(made)
     rate_per_s = steady_rate_per_s([(label.labelled_at / 1e6, 1) for label in labels])
     return rate_per_s, meter.usage().cpu_s * 1000 / len(labels)

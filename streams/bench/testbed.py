@@ -18,7 +18,8 @@ from infra.kafka.clients import admin
 from infra.kafka.group_offsets import GroupOffsets
 from infra.kafka.publisher import Publisher
 from infra.kafka.reader import Reader
-from infra.kafka.spans import Record, Span
+from infra.kafka.records import ConsumedRecord
+from infra.kafka.spans import Span
 from infra.kafka.topic_admin import ensure_topics
 from infra.kafka.topics import TopicNames, specs
 from infra.local import stack
@@ -77,7 +78,7 @@ class Lab:
     def rewind(self, group_id: str, topic: str) -> None:
         """Let a group, which has no member now, begin again with the topic's first record."""
         client = admin(self.settings)  # kept until its answers are here
-        places = [TopicPartition(*span.key, span.start) for span in self.spans(topic)]
+        places = [TopicPartition(*span.topic_partition, span.start) for span in self.spans(topic)]
         for future in client.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group_id, places)]).values():
             future.result(ASK_TIMEOUT_S)
 
@@ -128,7 +129,7 @@ class Lab:
         finally:
             offsets.close()
 
-    def _records(self, topic: str, spans: Sequence[Span] | None = None) -> Iterator[Record]:
+    def _records(self, topic: str, spans: Sequence[Span] | None = None) -> Iterator[ConsumedRecord]:
         with Reader(self.settings) as reader:
             yield from reader.read(reader.spans(topic) if spans is None else spans)
 

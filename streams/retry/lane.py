@@ -17,12 +17,12 @@ from confluent_kafka import KafkaException, TopicPartition
 from infra.failures.outcomes import FrameRecord
 from infra.kafka import clients
 from infra.kafka.offsets import CompletedPrefix
+from infra.kafka.records import consumed_record
 from infra.kafka.topics import Lane, TopicNames, group
 from infra.process import logs, metrics
 from infra.settings import RetrySettings, Settings
 from schemas import headers
 from schemas.errors import Stalled
-from schemas.records import SourceRef
 from streams.stage.frames import Taken, held_bytes
 
 log = logs.get(__name__)
@@ -92,13 +92,13 @@ def due_ms(settings: RetrySettings, timestamp_ms: int, attempt: int, now_ms: flo
 
 def frame_of(message: clients.Message) -> FrameRecord:
     """The frame with its origin's coordinates; a record without any was put there by hand and is its own origin."""
-    found = clients.headers_of(message)
-    failure = headers.read_failure(found)
-    source = SourceRef(str(message.topic()), int(message.partition() or 0), int(message.offset() or 0))
-    timestamp_ms = int(message.timestamp()[1])
+    record = consumed_record(message)
+    failure = headers.read_failure(record.headers)
+    source, timestamp_ms = record.coordinates, record.timestamp_ms
     if failure is not None:
         source, timestamp_ms = failure.source, failure.timestamp_ms
-    return FrameRecord(source, timestamp_ms, message.key(), message.value(), found, headers.attempt_of(found))
+    attempt = headers.attempt_of(record.headers)
+    return FrameRecord(source, timestamp_ms, record.key, record.value, record.headers, attempt)
 
 
 class RetryLane:

@@ -9,8 +9,8 @@ from mode import CrashingSupervisor
 from infra.failures.outcomes import FrameRecord
 from infra.process import logs
 from infra.process.lifecycle import Deadline
+from schemas.coordinates import Coordinates
 from schemas.errors import Stalled
-from schemas.records import SourceRef
 from streams.source.acks import OrderedAcks
 from streams.source.app import StreamApp
 from streams.stage.frames import Taken
@@ -64,7 +64,7 @@ class Intake:
         message = event.message
         ticket = self.acks.take(message.topic, message.partition, message.offset, message.generation_id, message)
         record = FrameRecord(
-            SourceRef(message.topic, message.partition, message.offset),
+            Coordinates(message.topic, message.partition, message.offset),
             round(message.timestamp * 1000),
             message.key,
             message.value,

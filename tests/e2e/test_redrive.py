@@ -5,7 +5,7 @@ import json
 import pytest
 
 from schemas import codec
-from schemas.records import SourceRef
+from schemas.coordinates import Coordinates
 from tests.support.deployment import Deployment
 from tests.support.runner import Runner
 from tests.support.sink_records import Wire, a_frame
@@ -25,7 +25,7 @@ def test_a_redriven_frame_is_labelled_under_its_own_coordinates(sightline: Runne
     done = sightline.run("redrive", "--all", "--execute", "--json")
     assert (done.returncode, json.loads(done.stdout)["redriven"]) == (0, 1)
     labels = sightline.run("subscribe", "--from", "-1h", "--limit", "2", "--format", "json")
-    sources = [SourceRef(**json.loads(line)["source"]) for line in labels.stdout.splitlines()]
+    sources = [Coordinates(**json.loads(line)["source"]) for line in labels.stdout.splitlines()]
     assert sources == [source, source], "once from frames.raw, once from the retry lane"
     once = sightline.run("subscribe", "--from", "-1h", "--limit", "1", "--format", "json", "--dedupe")
     assert len(once.stdout.splitlines()) == 1

@@ -10,7 +10,8 @@ from confluent_kafka import KafkaError, TopicPartition
 
 from infra.kafka.topics import TopicNames
 from schemas import codec, headers
-from schemas.records import Label, Origin, SourceRef
+from schemas.coordinates import Coordinates
+from schemas.records import Label, Origin
 from tests.faults.sender import Place
 
 _POLL_S = 0.2
@@ -52,7 +53,7 @@ def headers_of(message: confluent_kafka.Message) -> list[tuple[str, bytes | str 
     return list(found.items()) if isinstance(found, dict) else found
 
 
-def place_of(source: SourceRef) -> Place:
+def place_of(source: Coordinates) -> Place:
     return source.topic, source.partition, source.offset
 
 

@@ -10,8 +10,8 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 
 from infra.kafka.clients import admin, producer_config
+from schemas.coordinates import Coordinates
 from schemas.headers import Failure, failure_headers, redriven_headers
-from schemas.records import SourceRef
 from tests.support.deployment import Deployment
 from tests.support.runner import Runner
 from tests.support.sink_records import Wire
@@ -119,7 +119,7 @@ def test_gaps_of_transactions_are_no_frames(sightline: Runner, wire: Wire, deplo
         (producer.commit_transaction if commit else producer.abort_transaction)(30)
     code, found = audit(sightline)
     assert (code, found["frames"], found["missing_count"]) == (1, 1, 1)
-    wire.label(SourceRef(wire.topics.frames, 0, 0))
+    wire.label(Coordinates(wire.topics.frames, 0, 0))
     assert audit(sightline)[0] == 0
 
 

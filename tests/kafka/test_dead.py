@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from schemas import codec
+from schemas.coordinates import Coordinates
 from schemas.headers import Failure, redriven_headers
-from schemas.records import SourceRef
 from tests.support.deployment import Deployment
 from tests.support.runner import Runner
 from tests.support.sink_records import Wire, a_frame, a_jpeg
@@ -19,8 +19,8 @@ def wire(deployment: Deployment) -> Wire:
     return Wire(deployment)
 
 
-def frame_at(wire: Wire, offset: int) -> SourceRef:
-    return SourceRef(wire.topics.frames, 1, offset)
+def frame_at(wire: Wire, offset: int) -> Coordinates:
+    return Coordinates(wire.topics.frames, 1, offset)
 
 
 def test_list_filters_by_stage_error_and_source_and_tells_what_was_redriven(sightline: Runner, wire: Wire) -> None:

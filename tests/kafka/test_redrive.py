@@ -9,10 +9,11 @@ import pytest
 
 from infra.failures.dead_letters import Mark, parse
 from infra.kafka.reader import Reader
-from infra.kafka.spans import Record
+from infra.kafka.records import ConsumedRecord
 from schemas import codec
+from schemas.coordinates import Coordinates
 from schemas.headers import attempt_of, read_failure
-from schemas.records import Frame, SourceRef
+from schemas.records import Frame
 from tests.support.deployment import Deployment
 from tests.support.runner import Runner
 from tests.support.sink_records import Wire, a_frame
@@ -29,7 +30,7 @@ def redrive(sightline: Runner, *words: str) -> tuple[int, dict[str, Any]]:
     return done.returncode, json.loads(done.stdout)
 
 
-def on(deployment: Deployment, topic: str) -> list[Record]:
+def on(deployment: Deployment, topic: str) -> list[ConsumedRecord]:
     with Reader(deployment.settings()) as reader:
         return list(reader.read(reader.spans(topic)))
 
@@ -39,11 +40,11 @@ def marks(deployment: Deployment) -> list[tuple[int, int]]:
     return sorted(entry.letter for entry in entries if isinstance(entry, Mark))
 
 
-def dead_frames(wire: Wire, count: int) -> list[SourceRef]:
+def dead_frames(wire: Wire, count: int) -> list[Coordinates]:
     """Letters of frames 0, 1, ... of partition 2."""
     return [
         wire.dead(
-            SourceRef(wire.topics.frames, 2, number),
+            Coordinates(wire.topics.frames, 2, number),
             codec.encode(a_frame(number)),
             stage="infer",
             error_class="ModelError",
@@ -57,7 +58,7 @@ def test_tells_first_then_copies_with_the_origin_and_marks(
     sightline: Runner, wire: Wire, deployment: Deployment
 ) -> None:
     letters = dead_frames(wire, 3)
-    wire.dead(SourceRef(wire.topics.frames, 2, 9), b"\xff\xd8\xff no Frame")
+    wire.dead(Coordinates(wire.topics.frames, 2, 9), b"\xff\xd8\xff no Frame")
     code, found = redrive(sightline, "--all")
     assert (code, found["executed"], found["chosen"]) == (0, False, 3)
     assert found["refused"] == {"no Frame (not_avro)": 1}
@@ -72,7 +73,7 @@ def test_tells_first_then_copies_with_the_origin_and_marks(
     for copy, frame in zip(copies, frames, strict=True):
         failure = read_failure(copy.headers)
         assert failure is not None
-        assert failure.source == SourceRef(wire.topics.frames, 2, frame.frame_seq)
+        assert failure.source == Coordinates(wire.topics.frames, 2, frame.frame_seq)
         assert (attempt_of(copy.headers), copy.key) == (1, b"dock-1")
     assert marks(deployment) == [(place.partition, place.offset) for place in letters]
 
@@ -83,7 +84,7 @@ def test_tells_first_then_copies_with_the_origin_and_marks(
 
 def test_one_or_some_are_chosen_by_place_and_filter(sightline: Runner, wire: Wire, deployment: Deployment) -> None:
     letters = dead_frames(wire, 3)
-    wire.dead(SourceRef(wire.topics.frames, 2, 9), codec.encode(a_frame(9)), error_class="truncated")
+    wire.dead(Coordinates(wire.topics.frames, 2, 9), codec.encode(a_frame(9)), error_class="truncated")
     one = f"{letters[1].partition}/{letters[1].offset}"
     assert redrive(sightline, "--partition-offset", one, "--execute")[1]["redriven"] == 1
     assert marks(deployment) == [(letters[1].partition, letters[1].offset)]

@@ -8,12 +8,13 @@ import time
 
 import pytest
 
-from schemas.records import Decision, Prediction, SourceRef
+from schemas.coordinates import Coordinates
+from schemas.records import Decision, Prediction
 from tests.support.deployment import Deployment
 from tests.support.runner import COMMAND, Runner, Running
 from tests.support.sink_records import Wire
 
-SOURCES = [SourceRef("frames.raw", 0, offset) for offset in range(5)]
+SOURCES = [Coordinates("frames.raw", 0, offset) for offset in range(5)]
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def follow(sightline: Runner, wire: Wire, *words: str) -> Running:
     process = sightline.start("subscribe", "--format", "json", *words, http=False)
     until = time.monotonic() + 30
     while not process.json_lines():
-        wire.label(SourceRef("frames.raw", 3, 0), source_id="hello")
+        wire.label(Coordinates("frames.raw", 3, 0), source_id="hello")
         assert time.monotonic() < until, process.stderr
         time.sleep(0.2)
     time.sleep(0.5)

@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError
 from infra.kafka.clients import Message
 from infra.kafka.publisher import Publisher
 from infra.kafka.reader import Reader
-from infra.kafka.spans import Record
+from infra.kafka.records import ConsumedRecord
 from infra.kafka.topics import TopicNames
 from infra.settings import Settings
 from schemas import codec
@@ -110,7 +110,7 @@ class Feeder:
         assert self.refused == []
 
 
-def read_all(settings: Settings, topic: str) -> list[Record]:
+def read_all(settings: Settings, topic: str) -> list[ConsumedRecord]:
     """Every committed record that the topic holds now."""
     with Reader(settings) as reader:
         return list(reader.read(reader.spans(topic)))

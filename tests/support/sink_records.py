@@ -10,23 +10,13 @@ from PIL import Image
 
 from infra.kafka.clients import producer_config
 from schemas import codec
+from schemas.coordinates import Coordinates
 from schemas.headers import Failure, Header, failure_headers
-from schemas.records import (
-    Decision,
-    Encoding,
-    Frame,
-    Label,
-    ModelRef,
-    Origin,
-    Prediction,
-    Quality,
-    SourceKind,
-    SourceRef,
-)
+from schemas.records import Decision, Encoding, Frame, Label, ModelRef, Origin, Prediction, Quality, SourceKind
 from tests.support.deployment import Deployment
 
 
-def a_label(source: SourceRef | None = None, **changes: Any) -> Label:
+def a_label(source: Coordinates | None = None, **changes: Any) -> Label:
     """A label of an espresso, unless told otherwise."""
     now = time.time_ns() // 1000
     fields: dict[str, Any] = {
@@ -40,7 +30,7 @@ def a_label(source: SourceRef | None = None, **changes: Any) -> Label:
         "origin": Origin.MODEL,
         "model": ModelRef("null", "1", "none"),
         "quality": Quality(100.0, 128.0, 40.0),
-        "source": source or SourceRef("frames.raw", 0, 0),
+        "source": source or Coordinates("frames.raw", 0, 0),
     }
     return Label(**{**fields, **changes})
 
@@ -74,7 +64,7 @@ class Wire:
         partition: int = 0,
         headers: list[Header] | None = None,
         timestamp_ms: int = 0,
-    ) -> SourceRef:
+    ) -> Coordinates:
         """Written and acknowledged when it returns."""
         return self.send_all(topic, [value], key=key, partition=partition, headers=headers, timestamp_ms=timestamp_ms)[
             0
@@ -89,12 +79,12 @@ class Wire:
         partition: int = 0,
         headers: list[Header] | None = None,
         timestamp_ms: int = 0,
-    ) -> list[SourceRef]:
-        written: list[SourceRef] = []
+    ) -> list[Coordinates]:
+        written: list[Coordinates] = []
 
         def delivered(error: Any, message: Any) -> None:
             assert error is None, error
-            written.append(SourceRef(message.topic(), message.partition(), message.offset()))
+            written.append(Coordinates(message.topic(), message.partition(), message.offset()))
 
         for value in values:
             self._producer.produce(
@@ -109,21 +99,21 @@ class Wire:
         assert self._producer.flush(30) == 0
         return written
 
-    def frames(self, count: int, partition: int = 0, timestamp_ms: int = 0) -> list[SourceRef]:
+    def frames(self, count: int, partition: int = 0, timestamp_ms: int = 0) -> list[Coordinates]:
         values = [codec.encode(a_frame(number)) for number in range(count)]
         return self.send_all(self.topics.frames, values, partition=partition, timestamp_ms=timestamp_ms)
 
-    def label(self, source: SourceRef, **changes: Any) -> SourceRef:
+    def label(self, source: Coordinates, **changes: Any) -> Coordinates:
         value = codec.encode(a_label(source, **changes))
         return self.send(self.topics.labels, value, partition=source.partition)
 
-    def labels(self, sources: Iterable[SourceRef], **changes: Any) -> None:
+    def labels(self, sources: Iterable[Coordinates], **changes: Any) -> None:
         values = [codec.encode(a_label(source, **changes)) for source in sources]
         self.send_all(self.topics.labels, values)
 
     def dead(
         self,
-        source: SourceRef,
+        source: Coordinates,
         value: bytes | None = b"no frame",
         *,
         stage: str = "decode",
@@ -131,7 +121,7 @@ class Wire:
         message: str = "starts with 6e 6f",
         attempt: int = 0,
         key: str = "dock-1",
-    ) -> SourceRef:
+    ) -> Coordinates:
         failure = Failure(source, time.time_ns() // 1_000_000, stage, error_class, message, attempt)
         headers = failure_headers(None, failure)
         return self.send(self.topics.dead, value, key=key, partition=source.partition, headers=headers)

@@ -11,8 +11,9 @@ from inference.image import ImageInfo, Prepared
 from infra.failures.outcomes import FrameRecord
 from infra.settings import Settings
 from schemas import codec
+from schemas.coordinates import Coordinates
 from schemas.errors import BadFrame, Busy
-from schemas.records import Encoding, Frame, ModelRef, Prediction, Quality, SourceKind, SourceRef
+from schemas.records import Encoding, Frame, ModelRef, Prediction, Quality, SourceKind
 from streams.stage.frames import Taken
 from streams.stage.stage import Stage
 from streams.stage.writer import Outputs
@@ -86,7 +87,7 @@ class Rig:
 
     def take(self, offset: int, image: bytes = b"sound", value: bytes | None = None, partition: int = 0) -> None:
         frame = Frame(f"cam/1/{offset}", "cam", SourceKind.CAMERA, 1, offset, 7, 8, Encoding.JPEG, image)
-        record = FrameRecord(SourceRef("frames.raw", partition, offset), 99, b"cam", value or codec.encode(frame), [])
+        record = FrameRecord(Coordinates("frames.raw", partition, offset), 99, b"cam", value or codec.encode(frame), [])
         self.stage.take(Taken(record, lambda: self.finished.append(offset)))
 
     async def settle(self) -> None:

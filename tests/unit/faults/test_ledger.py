@@ -4,7 +4,8 @@ from dataclasses import asdict
 
 import pytest
 
-from schemas.records import Decision, Label, ModelRef, Origin, Quality, SourceRef
+from schemas.coordinates import Coordinates
+from schemas.records import Decision, Label, ModelRef, Origin, Quality
 from tests.faults.ledger import Ledger, count
 from tests.faults.memory import MemoryTrack
 from tests.faults.outcomes import Outcome
@@ -30,7 +31,7 @@ def labelled(seq: int, origin: Origin = Origin.MODEL, replay_id: str | None = No
         origin=origin,
         model=ModelRef("null", "1", "none"),
         quality=Quality(0, 0, 0),
-        source=SourceRef(*place),
+        source=Coordinates(*place),
     )
     return Outcome(place, replay_id, label)
 

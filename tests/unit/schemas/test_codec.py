@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas import codec, records
+from schemas.coordinates import Coordinates
 from schemas.errors import BadFrame
 from schemas.registry import HttpRegistry
 
@@ -76,7 +77,7 @@ LABELS = st.builds(
     st.sampled_from(records.Origin),
     st.builds(records.ModelRef, st.text(max_size=9), st.text(max_size=9), st.text(max_size=9)),
     QUALITIES,
-    st.builds(records.SourceRef, st.text(max_size=9), st.integers(0, 99), LONGS),
+    st.builds(Coordinates, st.text(max_size=9), st.integers(0, 99), LONGS),
     st.none() | st.text(max_size=9),
 )
 RECORDS = st.one_of(FRAMES, BATCHES, LABELS)
@@ -247,7 +248,7 @@ def test_bytes_behind_the_record_are_refused() -> None:
         records.Origin.MODEL,
         records.ModelRef("m", "1", "none"),
         records.Quality(0, 0, 0),
-        records.SourceRef("t", 0, 0),
+        Coordinates("t", 0, 0),
     )
     with pytest.raises(BadFrame, match="behind the record"):
         codec.decode(records.Label, codec.encode(label) + b"\x00")

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas import headers
-from schemas.records import SourceRef
+from schemas.coordinates import Coordinates
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-FAILURE = headers.Failure(SourceRef("frames.raw", 3, 42), 1_700_000_000_000, "stream", "BadFrame", "truncated", 2)
+FAILURE = headers.Failure(Coordinates("frames.raw", 3, 42), 1_700_000_000_000, "stream", "BadFrame", "truncated", 2)
 
 
 def test_what_is_written_is_read_back() -> None:
@@ -122,7 +122,7 @@ DLT_HOPS = [*spring("kafka_dlt-", 42, "E"), *spring("kafka_dlt-", 99, BROKEN)]
 def test_foreign_families_tell_the_first_origin_and_the_last_failure(
     found: list[headers.Header], stage: str, error_class: str, timestamp_ms: int, attempt: int
 ) -> None:
-    expected = headers.Failure(SourceRef("frames.raw", 3, 42), timestamp_ms, stage, error_class, "no", attempt)
+    expected = headers.Failure(Coordinates("frames.raw", 3, 42), timestamp_ms, stage, error_class, "no", attempt)
     assert headers.read_failure(found) == expected
     assert headers.read_failure([("traceparent", TRACE.encode()), *found, ("other", None)]) == expected
 

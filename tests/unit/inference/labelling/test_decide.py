@@ -5,7 +5,8 @@ import pytest
 
 from inference.labelling.decide import decide, label_for, predictions_of
 from inference.models import Output
-from schemas.records import Decision, Encoding, Frame, ModelRef, Origin, Prediction, Quality, SourceKind, SourceRef
+from schemas.coordinates import Coordinates
+from schemas.records import Decision, Encoding, Frame, ModelRef, Origin, Prediction, Quality, SourceKind
 
 SOUND = Quality(500.0, 120.0, 50.0)
 CLASSES = (("0", "tench"), ("1", "goldfish"), ("2", "great white shark"))
@@ -46,7 +47,7 @@ def test_a_label_is_its_frame_s() -> None:
     frame = Frame("cam/1/7", "cam", SourceKind.CAMERA, 1, 7, 1000, 1001, Encoding.JPEG, b"")
     label = label_for(
         frame,
-        SourceRef("frames.raw", 3, 42),
+        Coordinates("frames.raw", 3, 42),
         predictions(0.9),
         SOUND,
         model=ModelRef("null", "1", "none"),

@@ -8,9 +8,10 @@ from infra.failures.outcomes import FrameRecord
 from infra.kafka.topics import TopicNames
 from infra.settings import RetrySettings
 from schemas import codec
+from schemas.coordinates import Coordinates
 from schemas.errors import BadFrame, ModelError
 from schemas.headers import Header, attempt_of, read_failure, replay_id_of, traceparent_of
-from schemas.records import Decision, Label, ModelRef, Prediction, SourceRef
+from schemas.records import Decision, Label, ModelRef, Prediction
 from schemas.records import Origin as LabelOrigin
 from tests.support.batches import QUALITY, micro_batch
 
@@ -24,7 +25,7 @@ class Frames:
 
     def fetch(self, topic: str, partition: int, offsets: Sequence[int]) -> dict[int, FrameRecord]:
         return {
-            offset: FrameRecord(SourceRef(topic, partition, offset), 1_700, b"cam-3", b"frame", [OWN_TRACE])
+            offset: FrameRecord(Coordinates(topic, partition, offset), 1_700, b"cam-3", b"frame", [OWN_TRACE])
             for offset in offsets
             if offset != 12
         }
@@ -76,7 +77,7 @@ def test_failed_frames_go_to_the_retry_lane_as_they_were_and_back_again_until_th
         assert traceparent_of(failure.headers) == OWN_TRACE[1].decode()
         told = read_failure(failure.headers)
         assert told is not None
-        assert told.source == SourceRef("frames.raw", 3, 11)
+        assert told.source == Coordinates("frames.raw", 3, 11)
         assert (told.stage, told.error_class, told.message, told.timestamp_ms) == (
             "infer", "ModelError", "on purpose", 1_700,
         )  # fmt: skip
@@ -116,7 +117,7 @@ def test_a_frame_that_retention_took_still_leaves_a_trace() -> None:
     told = read_failure(failure.headers)
     assert (failure.topic, failure.value) == ("frames.dead", None)
     assert told is not None
-    assert told.source == SourceRef("frames.raw", 3, 12)
+    assert told.source == Coordinates("frames.raw", 3, 12)
     assert told.error_class == "frame_gone"
     assert "ModelError: on purpose" in told.message
 
@@ -128,5 +129,5 @@ def test_bytes_that_are_no_batch_are_dead_by_their_own_coordinates() -> None:
     told = read_failure(record.headers)
     assert (record.topic, record.key, record.value) == ("frames.dead", b"3", b"<html>")
     assert told is not None
-    assert told.source == SourceRef("frames.batches", 3, 7)
+    assert told.source == Coordinates("frames.batches", 3, 7)
     assert (told.stage, told.error_class, told.timestamp_ms) == ("infer", "not_avro", 99)

@@ -9,12 +9,12 @@ from infra.failures.outcomes import RECORD_OVERHEAD_BYTES, FrameRecord, dead_let
 from infra.kafka.clients import max_record_bytes, producer_config
 from infra.kafka.topics import TopicNames, specs
 from infra.settings import MIB, RetrySettings, Settings
+from schemas.coordinates import Coordinates
 from schemas.errors import BadFrame
 from schemas.headers import REPLAY_ID, TRACEPARENT, Failure, Header, read_failure, to_map
-from schemas.records import SourceRef
 
 NAMES = TopicNames.for_lane("")
-SOURCE = SourceRef("frames.raw", 3, 17)
+SOURCE = Coordinates("frames.raw", 3, 17)
 LIMIT = 10_000
 ROOM = LIMIT - RECORD_OVERHEAD_BYTES - len(b"cam")
 
@@ -73,7 +73,7 @@ def test_headers_that_stay_behind_do_not_count() -> None:
 
 def test_the_longest_headers_of_ours_fit_beside_the_value() -> None:
     """By librdkafka's own count, which has up to 36 bytes a record and 10 a header of its own."""
-    source = SourceRef("t" * 249, 2**31 - 1, 2**63 - 1)
+    source = Coordinates("t" * 249, 2**31 - 1, 2**63 - 1)
     record = FrameRecord(source, 2**63 - 1, b"cam", bytes(ROOM), ())
     outbox = Outbox(LIMIT)
     dead_letter(outbox, NAMES, record, "stream", BadFrame("a_rather_long_reason", "é" * 5_000))

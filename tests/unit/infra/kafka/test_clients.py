@@ -6,14 +6,17 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from infra.kafka.clients import admin, consumer, list_offsets, require_kafka
 from infra.kafka.publisher import Publisher
 from infra.kafka.reader import Reader
 from infra.settings import Settings, load_settings
+from schemas.coordinates import TopicPartition
 from schemas.errors import ConfigError
+
+LABELS_0 = TopicPartition("labels", 0)
 
 
 class Remembering:
@@ -37,8 +40,8 @@ class Remembering:
 def test_after_a_leader_that_is_none_any_more_the_next_one_is_asked() -> None:
     client, latest = cast(AdminClient, Remembering()), OffsetSpec.latest()  # type: ignore[no-untyped-call]
     with pytest.raises(KafkaException):
-        list_offsets(client, [("labels", 0)], latest, 1.0)
-    assert list_offsets(client, [("labels", 0)], latest, 1.0)["labels", 0].offset == 7
+        list_offsets(client, [LABELS_0], latest, 1.0)
+    assert list_offsets(client, [LABELS_0], latest, 1.0)[LABELS_0].offset == 7
 
 
 MAKERS: list[Callable[[Settings], Any]] = [

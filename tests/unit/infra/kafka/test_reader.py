@@ -13,6 +13,7 @@ import infra.kafka.reader
 from infra.kafka.reader import Reader
 from infra.kafka.spans import Span
 from infra.settings import Settings
+from schemas.coordinates import TopicPartition
 from schemas.errors import Unavailable
 
 
@@ -96,7 +97,7 @@ def test_who_follows_goes_on_at_the_nearest_end_of_a_log(
 ) -> None:
     clients = Offsets(3, 9)
     reader = reader_of(clients, monkeypatch)
-    reader._skip_expired(("labels", 0), wanted, None)
+    reader._skip_expired(TopicPartition("labels", 0), wanted, None)
     assert clients.added == [("labels", 0, place)]
     assert sum(map(len, reader.expired)) == expired
 

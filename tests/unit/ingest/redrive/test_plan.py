@@ -5,14 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.failures.dead_letters import DeadFilter, DeadLetter, Mark, parse, parse_place
-from infra.kafka.spans import Record, Span
+from infra.kafka.records import ConsumedRecord
+from infra.kafka.spans import Span
 from ingest.publish.token_bucket import TokenBucket
 from ingest.redrive.plan import CLOCKS_DIFFER_MS, Planner, mark_headers, parse_rate, retry_headers
 from ingest.redrive.send import runs
 from schemas import codec
+from schemas.coordinates import Coordinates
 from schemas.errors import ConfigError
 from schemas.headers import Failure, attempt_of, failure_headers, read_failure, redriven_letter, to_map
-from schemas.records import SourceRef
 from tests.support.sink_records import a_frame
 
 FRAME = codec.encode(a_frame(1))
@@ -29,7 +30,7 @@ def a_letter(
     failure = None
     headers = [("traceparent", b"00-a-b-01")]
     if origin is not None:
-        failure = Failure(SourceRef("frames.raw", 0, origin), 5, "infer", "ModelError", "out of memory", attempt)
+        failure = Failure(Coordinates("frames.raw", 0, origin), 5, "infer", "ModelError", "out of memory", attempt)
         headers = failure_headers(headers, failure)
     return DeadLetter((partition, offset), at_ms, b"dock-1", value, headers, failure)
 
@@ -126,7 +127,7 @@ def test_the_copy_keeps_origin_and_trace_and_begins_its_attempts_anew() -> None:
     headers = retry_headers(letter, letter.failure)
     failure = read_failure(headers)
     assert failure is not None
-    assert (failure.source, failure.timestamp_ms, attempt_of(headers)) == (SourceRef("frames.raw", 0, 7), 5, 1)
+    assert (failure.source, failure.timestamp_ms, attempt_of(headers)) == (Coordinates("frames.raw", 0, 7), 5, 1)
     assert to_map(headers)["traceparent"] == b"00-a-b-01"
     assert redriven_letter(headers) is None
 
@@ -134,9 +135,9 @@ def test_the_copy_keeps_origin_and_trace_and_begins_its_attempts_anew() -> None:
 def test_a_mark_is_read_back_as_a_mark_and_never_as_a_letter() -> None:
     letter = a_letter(8, origin=7)
     assert letter.failure is not None
-    record = Record("frames.dead", 0, 30, 9, b"dock-1", None, mark_headers(letter, letter.failure))
-    assert parse(record) == Mark((0, 8), SourceRef("frames.raw", 0, 7), (0, 30), 9)
-    plain = Record("frames.dead", 0, 8, 9, b"dock-1", None, letter.headers)
+    record = ConsumedRecord("frames.dead", 0, 30, 9, b"dock-1", None, mark_headers(letter, letter.failure))
+    assert parse(record) == Mark((0, 8), Coordinates("frames.raw", 0, 7), (0, 30), 9)
+    plain = ConsumedRecord("frames.dead", 0, 8, 9, b"dock-1", None, letter.headers)
     assert isinstance(parse(plain), DeadLetter)
 
 

@@ -9,13 +9,14 @@ import pytest
 
 import ingest.redrive.send
 from infra.kafka.reader import Reader
-from infra.kafka.spans import Record, Span
+from infra.kafka.records import ConsumedRecord
+from infra.kafka.spans import Span
 from infra.process.lifecycle import Stop
 from infra.settings import Settings
 from ingest.redrive.send import redrive
+from schemas.coordinates import Coordinates
 from schemas.errors import SinkError, Unavailable
 from schemas.headers import Failure, failure_headers, redriven_letter
-from schemas.records import SourceRef
 
 
 class Broker:
@@ -58,10 +59,10 @@ class Breaking:
     def __init__(self, letters: int) -> None:
         self._letters = letters
 
-    def read(self, spans: list[Span], _stop: Callable[[], bool]) -> Iterator[Record]:
+    def read(self, spans: list[Span], _stop: Callable[[], bool]) -> Iterator[ConsumedRecord]:
         for offset in range(self._letters):
-            failure = Failure(SourceRef("frames.raw", 0, offset), 1, "decode", "x", "", 0)
-            yield Record(spans[0].topic, 0, offset, 1, b"dock-1", b"x", failure_headers(None, failure))
+            failure = Failure(Coordinates("frames.raw", 0, offset), 1, "decode", "x", "", 0)
+            yield ConsumedRecord(spans[0].topic, 0, offset, 1, b"dock-1", b"x", failure_headers(None, failure))
         raise Unavailable("Kafka", "here", "nothing came for 60 s in the middle of a range")
 
 
@@ -98,7 +99,7 @@ class Silent(Broker):
 
 
 class Letters(Breaking):
-    def read(self, spans: list[Span], stop: Callable[[], bool]) -> Iterator[Record]:
+    def read(self, spans: list[Span], stop: Callable[[], bool]) -> Iterator[ConsumedRecord]:
         with suppress(Unavailable):
             yield from super().read(spans, stop)
 

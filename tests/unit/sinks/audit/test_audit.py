@@ -5,10 +5,12 @@ from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
-from infra.kafka.spans import Key, Record, Span
+from infra.kafka.records import ConsumedRecord
+from infra.kafka.spans import Span
 from infra.settings import Settings
 from schemas import codec
-from schemas.records import Micros, SourceRef
+from schemas.coordinates import Coordinates, TopicPartition
+from schemas.records import Micros
 from sinks.audit.command import Audit
 from sinks.audit.ledger import Balance
 from sinks.audit.text import describe
@@ -23,18 +25,18 @@ class Topics:
     """One partition each, by Kafka's rules: a look-up by time gives the first record that is not older."""
 
     def __init__(self) -> None:
-        self.logs: dict[str, list[Record]] = {}
+        self.logs: dict[str, list[ConsumedRecord]] = {}
         self.starts: dict[str, int] = {}
         self.expired: list[Span] = []
         self.read_offsets: dict[str, set[int]] = {}
 
     def put(self, topic: str, timestamp_ms: int, value: bytes = b"x") -> int:
         log = self.logs.setdefault(topic, [])
-        log.append(Record(topic, 0, len(log), timestamp_ms, None, value, None))
+        log.append(ConsumedRecord(topic, 0, len(log), timestamp_ms, None, value, None))
         return len(log) - 1
 
     def label(self, frame: int, captured_ms: int, labelled_ms: int) -> None:
-        label = a_label(SourceRef(FRAMES, 0, frame), captured_at=captured_ms * 1000, labelled_at=labelled_ms * 1000)
+        label = a_label(Coordinates(FRAMES, 0, frame), captured_at=captured_ms * 1000, labelled_at=labelled_ms * 1000)
         self.put(LABELS, labelled_ms, codec.encode(label))
 
     def spans(self, topic: str, from_us: Micros | None = None) -> list[Span]:
@@ -44,14 +46,14 @@ class Topics:
             start = next(late, len(log))
         return [Span(topic, 0, start, len(log))]
 
-    def log_starts(self, keys: Iterable[Key]) -> dict[Key, int]:
+    def log_starts(self, keys: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         return {key: self.starts.get(key[0], 0) for key in keys}
 
-    def first_times_ms(self, keys: Iterable[Key]) -> dict[Key, int]:
+    def first_times_ms(self, keys: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         left = {key: self.logs.get(key[0], [])[self.starts.get(key[0], 0) :] for key in keys}
         return {key: records[0].timestamp_ms if records else -1 for key, records in left.items()}
 
-    def read(self, spans: Iterable[Span], stop: Callable[[], bool]) -> Iterator[Record]:
+    def read(self, spans: Iterable[Span], stop: Callable[[], bool]) -> Iterator[ConsumedRecord]:
         for span in spans:
             for record in self.logs.get(span.topic, [])[max(span.start, self.starts.get(span.topic, 0)) : span.end]:
                 if stop():

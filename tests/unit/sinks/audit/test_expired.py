@@ -3,12 +3,12 @@
 import pytest
 
 from infra.kafka.spans import Period, Span
-from schemas.records import SourceRef
+from schemas.coordinates import Coordinates, TopicPartition
 from sinks.audit.expired import Expired
 from sinks.audit.ledger import Ledger
 
 TOPIC = "frames.raw"
-KEY = (TOPIC, 0)
+KEY = TopicPartition(TOPIC, 0)
 
 
 def gaps(expired: Expired) -> list[tuple[int, int]]:
@@ -55,10 +55,10 @@ def test_nothing_is_said_of_times_whose_outcomes_were_removed_too() -> None:
 def balance_of(frames: set[int], outcomes: set[int]) -> tuple[Ledger, int]:
     ledger = Ledger([Span(TOPIC, 0, 10, 20)], expired={KEY: Expired(10, Period())})
     for offset in outcomes:
-        ledger.label(SourceRef(TOPIC, 0, offset))
+        ledger.label(Coordinates(TOPIC, 0, offset))
     for span in ledger.unverified():
         for offset in frames & set(range(span.start, span.end)):
-            ledger.saw(span.key, offset, 0)
+            ledger.saw(span.topic_partition, offset, 0)
         ledger.searched(span)
     return ledger, ledger.balance().expired
 
@@ -79,14 +79,14 @@ def test_gaps_no_longer_than_those_of_markers_are_doubtful_and_no_loss() -> None
 
 def test_what_retention_takes_during_the_search_is_expired_unless_an_outcome_comes() -> None:
     ledger = Ledger([Span(TOPIC, 0, 0, 10)])
-    ledger.label(SourceRef(TOPIC, 0, 1))
+    ledger.label(Coordinates(TOPIC, 0, 1))
     ledger.searched(Span(TOPIC, 0, 0, 10))
     ledger.removed(Span(TOPIC, 0, 0, 4))
     assert (ledger.balance().expired, ledger.balance().ok) == (0, True), "as few as there are holes: may be markers"
     ledger = Ledger([Span(TOPIC, 0, 0, 4)])
-    ledger.label(SourceRef(TOPIC, 0, 1))
+    ledger.label(Coordinates(TOPIC, 0, 1))
     ledger.searched(Span(TOPIC, 0, 0, 4))
     ledger.removed(Span(TOPIC, 0, 0, 4))
     assert ledger.balance().expired == 3
-    ledger.label(SourceRef(TOPIC, 0, 0))
+    ledger.label(Coordinates(TOPIC, 0, 0))
     assert (ledger.balance().expired, ledger.balance().labels) == (2, 2)

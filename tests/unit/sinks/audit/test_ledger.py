@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.kafka.spans import Period, Span
-from schemas.records import SourceRef
+from schemas.coordinates import Coordinates
 from sinks.audit.ledger import Balance, Ledger
 from sinks.audit.text import describe, missing_places
 
@@ -14,8 +14,8 @@ TOPIC = "frames.raw"
 KEY = (TOPIC, 0)
 
 
-def at(offset: int, partition: int = 0) -> SourceRef:
-    return SourceRef(TOPIC, partition, offset)
+def at(offset: int, partition: int = 0) -> Coordinates:
+    return Coordinates(TOPIC, partition, offset)
 
 
 def balanced(ledger: Ledger, frames: set[int] | None = None, times_ms: dict[int, int] | None = None) -> Balance:
@@ -23,7 +23,7 @@ def balanced(ledger: Ledger, frames: set[int] | None = None, times_ms: dict[int,
     for span in ledger.unverified():
         for offset in range(span.start, span.end):
             if frames is None or offset in frames:
-                ledger.saw(span.key, offset, (times_ms or {}).get(offset, 0))
+                ledger.saw(span.topic_partition, offset, (times_ms or {}).get(offset, 0))
         ledger.searched(span)
     assert ledger.unverified() == []
     return ledger.balance()
@@ -41,7 +41,7 @@ def test_a_frame_with_one_outcome_is_accounted_for() -> None:
 
 def test_what_lies_outside_the_range_is_not_its_business() -> None:
     ledger = Ledger([Span(TOPIC, 0, 10, 11), Span(TOPIC, 1, 5, 5)])
-    for source in (at(9), at(11), at(5, 1), at(0, 7), SourceRef("frames.replay", 0, 10)):
+    for source in (at(9), at(11), at(5, 1), at(0, 7), Coordinates("frames.replay", 0, 10)):
         ledger.label(source)
         ledger.dead_letter(source)
     assert balanced(ledger) == Balance(1, 0, 0, 0, [at(10)], 1)

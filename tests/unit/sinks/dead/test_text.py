@@ -13,9 +13,9 @@ from rich.console import Console
 
 from infra.failures.dead_letters import DeadLetter
 from schemas import codec
+from schemas.coordinates import Coordinates
 from schemas.errors import ConfigError, SinkError
 from schemas.headers import Failure, failure_headers
-from schemas.records import SourceRef
 from sinks.dead.export import MANIFEST, Export, content, file_name
 from sinks.dead.text import describe, full_fields, hex_lines, letter_fields, letters_table
 from tests.support.sink_records import a_frame, a_jpeg
@@ -24,7 +24,7 @@ EVIL = "../../etc/\x1b[2J\npasswd\0"
 
 
 def a_letter(value: bytes | None, key: bytes = b"dock-1", error: str = "truncated", offset: int = 17) -> DeadLetter:
-    failure = Failure(SourceRef("frames.raw", 3, 99), 1_700_000_000_000, "decode", error, "ends early", 1)
+    failure = Failure(Coordinates("frames.raw", 3, 99), 1_700_000_000_000, "decode", error, "ends early", 1)
     return DeadLetter((3, offset), 1_700_000_001_000, key, value, failure_headers(None, failure), failure)
 
 
@@ -123,7 +123,7 @@ def export_one(folder: str) -> None:
 
 
 def test_times_that_no_calendar_has_are_shown_as_numbers(tmp_path: Path) -> None:
-    failure = Failure(SourceRef("frames.raw", 3, 99), 10**18, "decode", "truncated", "ends early", 1)
+    failure = Failure(Coordinates("frames.raw", 3, 99), 10**18, "decode", "truncated", "ends early", 1)
     frame = replace(a_frame(1), captured_at=1_700_000_000 * 10**9)
     letter = DeadLetter((3, 17), 2**62, b"dock-1", codec.encode(frame), failure_headers(None, failure), failure)
     fields = letter_fields(letter, False)

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from schemas.coordinates import Coordinates
 from schemas.errors import ConfigError
-from schemas.records import Decision, Origin, Prediction, SourceRef
+from schemas.records import Decision, Origin, Prediction
 from sinks.audit.ledger import Balance
 from sinks.demo.cameras import DEFAULT_SOURCES, published_counts, write_cameras
 from sinks.demo.quantiles import LatencyHistogram
@@ -117,7 +118,7 @@ def test_a_progress_line_is_one_line() -> None:
 
 @pytest.mark.parametrize("accounted", [True, False])
 def test_the_summary_for_people_says_the_verdict(accounted: bool) -> None:
-    missing = [] if accounted else [SourceRef("frames.raw", 0, 1)]
+    missing = [] if accounted else [Coordinates("frames.raw", 0, 1)]
     text = rendered(describe(summary(some_stats(), Balance(6, 5, 1, 0, missing, len(missing)), 3.0), ["a note"]), 100)
     assert ("✓ every frame is accounted for" in text) is accounted
     assert ("✗ not every frame" in text) is not accounted

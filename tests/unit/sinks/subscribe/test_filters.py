@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from schemas.records import Decision, Label, Origin, Prediction, SourceRef
+from schemas.coordinates import Coordinates
+from schemas.records import Decision, Label, Origin, Prediction
 from sinks.base.dedupe import Deduplicator
 from sinks.base.label_text import Columns, json_line, latency_text
 from sinks.subscribe.command import Selection
@@ -50,7 +51,7 @@ def test_a_label_without_predictions_has_no_best_class(criteria: dict[str, Any])
 
 
 def test_a_json_line_holds_avros_fields_iso_times_and_the_labels_own_place() -> None:
-    label = a_label(SourceRef("frames.raw", 3, 42), captured_at=1_700_000_000_123_456, replay_id="run-1")
+    label = a_label(Coordinates("frames.raw", 3, 42), captured_at=1_700_000_000_123_456, replay_id="run-1")
     line = json_line(label, "labels", 5, 7)
     fields = json.loads(line)
     assert "\n" not in line
@@ -90,7 +91,7 @@ def test_a_latency_is_as_much_as_a_person_takes_in(milliseconds: float, text: st
 
 def test_a_selection_counts_only_what_passes_and_knows_when_it_is_full() -> None:
     selection = Selection(LabelFilter(class_glob="espresso"), Deduplicator(), limit=2)
-    here, there = SourceRef("frames.raw", 0, 1), SourceRef("frames.raw", 0, 2)
+    here, there = Coordinates("frames.raw", 0, 1), Coordinates("frames.raw", 0, 2)
     daisy = (Prediction("985", "daisy", 0.9),)
     taken = [
         selection.takes(label)

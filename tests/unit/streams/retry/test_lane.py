@@ -14,16 +14,16 @@ from confluent_kafka import TopicPartition
 from infra.failures.outcomes import FrameRecord, outcome_of
 from infra.settings import RetrySettings, Settings
 from schemas import headers
+from schemas.coordinates import Coordinates
 from schemas.errors import BadFrame
 from schemas.headers import Failure
-from schemas.records import SourceRef
 from streams.processor import Processor
 from streams.retry.lane import Held, RetryLane, Waiting, due_ms, frame_of
 from streams.stage.frames import Taken
 from streams.watch.watchdog import Sight, Watchdog
 
 SETTINGS = RetrySettings(delays_ms=(1_000, 30_000), max_held_frames=3, max_held_bytes=100)
-ORIGIN = SourceRef("frames.raw", 3, 77)
+ORIGIN = Coordinates("frames.raw", 3, 77)
 
 
 def record(attempt: int = 0, value: bytes = b"frame") -> FrameRecord:
@@ -95,7 +95,7 @@ def test_a_retried_frame_has_the_coordinates_of_its_origin() -> None:
 
 def test_a_frame_put_there_by_hand_is_its_own_origin() -> None:
     frame = frame_of(message([]))
-    assert (frame.source, frame.timestamp_ms, frame.attempt) == (SourceRef("frames.retry", 1, 9), 1234, 0)
+    assert (frame.source, frame.timestamp_ms, frame.attempt) == (Coordinates("frames.retry", 1, 9), 1234, 0)
 
 
 class FakeConsumer:
@@ -222,4 +222,4 @@ def test_a_record_with_numbers_that_are_none_is_its_own_origin(number: bytes) ->
     found = headers.failure_headers(None, Failure(ORIGIN, 42, "infer", "MemoryError", "no room", 2))
     broken = [(name, number if value.isdigit() else value) for name, value in found]
     frame = frame_of(message(broken))
-    assert (frame.source, frame.timestamp_ms, frame.attempt) == (SourceRef("frames.retry", 1, 9), 1234, 0)
+    assert (frame.source, frame.timestamp_ms, frame.attempt) == (Coordinates("frames.retry", 1, 9), 1234, 0)

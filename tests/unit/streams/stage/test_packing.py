@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from infra.failures.outcomes import FrameRecord
 from schemas import codec, headers
-from schemas.records import Encoding, Frame, PixelEncoding, Quality, SourceKind, SourceRef
+from schemas.coordinates import Coordinates
+from schemas.records import Encoding, Frame, PixelEncoding, Quality, SourceKind
 from streams.stage.frames import Taken
 from streams.stage.packing import Ready, pack
 
@@ -23,7 +24,7 @@ def ready(
 ) -> Ready:
     found = [(headers.REPLAY_ID, replay.encode()), (headers.TRACEPARENT, trace.encode())]
     record = FrameRecord(
-        SourceRef("frames.raw", partition, offset), 0, b"cam", b"", [one for one in found if one[1]], attempt
+        Coordinates("frames.raw", partition, offset), 0, b"cam", b"", [one for one in found if one[1]], attempt
     )
     frame = Frame(
         frame_id or f"cam/1/{offset}", "cam", SourceKind.CAMERA, 1, offset, 1000 + offset, 0, Encoding.JPEG, b""

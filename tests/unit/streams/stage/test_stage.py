@@ -9,8 +9,9 @@ import pytest
 
 from infra.failures.outcomes import FrameRecord
 from schemas import codec, headers
+from schemas.coordinates import Coordinates
 from schemas.errors import Stalled
-from schemas.records import Encoding, Frame, Label, MicroBatch, Origin, SourceKind, SourceRef
+from schemas.records import Encoding, Frame, Label, MicroBatch, Origin, SourceKind
 from streams.stage.frames import Taken
 from tests.support.stage_rig import FakeCache, Rig
 
@@ -193,7 +194,7 @@ async def test_headers_that_no_label_can_carry_are_left_behind() -> None:
     rig = Rig()
     for offset, name in enumerate((headers.TRACEPARENT, headers.REPLAY_ID)):
         record = FrameRecord(
-            SourceRef("frames.raw", 0, offset), 99, b"cam", codec.encode(SOUND), [(name, b"x" * 5_000_000)]
+            Coordinates("frames.raw", 0, offset), 99, b"cam", codec.encode(SOUND), [(name, b"x" * 5_000_000)]
         )
         rig.stage.take(Taken(record, lambda offset=offset: rig.finished.append(offset)))  # type: ignore[misc]
     await rig.settle()
