@@ -11,9 +11,10 @@ import numpy as np
 
 from inference.device.jpeg import Decoded, DecodeJpeg
 from inference.device.runs import Batcher, Part
-from inference.device.work import TopicPartitionKey, Work
+from inference.device.work import Work
 from inference.models.base import InputSpec, Pixels
 from infra.process import metrics
+from schemas.coordinates import TopicPartition
 from schemas.errors import BadFrame
 from schemas.records import BatchItem, PixelEncoding, Quality
 
@@ -69,7 +70,7 @@ class Staging:
             metrics.QUEUE_BYTES.set(self._batcher.size_bytes)
             self._changed.notify()
 
-    def drop(self, places: Collection[TopicPartitionKey]) -> set[Work]:
+    def drop(self, places: Collection[TopicPartition]) -> set[Work]:
         """Take back what is not on its way to the device yet."""
         with self._changed:
             return set(self._batcher.drop(lambda work: work.origin.place in places))

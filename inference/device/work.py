@@ -6,12 +6,11 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from schemas.coordinates import Coordinates
+from schemas.coordinates import Coordinates, TopicPartition
 from schemas.errors import BadFrame
 from schemas.headers import Header
 from schemas.records import BatchItem, Label, PixelEncoding
 
-TopicPartitionKey: TypeAlias = tuple[str, int]
 Embedding: TypeAlias = npt.NDArray[np.float16]
 
 
@@ -30,8 +29,8 @@ class Origin:
     replay_id: str | None = None
 
     @property
-    def place(self) -> TopicPartitionKey:
-        return self.topic, self.partition
+    def place(self) -> TopicPartition:
+        return TopicPartition(self.topic, self.partition)
 
 
 @dataclass(frozen=True, slots=True)

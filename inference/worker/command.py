@@ -12,7 +12,6 @@ from traceback import format_exception
 from typing import Annotated, Any, Literal
 
 import typer
-from confluent_kafka import OFFSET_END, KafkaError, TopicPartition
 
 from inference.cache.exact import open_cache
 from inference.cache.writer import CacheWriter
@@ -21,10 +20,8 @@ from inference.device.staging import Staging
 from inference.models import Model, load_model
 from inference.worker.delivery.at_least_once import AtLeastOnce, Delivery, Progress
 from inference.worker.delivery.exactly_once import Transactional
-from inference.worker.delivery.transaction import init_transactions
-from inference.worker.group.clients import close_within, group_consumer, reset_policy, stands_by, transactional_producer
+from inference.worker.group.clients import group_consumer, reset_policy, stands_by, worker_producer
 from inference.worker.group.ownership import Ownership
-from inference.worker.group.start_offsets import Starts, first_offset
 from inference.worker.group.watchdog import GroupWatch, Hunger, Place, Watchdog
 from inference.worker.labels_out import LabelsOut
 from inference.worker.loop import WorkerLoop
@@ -33,10 +30,13 @@ from inference.worker.refetch import Refetch
 from inference.worker.settled import Settled
 from infra.failures.breaker import Breaker
 from infra.kafka.clients import bootstrap, max_record_bytes, require_kafka, require_topics
+from infra.kafka.consumer import END, CommitReport
 from infra.kafka.group_offsets import GroupOffsets
 from infra.kafka.publisher import Publisher
 from infra.kafka.schema_registry import registry_of
+from infra.kafka.start_offsets import StartOffsets, first_offset
 from infra.kafka.topics import Lane, TopicNames, group
+from infra.kafka.transaction import init_transactions
 from infra.process import logs, metrics
 from infra.process.health import HealthServer
 from infra.process.lifecycle import STOP_BUDGET_S, Deadline, Stop
@@ -166,7 +166,7 @@ class Worker:
             self._staging,
             self._ownership,
             self._delivery,
-            Starts(self._consumer, first),
+            StartOffsets(self._consumer, first),
             stop,
             max_bytes=infer.max_queue_bytes,
             max_frames=max(MAX_OPEN_RUNS * infer.max_batch_size, MIN_OPEN_FRAMES),
@@ -177,7 +177,7 @@ class Worker:
         self._group_watch = GroupWatch(
             GroupOffsets(settings, group_id, names.batches),
             self._place,
-            Hunger(infer.stall_timeout_ms, first == OFFSET_END),
+            Hunger(infer.stall_timeout_ms, first == END),
         )
         self.watchdog = Watchdog(
             self.loop.work_waits,
@@ -210,14 +210,14 @@ class Worker:
                 self._stop,
                 infer.commit_interval_ms,
             )
-        producer = transactional_producer(settings, group_id)
+        producer = worker_producer(settings, group_id)
         init_transactions(producer, bootstrap(settings), self._stop, INIT_TRANSACTIONS_S)
-        metadata = self._consumer.consumer_group_metadata
+        metadata = self._consumer.group_metadata
         return Transactional(producer, metadata, self._ownership, self._progress, self._stop, infer.transaction_ms)
 
-    def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+    def _on_commit(self, report: CommitReport) -> None:
         if isinstance(self._delivery, AtLeastOnce):
-            self._delivery.on_commit(error, partitions)
+            self._delivery.on_commit(report)
 
     def _place(self) -> Place:
         outside = self._tells_statistics and not self.loop.has_joined  # before the first statistics nobody knows
@@ -238,7 +238,7 @@ class Worker:
         if self._cache is not None:
             self._cache.close(min(1.0, deadline.remaining_s()))
         self._refetch.close()
-        has_left, stuck = close_within(self._consumer, deadline), self._pipeline.stuck()
+        has_left, stuck = self._consumer.close_within(deadline), self._pipeline.stuck()
         if stuck and self._stop.error is None:
             self._stop.set(Stalled(f"the {stuck[0]} thread hangs"))
         if stuck or not has_left:

@@ -2,12 +2,11 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from inference.device.work import Failed, Labelled, Work
 from infra.failures.outcomes import FrameRecord, dead_letter, retry_or_dead
-from infra.kafka.clients import OnDelivery
+from infra.kafka.sender import OutRecord
 from infra.kafka.topics import TopicNames
 from infra.settings import RetrySettings
 from schemas import codec
@@ -17,38 +16,6 @@ from schemas.headers import REPLAY_ID, TRACEPARENT, Header, traceparents_of
 from schemas.records import Decision
 
 STAGE = "infer"
-
-
-@dataclass(frozen=True, slots=True)
-class OutRecord:
-    topic: str
-    key: bytes | str | None
-    value: bytes | None
-    headers: list[Header]
-    on_delivery: OnDelivery | None = None
-
-
-@dataclass(slots=True)
-class Outbox:
-    """Collects instead of sending: all records of a batch leave together, when the batch is whole."""
-
-    max_record_bytes: int = sys.maxsize
-    records: list[OutRecord] = field(default_factory=list)
-
-    def send(
-        self,
-        topic: str,
-        key: bytes | str | None,
-        value: bytes | None,
-        *,
-        headers: list[Header] | None = None,
-        partition: int = -1,
-        timestamp_ms: int = 0,
-        on_delivery: OnDelivery | None = None,
-    ) -> None:
-        assert partition == -1, "nothing that a worker writes is bound to a partition"
-        assert timestamp_ms == 0, "it is stamped with the time of its writing"
-        self.records.append(OutRecord(topic, key, value, headers or [], on_delivery))
 
 
 class FrameSource(Protocol):
@@ -76,58 +43,50 @@ class LabelsOut:
 
     def records(self, work: Work) -> list[OutRecord]:
         """Reads failed frames again from their topic: raises Unavailable when that gives no answer."""
-        outbox = Outbox(self._max_record_bytes)
         if work.bad is not None:
-            dead_letter(outbox, self._names, _batch_record(work), STAGE, work.bad)
-            return outbox.records
+            return [self._dead(_batch_record(work), work.bad)]
         failed = [index for index, outcome in work.outcomes.items() if isinstance(outcome, Failed)]
         frames = self._fetch(work, failed)
+        records: list[OutRecord] = []
         for index, headers in enumerate(_kept_headers(work)):
             outcome = work.outcomes[index]
             if isinstance(outcome, Labelled):
-                self._label(outbox, outcome, headers)
+                records += self._label(outcome, headers)
             else:
-                self._failure(outbox, work, index, outcome, frames, headers)
-        return outbox.records
+                records.append(self._failure(work, index, outcome, frames, headers))
+        return records
 
-    def _label(self, outbox: Outbox, labelled: Labelled, headers: list[Header]) -> None:
+    def _label(self, labelled: Labelled, headers: list[Header]) -> list[OutRecord]:
         label = labelled.label
         # The registry's id differs per subject, so with one the two topics need bytes of their own.
         value = codec.encode(label, self._registry, self._names.labels)
-        outbox.send(self._names.labels, label.source_id, value, headers=headers)
+        records = [OutRecord(self._names.labels, label.source_id, value, headers)]
         if self._with_review and label.decision is Decision.REVIEW:
             if self._registry is not None:
                 value = codec.encode(label, self._registry, self._names.review)
-            outbox.send(self._names.review, label.source_id, value, headers=headers)
+            records.append(OutRecord(self._names.review, label.source_id, value, headers))
+        return records
 
     def _failure(
-        self,
-        outbox: Outbox,
-        work: Work,
-        index: int,
-        failed: Failed,
-        frames: dict[int, FrameRecord],
-        headers: list[Header],
-    ) -> None:
+        self, work: Work, index: int, failed: Failed, frames: dict[int, FrameRecord], headers: list[Header]
+    ) -> OutRecord:
         item = work.items[index]
         frame = frames.get(item.offset)
+        attempt = work.origin.attempt
         if frame is None:
             # Nothing to try again with, but it does not vanish: its coordinates and the reason stay.
-            record = FrameRecord(
-                work.source_of(index), item.captured_at // 1000, item.source_id, None, headers, work.origin.attempt
-            )
+            captured_ms = item.captured_at // 1000
+            record = FrameRecord(work.source_of(index), captured_ms, item.source_id, None, headers, attempt)
             gone = BadFrame("frame_gone", f"no longer in its topic; before that {_words(failed.error)}")
-            dead_letter(outbox, self._names, record, STAGE, gone)
-            return
-        record = FrameRecord(
-            frame.source,
-            frame.timestamp_ms,
-            frame.key,
-            frame.value,
-            [*headers, *(frame.headers or ())],
-            work.origin.attempt,
+            return self._dead(record, gone)
+        kept = [*headers, *(frame.headers or ())]
+        record = FrameRecord(frame.source, frame.timestamp_ms, frame.key, frame.value, kept, attempt)
+        return retry_or_dead(
+            self._names, self._retry, record, STAGE, failed.error, max_record_bytes=self._max_record_bytes
         )
-        retry_or_dead(outbox, self._names, self._retry, record, STAGE, failed.error)
+
+    def _dead(self, record: FrameRecord, error: BadFrame) -> OutRecord:
+        return dead_letter(self._names, record, STAGE, error, max_record_bytes=self._max_record_bytes)
 
     def _fetch(self, work: Work, failed: list[int]) -> dict[int, FrameRecord]:
         if not failed:

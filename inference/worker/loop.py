@@ -2,23 +2,21 @@
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
-
-import confluent_kafka
-from confluent_kafka import KafkaError, TopicPartition
 
 from inference.device.staging import Staging
-from inference.device.work import Origin, TopicPartitionKey
+from inference.device.work import Origin
 from inference.models.base import InputSpec
-from inference.worker.delivery.at_least_once import Delivery, topic_partitions
+from inference.worker.delivery.at_least_once import Delivery
 from inference.worker.group.ownership import Ownership
-from inference.worker.group.start_offsets import Starts
 from inference.worker.intake import read_work
-from infra.kafka.clients import Message, is_fatal
-from infra.kafka.records import consumed_record
+from infra.kafka.consumer import GroupConsumer, PartitionFault
+from infra.kafka.errors import FaultKind, KafkaFailure
+from infra.kafka.records import ConsumedRecord
+from infra.kafka.start_offsets import StartOffsets
 from infra.process import logs, metrics
 from infra.process.lifecycle import Deadline, Stop
 from schemas import codec, headers
+from schemas.coordinates import TopicPartition
 from schemas.errors import Stalled
 
 log = logs.get(__name__)
@@ -34,13 +32,13 @@ class WorkerLoop:
 
     def __init__(
         self,
-        consumer: confluent_kafka.Consumer,
+        consumer: GroupConsumer,
         topic: str,
         spec: InputSpec,
         staging: Staging,
         ownership: Ownership,
         delivery: Delivery,
-        starts: Starts,
+        starts: StartOffsets,
         stop: Stop,
         *,
         max_bytes: int,
@@ -51,7 +49,6 @@ class WorkerLoop:
         self._staging, self._ownership, self._delivery = staging, ownership, delivery
         self._starts, self._stop = starts, stop
         self._max_bytes, self._max_frames = max_bytes, max_frames
-        self._paused = False
         self._is_closing = False
         self.has_joined = False
         self._work_waits = False
@@ -67,14 +64,14 @@ class WorkerLoop:
 
     def run(self) -> None:
         """Until `stop`. Raises Stalled when the client or the delivery cannot go on."""
-        self._consumer.subscribe(
-            [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
-        )
+        self._consumer.subscribe([self._topic], self)
         while not self._stop.is_set():
             self._work_waits, self._turned_s = self._ownership.has_uncommitted, time.monotonic()
-            message = self._consumer.poll(BUSY_POLL_S if self._work_waits else POLL_S)
-            if message is not None:
-                self._on_message(message)
+            found = self._consumer.poll(BUSY_POLL_S if self._work_waits else POLL_S)
+            if isinstance(found, ConsumedRecord):
+                self._accept(found)
+            elif found is not None:
+                self._on_fault(found)
             now_s = time.monotonic()
             self._start_at(self._starts.found(now_s))
             self._delivery.tick(now_s)
@@ -93,100 +90,78 @@ class WorkerLoop:
         positions = self._ownership.rewind()
         self._staging.drop(positions)
         try:
-            for position in topic_partitions(positions):
-                self._consumer.seek(position)
-        except confluent_kafka.KafkaException as error:
-            raise Stalled(f"could not go back to what is committed: {error.args[0].str()}") from error
-        log.warning(
-            "reading again what was not committed", positions={f"{t}/{p}": o for (t, p), o in positions.items()}
-        )
+            self._consumer.seek(positions)
+        except KafkaFailure as error:
+            raise Stalled(f"could not go back to what is committed: {error}") from error
+        log.warning("reading again what was not committed", positions=_named(positions))
 
     # -- reading
 
-    def _on_message(self, message: Message) -> None:
-        error = message.error()
-        if error is None:
-            self._accept(message)
-        elif error.code() == KafkaError._AUTO_OFFSET_RESET:
-            self._starts.want((str(message.topic()), int(message.partition() or 0)))
-        else:
-            self._on_error(error)
-
-    def _start_at(self, positions: list[TopicPartition]) -> None:
-        """Read these partitions of ours from there on; what is under way of them counts no more."""
-        if not positions:
-            return
-        places = _keys(positions)
-        self._ownership.assign(places)
-        self._staging.drop(places)
-        try:
-            self._consumer.incremental_unassign(positions)  # the client takes a new start in no other way
-            self._consumer.incremental_assign(positions)
-        except confluent_kafka.KafkaException as error:
-            raise Stalled(f"could not start at a committed offset: {error.args[0].str()}") from error
-        if self._paused:
-            self._consumer.pause(_keys_to_list(places))
-        log.info("partitions started", positions={f"{one.topic}/{one.partition}": one.offset for one in positions})
-
-    def _accept(self, message: Message) -> None:
-        place = (str(message.topic()), int(message.partition() or 0))
-        generation = self._ownership.generation(place)
+    def _accept(self, record: ConsumedRecord) -> None:
+        generation = self._ownership.generation(record.topic_partition)
         if generation is None:
             return  # was on its way while the partition was taken from us
-        work = read_work(_origin(message, generation), message.value(), self._spec, self._registry)
+        work = read_work(_origin(record, generation), record.value, self._spec, self._registry)
         self._ownership.start(work)
         self._staging.put(work)
 
-    def _on_error(self, error: KafkaError) -> None:
-        if is_fatal(error):
-            raise Stalled(f"the Kafka consumer cannot go on: {error.str()}")
-        if error.code() == KafkaError._MAX_POLL_EXCEEDED:
+    def _start_at(self, positions: dict[TopicPartition, int]) -> None:
+        """Read these partitions of ours from there on; what is under way of them counts no more."""
+        if not positions:
+            return
+        self._ownership.assign(positions)
+        self._staging.drop(positions)
+        try:
+            self._consumer.start_at(positions)
+        except KafkaFailure as error:
+            raise Stalled(f"could not start at a committed offset: {error}") from error
+        log.info("partitions started", positions=_named(positions))
+
+    def _on_fault(self, found: PartitionFault) -> None:
+        fault = found.fault
+        if fault.kind is FaultKind.NO_OFFSET:
+            self._starts.want(found.topic_partition)
+            return
+        if fault.is_fatal:
+            raise Stalled(f"the Kafka consumer cannot go on: {fault}")
+        if fault.kind is FaultKind.OUT_OF_GROUP:
             # We are out of the group, whatever is announced to us later.
             self._lose(self._ownership.places())
-        log.warning("kafka consumer error", error=error.str(), code=error.name())
+        log.warning("kafka consumer error", error=fault.text, code=fault.name)
 
     def _pause_or_resume(self) -> None:
         """Full at the limits, open again under half of them: each pause throws away what was fetched ahead."""
         bytes_held, frames_open = self._staging.size_bytes, self._ownership.open_frames
-        if not self._paused and (bytes_held >= self._max_bytes or frames_open >= self._max_frames):
-            self._paused = True
-            self._consumer.pause(_keys_to_list(self._ownership.places()))
-        elif self._paused and bytes_held <= self._max_bytes // 2 and frames_open <= self._max_frames // 2:
-            self._paused = False
-            self._consumer.resume(_keys_to_list(self._ownership.places()))
-        metrics.PAUSED.labels("device").set(self._paused)
+        is_paused = self._consumer.is_paused
+        if not is_paused and (bytes_held >= self._max_bytes or frames_open >= self._max_frames):
+            self._consumer.pause()
+        elif is_paused and bytes_held <= self._max_bytes // 2 and frames_open <= self._max_frames // 2:
+            self._consumer.resume()
+        metrics.PAUSED.labels("device").set(self._consumer.is_paused)
         metrics.FRAMES_OPEN.set(frames_open)
 
     # -- rebalances
 
-    def _on_assign(self, consumer: confluent_kafka.Consumer, partitions: list[TopicPartition]) -> None:
-        places = _keys(partitions)
-        self._ownership.assign(places)
-        consumer.incremental_assign(partitions)
-        # The client remembers a pause over revocation and return: what was paused then would never be read again.
-        (consumer.pause if self._paused else consumer.resume)(_keys_to_list(places))
+    def on_assign(self, partitions: list[TopicPartition]) -> None:
+        self._ownership.assign(partitions)
         self.has_joined = True
-        log.info("partitions assigned", partitions=sorted(number for _, number in places))
+        log.info("partitions assigned", partitions=sorted(number for _, number in partitions))
 
-    def _on_revoke(self, consumer: confluent_kafka.Consumer, partitions: list[TopicPartition]) -> None:
+    def on_revoke(self, partitions: list[TopicPartition]) -> None:
         """Nothing more of them reaches the device; what is there already is finished, written and committed in time."""
-        places = _keys(partitions)
-        dropped = self._staging.drop(places)
+        dropped = self._staging.drop(partitions)
         if not self._is_closing:  # then that was done already
-            awaited = [work for work in self._ownership.open_work(places) if work not in dropped]
+            awaited = [work for work in self._ownership.open_work(partitions) if work not in dropped]
             self._delivery.finish(awaited, Deadline(REVOKE_BUDGET_S))
-        self._ownership.forget(places)
-        self._starts.forget(places)
-        consumer.incremental_unassign(partitions)
-        log.info("partitions revoked", partitions=sorted(number for _, number in places), dropped=len(dropped))
+        self._ownership.forget(partitions)
+        self._starts.forget(partitions)
+        log.info("partitions revoked", partitions=sorted(number for _, number in partitions), dropped=len(dropped))
 
-    def _on_lost(self, consumer: confluent_kafka.Consumer, partitions: list[TopicPartition]) -> None:
+    def on_lost(self, partitions: list[TopicPartition]) -> None:
         """Somebody else may own them already: not a word about them any more."""
-        places = _keys(partitions)
-        self._lose(places)
-        consumer.incremental_unassign(partitions)
+        self._lose(partitions)
 
-    def _lose(self, places: Iterable[TopicPartitionKey]) -> None:
+    def _lose(self, places: Iterable[TopicPartition]) -> None:
         lost = list(places)
         self._ownership.forget(lost)
         self._starts.forget(lost)
@@ -194,8 +169,7 @@ class WorkerLoop:
         log.warning("partitions lost", partitions=sorted(number for _, number in lost))
 
 
-def _origin(message: Message, generation: int) -> Origin:
-    record = consumed_record(message)
+def _origin(record: ConsumedRecord, generation: int) -> Origin:
     return Origin(
         record.topic,
         record.partition,
@@ -209,9 +183,5 @@ def _origin(message: Message, generation: int) -> Origin:
     )
 
 
-def _keys(partitions: Iterable[TopicPartition]) -> list[TopicPartitionKey]:
-    return [(place.topic, place.partition) for place in partitions]
-
-
-def _keys_to_list(places: Iterable[TopicPartitionKey]) -> list[Any]:
-    return [TopicPartition(*place) for place in places]
+def _named(positions: dict[TopicPartition, int]) -> dict[str, int]:
+    return {str(partition): offset for partition, offset in positions.items()}

@@ -12,7 +12,8 @@ from inference.labelling.decide import label_for, predictions_of
 from inference.models.base import Model
 from inference.worker.delivery.at_least_once import Delivery
 from inference.worker.group.ownership import Ownership
-from inference.worker.labels_out import LabelsOut, OutRecord
+from inference.worker.labels_out import LabelsOut
+from infra.kafka.sender import OutRecord
 from infra.process import logs, metrics
 from infra.process.lifecycle import Stop
 from schemas.errors import Unavailable

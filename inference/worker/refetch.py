@@ -8,7 +8,7 @@ import confluent_kafka
 from confluent_kafka import KafkaError, TopicPartition
 
 from infra.failures.outcomes import FrameRecord
-from infra.kafka.clients import Message, consumer
+from infra.kafka.clients import consumer
 from infra.kafka.records import consumed_record
 from infra.process import logs
 from infra.settings import Settings
@@ -75,7 +75,7 @@ class Refetch:
             )
         self._consumer.assign([TopicPartition(topic, partition, offset)])
 
-    def _read_to(self, topic: str, partition: int, wanted: int) -> Message | None:
+    def _read_to(self, topic: str, partition: int, wanted: int) -> confluent_kafka.Message | None:
         """The first record at or behind `wanted`; None where there is none any more."""
         assert self._consumer is not None
         end_s = time.monotonic() + self._timeout_s
@@ -94,6 +94,6 @@ class Refetch:
         raise Unavailable("Kafka", f"{topic}/{partition}", f"offset {wanted} could not be read again in time")
 
 
-def _record(message: Message) -> FrameRecord:
+def _record(message: confluent_kafka.Message) -> FrameRecord:
     record = consumed_record(message)
     return FrameRecord(record.coordinates, record.timestamp_ms, record.key, record.value, record.headers)

@@ -1,21 +1,21 @@
-"""What becomes of a frame that got no label: once more later (`frames.retry`), or a dead letter (`frames.dead`).
+"""What becomes of a frame that got no label: another try (`frames.retry`), or a dead letter (`frames.dead`).
 
-Both stages use this, so that a dead letter looks the same whoever wrote it.
+Pure: it makes the records and sends none. Both stages use this, so that a dead letter looks the same whoever wrote it.
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Literal
 
 from prometheus_client import Counter
 
-from infra.kafka.clients import Message, OnDelivery
+from infra.kafka.sender import DeliveryReport, OnDelivery, OutRecord
 from infra.kafka.topics import TopicNames
 from infra.process import metrics
 from infra.settings import KIB, RetrySettings
 from schemas import headers
 from schemas.coordinates import Coordinates
 from schemas.errors import BadFrame
-from schemas.headers import Failure, Header, RawHeaders
+from schemas.headers import Failure, RawHeaders
 
 Outcome = Literal["retry", "dead"]
 
@@ -23,25 +23,6 @@ Outcome = Literal["retry", "dead"]
 RECORD_OVERHEAD_BYTES = 4 * KIB
 # A key or header of more is no id and no trace context: it goes where the value goes.
 MAX_KEPT_BYTES = KIB
-
-
-class Sender(Protocol):
-    """What is needed of `infra.kafka.publisher.Publisher`."""
-
-    @property
-    def max_record_bytes(self) -> int: ...
-
-    def send(
-        self,
-        topic: str,
-        key: bytes | str | None,
-        value: bytes | None,
-        *,
-        headers: list[Header] | None = None,
-        partition: int = -1,
-        timestamp_ms: int = 0,
-        on_delivery: OnDelivery | None = None,
-    ) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,44 +61,45 @@ def outcome_of(retry: RetrySettings, record: FrameRecord, error: BaseException) 
 
 
 def retry_or_dead(
-    sender: Sender,
     names: TopicNames,
     retry: RetrySettings,
     record: FrameRecord,
     stage: str,
     error: BaseException,
+    *,
+    max_record_bytes: int,
     on_delivery: OnDelivery | None = None,
-) -> Outcome:
-    """Send the record to where `outcome_of` says, `sightline-attempt` one up on the retry lane.
+) -> OutRecord:
+    """The record to send to where `outcome_of` says, with `sightline-attempt` one up on the retry lane.
 
-    One that is too large for our topics (others may hold more, or ours held more before) is dead at once. The frame may
-    be acknowledged only after `on_delivery` without an error. Raises Busy when the sender is full.
+    A frame that no record of ours can hold (other producers' topics may) is a dead letter at once. The frame's offset
+    may move only after a report without a fault.
     """
-    if outcome_of(retry, record, error) == "dead" or record.size > sender.max_record_bytes:
-        dead_letter(sender, names, record, stage, error, on_delivery)
-        return "dead"
-    _send(sender, names.retry, record, _failure(record, stage, error, record.attempt + 1), metrics.RETRIES, on_delivery)
-    return "retry"
+    if outcome_of(retry, record, error) == "dead" or record.size > max_record_bytes:
+        return dead_letter(names, record, stage, error, max_record_bytes=max_record_bytes, on_delivery=on_delivery)
+    failure = _failure(record, stage, error, record.attempt + 1)
+    return _out_record(names.retry, record, failure, metrics.RETRIES, on_delivery)
 
 
 def dead_letter(
-    sender: Sender,
     names: TopicNames,
     record: FrameRecord,
     stage: str,
     error: BaseException,
+    *,
+    max_record_bytes: int,
     on_delivery: OnDelivery | None = None,
-) -> None:
-    """Send the record's own bytes under its own key to `frames.dead`, with the reason in its headers.
+) -> OutRecord:
+    """The dead letter: the record's own bytes under its own key for `frames.dead`, with the reason in its headers.
 
-    Bytes that no record of ours can hold stay where they are: the headers tell the place and how many they are.
+    A value that no record of ours can hold is left out: the headers tell its place and its size.
     """
     failure = _failure(record, stage, error, record.attempt)
-    if record.size > sender.max_record_bytes:
-        left_out = f"value of {_length(record.value)} bytes left out, a record holds {sender.max_record_bytes}"
+    if record.size > max_record_bytes:
+        left_out = f"value of {_length(record.value)} bytes left out, a record holds {max_record_bytes}"
         failure = replace(failure, message=f"{left_out}: {failure.message}")
         record = record.without_value()
-    _send(sender, names.dead, record, failure, metrics.DEAD_LETTERS, on_delivery)
+    return _out_record(names.dead, record, failure, metrics.DEAD_LETTERS, on_delivery)
 
 
 def _failure(record: FrameRecord, stage: str, error: BaseException, attempt: int) -> Failure:
@@ -125,27 +107,18 @@ def _failure(record: FrameRecord, stage: str, error: BaseException, attempt: int
     return Failure(record.source, record.timestamp_ms, stage, error_class_of(error), detail, attempt)
 
 
-def _send(
-    sender: Sender,
-    topic: str,
-    record: FrameRecord,
-    failure: Failure,
-    counter: Counter,
-    on_delivery: OnDelivery | None,
-) -> None:
-    def delivered(delivery_error: object, message: Message) -> None:
-        if delivery_error is None:
+def _out_record(
+    topic: str, record: FrameRecord, failure: Failure, counter: Counter, on_delivery: OnDelivery | None
+) -> OutRecord:
+    def delivered(report: DeliveryReport) -> None:
+        if report.fault is None:
             counter.labels(failure.stage, failure.error_class).inc()
         if on_delivery is not None:
-            on_delivery(delivery_error, message)  # type: ignore[arg-type]
+            on_delivery(report)
 
-    # The record's time is that of the failure: the retry lane counts its delay from it, `dead list --from` goes by it.
-    sender.send(
-        topic,
-        record.key,
-        record.value,
-        headers=headers.failure_headers(record.headers, failure),
-        on_delivery=delivered,
+    # Its time is that of the failure: the retry lane counts the delay from it, and `dead list --from` goes by it.
+    return OutRecord(
+        topic, record.key, record.value, headers.failure_headers(record.headers, failure), on_delivery=delivered
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import confluent_kafka
 from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec
 
+from infra.kafka.errors import is_fatal
 from infra.kafka.topics import DEAD_HEADROOM_BYTES
 from infra.local.state import read_state
 from infra.process import logs
@@ -19,8 +20,6 @@ from schemas.errors import ConfigError, Unavailable
 
 log = logs.get(__name__)
 
-Message = confluent_kafka.Message
-OnDelivery = Callable[[confluent_kafka.KafkaError | None, Message], None]
 Keys = dict[str, Any]
 ClientT = TypeVar("ClientT")
 
@@ -157,11 +156,6 @@ def list_offsets(
     except confluent_kafka.KafkaException:
         client.list_topics(timeout=timeout_s)
         raise
-
-
-def is_fatal(error: confluent_kafka.KafkaError) -> bool:
-    """The client will never work again. A consumer's messages tell it by a code, not by the flag."""
-    return error.fatal() or error.code() == confluent_kafka.KafkaError._FATAL
 
 
 def _client(settings: Settings) -> Keys:

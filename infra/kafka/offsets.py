@@ -3,7 +3,7 @@
 from collections import deque
 from dataclasses import dataclass, field
 
-TopicPartitionKey = tuple[str, int]
+from schemas.coordinates import TopicPartition
 
 
 @dataclass(slots=True)
@@ -21,11 +21,11 @@ class CompletedPrefix:
     """
 
     def __init__(self) -> None:
-        self._partitions: dict[TopicPartitionKey, _Partition] = {}
+        self._partitions: dict[TopicPartition, _Partition] = {}
 
     def start(self, topic: str, partition: int, offset: int) -> None:
         """Raises ValueError when the offset is not past the last one started there."""
-        state = self._partitions.setdefault((topic, partition), _Partition())
+        state = self._partitions.setdefault(TopicPartition(topic, partition), _Partition())
         last = state.started[-1] if state.started else (state.next_offset or 0) - 1
         if offset <= last:
             raise ValueError(f"offset {offset} of {topic}/{partition} started after {last}")
@@ -33,7 +33,7 @@ class CompletedPrefix:
 
     def done(self, topic: str, partition: int, offset: int) -> bool:
         """Mark one offset done; False when it is not (or no longer) ours, as after a revocation."""
-        state = self._partitions.get((topic, partition))
+        state = self._partitions.get(TopicPartition(topic, partition))
         if state is None or not state.started or offset < state.started[0]:
             return False
         state.done.add(offset)
@@ -43,7 +43,7 @@ class CompletedPrefix:
             state.next_offset = finished + 1
         return True
 
-    def committable(self) -> dict[TopicPartitionKey, int]:
+    def committable(self) -> dict[TopicPartition, int]:
         """The next offset to read, for every partition where something is done."""
         return {key: state.next_offset for key, state in self._partitions.items() if state.next_offset is not None}
 
@@ -53,4 +53,4 @@ class CompletedPrefix:
 
     def forget(self, topic: str, partition: int) -> None:
         """The partition was taken away or rewound: whatever is still under way there counts no more."""
-        self._partitions.pop((topic, partition), None)
+        self._partitions.pop(TopicPartition(topic, partition), None)

@@ -6,20 +6,23 @@ from typing import Any
 
 import confluent_kafka
 
-from infra.kafka.clients import Message, OnDelivery, is_fatal, new_client, on_client_error, producer_config
+from infra.kafka.clients import new_client, on_client_error, producer_config
+from infra.kafka.errors import failure_of, is_fatal
+from infra.kafka.sender import OutRecord, delivery_report
 from infra.process import logs, metrics
-from infra.settings import KIB, Settings
+from infra.settings import Settings
 from schemas.errors import Busy
-from schemas.headers import Header
 
 log = logs.get(__name__)
+
+# How long who finds the queue full is told to wait.
+FULL_RETRY_S = 0.05
 
 
 class Publisher:
     """A producer that any thread may use; delivery reports are served from a thread of its own.
 
-    Bytes in flight are bounded: `send` raises Busy when the queue is full, `send_wait` waits for room.
-    A report with an error means that the record is NOT written; the caller decides what follows.
+    Bytes in flight are bounded: `send` raises Busy when the queue is full, `sender.send_wait` waits for room.
     """
 
     def __init__(self, settings: Settings, **extra: Any) -> None:
@@ -35,31 +38,28 @@ class Publisher:
         self._poller = threading.Thread(target=self._poll, name="publisher", daemon=True)
         self._poller.start()
 
-    def send(
-        self,
-        topic: str,
-        key: bytes | str | None,
-        value: bytes | None,
-        *,
-        headers: list[Header] | None = None,
-        partition: int = -1,
-        timestamp_ms: int = 0,
-        on_delivery: OnDelivery | None = None,
-    ) -> None:
-        """Queue one record; returning does not mean that it was written, `on_delivery` tells. Raises Busy when full."""
-        record = _Record(self, topic, key, value, headers or [], partition, timestamp_ms, on_delivery)
-        self._reserve(record.size)
+    def send(self, record: OutRecord) -> None:
+        """Queue one record; returning does not mean that it was written, its `on_delivery` tells.
+
+        Raises Busy when the queue is full, KafkaFailure when the client refuses this record for good.
+        """
+        entry = _InFlight(self, record)
+        self._reserve(record.size_bytes)
         try:
-            self.produce(record)
+            self.produce(entry)
         except BufferError:
-            self.release(record.size)
-            raise Busy(0.05, "the producer's queue is full") from None
+            self.release(record.size_bytes)
+            raise Busy(FULL_RETRY_S, "the producer's queue is full") from None
+        except confluent_kafka.KafkaException as error:
+            self.release(record.size_bytes)
+            raise failure_of(error) from error
         except BaseException:
-            self.release(record.size)
+            self.release(record.size_bytes)
             raise
 
-    def produce(self, record: "_Record") -> None:
+    def produce(self, entry: "_InFlight") -> None:
         """Raises BufferError when the client's own queue is full."""
+        record = entry.record
         self._producer.produce(
             record.topic,
             key=record.key,
@@ -67,13 +67,13 @@ class Publisher:
             headers=list(record.headers),
             partition=record.partition,
             timestamp=record.timestamp_ms,
-            on_delivery=record.delivered,
+            on_delivery=entry.delivered,
         )
 
-    def wait_for_room(self, size: int, timeout_s: float) -> bool:
+    def wait_for_room(self, size_bytes: int, timeout_s: float) -> bool:
         """Wait until a record of that size would be taken; False when the time is over."""
         with self._room:
-            return self._room.wait_for(lambda: self._fits(size + KIB), timeout_s)
+            return self._room.wait_for(lambda: self._fits(size_bytes), timeout_s)
 
     def queued_bytes(self) -> int:
         return self._bytes
@@ -95,7 +95,7 @@ class Publisher:
     def _reserve(self, size: int) -> None:
         with self._room:
             if not self._fits(size):
-                raise Busy(0.05, "the producer's queue is full")
+                raise Busy(FULL_RETRY_S, "the producer's queue is full")
             self._bytes += size
 
     def release(self, size: int) -> None:
@@ -120,36 +120,28 @@ class Publisher:
 
 
 @dataclass(slots=True)
-class _Record:
-    """One record on its way. Nothing in it refers back to it: it and its bytes go with its report, not with some later
-    run of the cycle collector, which for what lived through an outage is minutes away.
+class _InFlight:
+    """One record until its report. Nothing in the record refers back to this object: it and its bytes are freed with
+    the report, and not by a later run of the cycle collector, which is minutes away for what lived through an outage.
     """
 
     publisher: Publisher
-    topic: str
-    key: bytes | str | None
-    value: bytes | None
-    headers: list[Header]
-    partition: int
-    timestamp_ms: int
-    on_delivery: OnDelivery | None
+    record: OutRecord
 
-    @property
-    def size(self) -> int:
-        return len(self.value or b"") + KIB
-
-    def delivered(self, error: confluent_kafka.KafkaError | None, message: Message) -> None:
+    def delivered(self, error: confluent_kafka.KafkaError | None, message: Any) -> None:
         if error is None and message.offset() is None:
             # What librdkafka makes of a record refused as out of sequence (KAFKA-15591): "written", without
             # an offset, and not in the log. Sent again it may come late or twice; else it would be lost.
             log.warning(
-                "acknowledged without an offset, sending again", topic=self.topic, partition=message.partition()
+                "acknowledged without an offset, sending again",
+                topic=self.record.topic,
+                partition=message.partition(),
             )
             try:
                 self.publisher.produce(self)
                 return
             except BufferError:
                 error = confluent_kafka.KafkaError(confluent_kafka.KafkaError._QUEUE_FULL)
-        self.publisher.release(self.size)
-        if self.on_delivery is not None:
-            self.on_delivery(error, message)
+        self.publisher.release(self.record.size_bytes)
+        if self.record.on_delivery is not None:
+            self.record.on_delivery(delivery_report(error, message))

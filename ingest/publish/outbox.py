@@ -3,44 +3,22 @@
 import threading
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Protocol
 
-import confluent_kafka
-
-from infra.kafka.clients import is_fatal
+from infra.kafka.errors import FaultKind, KafkaFailure, KafkaFault
+from infra.kafka.sender import DeliveryReport, OnDelivery, OutRecord, Sender, send_wait
 from infra.process import logs, metrics
 from infra.process.times import now_us
 from infra.settings import KIB
 from ingest.camera.feed import Captured, Feed
 from schemas.codec import Registry, encode
-from schemas.errors import Busy, Stalled
-from schemas.headers import TRACEPARENT, Header, new_traceparent
+from schemas.errors import Stalled
+from schemas.headers import TRACEPARENT, new_traceparent
 from schemas.records import Frame, SourceKind
 
 log = logs.get(__name__)
 
 # What a Frame, its key, its headers and Kafka's own record need around the image.
 ENVELOPE_BYTES = 32 * KIB
-ROOM_WAIT_S = 0.25
-
-
-class Sender(Protocol):
-    """What is needed of infra.kafka.clients.Publisher."""
-
-    fatal: str | None
-
-    def send(
-        self,
-        topic: str,
-        key: bytes | str | None,
-        value: bytes | None,
-        *,
-        headers: list[Header] | None = None,
-        timestamp_ms: int = 0,
-        on_delivery: Callable[[Any, Any], None] | None = None,
-    ) -> None: ...
-
-    def wait_for_room(self, size: int, timeout_s: float) -> bool: ...
 
 
 class Outbox:
@@ -67,32 +45,23 @@ class Outbox:
             return True
         frame = self._frame(captured)
         value = encode(frame, self._registry, self._topic)
-        headers = [(TRACEPARENT, new_traceparent().encode())]
-        report = self._report(captured, frame)
-        while True:
-            if self._sender.fatal:
-                raise Stalled(f"Kafka's client gave up: {self._sender.fatal}")
-            try:
-                self._sender.send(
-                    self._topic,
-                    spec.source_id,
-                    value,
-                    headers=headers,
-                    timestamp_ms=captured.captured_at // 1000,
-                    on_delivery=report,
-                )
-                break
-            except Busy:
-                if give_up():
-                    self._abandoned[spec.source_id] += 1
-                    return False
-                self._sender.wait_for_room(len(value), ROOM_WAIT_S)
-            except confluent_kafka.KafkaException as refusal:
-                error = refusal.args[0]
-                if is_fatal(error):
-                    raise Stalled(f"Kafka's client gave up: {error.str()}") from refusal
-                report(error, None)
-                break
+        record = OutRecord(
+            self._topic,
+            spec.source_id,
+            value,
+            [(TRACEPARENT, new_traceparent().encode())],
+            timestamp_ms=captured.captured_at // 1000,
+            on_delivery=self._report(captured, frame),
+        )
+        try:
+            if not send_wait(self._sender, record, give_up):
+                self._abandoned[spec.source_id] += 1
+                return False
+        except KafkaFailure as refusal:
+            if refusal.fault.is_fatal:
+                raise Stalled(f"the Kafka producer cannot go on: {refusal}") from refusal
+            assert record.on_delivery is not None
+            record.on_delivery(DeliveryReport(self._topic, -1, -1, refusal.fault))
         self._next[spec.source_id] = (frame.stream_epoch, frame.frame_seq + 1)
         self.sent[spec.source_id] += 1
         return True
@@ -120,25 +89,25 @@ class Outbox:
             attributes={"file": captured.name} if captured.name else {},
         )
 
-    def _report(self, captured: Captured, frame: Frame) -> Callable[[Any, Any], None]:
+    def _report(self, captured: Captured, frame: Frame) -> OnDelivery:
         source_id, captured_s, size, feed = frame.source_id, frame.captured_at / 1e6, len(frame.image), captured.feed
         frame_id = frame.frame_id
 
-        def delivered(error: confluent_kafka.KafkaError | None, _message: Any) -> None:
+        def delivered(report: DeliveryReport) -> None:
             with self._lock:
-                if error is None:
+                if report.fault is None:
                     self.delivered[source_id] += 1
                 else:
                     self.failed[source_id] += 1
-            if error is None:
+            if report.fault is None:
                 metrics.FRAMES_PUBLISHED.labels(source_id).inc()
                 metrics.CAMERA_LAST_FRAME.labels(source_id).set(captured_s)
             else:
-                self._log_failure(feed, frame_id, size, error)
+                self._log_failure(feed, frame_id, size, report.fault)
 
         return delivered
 
-    def _log_failure(self, feed: Feed, frame_id: str, size: int, error: confluent_kafka.KafkaError) -> None:
-        too_large = error.code() == confluent_kafka.KafkaError.MSG_SIZE_TOO_LARGE
+    def _log_failure(self, feed: Feed, frame_id: str, size: int, fault: KafkaFault) -> None:
+        too_large = fault.kind is FaultKind.TOO_LARGE
         feed.drop("too_large" if too_large else "undelivered")
-        log.error("frame not delivered", frame_id=frame_id, bytes=size, why=error.str())
+        log.error("frame not delivered", frame_id=frame_id, bytes=size, why=str(fault))

@@ -5,19 +5,18 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
-import confluent_kafka
-
 from infra.failures.dead_letters import DeadLetter, Place, parse
-from infra.kafka.clients import Message, OnDelivery
+from infra.kafka.errors import KafkaFailure
 from infra.kafka.publisher import Publisher
 from infra.kafka.reader import Reader
+from infra.kafka.sender import DeliveryReport, OutRecord, send_wait
 from infra.kafka.spans import Span
 from infra.kafka.topics import TopicNames
 from infra.process.lifecycle import Deadline, Stop
 from infra.settings import Settings
 from ingest.publish.token_bucket import TokenBucket
 from ingest.redrive.plan import mark_headers, retry_headers
-from schemas.errors import Busy, SinkError
+from schemas.errors import SinkError
 
 CHUNK_LETTERS = 100
 CHUNK_S = 1.0
@@ -85,13 +84,14 @@ class _Chunk:
         assert failure is not None, "letters without an origin are never planned"
         now_ms = int(time.time() * 1000)
 
-        def delivered(error: confluent_kafka.KafkaError | None, _message: Message) -> None:
-            if error is None:
+        def delivered(report: DeliveryReport) -> None:
+            if report.fault is None:
                 self._copied.append((replace(letter, value=None), now_ms))  # its mark needs no value
             else:
-                self._fail(error.str())
+                self._fail(str(report.fault))
 
-        self._send(self._names.retry, letter.value, letter.key, retry_headers(letter, failure), delivered)
+        record = OutRecord(self._names.retry, letter.key, letter.value, retry_headers(letter, failure))
+        self._send(replace(record, on_delivery=delivered))
 
     def settle_when_due(self) -> None:
         if self._under_way >= CHUNK_LETTERS or (self._under_way and time.monotonic() - self._since_s >= CHUNK_S):
@@ -115,46 +115,23 @@ class _Chunk:
     def _mark(self, letter: DeadLetter, at_ms: int) -> None:
         """Stamped with the time of the copy: a frame may die again before its mark is written, which is later."""
 
-        def delivered(error: confluent_kafka.KafkaError | None, _message: Message) -> None:
-            if error is None:
+        def delivered(report: DeliveryReport) -> None:
+            if report.fault is None:
                 self.done.redriven += 1
             else:
-                self._fail(error.str())
+                self._fail(str(report.fault))
 
         assert letter.failure is not None
         headers = mark_headers(letter, letter.failure)
-        self._send(self._names.dead, None, letter.key, headers, delivered, letter.place[0], at_ms)
+        self._send(OutRecord(self._names.dead, letter.key, None, headers, letter.place[0], at_ms, delivered))
 
-    def _send(
-        self,
-        topic: str,
-        value: bytes | None,
-        key: bytes | None,
-        headers: list[tuple[str, bytes]],
-        on_delivery: OnDelivery,
-        partition: int = -1,
-        timestamp_ms: int = 0,
-    ) -> None:
+    def _send(self, record: OutRecord) -> None:
         deadline = Deadline(ROOM_S)
-        while True:
-            try:
-                self._publisher.send(
-                    topic,
-                    key,
-                    value,
-                    headers=headers,
-                    partition=partition,
-                    timestamp_ms=timestamp_ms,
-                    on_delivery=on_delivery,
-                )
-                return
-            except Busy as busy:
-                if self._is_over(deadline):
-                    self._give_up(f"Kafka takes no records: {busy}")
-                self._publisher.wait_for_room(len(value or b""), busy.retry_after_s)
-            except confluent_kafka.KafkaException as error:
-                self._fail(error.args[0].str())
-                return
+        try:
+            if not send_wait(self._publisher, record, lambda: self._is_over(deadline)):
+                self._give_up("Kafka takes no records: the producer's queue stays full")
+        except KafkaFailure as refusal:
+            self._fail(str(refusal))
 
     def _flush(self, patience: Deadline) -> int:
         """How many records are without an answer when that is over."""

@@ -4,6 +4,7 @@ import time
 
 from inference.models import Model, load_model
 from infra.kafka.publisher import Publisher
+from infra.kafka.sender import OutRecord
 from infra.settings import load_settings
 from schemas import codec
 from streams.bench import frames as test_frames
@@ -46,7 +47,7 @@ def bench_latency(options: Options) -> Report:
             time.sleep(max(0.0, started_s + number / per_s - time.monotonic()))
             image = test_frames.unique(jpegs[number % len(jpegs)], number)
             frame = test_frames.frame(image, f"camera-{number % SOURCES}", number)
-            publisher.send(run.topics.frames, frame.source_id, codec.encode(frame))
+            publisher.send(OutRecord(run.topics.frames, frame.source_id, codec.encode(frame)))
         publisher.close(30)
         run.wait_for(run.topics.labels, count, [stream], TIMEOUT_S)
         labels = sorted(run.labels(), key=lambda label: label.captured_at)[int(count * WARM_UP_SHARE) :]

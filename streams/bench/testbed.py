@@ -9,7 +9,6 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import httpx
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
@@ -19,6 +18,7 @@ from infra.kafka.group_offsets import GroupOffsets
 from infra.kafka.publisher import Publisher
 from infra.kafka.reader import Reader
 from infra.kafka.records import ConsumedRecord
+from infra.kafka.sender import OutRecord, send_wait
 from infra.kafka.spans import Span
 from infra.kafka.topic_admin import ensure_topics
 from infra.kafka.topics import TopicNames, specs
@@ -27,7 +27,7 @@ from infra.local.home import find_ports
 from infra.local.state import read_state
 from infra.settings import Settings, home, load_settings
 from schemas import codec, records
-from schemas.errors import Busy, SightlineError
+from schemas.errors import SightlineError
 
 READY_TIMEOUT_S = 180.0
 STOP_TIMEOUT_S = 15.0
@@ -53,7 +53,7 @@ class Lab:
         publisher = Publisher(self.settings)
         for frame in frames:
             value, timestamp_ms = codec.encode(frame), frame.captured_at // 1000
-            _send_when_possible(publisher, self.topics.frames, frame.source_id, value, timestamp_ms=timestamp_ms)
+            send_wait(publisher, OutRecord(self.topics.frames, frame.source_id, value, timestamp_ms=timestamp_ms))
             count += 1
         _close(publisher)
         return count
@@ -63,7 +63,7 @@ class Lab:
         publisher = Publisher(self.settings)
         for batch in batches:
             key, value = str(batch.source_partition), codec.encode(batch)
-            _send_when_possible(publisher, self.topics.batches, key, value, partition=batch.source_partition)
+            send_wait(publisher, OutRecord(self.topics.batches, key, value, partition=batch.source_partition))
         _close(publisher)
 
     def spans(self, topic: str) -> list[Span]:
@@ -227,11 +227,3 @@ def _close(publisher: Publisher) -> None:
     left = publisher.close(120)
     if left:
         raise SightlineError(f"{left} records were not acknowledged within 120 s")
-
-
-def _send_when_possible(publisher: Publisher, *what: Any, **more: Any) -> None:
-    while True:
-        try:
-            return publisher.send(*what, **more)
-        except Busy as busy:
-            time.sleep(busy.retry_after_s)

@@ -16,6 +16,7 @@ from confluent_kafka import KafkaException, TopicPartition
 
 from infra.failures.outcomes import FrameRecord
 from infra.kafka import clients
+from infra.kafka.errors import is_fatal
 from infra.kafka.offsets import CompletedPrefix
 from infra.kafka.records import consumed_record
 from infra.kafka.topics import Lane, TopicNames, group
@@ -90,7 +91,7 @@ def due_ms(settings: RetrySettings, timestamp_ms: int, attempt: int, now_ms: flo
     return min(timestamp_ms, now_ms) + settings.delays_ms[tier]
 
 
-def frame_of(message: clients.Message) -> FrameRecord:
+def frame_of(message: confluent_kafka.Message) -> FrameRecord:
     """The frame with its origin's coordinates; a record without any was put there by hand and is its own origin."""
     record = consumed_record(message)
     failure = headers.read_failure(record.headers)
@@ -164,7 +165,7 @@ class RetryLane:
         message = consumer.poll(POLL_S)
         while message is not None:
             error = message.error()
-            if error is not None and clients.is_fatal(error):
+            if error is not None and is_fatal(error):
                 raise Stalled(f"the retry lane's consumer ended: {error.str()}")
             if error is None:
                 self._hold(message)
@@ -172,7 +173,7 @@ class RetryLane:
                 return
             message = consumer.poll(0)
 
-    def _hold(self, message: clients.Message) -> None:
+    def _hold(self, message: confluent_kafka.Message) -> None:
         partition, offset = int(message.partition() or 0), int(message.offset() or 0)
         record = frame_of(message)
         with self._lock:

@@ -4,9 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 
-import confluent_kafka
-
-from infra.kafka.clients import Message, OnDelivery
+from infra.kafka.sender import DeliveryReport, OnDelivery
 
 Done = Callable[[], None]
 Fail = Callable[[str], None]
@@ -21,15 +19,14 @@ class Deliveries:
     def __init__(self, loop: asyncio.AbstractEventLoop, fail: Fail) -> None:
         self._loop, self._fail = loop, fail
         self._lock = threading.Lock()
-        self._reports: list[tuple[confluent_kafka.KafkaError | None, str, Done]] = []
+        self._reports: list[tuple[DeliveryReport, Done]] = []
 
     def expect(self, done: Done) -> OnDelivery:
         """The callback to send a record with; `done` runs on the loop once the broker has acknowledged it."""
 
-        def on_delivery(error: confluent_kafka.KafkaError | None, message: Message) -> None:
-            topic = (message.topic() or "") if error is not None else ""
+        def on_delivery(report: DeliveryReport) -> None:
             with self._lock:
-                self._reports.append((error, topic, done))
+                self._reports.append((report, done))
                 first = len(self._reports) == 1
             if first and not self._loop.is_closed():
                 self._loop.call_soon_threadsafe(self._serve)
@@ -39,8 +36,8 @@ class Deliveries:
     def _serve(self) -> None:
         with self._lock:
             reports, self._reports = self._reports, []
-        for error, topic, done in reports:
-            if error is None:
+        for report, done in reports:
+            if report.fault is None:
                 done()
             else:
-                self._fail(f"a record for {topic} was not written within the producer's time limit: {error.str()}")
+                self._fail(f"a record for {report.topic} was not written within its time limit: {report.fault}")

@@ -1,19 +1,18 @@
 """What the stage writes: labels of frames seen before, micro-batches, retries and dead letters. Event loop only."""
 
-import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from inference.cache.record import CachedLabel
 from inference.labelling.decide import label_for
-from infra.failures.outcomes import Sender, retry_or_dead
-from infra.kafka.clients import Message, OnDelivery
+from infra.failures.outcomes import retry_or_dead
+from infra.kafka.sender import DeliveryReport, OnDelivery, OutRecord, Sender, send_async
 from infra.kafka.topics import Lane, TopicNames
 from infra.process import logs, metrics
 from infra.settings import KIB, Settings
 from schemas import codec
-from schemas.errors import BadFrame, Busy
+from schemas.errors import BadFrame
 from schemas.headers import REPLAY_ID, TRACEPARENT, Header
 from schemas.records import Decision, Frame, ModelRef, Origin
 from streams.stage.frames import Taken
@@ -81,7 +80,9 @@ class Writer:
         for topic in topics:
             value = codec.encode(label, self._outputs.registry, topic)
             report = self._deliveries.expect(written)
-            await self._send_value(topic, label.source_id, value, headers, report)
+            await send_async(
+                self._outputs.sender, OutRecord(topic, label.source_id, value, headers, on_delivery=report)
+            )
 
     async def failure(self, taken: Taken, error: Exception) -> None:
         """A dead letter, or one more try later."""
@@ -89,7 +90,16 @@ class Writer:
             log.warning("a frame failed that may yet be labelled", source=str(taken.record.source), exc_info=error)
         sender, retry = self._outputs.sender, self._outputs.settings.retry
         report = self._deliveries.expect(lambda: self._finish([taken]))
-        await _until_sent(lambda: retry_or_dead(sender, self._names, retry, taken.record, STAGE, error, report))
+        record = retry_or_dead(
+            self._names,
+            retry,
+            taken.record,
+            STAGE,
+            error,
+            max_record_bytes=sender.max_record_bytes,
+            on_delivery=report,
+        )
+        await send_async(sender, record)
 
     async def batch(self, packed: Packed) -> None:
         """A micro-batch, to the partition of its frames' number."""
@@ -108,36 +118,17 @@ class Writer:
         report = self._told(self._deliveries.expect(written), len(value))
         # A frame of a foreign origin (a retried one) may come from a partition that the topic does not have.
         partition = batch.source_partition if batch.source_partition < self._outputs.batch_partitions else -1
-        await self._send_value(
-            self._names.batches, str(batch.source_partition), value, packed.headers, report, partition
-        )
+        key = str(batch.source_partition)
+        record = OutRecord(self._names.batches, key, value, packed.headers, partition, on_delivery=report)
+        await send_async(self._outputs.sender, record)
 
     def _told(self, report: OnDelivery, size: int) -> OnDelivery:
-        def on_delivery(error: object, message: Message) -> None:
-            if error is None:
-                self._outputs.on_batch(int(message.partition() or 0), int(message.offset() or 0), size)
-            report(error, message)  # type: ignore[arg-type]
+        def on_delivery(found: DeliveryReport) -> None:
+            if found.fault is None:
+                self._outputs.on_batch(found.partition, found.offset, size)
+            report(found)
 
         return on_delivery
-
-    async def _send_value(
-        self, topic: str, key: str, value: bytes, headers: list[Header], report: OnDelivery, partition: int = -1
-    ) -> None:
-        await _until_sent(
-            lambda: self._outputs.sender.send(
-                topic, key, value, headers=headers, partition=partition, on_delivery=report
-            )
-        )
-
-
-async def _until_sent(send: Callable[[], object]) -> None:
-    """Call it again while the producer is full: a slow topic holds its stage back and loses nothing."""
-    while True:
-        try:
-            send()
-            return
-        except Busy as busy:
-            await asyncio.sleep(busy.retry_after_s)
 
 
 def _headers(taken: Taken) -> list[Header]:

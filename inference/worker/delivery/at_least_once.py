@@ -7,20 +7,19 @@ poll thread: so offsets, ownership and rebalances never run at the same time.
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from typing import Protocol
 
-import confluent_kafka
-from confluent_kafka import KafkaError, TopicPartition
-
-from inference.device.work import TopicPartitionKey, Work
+from inference.device.work import Work
 from inference.worker.group.ownership import Ownership
-from inference.worker.labels_out import OutRecord
-from infra.kafka.clients import Message
+from infra.kafka.consumer import CommitReport, GroupConsumer
+from infra.kafka.errors import KafkaFailure
 from infra.kafka.publisher import Publisher
+from infra.kafka.sender import DeliveryReport, OnDelivery, OutRecord, send_wait
 from infra.process import logs
 from infra.process.lifecycle import Deadline, Stop
-from schemas.errors import Busy, Stalled
+from schemas.errors import Stalled
 
 log = logs.get(__name__)
 
@@ -63,7 +62,7 @@ class AtLeastOnce:
     def __init__(
         self,
         publisher: Publisher,
-        consumer: confluent_kafka.Consumer,
+        consumer: GroupConsumer,
         ownership: Ownership,
         progress: Progress,
         stop: Stop,
@@ -113,32 +112,22 @@ class AtLeastOnce:
         finally:
             self._commit_now(Deadline(deadline.remaining_s() / 2))
 
-    def on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
-        """The client's callback for commits that were not waited for; served by its poll."""
+    def on_commit(self, report: CommitReport) -> None:
+        """The answer to a commit that was not waited for; told by the consumer's poll."""
         self._committing = False
-        taken = {(place.topic, place.partition): place.offset for place in partitions if place.error is None}
-        refused = [place.error.str() for place in partitions if place.error is not None]
-        if error is not None or refused:
-            log.warning("offsets not committed, trying again", error=error.str() if error else refused[0])
-        if error is None and self._ownership.committed(taken):
+        if report.fault is not None:
+            log.warning("offsets not committed, trying again", error=str(report.fault))
+        if self._ownership.committed(report.stored):
             self._progress.made()
 
     def _send(self, record: OutRecord, receipt: "_Receipt") -> None:
-        def delivered(error: KafkaError | None, message: Message) -> None:
+        def delivered(report: DeliveryReport) -> None:
             if record.on_delivery is not None:
-                record.on_delivery(error, message)
-            receipt.delivered(error, message)
+                record.on_delivery(report)
+            receipt.delivered(report)
 
-        while True:
-            try:
-                self._publisher.send(
-                    record.topic, record.key, record.value, headers=record.headers, on_delivery=delivered
-                )
-                return
-            except Busy:
-                if self._stop.is_set():
-                    return  # the next owner makes it again
-                self._publisher.wait_for_room(len(record.value or b""), 0.5)
+        # What is not sent when the process stops is made again by the next owner.
+        send_wait(self._publisher, replace(record, on_delivery=delivered), self._stop.is_set)
 
     def _settle(self) -> set[Work]:
         """What was delivered is done, all of it, also when the breaker opens over one: then Stalled, at the end."""
@@ -162,35 +151,24 @@ class AtLeastOnce:
             return
         self._committing = True
         try:
-            self._consumer.commit(offsets=topic_partitions(offsets), asynchronous=True)
-        except confluent_kafka.KafkaException as error:
+            self._consumer.commit_soon(offsets)
+        except KafkaFailure as error:
             self._committing = False
-            log.warning("offsets not committed, trying again", error=error.args[0].str())
+            log.warning("offsets not committed, trying again", error=str(error))
 
     def _commit_now(self, deadline: Deadline) -> None:
-        """The client's own waiting commit knows no deadline, so it waits in a thread that can be left behind."""
         offsets = self._ownership.to_commit()
         if not offsets:
             return
-        failures: list[str] = []
-
-        def commit() -> None:
-            try:
-                self._consumer.commit(offsets=topic_partitions(offsets), asynchronous=False)
-            except (confluent_kafka.KafkaException, RuntimeError) as error:  # RuntimeError: closed meanwhile
-                failures.append(str(error))
-
-        thread = threading.Thread(target=commit, name="commit", daemon=True)
-        thread.start()
-        thread.join(deadline.remaining_s())
-        if thread.is_alive() or failures:
-            log.warning("offsets not committed, their frames come again", error=failures[:1] or "out of time")
+        failure = self._consumer.commit_within(offsets, deadline)
+        if failure is not None:
+            log.warning("offsets not committed, their frames come again", error=failure)
         elif self._ownership.committed(offsets):
             self._progress.made()
 
-    def _fail(self, error: KafkaError, message: Message) -> None:
+    def _fail(self, report: DeliveryReport) -> None:
         self._stop.set(
-            Stalled(f"Kafka did not take a record for {message.topic()}: {error.str()}; nothing is committed past it")
+            Stalled(f"Kafka did not take a record for {report.topic}: {report.fault}; nothing is committed past it")
         )
 
 
@@ -201,21 +179,17 @@ class _Receipt:
         self,
         expected: int,
         on_all: Callable[[], None],
-        on_failure: Callable[[KafkaError, Message], None],
+        on_failure: OnDelivery,
         lock: threading.Lock,
     ) -> None:
         self._left, self._on_all, self._on_failure, self._lock = expected, on_all, on_failure, lock
 
-    def delivered(self, error: KafkaError | None, message: Message) -> None:
-        if error is not None:
-            self._on_failure(error, message)
+    def delivered(self, report: DeliveryReport) -> None:
+        if report.fault is not None:
+            self._on_failure(report)
             return
         with self._lock:
             self._left -= 1
             is_last = self._left == 0
         if is_last:
             self._on_all()
-
-
-def topic_partitions(offsets: Mapping[TopicPartitionKey, int]) -> list[Any]:
-    return [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]

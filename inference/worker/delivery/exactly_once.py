@@ -12,9 +12,9 @@ from typing import Any
 
 from inference.device.work import Work
 from inference.worker.delivery.at_least_once import POLL_S, Progress
-from inference.worker.delivery.transaction import Transaction, TransactionalProducer
 from inference.worker.group.ownership import Ownership
-from inference.worker.labels_out import OutRecord
+from infra.kafka.sender import OutRecord
+from infra.kafka.transaction import Transaction, TransactionalProducer
 from infra.process import logs
 from infra.process.lifecycle import Deadline, Start, Stop, in_thread
 

@@ -1,19 +1,14 @@
 """The Kafka clients of a worker: group membership in both protocols, the transactional producer, a bounded close."""
 
 import json
-import threading
 import uuid
 from collections.abc import Callable
 from typing import Any
 
-import confluent_kafka
-
-from infra.kafka.clients import consumer_config, new_client, producer_config
-from infra.process import logs
-from infra.process.lifecycle import Deadline
+from infra.kafka.clients import consumer_config
+from infra.kafka.consumer import CommitReport, GroupConsumer
+from infra.kafka.transaction import TransactionalProducer, transactional_producer
 from infra.settings import InferSettings, Settings
-
-log = logs.get(__name__)
 
 # A transaction holds finished labels only, so it lasts milliseconds; after a crash readers wait no longer than this.
 TRANSACTION_TIMEOUT_MS = 10_000
@@ -25,7 +20,7 @@ IDLE_CONNECTION_MS = 2_000
 # An empty share is announced by no callback in KIP-848; this long in the group without one means standing by.
 STANDBY_MS, STATISTICS_MS = 10_000, 5_000
 
-OnCommit = Callable[[Any, Any], None]
+OnCommit = Callable[[CommitReport], None]
 OnStatistics = Callable[[str], None]
 
 
@@ -54,16 +49,17 @@ def reset_policy(settings: Settings) -> str:
 
 def group_consumer(
     settings: Settings, group_id: str, on_commit: OnCommit, on_statistics: OnStatistics
-) -> confluent_kafka.Consumer:
+) -> GroupConsumer:
     """Raises ConfigError for client keys that do not go together, such as `session.timeout.ms` with KIP-848."""
-    config = {
-        **consumer_config(settings, group_id, **membership(settings.infer), on_commit=on_commit),
-        "stats_cb": on_statistics,
-        "statistics.interval.ms": STATISTICS_MS,
-        **settings.kafka.consumer,
-        "auto.offset.reset": "error",
-    }
-    return new_client(confluent_kafka.Consumer, config, "kafka.client, kafka.consumer or infer")
+    return GroupConsumer(
+        settings,
+        group_id,
+        on_commit=on_commit,
+        on_statistics=on_statistics,
+        defaults={**membership(settings.infer), "statistics.interval.ms": STATISTICS_MS},
+        forced={"auto.offset.reset": "error"},
+        tables="kafka.client, kafka.consumer or infer",
+    )
 
 
 def stands_by(statistics: str) -> bool:
@@ -80,22 +76,11 @@ def transactional_id(infer: InferSettings, group_id: str) -> str:
     return f"{group_id}-{infer.transactional_id or infer.group_instance_id or uuid.uuid4().hex}"
 
 
-def transactional_producer(settings: Settings, group_id: str) -> confluent_kafka.Producer:
+def worker_producer(settings: Settings, group_id: str) -> TransactionalProducer:
     keys = {
         "transactional.id": transactional_id(settings.infer, group_id),
         "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
         "delivery.timeout.ms": TRANSACTION_TIMEOUT_MS,
         "connections.max.idle.ms": IDLE_CONNECTION_MS,
     }
-    config = {**producer_config(settings, **keys), **settings.kafka.producer}
-    return new_client(confluent_kafka.Producer, config, "kafka.client, kafka.producer or infer")
-
-
-def close_within(consumer: confluent_kafka.Consumer, deadline: Deadline) -> bool:
-    """Leave the group. False when that takes too long, as without a broker: the process then ends without it."""
-    thread = threading.Thread(target=consumer.close, name="close-consumer", daemon=True)
-    thread.start()
-    thread.join(deadline.remaining_s())
-    if thread.is_alive():
-        log.warning("the group could not be left in time")
-    return not thread.is_alive()
+    return transactional_producer(settings, keys, "kafka.client, kafka.producer or infer")

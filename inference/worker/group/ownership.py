@@ -6,35 +6,36 @@ is never committed: generations only grow, and work carries the one that it was 
 
 from collections.abc import Iterable, Mapping
 
-from inference.device.work import TopicPartitionKey, Work
+from inference.device.work import Work
 from infra.kafka.offsets import CompletedPrefix
+from schemas.coordinates import TopicPartition
 
 
 class Ownership:
     """Our own book, kept beside the client's: it is asked before every commit."""
 
     def __init__(self) -> None:
-        self._generations: dict[TopicPartitionKey, int] = {}
+        self._generations: dict[TopicPartition, int] = {}
         self._last_generation = 0
         self._prefix = CompletedPrefix()
-        self._committed: dict[TopicPartitionKey, int] = {}
-        self._first_read: dict[TopicPartitionKey, int] = {}
+        self._committed: dict[TopicPartition, int] = {}
+        self._first_read: dict[TopicPartition, int] = {}
         self._open: dict[Work, None] = {}
         self.open_frames = 0
 
-    def assign(self, places: Iterable[TopicPartitionKey]) -> None:
+    def assign(self, places: Iterable[TopicPartition]) -> None:
         for place in places:
             self._forget(place)
             self._last_generation += 1
             self._generations[place] = self._last_generation
 
-    def forget(self, places: Iterable[TopicPartitionKey]) -> None:
+    def forget(self, places: Iterable[TopicPartition]) -> None:
         """Taken away: nothing that is still under way there counts any more."""
         for place in places:
             self._forget(place)
             self._generations.pop(place, None)
 
-    def rewind(self) -> dict[TopicPartitionKey, int]:
+    def rewind(self) -> dict[TopicPartition, int]:
         """Every partition that was read from begins a new generation; returns where each must be read again from."""
         positions = {
             place: self._committed.get(place, first)
@@ -44,10 +45,10 @@ class Ownership:
         self.assign(positions)
         return positions
 
-    def places(self) -> list[TopicPartitionKey]:
+    def places(self) -> list[TopicPartition]:
         return list(self._generations)
 
-    def generation(self, place: TopicPartitionKey) -> int | None:
+    def generation(self, place: TopicPartition) -> int | None:
         return self._generations.get(place)
 
     def is_current(self, work: Work) -> bool:
@@ -69,12 +70,12 @@ class Ownership:
         origin = work.origin
         return self._prefix.done(origin.topic, origin.partition, origin.offset)
 
-    def open_work(self, places: Iterable[TopicPartitionKey]) -> list[Work]:
+    def open_work(self, places: Iterable[TopicPartition]) -> list[Work]:
         """What was started there and is not done."""
         wanted = set(places)
         return [work for work in self._open if work.origin.place in wanted]
 
-    def to_commit(self) -> dict[TopicPartitionKey, int]:
+    def to_commit(self) -> dict[TopicPartition, int]:
         """Next offset to read of every partition of ours where that moved since the last commit."""
         return {
             place: offset
@@ -82,7 +83,7 @@ class Ownership:
             if place in self._generations and self._committed.get(place) != offset
         }
 
-    def committed(self, offsets: Mapping[TopicPartitionKey, int]) -> bool:
+    def committed(self, offsets: Mapping[TopicPartition, int]) -> bool:
         """The broker took them; True when that was news."""
         ours = {place: offset for place, offset in offsets.items() if place in self._generations}
         news = {place: offset for place, offset in ours.items() if offset > self._committed.get(place, -1)}
@@ -94,7 +95,7 @@ class Ownership:
         """Work waits: read and not done, or done and not committed."""
         return bool(self._open) or bool(self.to_commit())
 
-    def _forget(self, place: TopicPartitionKey) -> None:
+    def _forget(self, place: TopicPartition) -> None:
         self._prefix.forget(*place)
         self._committed.pop(place, None)
         self._first_read.pop(place, None)

@@ -3,13 +3,14 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.device.work import Origin, TopicPartitionKey, Work
+from inference.device.work import Origin, Work
 from inference.worker.group.ownership import Ownership
+from schemas.coordinates import TopicPartition
 
 P0, P1 = ("batches", 0), ("batches", 1)
 
 
-def read(ownership: Ownership, place: TopicPartitionKey, offset: int) -> Work:
+def read(ownership: Ownership, place: TopicPartition, offset: int) -> Work:
     generation = ownership.generation(place)
     assert generation is not None
     work = Work(Origin(*place, offset, generation))
@@ -17,7 +18,7 @@ def read(ownership: Ownership, place: TopicPartitionKey, offset: int) -> Work:
     return work
 
 
-def owning(*places: TopicPartitionKey) -> Ownership:
+def owning(*places: TopicPartition) -> Ownership:
     ownership = Ownership()
     ownership.assign(places)
     return ownership
@@ -100,7 +101,7 @@ ACTIONS = st.lists(st.tuples(st.sampled_from("rrrdddcfa"), st.integers(0, 2), st
 @given(ACTIONS)
 def test_no_offset_is_ever_committed_past_work_that_is_not_done(actions: list[tuple[str, int, int]]) -> None:
     ownership = Ownership()
-    next_offset: dict[TopicPartitionKey, int] = {}
+    next_offset: dict[TopicPartition, int] = {}
     works: list[Work] = []
     done: set[Work] = set()
     for action, partition, choice in actions:

@@ -1,57 +1,48 @@
 """Where a worker begins a partition that its client has no offset for."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import pytest
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, OFFSET_INVALID, KafkaError, KafkaException, TopicPartition
 
-from inference.worker.group.start_offsets import AGAIN_S, Starts, first_offset
+from infra.kafka.consumer import BEGINNING, END
+from infra.kafka.errors import FaultKind, KafkaFailure, KafkaFault
+from infra.kafka.start_offsets import AGAIN_S, StartOffsets, first_offset
+from schemas.coordinates import TopicPartition
 from schemas.errors import ConfigError, Stalled
 
-ONE, TWO = ("frames.batches", 1), ("frames.batches", 2)
+ONE, TWO = TopicPartition("frames.batches", 1), TopicPartition("frames.batches", 2)
+UNDECIDED = "undecided"
+NOTHING = -1001
 
 
 @dataclass
 class Broker:
-    """Committed offsets, or an error instead; the log reaches from 10 to 100."""
+    """Committed offsets, UNDECIDED where a transaction holds one; the log reaches from 10 to 100."""
 
-    committed_offsets: dict[tuple[str, int], int | KafkaError | None] = field(default_factory=dict)
+    committed_offsets: dict[TopicPartition, int | str] = field(default_factory=dict)
     is_away: bool = False
     reach: tuple[int, int] | None = (10, 100)
     asked: int = 0
 
-    def committed(self, partitions: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+    def committed(self, partitions: Iterable[TopicPartition], timeout_s: float) -> dict[TopicPartition, int]:
         self.asked += 1
         if self.is_away:
-            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
-        return [self._answer(one) for one in partitions]
+            raise KafkaFailure(KafkaFault(FaultKind.PASSING, "_TIMED_OUT", "timed out"))
+        known = {one: self.committed_offsets.get(one, NOTHING) for one in partitions}
+        return {one: offset for one, offset in known.items() if isinstance(offset, int)}
 
-    def get_watermark_offsets(self, partition: TopicPartition, timeout: float) -> tuple[int, int] | None:
+    def log_range(self, partition: TopicPartition, timeout_s: float) -> tuple[int, int] | None:
         return self.reach
 
-    def _answer(self, one: TopicPartition) -> TopicPartition:
-        known = self.committed_offsets.get((one.topic, one.partition))
-        if isinstance(known, KafkaError):
-            return Unstable(one.topic, one.partition, known)  # type: ignore[return-value]
-        return TopicPartition(one.topic, one.partition, OFFSET_INVALID if known is None else known)
 
-
-@dataclass
-class Unstable:
-    topic: str
-    partition: int
-    error: KafkaError
-    offset: int = OFFSET_INVALID
-
-
-def starts_of(broker: Broker, first: int | None = OFFSET_BEGINNING) -> Starts:
+def starts_of(broker: Broker, first: int | None = BEGINNING) -> StartOffsets:
     """Its questions are answered before `found` returns, and told by the next."""
-    return Starts(broker, first, start=lambda ask: ask())
+    return StartOffsets(broker, first, start=lambda ask: ask())
 
 
-def found(starts: Starts, now_s: float) -> dict[tuple[str, int], int]:
-    asked = starts.found(now_s)
-    return {(one.topic, one.partition): one.offset for one in asked + starts.found(now_s)}
+def found(starts: StartOffsets, now_s: float) -> dict[TopicPartition, int]:
+    return starts.found(now_s) | starts.found(now_s)
 
 
 def test_a_committed_offset_is_taken_and_asked_for_once() -> None:
@@ -66,7 +57,7 @@ def test_a_committed_offset_is_taken_and_asked_for_once() -> None:
     assert broker.asked == 1
 
 
-@pytest.mark.parametrize("first", [OFFSET_BEGINNING, OFFSET_END])
+@pytest.mark.parametrize("first", [BEGINNING, END])
 def test_where_nothing_is_committed_it_begins_where_it_was_told(first: int) -> None:
     starts = starts_of(Broker(), first)
     starts.want(ONE)
@@ -111,7 +102,7 @@ def test_a_broker_that_is_away_is_asked_again() -> None:
 def test_a_committed_offset_that_is_not_in_the_log_is_none(offset: int) -> None:
     starts = starts_of(Broker({ONE: offset}))
     starts.want(ONE)
-    assert found(starts, 0.0) == {ONE: OFFSET_BEGINNING}
+    assert found(starts, 0.0) == {ONE: BEGINNING}
 
 
 def test_a_partition_that_was_taken_away_is_not_asked_for() -> None:
@@ -124,8 +115,8 @@ def test_a_partition_that_was_taken_away_is_not_asked_for() -> None:
 
 
 def test_reset_policies() -> None:
-    assert first_offset("earliest") == first_offset("beginning") == OFFSET_BEGINNING
-    assert first_offset("latest") == first_offset("end") == OFFSET_END
+    assert first_offset("earliest") == first_offset("beginning") == BEGINNING
+    assert first_offset("latest") == first_offset("end") == END
     assert first_offset("error") is None
     with pytest.raises(ConfigError, match=r"auto\.offset\.reset"):
         first_offset("none")

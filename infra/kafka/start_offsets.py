@@ -1,21 +1,20 @@
-"""Where partitions are read from when the client cannot tell: at the committed offset, never at a guess.
+"""Where a partition is read from when the client cannot tell: at the committed offset, never at a guess.
 
 librdkafka (2.16) forgets, when the assignment changes while it asks for an offset that a dead worker's open transaction
 still holds, that it has not been told one, and takes `auto.offset.reset`: a whole retention labelled once more, or with
-`latest` passed over. So the worker's client may only say that it does not know (`auto.offset.reset=error`), and the
-worker asks, until the transaction has ended.
+`latest` passed over. So a member's client may only say that it does not know (`auto.offset.reset=error`), and the
+member asks until the transaction has ended.
 """
 
 import threading
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Protocol
 
-import confluent_kafka
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, TopicPartition
-
-from inference.device.work import TopicPartitionKey
+from infra.kafka.consumer import BEGINNING, END
+from infra.kafka.errors import KafkaFailure
 from infra.process import logs
 from infra.process.lifecycle import Start, in_thread
+from schemas.coordinates import TopicPartition
 from schemas.errors import ConfigError, Stalled
 
 log = logs.get(__name__)
@@ -26,58 +25,62 @@ EARLIEST, LATEST = ("earliest", "beginning", "smallest"), ("latest", "end", "lar
 
 
 class OffsetsClient(Protocol):
-    """What is used of confluent_kafka.Consumer."""
+    """What is used of `infra.kafka.consumer.GroupConsumer`."""
 
-    def committed(self, partitions: list[Any], timeout: float) -> list[Any]: ...
-    def get_watermark_offsets(self, partition: Any, timeout: float) -> Any: ...
+    def committed(self, partitions: Iterable[TopicPartition], timeout_s: float) -> dict[TopicPartition, int]: ...
+    def log_range(self, partition: TopicPartition, timeout_s: float) -> tuple[int, int] | None: ...
 
 
 def first_offset(reset: str) -> int | None:
     """Where to begin by `auto.offset.reset` where nothing is committed; None for its `error`. Raises ConfigError."""
     if reset in EARLIEST:
-        return OFFSET_BEGINNING
+        return BEGINNING
     if reset in LATEST:
-        return OFFSET_END
+        return END
     if reset == "error":
         return None
     raise ConfigError(f"kafka.consumer: auto.offset.reset is {reset!r}, it can be earliest, latest or error")
 
 
-class Starts:
-    """Partitions of ours that stand still for want of an offset. For the poll thread; the broker is asked in another.
+class StartOffsets:
+    """Partitions of ours that are not read because no offset is known. For the poll thread; another asks the broker.
 
     `first`: where to begin where nothing is committed, or where that is deleted.
     """
 
     def __init__(self, client: OffsetsClient, first: int | None, start: Start = in_thread) -> None:
         self._client, self._first, self._start_thread = client, first, start
-        self._wanted: dict[TopicPartitionKey, object] = {}
+        self._wanted: dict[TopicPartition, object] = {}
         self._question: _Question | None = None
         self._next_s = 0.0
 
-    def want(self, place: TopicPartitionKey) -> None:
-        self._wanted[place] = object()
+    def want(self, partition: TopicPartition) -> None:
+        """Its offset is not known: ask for it."""
+        self._wanted[partition] = object()
 
-    def forget(self, places: Iterable[TopicPartitionKey]) -> None:
+    def forget(self, partitions: Iterable[TopicPartition]) -> None:
         """Taken away: an answer that is on its way counts no more, not even if they come back before it."""
-        for place in places:
-            self._wanted.pop(place, None)
+        for partition in partitions:
+            self._wanted.pop(partition, None)
 
-    def found(self, now_s: float) -> list[TopicPartition]:
+    def found(self, now_s: float) -> dict[TopicPartition, int]:
         """Those whose offset is known now, with it; the others are asked for again. Never waits.
 
         Raises Stalled where there is none and `first` is None.
         """
-        positions = []
+        positions: dict[TopicPartition, int] = {}
         if self._question is not None and self._question.ended.is_set():
             question, self._question = self._question, None
             if len(question.offsets) < len(question.wanted):
                 self._next_s = now_s + AGAIN_S
             if question.error is not None:
                 raise question.error
-            current = [place for place in question.offsets if self._wanted.get(place) is question.wanted[place]]
-            positions = [TopicPartition(*place, question.offsets[place]) for place in current]
-            self.forget(current)
+            positions = {
+                partition: offset
+                for partition, offset in question.offsets.items()
+                if self._wanted.get(partition) is question.wanted[partition]
+            }
+            self.forget(list(positions))
         if self._question is None and self._wanted and now_s >= self._next_s:
             self._question = _Question(self._client, dict(self._wanted), self._first)
             self._start_thread(self._question.ask)
@@ -87,20 +90,20 @@ class Starts:
 class _Question:
     """Asked once. `offsets` are of the partitions that there was an answer for."""
 
-    def __init__(self, client: OffsetsClient, wanted: dict[TopicPartitionKey, object], first: int | None) -> None:
+    def __init__(self, client: OffsetsClient, wanted: dict[TopicPartition, object], first: int | None) -> None:
         self._client, self.wanted, self._first = client, wanted, first
-        self.offsets: dict[TopicPartitionKey, int] = {}
+        self.offsets: dict[TopicPartition, int] = {}
         self.error: Stalled | None = None
         self.ended = threading.Event()
 
     def ask(self) -> None:
         try:
-            for answer in self._client.committed([TopicPartition(*place) for place in self.wanted], timeout=ANSWER_S):
-                offset = None if answer.error else self._offset(answer.topic, answer.partition, answer.offset)
+            for partition, committed in self._client.committed(self.wanted, ANSWER_S).items():
+                offset = self._offset(partition, committed)
                 if offset is not None:
-                    self.offsets[answer.topic, answer.partition] = offset
-        except confluent_kafka.KafkaException as error:
-            log.warning("committed offsets are not to be had yet", error=error.args[0].str())
+                    self.offsets[partition] = offset
+        except KafkaFailure as error:
+            log.warning("the broker does not tell the committed offsets yet", error=str(error))
         except RuntimeError as error:  # the consumer was closed meanwhile
             log.debug("committed offsets are not wanted any more", error=str(error))
         except Stalled as error:
@@ -108,17 +111,15 @@ class _Question:
         finally:
             self.ended.set()
 
-    def _offset(self, topic: str, partition: int, committed: int) -> int | None:
+    def _offset(self, partition: TopicPartition, committed: int) -> int | None:
         """None while the broker does not say how far its log reaches."""
         if committed >= 0:
-            reach = self._client.get_watermark_offsets(TopicPartition(topic, partition), ANSWER_S)
+            reach = self._client.log_range(partition, ANSWER_S)
             if reach is None:
                 return None
             if reach[0] <= committed <= reach[1]:
                 return committed
-            log.warning(
-                "the committed offset is deleted", partition=f"{topic}/{partition}", offset=committed, log=reach
-            )
+            log.warning("the committed offset is deleted", partition=str(partition), offset=committed, log=reach)
         if self._first is None:
-            raise Stalled(f"there is no offset to begin {topic}/{partition} at, and auto.offset.reset is error")
+            raise Stalled(f"there is no offset to begin {partition} at, and auto.offset.reset is error")
         return self._first

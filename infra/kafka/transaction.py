@@ -9,11 +9,12 @@ from typing import Any, Protocol
 import confluent_kafka
 from confluent_kafka import KafkaError
 
-from inference.device.work import TopicPartitionKey
-from inference.worker.delivery.at_least_once import topic_partitions
-from inference.worker.labels_out import OutRecord
+from infra.kafka.clients import Keys, new_client, producer_config
+from infra.kafka.sender import OnDelivery, OutRecord, delivery_report
 from infra.process import logs
 from infra.process.lifecycle import Deadline, Stop
+from infra.settings import Settings
+from schemas.coordinates import TopicPartition
 from schemas.errors import Stalled, Unavailable
 
 log = logs.get(__name__)
@@ -41,6 +42,7 @@ def verdict_on(error: KafkaError) -> Verdict:
 class TransactionalProducer(Protocol):
     """What is used of confluent_kafka.Producer."""
 
+    def init_transactions(self, timeout: float) -> None: ...
     def begin_transaction(self) -> None: ...
     def produce(self, topic: str, value: Any, key: Any, *, headers: Any, on_delivery: Any) -> None: ...
     def poll(self, timeout: float) -> int: ...
@@ -63,7 +65,7 @@ class Transaction:
         self,
         producer: TransactionalProducer,
         records: Sequence[OutRecord],
-        offsets: Mapping[TopicPartitionKey, int],
+        offsets: Mapping[TopicPartition, int],
         group_metadata: Any,
         give_up: Callable[[], bool],
     ) -> None:
@@ -87,7 +89,7 @@ class Transaction:
             self._producer.begin_transaction()
             for record in self._records:
                 self._produce(record)
-            positions = topic_partitions(self.offsets)
+            positions = [confluent_kafka.TopicPartition(*one, offset) for one, offset in self.offsets.items()]
             self._send_offsets(positions)
             self._commit()
         except confluent_kafka.KafkaException as error:  # begin_transaction: nothing was opened
@@ -105,7 +107,7 @@ class Transaction:
                     record.value,
                     record.key,
                     headers=list(record.headers),
-                    on_delivery=record.on_delivery,
+                    on_delivery=_callback(record.on_delivery),
                 )
                 return
             except BufferError:
@@ -165,7 +167,14 @@ class Transaction:
                 time.sleep(PAUSE_S)
 
 
-def init_transactions(producer: confluent_kafka.Producer, address: str, stop: Stop, timeout_s: float) -> None:
+def transactional_producer(settings: Settings, keys: Keys, tables: str) -> TransactionalProducer:
+    """Raises ConfigError, naming `tables`, for keys that the client does not take; the user's own overrule `keys`."""
+    config = {**producer_config(settings, **keys), **settings.kafka.producer}
+    made: TransactionalProducer = new_client(confluent_kafka.Producer, config, tables)
+    return made
+
+
+def init_transactions(producer: TransactionalProducer, address: str, stop: Stop, timeout_s: float) -> None:
     """Fences an earlier worker of the same transactional id and waits until its transaction is settled."""
     deadline = Deadline(timeout_s)
     while True:
@@ -177,6 +186,10 @@ def init_transactions(producer: confluent_kafka.Producer, address: str, stop: St
             if not retriable or deadline.expired() or stop.is_set():
                 hint = f"transactions cannot be started: {error.args[0].str()}"
                 raise Unavailable("Kafka", address, hint) from error
+
+
+def _callback(on_delivery: OnDelivery | None) -> Callable[[KafkaError | None, Any], None] | None:
+    return None if on_delivery is None else lambda error, message: on_delivery(delivery_report(error, message))
 
 
 def _end(what: str, error: KafkaError) -> Stalled:

@@ -1,0 +1,261 @@
+"""A member of a consumer group: records in, offsets out, in terms of ours. For one thread, the one that polls."""
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import confluent_kafka
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaException
+
+from infra.kafka.clients import Keys, consumer_config, new_client
+from infra.kafka.errors import KafkaFault, failure_of, fault_of
+from infra.kafka.records import ConsumedRecord, consumed_record
+from infra.process import logs
+from infra.process.lifecycle import Deadline
+from infra.settings import Settings
+from schemas.coordinates import TopicPartition
+
+log = logs.get(__name__)
+
+# Positions that are no offsets: the log's beginning and its end, whatever they are when reading starts.
+BEGINNING: int = OFFSET_BEGINNING
+END: int = OFFSET_END
+
+
+class Rebalance(Protocol):
+    """What a member does when its share of the partitions changes; called from within `poll` and `close`."""
+
+    def on_assign(self, partitions: list[TopicPartition]) -> None:
+        """These are ours; reading starts when this returns."""
+
+    def on_revoke(self, partitions: list[TopicPartition]) -> None:
+        """These go to somebody else when this returns: the last moment to commit what is finished of them."""
+
+    def on_lost(self, partitions: list[TopicPartition]) -> None:
+        """These may be somebody else's already: nothing of them can be committed any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionFault:
+    """What `poll` gives in place of a record: an error of the client, of one partition where it has one."""
+
+    topic_partition: TopicPartition
+    fault: KafkaFault
+
+
+@dataclass(frozen=True, slots=True)
+class CommitReport:
+    """The answer to `commit_soon`: which offsets are stored, and why the others are not."""
+
+    stored: dict[TopicPartition, int]
+    fault: KafkaFault | None = None
+
+
+class GroupConsumer:
+    """Commits nothing by itself. A pause holds for the whole share, also for partitions that come later.
+
+    Works with the eager and the cooperative protocol and with KIP-848, as the keys say.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        group_id: str,
+        *,
+        on_commit: Callable[[CommitReport], None] | None = None,
+        on_statistics: Callable[[str], None] | None = None,
+        defaults: Keys | None = None,
+        forced: Keys | None = None,
+        tables: str = "kafka.client or kafka.consumer",
+    ) -> None:
+        """Keys of librdkafka: the user's own overrule `defaults`, and `forced` overrules them.
+
+        Raises ConfigError, naming `tables`, for keys that the client does not take.
+        """
+        keys = {**(defaults or {}), **settings.kafka.consumer, **(forced or {})}
+        config: Keys = consumer_config(settings, group_id, **keys)
+        if on_commit is not None:
+            config["on_commit"] = lambda error, partitions: on_commit(_commit_report(error, partitions))
+        if on_statistics is not None:
+            config["stats_cb"] = on_statistics
+        self._is_incremental = config.get("group.protocol") == "consumer" or "cooperative" in str(
+            config.get("partition.assignment.strategy", "")
+        )
+        self._client: Any = new_client(confluent_kafka.Consumer, config, tables)
+        self._assigned: set[TopicPartition] = set()
+        self._is_paused = False
+
+    # -- membership
+
+    def subscribe(self, topics: list[str], rebalance: Rebalance) -> None:
+        def on_assign(_client: Any, found: list[Any]) -> None:
+            partitions = _ours(found)
+            rebalance.on_assign(partitions)
+            (self._client.incremental_assign if self._is_incremental else self._client.assign)(found)
+            self._assigned.update(partitions)
+            # The client remembers a pause over revocation and return: a partition paused then would never be read.
+            (self._client.pause if self._is_paused else self._client.resume)(_theirs(partitions))
+
+        def gone(tell: Callable[[list[TopicPartition]], None]) -> Callable[[Any, list[Any]], None]:
+            def on_gone(_client: Any, found: list[Any]) -> None:
+                partitions = _ours(found)
+                tell(partitions)
+                self._assigned.difference_update(partitions)
+                if self._is_incremental:
+                    self._client.incremental_unassign(found)
+                else:
+                    self._client.unassign()
+
+            return on_gone
+
+        self._client.subscribe(
+            topics, on_assign=on_assign, on_revoke=gone(rebalance.on_revoke), on_lost=gone(rebalance.on_lost)
+        )
+
+    def assigned(self) -> frozenset[TopicPartition]:
+        return frozenset(self._assigned)
+
+    def group_metadata(self) -> Any:
+        """What a transaction needs to know of this member at this moment (KIP-447)."""
+        return self._client.consumer_group_metadata()
+
+    def close(self) -> None:
+        """Leave the group. Waits for the broker without a limit; `close_within` does not."""
+        self._client.close()
+
+    def close_within(self, deadline: Deadline) -> bool:
+        """Leave the group. False when that takes too long, as without a broker: the process then ends without it."""
+        thread = threading.Thread(target=self._client.close, name="close-consumer", daemon=True)
+        thread.start()
+        thread.join(deadline.remaining_s())
+        if thread.is_alive():
+            log.warning("the group could not be left in time")
+        return not thread.is_alive()
+
+    # -- reading
+
+    def poll(self, timeout_s: float) -> ConsumedRecord | PartitionFault | None:
+        """The next record or fault; None when nothing came in time. Rebalances are served from here."""
+        message = self._client.poll(timeout_s)
+        if message is None:
+            return None
+        error = message.error()
+        if error is None:
+            return consumed_record(message)
+        partition = message.partition()
+        place = TopicPartition(str(message.topic() or ""), -1 if partition is None else partition)
+        return PartitionFault(place, fault_of(error))
+
+    def pause(self) -> None:
+        """Read nothing until `resume`; throws away what was fetched ahead. Go on polling: else the group drops us."""
+        self._is_paused = True
+        self._client.pause(_theirs(self._assigned))
+
+    def resume(self) -> None:
+        self._is_paused = False
+        self._client.resume(_theirs(self._assigned))
+
+    @property
+    def is_paused(self) -> bool:
+        return self._is_paused
+
+    def start_at(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Read these partitions of ours from there on. Raises KafkaFailure. Incremental assignment only."""
+        positions = _positions(offsets)
+        try:
+            self._client.incremental_unassign(positions)  # the client takes a new start in no other way
+            self._client.incremental_assign(positions)
+        except KafkaException as error:
+            raise failure_of(error) from error
+        if self._is_paused:
+            self._client.pause(positions)
+
+    def seek(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Go on reading there. Raises KafkaFailure."""
+        try:
+            for position in _positions(offsets):
+                self._client.seek(position)
+        except KafkaException as error:
+            raise failure_of(error) from error
+
+    # -- offsets
+
+    def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Store the next offsets to read and wait for the answer, without a limit. Raises KafkaFailure."""
+        try:
+            answers = self._client.commit(offsets=_positions(offsets), asynchronous=False)
+        except KafkaException as error:
+            raise failure_of(error) from error
+        for answer in answers:
+            if answer.error is not None:
+                raise failure_of(KafkaException(answer.error))
+
+    def commit_soon(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Store them without waiting; `on_commit` is told from a later `poll`. Raises KafkaFailure."""
+        try:
+            self._client.commit(offsets=_positions(offsets), asynchronous=True)
+        except KafkaException as error:
+            raise failure_of(error) from error
+
+    def commit_within(self, offsets: Mapping[TopicPartition, int], deadline: Deadline) -> str | None:
+        """Store them and wait no longer than that. None when they are stored, else why nobody knows that they are.
+
+        The client's own waiting commit knows no deadline, so it waits in a thread that can be left behind.
+        """
+        failures: list[str] = []
+
+        def commit() -> None:
+            try:
+                self.commit(offsets)
+            except Exception as error:  # noqa: BLE001 - also RuntimeError, where the consumer was closed meanwhile
+                failures.append(str(error))
+
+        thread = threading.Thread(target=commit, name="commit", daemon=True)
+        thread.start()
+        thread.join(deadline.remaining_s())
+        return "no answer in time" if thread.is_alive() else next(iter(failures), None)
+
+    def committed(self, partitions: Iterable[TopicPartition], timeout_s: float) -> dict[TopicPartition, int]:
+        """What the group has stored, negative where nothing is; partitions without an answer are left out.
+
+        Raises KafkaFailure, and RuntimeError when the consumer was closed meanwhile. For any thread.
+        """
+        try:
+            answers = self._client.committed(_theirs(partitions), timeout=timeout_s)
+        except KafkaException as error:
+            raise failure_of(error) from error
+        return {TopicPartition(one.topic, one.partition): one.offset for one in answers if not one.error}
+
+    def log_range(self, partition: TopicPartition, timeout_s: float) -> tuple[int, int] | None:
+        """The first offset of the partition's log and the one behind its last; None without an answer. Any thread.
+
+        Raises KafkaFailure, and RuntimeError when the consumer was closed meanwhile.
+        """
+        try:
+            found: tuple[int, int] | None = self._client.get_watermark_offsets(
+                confluent_kafka.TopicPartition(*partition), timeout_s
+            )
+        except KafkaException as error:
+            raise failure_of(error) from error
+        return found
+
+
+def _ours(found: Iterable[Any]) -> list[TopicPartition]:
+    return [TopicPartition(one.topic, one.partition) for one in found]
+
+
+def _theirs(partitions: Iterable[TopicPartition]) -> list[Any]:
+    return [confluent_kafka.TopicPartition(*one) for one in partitions]
+
+
+def _positions(offsets: Mapping[TopicPartition, int]) -> list[Any]:
+    return [confluent_kafka.TopicPartition(*partition, offset) for partition, offset in offsets.items()]
+
+
+def _commit_report(error: confluent_kafka.KafkaError | None, partitions: list[Any]) -> CommitReport:
+    refused = [one.error for one in partitions if one.error is not None]
+    stored = {TopicPartition(one.topic, one.partition): one.offset for one in partitions if one.error is None}
+    if error is not None:
+        return CommitReport({}, fault_of(error))
+    return CommitReport(stored, fault_of(refused[0]) if refused else None)

@@ -1,0 +1,87 @@
+"""What the Kafka client says went wrong, in words of ours: nothing outside of this package reads its codes."""
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+import confluent_kafka
+from confluent_kafka import KafkaError
+
+from schemas.errors import SightlineError
+
+
+class FaultKind(Enum):
+    """What a caller can do about a fault."""
+
+    FATAL = auto()  # the client never works again
+    NO_OFFSET = auto()  # a consumer has no offset to start a partition at
+    OUT_OF_GROUP = auto()  # a consumer polled too late and is no member of its group any more
+    END_OF_PARTITION = auto()  # there is no further record at this moment
+    GONE = auto()  # the record, its partition or its topic does not exist any more
+    TOO_LARGE = auto()  # no broker takes a record of this size
+    PASSING = auto()  # the same call can succeed later
+    OTHER = auto()
+
+
+# What `KafkaError.retriable()` leaves out of the errors that pass by themselves, with a broker's return at the latest.
+_PASSING = (
+    KafkaError._TRANSPORT,
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._TIMED_OUT,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.OFFSET_NOT_AVAILABLE,
+)
+_KINDS = {
+    KafkaError._FATAL: FaultKind.FATAL,
+    KafkaError._AUTO_OFFSET_RESET: FaultKind.NO_OFFSET,
+    KafkaError._MAX_POLL_EXCEEDED: FaultKind.OUT_OF_GROUP,
+    KafkaError._PARTITION_EOF: FaultKind.END_OF_PARTITION,
+    KafkaError.OFFSET_OUT_OF_RANGE: FaultKind.GONE,
+    KafkaError._UNKNOWN_TOPIC: FaultKind.GONE,
+    KafkaError._UNKNOWN_PARTITION: FaultKind.GONE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART: FaultKind.GONE,
+    KafkaError.MSG_SIZE_TOO_LARGE: FaultKind.TOO_LARGE,
+} | dict.fromkeys(_PASSING, FaultKind.PASSING)
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaFault:
+    """One error of the client. `name` is librdkafka's (`MSG_SIZE_TOO_LARGE`), `text` is for people."""
+
+    kind: FaultKind
+    name: str
+    text: str
+
+    @property
+    def is_fatal(self) -> bool:
+        return self.kind is FaultKind.FATAL
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class KafkaFailure(SightlineError):
+    """A call to Kafka failed; `fault` says whether the same call may succeed later."""
+
+    def __init__(self, fault: KafkaFault) -> None:
+        self.fault = fault
+        super().__init__(fault.text)
+
+
+def is_fatal(error: KafkaError) -> bool:
+    """The client will never work again. A consumer's messages tell it by a code, not by the flag."""
+    return error.fatal() or error.code() == KafkaError._FATAL
+
+
+def fault_of(error: KafkaError) -> KafkaFault:
+    if is_fatal(error):
+        kind = FaultKind.FATAL
+    else:
+        kind = _KINDS.get(error.code(), FaultKind.PASSING if error.retriable() else FaultKind.OTHER)
+    return KafkaFault(kind, error.name(), error.str())
+
+
+def failure_of(error: confluent_kafka.KafkaException) -> KafkaFailure:
+    return KafkaFailure(fault_of(error.args[0]))

@@ -1,0 +1,143 @@
+"""The bookkeeping of a group member: which partitions it owns, since when, and which offsets it may commit. Pure.
+
+Every consumer group of ours goes by it: the stream stage, the retry lane, the workers, the sinks. Not thread-safe,
+except that any thread may ask `generation` and `is_current`.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from schemas.coordinates import TopicPartition
+
+T = TypeVar("T")
+
+
+class Ticket(Generic[T]):
+    """One record in flight: read in this `generation` of its partition, and finished or not."""
+
+    __slots__ = ("generation", "is_finished", "item", "offset", "topic_partition")
+
+    def __init__(self, topic_partition: TopicPartition, offset: int, generation: int, item: T) -> None:
+        self.topic_partition, self.offset, self.generation, self.item = topic_partition, offset, generation, item
+        self.is_finished = False
+
+
+@dataclass(slots=True)
+class _Owned(Generic[T]):
+    generation: int
+    in_flight: deque[Ticket[T]] = field(default_factory=deque)
+    first_read: int | None = None
+    next_offset: int | None = None  # behind the unbroken prefix of what is finished
+    committed: int | None = None
+
+
+class GroupProgress(Generic[T]):
+    """Records are started in the order in which they were read, and finished in any order.
+
+    `to_commit()` never passes a record that is not finished. Gaps between offsets (compaction, transaction markers)
+    hold nothing up. A partition that is assigned, revoked or rewound begins a new generation: what is still in flight
+    of an earlier one counts no more, because the next owner reads it again.
+    """
+
+    def __init__(self) -> None:
+        self._owned: dict[TopicPartition, _Owned[T]] = {}
+        self._last_generation = 0
+
+    # -- ownership
+
+    def assign(self, partitions: Iterable[TopicPartition]) -> None:
+        """These are ours from now on; one that was ours already begins anew."""
+        for partition in partitions:
+            self._last_generation += 1
+            self._owned[partition] = _Owned(self._last_generation)
+
+    def revoke(self, partitions: Iterable[TopicPartition]) -> None:
+        """These are ours no more."""
+        for partition in partitions:
+            self._owned.pop(partition, None)
+
+    def rewind(self) -> dict[TopicPartition, int]:
+        """Every partition that was read from begins anew; where each must be read again from."""
+        positions: dict[TopicPartition, int] = {}
+        for partition, owned in self._owned.items():
+            position = owned.first_read if owned.committed is None else owned.committed
+            if owned.first_read is not None and position is not None:
+                positions[partition] = position
+        self.assign(positions)
+        return positions
+
+    def partitions(self) -> list[TopicPartition]:
+        return list(self._owned)
+
+    def owns(self, partition: TopicPartition) -> bool:
+        return partition in self._owned
+
+    def generation(self, partition: TopicPartition) -> int | None:
+        """The number of our present ownership; None where the partition is not ours."""
+        owned = self._owned.get(partition)
+        return None if owned is None else owned.generation
+
+    # -- records in flight
+
+    def start(self, partition: TopicPartition, offset: int, item: T) -> Ticket[T] | None:
+        """One record was read; None where its partition is not ours (any more), so that it must be left alone."""
+        owned = self._owned.get(partition)
+        if owned is None:
+            return None
+        if owned.first_read is None:
+            owned.first_read = offset
+        ticket = Ticket(partition, offset, owned.generation, item)
+        owned.in_flight.append(ticket)
+        return ticket
+
+    def is_current(self, ticket: Ticket[T]) -> bool:
+        """Whether its partition is still ours, in the same generation."""
+        return self.generation(ticket.topic_partition) == ticket.generation
+
+    def finish(self, ticket: Ticket[T]) -> bool:
+        """The outcome of the record is on the broker; False, and nothing happens, when it counts no more."""
+        if ticket.is_finished or not self.is_current(ticket):
+            return False
+        ticket.is_finished = True
+        owned = self._owned[ticket.topic_partition]
+        while owned.in_flight and owned.in_flight[0].is_finished:
+            behind = owned.in_flight.popleft().offset + 1
+            owned.next_offset = max(behind, owned.next_offset or 0)
+        return True
+
+    def in_flight(self, partitions: Iterable[TopicPartition] | None = None) -> Iterator[T]:
+        """Items that are started and not finished, of these partitions or of all."""
+        for partition in list(self._owned) if partitions is None else partitions:
+            owned = self._owned.get(partition)
+            yield from (ticket.item for ticket in (owned.in_flight if owned else ()) if not ticket.is_finished)
+
+    def pending(self) -> int:
+        """How many records are started and lie at or behind the first that is not finished."""
+        return sum(len(owned.in_flight) for owned in self._owned.values())
+
+    # -- offsets
+
+    def to_commit(self) -> dict[TopicPartition, int]:
+        """The next offset to read of every partition where that has moved since the last commit."""
+        return {
+            partition: owned.next_offset
+            for partition, owned in self._owned.items()
+            if owned.next_offset is not None and owned.next_offset != owned.committed
+        }
+
+    def committed(self, offsets: Mapping[TopicPartition, int]) -> bool:
+        """The broker has stored these offsets; True when one of them is progress."""
+        has_moved = False
+        for partition, offset in offsets.items():
+            owned = self._owned.get(partition)
+            if owned is not None and offset > (-1 if owned.committed is None else owned.committed):
+                owned.committed = offset
+                has_moved = True
+        return has_moved
+
+    @property
+    def has_uncommitted(self) -> bool:
+        """Something was read and is not finished, or is finished and not committed."""
+        return self.pending() > 0 or bool(self.to_commit())
