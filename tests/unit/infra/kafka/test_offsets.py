@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.kafka.offsets import CompletedPrefix
+from schemas.coordinates import TopicPartition
 
 
 @given(st.lists(st.integers(0, 200), unique=True, min_size=1).map(sorted), st.data())
@@ -18,7 +19,7 @@ def test_committable_never_passes_an_offset_that_is_not_done(offsets: list[int],
         done.add(offset)
         open_offsets = [other for other in offsets if other not in done]
         expected = min(open_offsets) if open_offsets else offsets[-1] + 1
-        committable = prefix.committable().get(("t", 0), offsets[0])
+        committable = prefix.committable().get(TopicPartition("t", 0), offsets[0])
         assert committable <= expected
         # nothing done is held back without cause: the next offset is behind the last of the prefix
         assert committable == max([other + 1 for other in offsets if other < expected], default=offsets[0])

@@ -6,12 +6,13 @@ import weakref
 from types import SimpleNamespace
 from typing import Any
 
-import confluent_kafka
 import pytest
 
 from infra.failures.outcomes import RECORD_OVERHEAD_BYTES
 from infra.kafka.clients import max_record_bytes, partitions_of, producer_config, require_topics
+from infra.kafka.errors import FaultKind, KafkaFailure
 from infra.kafka.publisher import Publisher
+from infra.kafka.sender import DeliveryReport, OutRecord
 from infra.settings import load_settings
 from schemas.errors import Unavailable
 
@@ -22,11 +23,11 @@ NOBODY = {"kafka": {"bootstrap_servers": "127.0.0.1:1", "start_timeout_ms": 200}
 def test_a_thread_that_serves_no_reports_any_more_is_fatal() -> None:
     """Else nothing would ever be acknowledged, and only the watchdog would find out, a minute later."""
 
-    def defect(_error: object, _message: object) -> None:
+    def defect(_report: DeliveryReport) -> None:
         raise RuntimeError("a defect in a callback")
 
     publisher = Publisher(load_settings(NOBODY), **{"delivery.timeout.ms": 100, "linger.ms": 0})
-    publisher.send("labels", None, b"x", on_delivery=defect)
+    publisher.send(OutRecord("labels", None, b"x", on_delivery=defect))
     until_s = time.monotonic() + 10
     while publisher.fatal is None and time.monotonic() < until_s:
         time.sleep(0.01)
@@ -53,10 +54,16 @@ def test_it_tells_what_fits_into_a_record(keys: dict[str, int]) -> None:
     settings = load_settings({"kafka": {**NOBODY["kafka"], "producer": keys}})
     publisher = Publisher(settings)
     assert publisher.max_record_bytes == max_record_bytes(settings)
-    with pytest.raises(confluent_kafka.KafkaException, match="MSG_SIZE_TOO_LARGE"):
-        publisher.send("frames.dead", None, bytes(publisher.max_record_bytes))
-    publisher.send("frames.dead", None, bytes(publisher.max_record_bytes - RECORD_OVERHEAD_BYTES))
+    with pytest.raises(KafkaFailure) as refusal:
+        publisher.send(OutRecord("frames.dead", None, bytes(publisher.max_record_bytes)))
+    assert refusal.value.fault.kind is FaultKind.TOO_LARGE
+    assert publisher.queued_bytes() == 0
+    publisher.send(OutRecord("frames.dead", None, bytes(publisher.max_record_bytes - RECORD_OVERHEAD_BYTES)))
     publisher.close(0.0)
+
+
+def answer(offset: int | None) -> SimpleNamespace:
+    return SimpleNamespace(topic=lambda: "t", offset=lambda: offset, partition=lambda: 0)
 
 
 class WrittenAtTheSecondTry:
@@ -69,7 +76,7 @@ class WrittenAtTheSecondTry:
     def produce(self, topic: str, *, value: bytes, on_delivery: Any, **_: Any) -> None:
         self.sent.append(value)
         offset = self.offsets.pop(0)
-        on_delivery(None, SimpleNamespace(offset=lambda: offset, partition=lambda: 0))
+        on_delivery(None, answer(offset))
 
     def poll(self, timeout: float) -> int:
         time.sleep(timeout)
@@ -83,10 +90,10 @@ def test_success_without_an_offset_is_no_acknowledgement(monkeypatch: pytest.Mon
     client = WrittenAtTheSecondTry()
     monkeypatch.setattr("confluent_kafka.Producer", lambda _config: client)
     publisher = Publisher(load_settings())
-    reports: list[int | None] = []
-    publisher.send("t", "k", b"value", on_delivery=lambda error, message: reports.append(message.offset()))
+    reports: list[DeliveryReport] = []
+    publisher.send(OutRecord("t", "k", b"value", on_delivery=reports.append))
     assert client.sent == [b"value", b"value"]
-    assert reports == [7]
+    assert reports == [DeliveryReport("t", 0, 7)]
     assert publisher.queued_bytes() == 0
     publisher.close()
 
@@ -104,13 +111,13 @@ def test_what_was_delivered_is_let_go_at_once(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("confluent_kafka.Producer", lambda _config: client)
     publisher = Publisher(load_settings())
 
-    def on_delivery(_error: object, _message: object) -> None: ...
+    def on_delivery(_report: DeliveryReport) -> None: ...
 
     held = weakref.ref(on_delivery)
     gc.disable()
     try:
-        publisher.send("t", "k", b"value", on_delivery=on_delivery)
-        client.report(None, SimpleNamespace(offset=lambda: 7, partition=lambda: 0))
+        publisher.send(OutRecord("t", "k", b"value", on_delivery=on_delivery))
+        client.report(None, answer(7))
         del client.report, on_delivery
         assert held() is None
     finally:
