@@ -30,7 +30,7 @@ Record = records.Frame | records.MicroBatch | records.Label
 
 
 class Registry(Protocol):
-    """What the codec needs of a schema registry; ids are cached, so a call is rarely a request."""
+    """The part of a schema registry that the codec uses. Implementations cache, so that a call is rarely a request."""
 
     def id_for(self, subject: str, schema: Schema) -> int: ...
 
@@ -38,13 +38,13 @@ class Registry(Protocol):
 
 
 def schema_of(record_type: type[Record]) -> Schema:
-    """The schema as written in `schemas/*.avsc`."""
+    """The present schema, from `schemas/*.avsc`."""
     loaded: Schema = json.loads((HERE / f"{_name(record_type)}.avsc").read_text())
     return loaded
 
 
 def history_of(record_type: type[Record]) -> list[Schema]:
-    """Every version that was ever written, oldest first, the present one last."""
+    """Every version of the schema that was ever in use, oldest first, the present one last."""
     files = sorted((HERE / "history" / _name(record_type)).glob("*.avsc"), key=lambda path: int(path.stem))
     return [json.loads(path.read_text()) for path in files]
 
@@ -57,7 +57,7 @@ def fingerprint(schema: Schema) -> bytes:
 
 @dataclass(frozen=True)
 class _Format:
-    """One record type, ready to write and read: its parsed schema, its prefix, every version by fingerprint."""
+    """How one record type is written and read: its parsed schema, its prefix, every version by fingerprint."""
 
     schema: Schema
     parsed: Any
@@ -87,18 +87,18 @@ def _format(
     schema = schema_of(record_type)
     parsed = foreign.parse(schema)
     versions = {fingerprint(version): foreign.parse(version) for version in history_of(record_type)}
-    versions[fingerprint(schema)] = parsed  # the very same: fastavro compares the two schemas of every read
+    versions[fingerprint(schema)] = parsed  # the same object, because fastavro compares the two schemas at every read
     return _Format(schema, parsed, SINGLE_OBJECT_MARKER + fingerprint(schema), versions, to_fields, from_fields)
 
 
 def encode(record: Record, registry: Registry | None = None, topic: str = "") -> bytes:
-    """The record's bytes; with a registry, in Confluent's format under the subject `<topic>-value`."""
+    """The bytes of the record; with a registry in Confluent's wire format, under the subject `<topic>-value`."""
     form = _formats()[type(record)]
     prefix = form.prefix
     if registry is not None:
         prefix = CONFLUENT_MAGIC + struct.pack(">I", registry.id_for(f"{topic}-value", form.schema))
     fields = form.to_fields(record)
-    # A batch's megabytes are copied once, here, and not three times on their way through the writer.
+    # The megabytes of a batch are copied once, here; fastavro's writer would copy them three times.
     pixels = fields["pixels"] if isinstance(record, records.MicroBatch) else None
     if pixels is not None:
         fields["pixels"] = b""
@@ -107,12 +107,12 @@ def encode(record: Record, registry: Registry | None = None, topic: str = "") ->
     fastavro.schemaless_writer(out, form.parsed, fields)
     if pixels is None:
         return out.getvalue()
-    # Avro writes field behind field, and `pixels` is the last: an empty one is its length alone, one zero byte.
+    # Avro writes one field after the other and `pixels` is the last: empty, it is one zero byte, its length.
     return b"".join((out.getbuffer()[:-1], _avro_long(len(pixels)), pixels))
 
 
 def decode(record_type: type[RecordT], data: bytes | None, registry: Registry | None = None) -> RecordT:
-    """The record in `data`, whichever framing and known version it was written with.
+    """The record in `data`, in either framing and any known version of its schema.
 
     Raises BadFrame: `empty`, `not_avro` (no known framing, or a body that does not fit its schema), `schema_unknown`.
     """
@@ -135,7 +135,7 @@ def decode(record_type: type[RecordT], data: bytes | None, registry: Registry | 
 
 
 def _writer_schema(form: _Format, data: bytes, registry: Registry | None) -> tuple[Any, int]:
-    """What `data` was written with, and where its body starts."""
+    """The schema that `data` was written with, and the position of the Avro body."""
     if data[:2] == SINGLE_OBJECT_MARKER and len(data) >= 10:
         known = form.versions.get(data[2:10])
         if known is None:
@@ -149,7 +149,7 @@ def _writer_schema(form: _Format, data: bytes, registry: Registry | None) -> tup
 
 
 def _avro_long(number: int) -> bytes:
-    """A length (not negative) as Avro's zig-zag varint."""
+    """A length, which is not negative, as a zig-zag varint of Avro."""
     number, out = number << 1, bytearray()
     while number > 0x7F:
         out.append(number & 0x7F | 0x80)

@@ -7,7 +7,8 @@ SightlineError
  ├─ DecoderDied     the process that decoded this input ended or hung. Caught by the stage: retry lane.
  ├─ Busy            try this again later, it was not done. Caught by the stage: wait, then again.
  ├─ ModelError      the model failed on input that was sound. Caught by the worker: split, retry, retry lane.
- ├─ SinkError       an output refused what it was given. Caught by the sink's loop: not committed.
+ ├─ SinkError       an output refused what it was given. Caught by the loop of the sink: not committed.
+ ├─ KafkaFailure    a call to Kafka failed (infra/kafka/errors.py). Caught by whoever knows whether to try again.
  └─ Stalled         the process cannot keep its promises any more and must end. Caught by the CLI: exit 1.
 
 Anything else that is raised is a defect and ends the process with its traceback.
@@ -45,7 +46,7 @@ class BadFrame(SightlineError):
 
 
 class DecoderDied(SightlineError):
-    """The process that decoded an image was killed, crashed or hung: by the image or by something else, time tells."""
+    """The process that decoded an image was killed, crashed or hung; whether the image is the cause is not known."""
 
 
 class Busy(SightlineError):
@@ -65,4 +66,4 @@ class SinkError(SightlineError):
 
 
 class Stalled(SightlineError):
-    """Work waits and nothing moves (or ownership is lost): end the process, let it be started again."""
+    """Work waits and nothing is finished, or a client gave up: the process ends, so that it is started again."""

@@ -1,16 +1,16 @@
-"""What the fields of records from others must keep to beyond their Avro types: they go on into labels and look-ups."""
+"""Limits on the fields of records from other programs, beyond their Avro types: the values go on into labels."""
 
 import re
 
 from schemas.errors import BadFrame
 
 MAX_ID_BYTES = 1024
-# org.apache.kafka.common.internals.Topic: no other name can be created.
+# org.apache.kafka.common.internals.Topic: Kafka creates no topic of another name.
 _TOPIC = re.compile(r"(?!\.{1,2}$)[a-zA-Z0-9._-]{1,249}")
 
 
 def check_size(name: str, data: bytes, limit: int = MAX_ID_BYTES) -> None:
-    """Raises BadFrame `bad_fields` for more bytes than that."""
+    """Raises BadFrame `bad_fields` when `data` has more bytes than the limit."""
     if len(data) > limit:
         raise BadFrame("bad_fields", f"{name} has {len(data)} bytes, the limit is {limit}")
 
@@ -20,5 +20,5 @@ def is_topic(name: str) -> bool:
 
 
 def is_position(partition: int, offset: int) -> bool:
-    """Whether a topic can have it. Avro's decoders give any long for an int."""
+    """Whether a topic can have such a partition and offset: Avro decoders give any long where the schema says int."""
     return 0 <= partition < 2**31 and 0 <= offset < 2**63

@@ -1,4 +1,4 @@
-"""Avro that others wrote: what of it is read, so that no schema and no record of theirs costs more than its bytes."""
+"""Avro schemas and records of other programs, with limits: reading a record costs no more than its bytes justify."""
 
 import functools
 import io
@@ -9,7 +9,7 @@ import fastavro
 
 from schemas.errors import BadFrame
 
-# What a foreign schema may cost: values read for each byte of a record, and beyond what its bytes pay for.
+# Limits on a foreign schema: values for each byte of a record, and values that take no bytes at all.
 VALUES_PER_BYTE = 32
 MAX_UNPAID_VALUES = 1_000
 _PAID = 1 - VALUES_PER_BYTE
@@ -18,11 +18,14 @@ MAX_DETAIL_CHARS = 300
 
 
 def parse_foreign(schema: dict[str, Any]) -> Any:
-    """A schema that others registered: fastavro raises what it likes on one that is no Avro, or refers to another."""
+    """Parses a schema from the registry. Raises BadFrame `schema_unknown` where it is not Avro, or exceeds the limits.
+
+    fastavro raises exceptions of many kinds for such a schema, so all of them are caught.
+    """
     try:
         return _bounded(json.dumps(schema))
     except Exception as error:
-        raise BadFrame("schema_unknown", told(f"no Avro schema for us: {type(error).__name__}: {error}")) from error
+        raise BadFrame("schema_unknown", told(f"not a usable Avro schema: {type(error).__name__}: {error}")) from error
 
 
 @functools.lru_cache(maxsize=256)
@@ -33,15 +36,15 @@ def _bounded(schema_json: str) -> Any:
 
 
 def _unpaid(schema: Any, named: dict[str, int | None]) -> int:
-    """How many values one of `schema` may hold beyond those that its own bytes pay for; negative: bytes to spare.
+    """How many values a record of `schema` can hold beyond VALUES_PER_BYTE for each of its bytes; negative: fewer.
 
-    Raises ValueError where a short record could keep fastavro busy for ever (2**62 nulls take 10 bytes), or end the
-    process: recursion in C has no limit. `named`: the named types met so far, None while inside of one.
+    Raises ValueError where a short record could keep fastavro busy without end (2**62 nulls take 10 bytes), or crash
+    the process: fastavro's recursion in C has no limit. `named`: the named types found so far, None while inside one.
     """
     if isinstance(schema, list):
         return _PAID + max((_unpaid(branch, named) for branch in schema), default=0)
     if isinstance(schema, str):
-        # Primitives first, as fastavro has it: a type may be named like one.
+        # Primitives first, as in fastavro: a named type may have the name of a primitive.
         unpaid = 1 if schema == "null" else _PAID if schema in _PRIMITIVES else named[schema]
         if unpaid is None:
             raise ValueError(f"{schema} is recursive")
@@ -49,7 +52,7 @@ def _unpaid(schema: Any, named: dict[str, int | None]) -> int:
     kind, name = schema["type"], schema.get("name", "")
     if kind in ("array", "map"):
         if _unpaid(schema["items" if kind == "array" else "values"], named) > 0:
-            raise ValueError(f"{kind} of what takes no bytes, or too few")
+            raise ValueError(f"{kind} of values that take no bytes, or too few")
         return _PAID
     if kind in ("enum", "fixed"):
         unpaid = _PAID if schema.get("size", 1) > 0 else 1
@@ -57,7 +60,7 @@ def _unpaid(schema: Any, named: dict[str, int | None]) -> int:
         named[name] = None
         unpaid = 1 + sum(_unpaid(field["type"], named) for field in schema["fields"])
         if unpaid > MAX_UNPAID_VALUES:
-            raise ValueError(f"{name} holds too much that takes no bytes")
+            raise ValueError(f"{name} holds too many values that take no bytes")
     else:
         return _unpaid(kind, named)
     named[name] = unpaid
@@ -65,7 +68,7 @@ def _unpaid(schema: Any, named: dict[str, int | None]) -> int:
 
 
 class Body(io.BytesIO):
-    """fastavro passes over booleans, floats and fixeds without a look at the end: an array of them never met it."""
+    """Raises EOFError at the end of the data. fastavro does not check it for booleans, floats and fixed values."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         data = super().read(size)
@@ -75,7 +78,7 @@ class Body(io.BytesIO):
 
 
 def told(text: str) -> str:
-    """Foreign text for people, as every encoder takes it: JSON may hold lone surrogates."""
+    """Foreign text that every encoder accepts, cut to MAX_DETAIL_CHARS: JSON may hold lone surrogates."""
     return text.encode(errors="backslashreplace").decode()[:MAX_DETAIL_CHARS]
 
 

@@ -33,14 +33,14 @@ ITEM_TRACEPARENTS = "sightline-item-traceparents"
 KEPT = (TRACEPARENT, REPLAY_ID)
 MAX_MESSAGE_BYTES = 1024
 
-# What a 64-bit number can need; `int` itself refuses some thousand digits with a ValueError.
+# As many digits as a 64-bit number can have: `int` raises ValueError for thousands of digits.
 _DECIMAL = re.compile(rb"-?[0-9]{1,19}")
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a frame is on `frames.retry` or `frames.dead`, and where it came from."""
+    """Why a frame is on `frames.retry` or `frames.dead`, and the coordinates that it was read from first."""
 
     source: Coordinates
     timestamp_ms: int
@@ -58,7 +58,7 @@ def to_map(headers: RawHeaders) -> dict[str, bytes]:
 
 
 def failure_headers(existing: RawHeaders, failure: Failure) -> list[Header]:
-    """The headers of a retried or dead record: trace and replay id kept, everything of ours replaced."""
+    """The headers of a retried or dead record: trace context and replay id are kept, our other headers replaced."""
     kept = [(name, value) for name, value in to_map(existing).items() if name in KEPT]
     message = failure.message.encode(errors="backslashreplace")[:MAX_MESSAGE_BYTES].decode(errors="ignore")
     ours = {
@@ -96,7 +96,7 @@ def replay_id_of(headers: RawHeaders) -> str | None:
 
 
 def traceparent_of(headers: RawHeaders) -> str | None:
-    """The W3C trace context; None also for anything that is not of its form, which no record has to carry on."""
+    """The W3C trace context; None also for a value of another form, which is not passed on."""
     return _traceparent(to_map(headers).get(TRACEPARENT, b""))
 
 
@@ -111,7 +111,7 @@ def batch_traceparents(traceparents: list[str | None]) -> list[Header]:
 
 
 def traceparents_of(headers: RawHeaders, count: int) -> list[str | None]:
-    """The trace context of each of a MicroBatch's `count` items."""
+    """The trace context of each of the `count` items of a MicroBatch."""
     found = to_map(headers)
     each = [_traceparent(one) for one in found.get(ITEM_TRACEPARENTS, b"").split(b",")]
     return each if len(each) == count and ITEM_TRACEPARENTS in found else [traceparent_of(headers)] * count
@@ -127,11 +127,10 @@ def new_traceparent() -> str:
 
 
 def read_failure(headers: RawHeaders) -> Failure | None:
-    """The failure that the headers tell of, ours before a foreign family's; None if none tells of one.
+    """The failure that the headers describe, in our own headers or else those of a foreign family; None without one.
 
-    A frame that failed in several places may carry a family more than once: it comes from where the oldest says
-    and failed last as the newest says. Bytes never make it raise: a family whose origin cannot lie in Kafka tells
-    of nothing.
+    A frame that failed several times may carry a family more than once: the oldest headers tell its origin, the newest
+    its last failure. No bytes make this function raise: a family whose origin cannot exist in Kafka is ignored.
     """
     pairs = list(headers or ())
     first, last = to_map(reversed(pairs)), to_map(pairs)
@@ -144,7 +143,7 @@ def read_failure(headers: RawHeaders) -> Failure | None:
 
 @dataclass(frozen=True, slots=True)
 class _Family:
-    """Which header of a family holds what, the best first; `stage` is its own name where it has no such header."""
+    """The header names of one family of tools, the best first; without a stage header its name is the stage."""
 
     name: str
     topic: str
@@ -176,7 +175,7 @@ class _Family:
 
 
 def _text(found: Mapping[str, bytes], *names: str) -> str:
-    """The first of `names` that holds anything."""
+    """The value of the first of `names` that is not empty."""
     return next(filter(None, (found.get(name) for name in names)), b"").decode(errors="replace")
 
 
@@ -190,14 +189,14 @@ def _big_endian(value: bytes) -> int | None:
 
 
 def _place(partition: int | None, offset: int | None) -> tuple[int, int] | None:
-    """Both, where a topic can have such a partition and offset: they go on into Avro's int and long."""
+    """Partition and offset, where a topic can have them: they are written as int and long of Avro later."""
     if partition is None or offset is None or not is_position(partition, offset):
         return None
     return partition, offset
 
 
 def _spring(prefix: str, attempt: str = "") -> _Family:
-    """The class is the cause's, for the other is Spring's wrapper; of a key that cannot be read, the key's."""
+    """The error class is that of the cause, because the other is Spring's wrapper; last that of an unreadable key."""
     return _Family(
         "spring",
         topic=f"{prefix}original-topic",

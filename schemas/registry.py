@@ -12,7 +12,7 @@ from schemas.errors import BadFrame, Unavailable
 
 Schema = dict[str, Any]
 CONTENT_TYPE = "application/vnd.schemaregistry.v1+json"
-# Refusals that are not about what was asked for.
+# Status codes that are about the service, and not about the id that was asked for.
 OF_THE_SERVICE = {401, 403, 408, 429}
 UNKNOWN_FOR_S = 60.0
 MAX_UNKNOWN = 10_000
@@ -21,9 +21,9 @@ MAX_UNKNOWN = 10_000
 class HttpRegistry:
     """Registers what we write and fetches what others wrote; both are asked once and kept.
 
-    Raises Unavailable when the registry does not answer, not as a registry does, or refuses a schema of ours;
-    BadFrame(`schema_unknown`) for an id that it does not know, or knows as something else than an Avro schema. Such an
-    id is asked for again after a minute: any five bytes may name one, and every question holds the stage up.
+    Raises Unavailable when the registry does not answer, gives an answer that is not a registry's, or refuses our
+    schema; BadFrame(`schema_unknown`) for an id that it does not know, or that is not an Avro schema. Such an id is
+    asked for again after a minute at the earliest: any five bytes may be an id, and each request holds up the stage.
     """
 
     def __init__(self, url: str, timeout_s: float = 5.0, clock: Callable[[], float] = time.monotonic) -> None:

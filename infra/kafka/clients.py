@@ -1,7 +1,7 @@
 """Kafka clients suited to frames: queues bounded in bytes, no compression, nothing committed by itself.
 
 Every key can be overruled from the settings: `[kafka.client]`, `[kafka.producer]`, `[kafka.consumer]`, `[kafka.admin]`.
-Figures behind the defaults: docs/decisions.md.
+The figures behind the defaults are in docs/decisions/kafka.md.
 """
 
 from collections.abc import Callable, Iterable
@@ -40,14 +40,14 @@ def producer_config(settings: Settings, **extra: Any) -> Keys:
         **_client(settings),
         "enable.idempotence": True,
         "acks": "all",
-        # A broker takes any first sequence of a partition it has just become leader of (KAFKA-15591): with two requests
-        # in flight the first may be refused and the second written, and librdkafka then reports the first as written.
+        # A new leader accepts any first sequence number of a partition (KAFKA-15591): with two requests in flight the
+        # first may be refused and the second written, and librdkafka then reports the first as written.
         "max.in.flight.requests.per.connection": 1,
         "compression.type": "none",
         "linger.ms": 2,
         "message.max.bytes": settings.topics.max_frame_bytes + DEAD_HEADROOM_BYTES,
         "batch.size": 1_000_000,
-        # Publisher bounds the bytes; librdkafka gives room back a little after its report, and must not be full first.
+        # Publisher bounds the bytes. librdkafka frees its own queue a little after the report, so it is twice as large.
         "queue.buffering.max.kbytes": 2 * settings.kafka.max_producer_queue_bytes // KIB,
         "queue.buffering.max.messages": 100_000,
         "delivery.timeout.ms": 120_000,
@@ -57,7 +57,7 @@ def producer_config(settings: Settings, **extra: Any) -> Keys:
 
 
 def max_record_bytes(settings: Settings) -> int:
-    """What our producers take; unless overruled, also what `frames.retry` and `frames.dead` as we make them take."""
+    """The largest record that our producers send; by default also the limit of `frames.retry` and `frames.dead`."""
     return int(producer_config(settings)["message.max.bytes"])
 
 
@@ -95,7 +95,7 @@ def consumer(settings: Settings, group: str, **extra: Any) -> confluent_kafka.Co
 
 
 def new_client(make: Callable[[Keys], ClientT], keys: Keys, tables: str) -> ClientT:
-    """The client. Raises ConfigError, with the tables that the keys may be from, for what librdkafka does not take."""
+    """Makes the client. Raises ConfigError, naming the `tables` of the settings, for keys that librdkafka refuses."""
     try:
         return make(keys)
     except (confluent_kafka.KafkaException, ValueError) as error:
@@ -143,8 +143,8 @@ def list_offsets(
 ) -> dict[TopicPartition, ListOffsetsResultInfo]:
     """Read-committed offsets of (topic, partition). Raises KafkaException; a further call may succeed.
 
-    librdkafka's admin client asks the leaders that it remembers and, refused by one that is none any more, goes on
-    asking it for minutes (FENCED_LEADER_EPOCH); a list of all topics makes it learn the new ones.
+    librdkafka's admin client goes on asking a former leader for minutes (FENCED_LEADER_EPOCH). Listing the topics
+    makes it learn the new leaders, so that is done after a failed call.
     """
     try:
         answers = client.list_offsets(
@@ -164,7 +164,7 @@ def _client(settings: Settings) -> Keys:
         "client.id": "sightline",
         "socket.keepalive.enable": True,
         "reconnect.backoff.max.ms": 2_000,
-        # Also how often at least a client asks for a lost partition's new leader, whatever it is: a second by default.
+        # Also the longest time between two requests for the new leader of a partition (by default a second).
         "retry.backoff.max.ms": 200,
         "topic.metadata.refresh.interval.ms": 30_000,
         "error_cb": on_client_error,
@@ -174,12 +174,12 @@ def _client(settings: Settings) -> Keys:
 
 
 def on_client_error(error: confluent_kafka.KafkaError) -> None:
-    """What every client does with an error that it goes on from."""
+    """Logs an error that the client recovers from by itself."""
     log.warning("kafka client error", error=error.str(), fatal=is_fatal(error))
 
 
 class _LibraryLog:
-    """librdkafka's own lines as log events; it reports every refused connection, which `error_cb` sums up."""
+    """Log lines of librdkafka as debug events: it reports every refused connection, and `error_cb` sums them up."""
 
     def log(self, level: int, text: str, *args: object) -> None:
         log.debug("librdkafka", line=text % args if args else text)

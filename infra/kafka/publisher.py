@@ -1,4 +1,4 @@
-"""The producer of every part: any thread may send, bytes in flight are bounded, each record's end is told."""
+"""The Kafka producer of every process: any thread may send, bytes in flight are bounded, every record is reported."""
 
 import threading
 from dataclasses import dataclass
@@ -99,7 +99,7 @@ class Publisher:
             self._bytes += size
 
     def release(self, size: int) -> None:
-        """A record of that size is no longer on its way."""
+        """A record of that size is no longer in flight."""
         with self._room:
             self._bytes -= size
             self._room.notify_all()
@@ -109,7 +109,7 @@ class Publisher:
             while not self._closing.is_set():
                 self._producer.poll(0.1)
         except BaseException as error:
-            # Without reports nothing would be acknowledged any more: as good as a client that gave up.
+            # Without delivery reports nothing is acknowledged any more, as with a client that gave up.
             self.fatal = f"its delivery reports are not served: {error!r}"
             raise
 

@@ -1,6 +1,6 @@
-"""Reading topics without a group: a range whose end is settled before the first record, or from a place on for ever.
+"""Reads topics without a consumer group: a range with a fixed end, or everything from a position on.
 
-Nothing is committed and no group is joined, so a reader disturbs nobody and may run any number of times at once.
+A reader commits nothing and joins no group, so it disturbs no other consumer, and many may run at the same time.
 """
 
 import time
@@ -13,6 +13,7 @@ from confluent_kafka import KafkaError
 from confluent_kafka.admin import ListOffsetsResultInfo, OffsetSpec
 
 from infra.kafka.clients import admin, bootstrap, consumer, list_offsets
+from infra.kafka.errors import FaultKind, KafkaFault, fault_of
 from infra.kafka.records import ConsumedRecord, consumed_record
 from infra.kafka.spans import Span
 from infra.process import logs
@@ -27,26 +28,13 @@ log = logs.get(__name__)
 POLL_S = 0.2
 POLL_MESSAGES = 500
 METADATA_S = 30.0
-# A range has records before its end, so silence for this long is no quiet topic but a broker that went away.
+# A range has records before its end, so no record for this long means that the broker is away.
 SILENCE_S = 60.0
-# How long a partition may be without a leader before that is an outage.
+# A partition without a leader for longer than this is an outage.
 LEADERS_S = 15.0
 
 _LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 _EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
-
-_PASSING = (
-    KafkaError._TRANSPORT,
-    KafkaError._ALL_BROKERS_DOWN,
-    KafkaError._TIMED_OUT,
-    KafkaError.NOT_LEADER_FOR_PARTITION,
-    KafkaError.LEADER_NOT_AVAILABLE,
-    KafkaError.FENCED_LEADER_EPOCH,
-    KafkaError.UNKNOWN_LEADER_EPOCH,
-    KafkaError.OFFSET_NOT_AVAILABLE,
-    KafkaError.UNKNOWN_TOPIC_OR_PART,
-)
-
 
 _Left = dict[TopicPartition, deque[Span]]
 
@@ -54,8 +42,8 @@ _Left = dict[TopicPartition, deque[Span]]
 class Reader:
     """Use as a context manager, from one thread. Reads committed records only, and one range or follow at a time.
 
-    `expired` names what retention removed between the settling of a range and its reading: those offsets were
-    skipped, and it is for the caller to say so.
+    `expired` lists offsets that retention removed after the range was fixed and before it was read. They are skipped;
+    the caller reports them.
     """
 
     def __init__(self, settings: Settings, **extra: Any) -> None:
@@ -67,7 +55,7 @@ class Reader:
             settings, "sightline-reader", **{"enable.partition.eof": True, "auto.offset.reset": "error", **extra}
         )
         self.expired: list[Span] = []
-        # Partitions that were sent elsewhere while a batch was worked on: the rest of it is from where they were.
+        # Partitions whose position changed while a batch was processed: the rest of the batch is from the old position.
         self._moved: set[TopicPartition] = set()
 
     def __enter__(self) -> "Reader":
@@ -76,12 +64,12 @@ class Reader:
     def __exit__(self, *_: object) -> None:
         self._consumer.close()
 
-    # -- where things lie
+    # -- offsets
 
     def partitions(self, topic: str) -> list[int]:
         """Raises Unavailable when the topic is not there or Kafka does not answer."""
         try:
-            # All topics are listed: asking for one by name makes a broker that may create it do so.
+            # All topics are listed: a request for one by name can make the broker create it.
             found = self._admin.list_topics(timeout=self._timeout_s).topics.get(topic)
         except confluent_kafka.KafkaException as error:
             raise self._unavailable(error) from error
@@ -91,10 +79,10 @@ class Reader:
         return sorted(found.partitions)
 
     def spans(self, topic: str, from_us: Micros | None = None) -> list[Span]:
-        """Every partition from its first record that is not older than `from_us` to its end, settled now.
+        """Every partition from its first record that is not older than `from_us` to its present end.
 
-        Nothing written later is ever in it, and no record as late as `from_us` lies before it. Older ones may lie in
-        it, and no offset is known to be behind the last record of a time: for a Period, ask each record's timestamp.
+        No record written later is in the ranges, and no record of `from_us` or later lies before them. Older records
+        may be in them, and no offset marks the last record of a time: for a Period, check the timestamp of each record.
         """
         keys = [TopicPartition(topic, partition) for partition in self.partitions(topic)]
         ends = self._offsets(keys, _LATEST)
@@ -106,26 +94,26 @@ class Reader:
         return [Span(*key, min(starts[key], ends[key]), ends[key]) for key in keys]
 
     def tail(self, topic: str) -> list[Span]:
-        """Empty ranges at the end of every partition: where a reader starts that wants only what is new."""
+        """Empty ranges at the end of every partition: the start for a reader of new records only."""
         return [Span(span.topic, span.partition, span.end, span.end) for span in self.spans(topic)]
 
     def log_starts(self, keys: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        """The first offset that retention has left, per partition."""
+        """The first offset that still exists, per partition."""
         return self._offsets(list(keys), _EARLIEST)
 
     def first_times_ms(self, keys: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        """The timestamp of the first record that retention has left, per partition; -1 where none is."""
+        """The timestamp of the first record that still exists, per partition; -1 where there is none."""
         found = self._look_up(list(keys), OffsetSpec.for_timestamp(0))
         return {key: int(place.timestamp) for key, place in found.items()}
 
     # -- reading
 
     def read(self, spans: Iterable[Span], stop: Callable[[], bool] = lambda: False) -> Iterator[ConsumedRecord]:
-        """Every record of the ranges, then the end; also ends when `stop()` turns true.
+        """Yields every record of the ranges and ends; ends early when `stop()` returns true.
 
-        Several ranges of one partition come in order and must not overlap. A partition ends by its position, not by a
-        count of records: compaction and transaction markers leave gaps. Raises Unavailable when Kafka stays silent
-        for a minute before the end; how long the caller takes with a record does not matter.
+        Several ranges of one partition come in order and must not overlap. A partition ends by its position and not by
+        a count of records, because compaction and transaction markers leave gaps. Raises Unavailable when no record
+        comes for a minute before the end; the time that the caller takes for a record does not count.
         """
         left: _Left = {}
         for span in sorted(spans, key=lambda span: (span.topic_partition, span.start)):
@@ -144,15 +132,15 @@ class Reader:
                 elif record.topic_partition in left:
                     yield from self._advance(record, left)
             if records:
-                heard_s = time.monotonic()  # after the caller's work on them, which is no silence of Kafka's
+                heard_s = time.monotonic()  # after the caller's work: its time does not count
             elif time.monotonic() - heard_s > SILENCE_S:
                 raise Unavailable("Kafka", self._address, f"nothing came for {SILENCE_S:g} s in the middle of a range")
         self._consumer.unassign()
 
     def follow(self, starts: Iterable[Span]) -> Iterator[ConsumedRecord | None]:
-        """Every record from the starts on, for ever; None whenever nothing came for a moment, so callers can look up.
+        """Yields every record from the starts on, without an end; None when there is no record at the moment.
 
-        Partitions that are added to the topics are followed from their beginning.
+        Partitions that are added to the topics later are read from their beginning.
         """
         known = {span.topic_partition: span for span in starts}
         self._assign(known.values())
@@ -171,7 +159,7 @@ class Reader:
                 try:
                     self._add_partitions(known)
                 except Unavailable as error:
-                    # A broker that is away ends no following: the next look finds what is new.
+                    # A broker that is away does not end the reading: the next look finds the new partitions.
                     log.warning("new partitions are not looked for now", error=str(error))
 
     def _assign(self, spans: Iterable[Span]) -> None:
@@ -192,7 +180,7 @@ class Reader:
             self._finish(record.topic_partition, record.offset + 1, left)
 
     def _finish(self, key: TopicPartition, position: int, left: _Left) -> None:
-        """Done with the first range of the partition, and with any other that ends before `position`."""
+        """The first range of the partition is read, and every other that ends before `position`."""
         waiting = left[key]
         while waiting and waiting[0].end <= position:
             waiting.popleft()
@@ -203,24 +191,24 @@ class Reader:
             self._consumer.incremental_unassign([confluent_kafka.TopicPartition(*key)])
 
     def _go_to(self, key: TopicPartition, offset: int) -> None:
-        # Not by seek, which a partition that stopped with an error refuses.
+        # Not by seek: it fails on a partition that stopped with an error.
         self._consumer.incremental_unassign([confluent_kafka.TopicPartition(*key)])
         self._consumer.incremental_assign([confluent_kafka.TopicPartition(*key, offset)])
         self._moved.add(key)
 
     def _on_error(self, error: KafkaError, place: ConsumedRecord, left: _Left | None) -> None:
-        """`left`: the ranges still to read, None when following."""
-        code, key = error.code(), place.topic_partition
+        """`left`: the ranges still to be read; None in `follow`."""
+        fault, key = fault_of(error), place.topic_partition
         if left is not None and key not in left:
             return
-        if code == KafkaError._PARTITION_EOF:
-            # The tail of the range held no record: markers, or what was compacted or aborted.
+        if fault.kind is FaultKind.END_OF_PARTITION:
+            # The end of the range holds no record: transaction markers, compacted or aborted records.
             if left is not None and place.offset >= left[key][0].end:
                 self._finish(key, place.offset, left)
-        elif code == KafkaError._AUTO_OFFSET_RESET:
+        elif fault.kind is FaultKind.NO_OFFSET:
             self._skip_expired(key, place.offset, left)
-        elif error.retriable() or code in _PASSING:
-            log.warning("reading is interrupted", error=error.str())
+        elif _may_pass(fault):
+            log.warning("reading is interrupted", error=fault.text)
         else:
             raise self._unavailable(confluent_kafka.KafkaException(error))
 
@@ -228,7 +216,9 @@ class Reader:
         first = self.log_starts([key])[key]
         end = self._offsets([key], _LATEST)[key]
         if wanted > end:
-            log.warning("the log is shorter than it was: reading goes on at its end", topic=key[0], partition=key[1])
+            log.warning(
+                "the log ends before the wanted offset: reading goes on at its end", topic=key[0], partition=key[1]
+            )
             first = max(first, end)
         lost = [Span(*key, wanted, first)] if left is None else left[key]
         for span in lost:
@@ -257,7 +247,7 @@ class Reader:
         return {key: int(place.offset) for key, place in self._look_up(keys, spec).items()}
 
     def _look_up(self, keys: list[TopicPartition], spec: OffsetSpec) -> dict[TopicPartition, ListOffsetsResultInfo]:
-        """Asked again while leaders change hands; raises Unavailable when that takes too long."""
+        """Asks again while a partition has no leader; raises Unavailable when that takes too long."""
         if not keys:
             return {}
         deadline = Deadline(LEADERS_S)
@@ -265,9 +255,14 @@ class Reader:
             try:
                 return list_offsets(self._admin, keys, spec, self._timeout_s)
             except confluent_kafka.KafkaException as error:
-                if deadline.expired() or not (error.args[0].retriable() or error.args[0].code() in _PASSING):
+                if deadline.expired() or not _may_pass(fault_of(error.args[0])):
                     raise self._unavailable(error) from error
                 time.sleep(POLL_S)
 
     def _unavailable(self, error: confluent_kafka.KafkaException) -> Unavailable:
         return Unavailable("Kafka", self._address, error.args[0].str())
+
+
+def _may_pass(fault: KafkaFault) -> bool:
+    """A topic that was just created is unknown to some brokers for a moment."""
+    return fault.kind is FaultKind.PASSING or fault.name == "UNKNOWN_TOPIC_OR_PART"

@@ -5,5 +5,5 @@ from schemas.registry import HttpRegistry
 
 
 def registry_of(settings: Settings) -> HttpRegistry | None:
-    """None without SIGHTLINE_SCHEMA_REGISTRY_URL: records then travel in single-object encoding."""
+    """The client; None without SIGHTLINE_SCHEMA_REGISTRY_URL: records are then in single-object encoding."""
     return HttpRegistry(settings.schema_registry_url) if settings.schema_registry_url else None

@@ -25,9 +25,9 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """A range of time, without its end; None is no limit. What lies in it is known by a record's own timestamp alone.
+    """A range of time without its end; None is no limit. Only the timestamp of a record tells whether it is inside.
 
-    Offsets do not tell: cameras with different clocks share a partition, so its timestamps run backwards.
+    Offsets do not: cameras with different clocks share a partition, so timestamps are not in order there.
     """
 
     from_us: Micros | None = None

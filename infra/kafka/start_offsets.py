@@ -32,7 +32,7 @@ class OffsetsClient(Protocol):
 
 
 def first_offset(reset: str) -> int | None:
-    """Where to begin by `auto.offset.reset` where nothing is committed; None for its `error`. Raises ConfigError."""
+    """The position for `auto.offset.reset` where nothing is committed; None for `error`. Raises ConfigError."""
     if reset in EARLIEST:
         return BEGINNING
     if reset in LATEST:
@@ -45,7 +45,7 @@ def first_offset(reset: str) -> int | None:
 class StartOffsets:
     """Partitions of ours that are not read because no offset is known. For the poll thread; another asks the broker.
 
-    `first`: where to begin where nothing is committed, or where that is deleted.
+    `first`: the position where nothing is committed, or where the committed offset no longer exists.
     """
 
     def __init__(self, client: OffsetsClient, first: int | None, start: Start = in_thread) -> None:
@@ -59,14 +59,14 @@ class StartOffsets:
         self._wanted[partition] = object()
 
     def forget(self, partitions: Iterable[TopicPartition]) -> None:
-        """Taken away: an answer that is on its way counts no more, not even if they come back before it."""
+        """The partitions were revoked: a pending answer is ignored, even if they are assigned again before it comes."""
         for partition in partitions:
             self._wanted.pop(partition, None)
 
     def found(self, now_s: float) -> dict[TopicPartition, int]:
-        """Those whose offset is known now, with it; the others are asked for again. Never waits.
+        """The start offsets that are known now; the others are asked for again. Never waits.
 
-        Raises Stalled where there is none and `first` is None.
+        Raises Stalled where there is no offset and `first` is None.
         """
         positions: dict[TopicPartition, int] = {}
         if self._question is not None and self._question.ended.is_set():
@@ -88,7 +88,7 @@ class StartOffsets:
 
 
 class _Question:
-    """Asked once. `offsets` are of the partitions that there was an answer for."""
+    """One request. `offsets` has the partitions that the broker gave an answer for."""
 
     def __init__(self, client: OffsetsClient, wanted: dict[TopicPartition, object], first: int | None) -> None:
         self._client, self.wanted, self._first = client, wanted, first
@@ -105,14 +105,14 @@ class _Question:
         except KafkaFailure as error:
             log.warning("the broker does not tell the committed offsets yet", error=str(error))
         except RuntimeError as error:  # the consumer was closed meanwhile
-            log.debug("committed offsets are not wanted any more", error=str(error))
+            log.debug("the consumer was closed while it was asked for committed offsets", error=str(error))
         except Stalled as error:
             self.error = error
         finally:
             self.ended.set()
 
     def _offset(self, partition: TopicPartition, committed: int) -> int | None:
-        """None while the broker does not say how far its log reaches."""
+        """None while the broker does not tell the range of its log."""
         if committed >= 0:
             reach = self._client.log_range(partition, ANSWER_S)
             if reach is None:

@@ -1,4 +1,4 @@
-"""Creates the topics, or tells where those that exist differ from what they must be."""
+"""Creates the topics, and reports where existing ones differ from the design."""
 
 import time
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ _POLL_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One property of one topic that is not as it must be; `name` is `partitions`, `replication` or a topic setting."""
+    """A property of a topic that differs from the design; `name` is `partitions`, `replication` or a topic setting."""
 
     topic: str
     name: str
@@ -37,7 +37,7 @@ class TopicReport:
 
 
 def ensure_topics(settings: Settings) -> TopicReport:
-    """Create what is missing and wait until it can be written to; what exists is compared and never changed.
+    """Creates missing topics and waits until they can be written to; existing ones are compared and never changed.
 
     Idempotent, also when two run at once. Call after `require_kafka`; raises Unavailable when the broker refuses.
     """
@@ -49,12 +49,14 @@ def ensure_topics(settings: Settings) -> TopicReport:
         existing = [spec for spec in wanted if spec.name not in created]
         differences = _differences(client, existing, settings.topics.replication_factor)
     except (KafkaException, TimeoutError) as error:
-        raise Unavailable("Kafka", bootstrap(settings), f"topics could not be settled: {_words(error)}") from error
+        raise Unavailable(
+            "Kafka", bootstrap(settings), f"topics could not be created or compared: {_words(error)}"
+        ) from error
     return TopicReport(tuple(created), tuple(spec.name for spec in existing), tuple(differences))
 
 
 def check_topics(settings: Settings) -> tuple[list[str], list[Difference]]:
-    """The topics that are missing, and the differences of the others; changes nothing."""
+    """The missing topics, and the differences of the others; changes nothing."""
     client, wanted = admin(settings), specs(settings)
     try:
         missing = {spec.name for spec in _missing(client, wanted)}
@@ -79,14 +81,14 @@ def _create(client: AdminClient, missing: Sequence[TopicSpec], replication: int)
             future.result(_TIMEOUT_S)
             created.append(name)
         except KafkaException as error:
-            # Somebody else creates them at this moment: as good as ours.
+            # Another process creates the topic at this moment.
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise
     return created
 
 
 def _wait_for_leaders(client: AdminClient, topics: Sequence[TopicSpec]) -> None:
-    """A topic is created before every partition of it has a leader that every broker knows of."""
+    """Waits until every partition has a leader: a topic exists some time before that."""
     until = time.monotonic() + _TIMEOUT_S
     while topics:
         found = client.list_topics(timeout=_TIMEOUT_S).topics

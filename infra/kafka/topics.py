@@ -60,8 +60,9 @@ def specs(settings: Settings) -> list[TopicSpec]:
         str(topics.max_frame_bytes),
         str(topics.max_frame_bytes + DEAD_HEADROOM_BYTES),
     )
-    as_sent = {"compression.type": "producer"}  # JPEG does not shrink, and a named codec makes the broker try
-    # Whoever compresses, the broker undoes: the stage's client knows not every codec, and limits are of real bytes.
+    as_sent = {"compression.type": "producer"}  # JPEG does not shrink, and with a named codec the broker would try
+    # The broker stores frames uncompressed whatever the producer did: the stage's client does not know every codec, and
+    # its limits are in real bytes.
     plain = {"compression.type": "uncompressed"}
     text = {"compression.type": "zstd"}
     table = [
@@ -106,7 +107,7 @@ def _spec(topics: TopicSettings, name: str, retention_h: int, config: dict[str, 
     common = {
         "retention.ms": str(retention_h * HOUR_MS),
         "message.timestamp.type": "CreateTime",
-        # A camera's clock may be ahead; the broker would refuse frames more than an hour in its future.
+        # The clock of a camera may be ahead; by default the broker refuses frames more than an hour in the future.
         "message.timestamp.after.max.ms": str(2**63 - 1),
         "cleanup.policy": "delete",
     }

@@ -1,4 +1,4 @@
-"""One Kafka transaction, from its beginning to its end, and what librdkafka's errors ask for on the way."""
+"""One Kafka transaction from begin to commit or abort, and the reaction to each error of librdkafka."""
 
 import threading
 import time
@@ -19,7 +19,7 @@ from schemas.errors import Stalled, Unavailable
 
 log = logs.get(__name__)
 
-# One try of a call; the same call is repeated as long as its error is retriable.
+# The time-out of one call; a call is repeated as long as its error is retriable.
 CALL_S = 1.0
 PAUSE_S = 0.05
 
@@ -31,7 +31,7 @@ class Verdict(Enum):
 
 
 def verdict_on(error: KafkaError) -> Verdict:
-    """What librdkafka's transactional API asks for: the same call again, an abort, or the end of this producer."""
+    """What the transactional API of librdkafka demands: the same call again, an abort, or a new producer."""
     if error.fatal():
         return Verdict.END
     if error.txn_requires_abort():
@@ -40,7 +40,7 @@ def verdict_on(error: KafkaError) -> Verdict:
 
 
 class TransactionalProducer(Protocol):
-    """What is used of confluent_kafka.Producer."""
+    """The methods of confluent_kafka.Producer that a transaction uses."""
 
     def init_transactions(self, timeout: float) -> None: ...
     def begin_transaction(self) -> None: ...
@@ -56,9 +56,9 @@ class _Aborted(Exception):
 
 
 class Transaction:
-    """`run` it once, in any thread. Afterwards exactly one of `is_committed`, `is_aborted`, `error` holds.
+    """`run` it once, in any thread. Afterwards exactly one of `is_committed`, `is_aborted` and `error` is set.
 
-    With `error` the process must end: whether the transaction happened is then known to the broker alone.
+    With `error` the process must end: only the broker knows then whether the transaction was committed.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class Transaction:
                 if self.give_up():
                     raise _Aborted from None
             except confluent_kafka.KafkaException as error:
-                # Refused at the door once the transaction has failed; what it died of, the abort tells.
+                # A failed transaction accepts no record; the abort tells the cause.
                 log.warning("a record was refused", topic=record.topic, error=error.args[0].str())
                 raise _Aborted from error
 
@@ -147,9 +147,9 @@ class Transaction:
             raise _end("abort a transaction", error.args[0]) from error
 
     def _settle(self, what: str, call: Callable[[float], None]) -> None:
-        """Once asked for, an end can only be asked for again: whether it happened is not ours to guess.
+        """Repeats the commit or abort until the broker answers: without an answer nobody knows whether it happened.
 
-        Without an answer that may last as long as the broker is away. Lets an error through that asks for an abort.
+        That lasts as long as the broker is away. An error that demands an abort is raised to the caller.
         """
         deadline: Deadline | None = None
         while True:
@@ -175,7 +175,7 @@ def transactional_producer(settings: Settings, keys: Keys, tables: str) -> Trans
 
 
 def init_transactions(producer: TransactionalProducer, address: str, stop: Stop, timeout_s: float) -> None:
-    """Fences an earlier worker of the same transactional id and waits until its transaction is settled."""
+    """Fences an earlier process with the same transactional id and waits until its transaction has ended."""
     deadline = Deadline(timeout_s)
     while True:
         try:
@@ -193,4 +193,4 @@ def _callback(on_delivery: OnDelivery | None) -> Callable[[KafkaError | None, An
 
 
 def _end(what: str, error: KafkaError) -> Stalled:
-    return Stalled(f"could not {what}: {error.str()}; ending, the broker settles what was under way")
+    return Stalled(f"could not {what}: {error.str()}; ending, the broker ends the open transaction")
