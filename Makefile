@@ -23,7 +23,7 @@ export UV_HTTP_TIMEOUT ?= 300
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check static format-check lint types layers unit search integration format bench faults soak up down status lock clean kafka-tools
+.PHONY: help venv demo test check static format-check lint types layers unit search integration system format bench faults soak up down status lock clean kafka-tools
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,7 +57,10 @@ search: venv ## the property tests with thousands of fresh draws (minutes)
 
 # They wait more than they work: two at a time, each with a broker of its own, take less than two thirds of the time.
 integration: venv kafka-tools ## only the tests that need a real broker or the real model
-	$(BIN)/python -m pytest tests/kafka tests/e2e tests/model tests/bench -q -n 2 --dist worksteal
+	$(BIN)/python -m pytest tests/kafka tests/e2e tests/model tests/bench -m "not system" -q -n 2 --dist worksteal
+
+system: venv kafka-tools ## the longer tests beside `make test`: processes killed again and again (minutes)
+	$(BIN)/python -m pytest tests/kafka tests/e2e -m system -q -n 2 --dist worksteal $(ARGS)
 
 format: venv ## format every file and mend what ruff can mend
 	$(BIN)/ruff format .
