@@ -4,12 +4,10 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Annotated
-
-import typer
 
 from infra.commands import doctor_checks
 from infra.commands.doctor_checks import Finding
+from infra.commands.options import JsonOption
 from infra.commands.services import kafka_answers, redis_answers
 from infra.kafka.clients import bootstrap
 from infra.kafka.topic_admin import check_topics
@@ -20,9 +18,12 @@ from infra.settings.mask import masked_url
 from schemas.errors import ConfigError, Unavailable
 
 
-def command(as_json: Annotated[bool, typer.Option("--json", help="One JSON array instead of text.")] = False) -> None:
-    """Check this machine and this installation; exit code 1 when something fails, 0 when it is only a warning."""
-    # The clients' own complaints would come between the lines that say the same.
+def command(as_json: JsonOption = False) -> None:
+    """Check this machine and this installation.
+
+    Exit code 1 when a check fails; a warning alone leaves it 0. With --json one array of findings.
+    """
+    # The findings say what is wrong; the clients' own warnings would only come between their lines.
     logs.setup(LogSettings(level="error"))
     findings: list[Finding] = []
     for finding in examine():

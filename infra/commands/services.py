@@ -10,6 +10,7 @@ import typer
 from confluent_kafka import KafkaException
 from redis import RedisError
 
+from infra.commands.options import JsonOption
 from infra.kafka.clients import admin, bootstrap, require_kafka
 from infra.kafka.topic_admin import ensure_topics
 from infra.local import stack
@@ -19,7 +20,6 @@ from infra.redis.client import connect, redis_url
 from infra.settings import LogSettings, Settings, home, load_settings
 from infra.settings.mask import flat_settings, masked_url
 
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")]
 Brokers = Annotated[int | None, typer.Option(help="1 or 3; settled at the first start (then 1).", show_default=False)]
 
 
@@ -38,7 +38,7 @@ def down() -> None:
     print("stopped" if stack.down(home()) else "nothing was running")
 
 
-def status(as_json: AsJson = False) -> None:
+def status(as_json: JsonOption = False) -> None:
     """Where Kafka and Redis are and whether they answer; exit code 1 when something does not."""
     found = service_status(_settings())
     if as_json:
@@ -50,7 +50,7 @@ def status(as_json: AsJson = False) -> None:
         sys.exit(1)
 
 
-def topics_create(as_json: AsJson = False) -> None:
+def topics_create(as_json: JsonOption = False) -> None:
     """Create the topics that are missing and compare the others; exit code 1 when one differs from the design."""
     settings = _settings()
     require_kafka(settings)
@@ -68,7 +68,7 @@ def topics_create(as_json: AsJson = False) -> None:
         sys.exit(1)
 
 
-def config_check(as_json: AsJson = False) -> None:
+def config_check(as_json: JsonOption = False) -> None:
     """Every setting in force, secrets masked; or every fault at once, and exit code 2."""
     settings = _settings()
     values = flat_settings(settings)

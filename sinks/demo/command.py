@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from infra.commands.options import JsonOption
 from infra.kafka.clients import bootstrap, require_kafka
 from infra.kafka.reader import Reader
 from infra.kafka.spans import Span
@@ -51,15 +52,14 @@ DurationOption = Annotated[
     ),
 ]
 FpsOption = Annotated[float | None, typer.Option(min=0.1, help="Frames a second of each camera.", show_default=False)]
-JsonOption = Annotated[bool, typer.Option("--json", help="The summary as one JSON object, in the last line.")]
 
 
 def command(
     *, source: SourceOption = None, duration: DurationOption = None, fps: FpsOption = None, as_json: JsonOption = False
 ) -> None:
-    """Everything on one machine: local Kafka and Valkey, cameras, stream, inference, and a live table of labels.
+    """Run everything on one machine: local Kafka and Valkey, cameras, stream, inference, and a live table of labels.
 
-    Exit code 0 only if every frame is accounted for.
+    Exit code 0 only if every frame is accounted for. With --json the last line is the summary as one object.
     """
     logs.setup(LogSettings(level="error"))
     settings = load_settings({"camera": {"fps": fps}})

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from infra.commands.options import JsonOption
 from infra.process import logs
 from infra.settings import load_settings
 from schemas.errors import ConfigError, SightlineError
@@ -35,13 +36,16 @@ BENCHMARKS: dict[str, Callable[[Options], Report]] = {
 
 def command(
     name: Annotated[str, typer.Argument(help=f"{', '.join(BENCHMARKS)}, or all")] = "all",
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    as_json: JsonOption = False,
     frames: Annotated[int, typer.Option(help="Frames in each measured run.", min=200)] = DEFAULTS.frames,
     repeats: Annotated[int, typer.Option(help="How often each pair is measured.", min=1)] = DEFAULTS.repeats,
     model: Annotated[str, typer.Option(help="What the worker runs.")] = DEFAULTS.model,
     check: Annotated[bool, typer.Option("--check", help="Exit 1 where a ratio misses its goal.")] = False,
 ) -> None:
-    """Measure against the bare limit on this machine, in one run; prints ratios, and the figures behind them."""
+    """Measure against the bare limit on this machine, in one run; prints ratios, and the figures behind them.
+
+    With --json one object a line for each benchmark.
+    """
     if name != "all" and name not in BENCHMARKS:
         raise ConfigError(f"there is no benchmark {name!r}; there are {', '.join(BENCHMARKS)}, and all")
     logs.setup(load_settings().log)
