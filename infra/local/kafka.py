@@ -8,12 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from infra.local.broker_config import broker_properties, to_text
-from infra.local.home import Home, port_is_free
+from infra.local.home import Home
 from infra.local.jars import fetch_jars, require_java
 from infra.local.layout import new_layout, with_free_ports
 from infra.local.probe import answering_brokers, cause_in_log
 from infra.local.state import BrokerState, LocalState, read_state, write_state
 from infra.process import daemons
+from infra.process.ports import port_is_free
 from schemas.errors import ConfigError, Unavailable
 
 _LOG4J = Path(__file__).parent / "kafka" / "log4j2.properties"

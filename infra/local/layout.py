@@ -4,8 +4,8 @@ import base64
 import uuid
 from dataclasses import replace
 
-from infra.local.home import find_ports, port_is_free
 from infra.local.state import BrokerState, LocalState
+from infra.process.ports import find_ports, port_is_free
 from schemas.errors import ConfigError
 
 _BROKER_COUNTS = (1, 3)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import redis
 
-from infra.local.home import Home, find_ports, port_is_free
+from infra.local.home import Home
 from infra.local.state import LocalState, ValkeyState, read_state, write_state
 from infra.process import daemons
+from infra.process.ports import find_ports, port_is_free
 from schemas.errors import ConfigError, Unavailable
 
 _POLL_S = 0.05
