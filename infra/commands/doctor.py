@@ -8,11 +8,11 @@ from dataclasses import asdict
 from infra.commands import doctor_checks
 from infra.commands.doctor_checks import Finding
 from infra.commands.options import JsonOption
-from infra.commands.services import kafka_answers, redis_answers
+from infra.kafka.brokers import kafka_answers
 from infra.kafka.clients import bootstrap
 from infra.kafka.topic_admin import check_topics
 from infra.process import logs
-from infra.redis.client import redis_url
+from infra.redis.client import redis_answers, redis_url
 from infra.settings import LogSettings, Settings, load_settings
 from infra.settings.mask import masked_url
 from schemas.errors import ConfigError, Unavailable

@@ -7,16 +7,15 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
-from confluent_kafka import KafkaException
-from redis import RedisError
 
 from infra.commands.options import JsonOption
-from infra.kafka.clients import admin, bootstrap, require_kafka
+from infra.kafka.brokers import kafka_answers
+from infra.kafka.clients import bootstrap, require_kafka
 from infra.kafka.topic_admin import ensure_topics
 from infra.local import stack
 from infra.local.state import LocalState, read_state
 from infra.process import logs
-from infra.redis.client import connect, redis_url
+from infra.redis.client import redis_answers, redis_url
 from infra.settings import LogSettings, Settings, home, load_settings
 from infra.settings.mask import flat_settings, masked_url
 
@@ -93,24 +92,6 @@ def service_status(settings: Settings) -> dict[str, Any]:
         },
         "redis": {"url": masked_url(redis_url(settings)), "up": redis_answers(settings)},
     }
-
-
-def kafka_answers(settings: Settings) -> bool:
-    """Whether any broker answers a metadata request."""
-    try:
-        return bool(admin(settings).list_topics(timeout=settings.kafka.start_timeout_ms / 1000).brokers)
-    except KafkaException:
-        return False
-
-
-def redis_answers(settings: Settings) -> bool:
-    client = connect(settings, timeout_ms=settings.redis.start_timeout_ms)
-    try:
-        return bool(client.ping())
-    except (RedisError, OSError):
-        return False
-    finally:
-        client.close()
 
 
 def _local_brokers(local: LocalState | None) -> list[dict[str, Any]]:

@@ -42,6 +42,17 @@ def connect_async(settings: Settings) -> redis.asyncio.Redis:
     )
 
 
+def redis_answers(settings: Settings) -> bool:
+    """Whether it answers PING within `redis.start_timeout_ms`; a refused password counts as no answer."""
+    client = connect(settings, timeout_ms=settings.redis.start_timeout_ms)
+    try:
+        return bool(client.ping())
+    except (redis.RedisError, OSError):
+        return False
+    finally:
+        client.close()
+
+
 def require_redis(settings: Settings) -> None:
     """Raises Unavailable, one sentence with the address (never the password) and what to do.
 

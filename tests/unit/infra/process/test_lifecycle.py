@@ -3,19 +3,19 @@
 import math
 import os
 import signal
+import time
 from collections.abc import Iterator
 
 import pytest
 
-from infra.process import lifecycle
 from infra.process.lifecycle import Deadline, Stop, StopBudget
 
 
 @pytest.fixture
 def now_s(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The clock of the module, which stands still until its one element is changed."""
+    """The monotonic clock, which stands still until the one element of the list is changed."""
     clock = [100.0]
-    monkeypatch.setattr(lifecycle.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     return clock
 
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from infra.kafka.brokers import answering_brokers
 from infra.local.broker_config import broker_properties, to_text
 from infra.local.home import Home
 from infra.local.jars import fetch_jars, require_java
 from infra.local.layout import new_layout, with_free_ports
-from infra.local.probe import answering_brokers, cause_in_log
 from infra.local.state import BrokerState, LocalState, read_state, write_state
 from infra.process import daemons
 from infra.process.ports import port_is_free
@@ -242,3 +242,10 @@ class LocalKafka:
         )
         address = f"127.0.0.1:{self.broker(broker_id).client_port}"
         return Unavailable(f"broker {broker_id}", address, f"{why}; {folder / 'server.log'} says: {cause}")
+
+
+def cause_in_log(log: str) -> str:
+    """The last line of a broker's log that reports an error, else its last line."""
+    lines = log.splitlines()
+    errors = [line for line in lines if " ERROR " in line or " FATAL " in line]
+    return (errors or lines or [""])[-1]
