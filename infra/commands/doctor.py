@@ -1,4 +1,4 @@
-"""`sightline doctor`: is this machine fit, is everything there, and if not, the one line that mends it."""
+"""`sightline doctor`: checks machine, installation and services, and gives the line that repairs a fault."""
 
 import json
 import sys
@@ -39,7 +39,7 @@ def command(as_json: JsonOption = False) -> None:
 
 
 def examine() -> Iterator[Finding]:
-    """All findings, the cheap ones first."""
+    """All findings; the quick checks come first."""
     for check in (doctor_checks.python, doctor_checks.java, doctor_checks.maven, doctor_checks.packages):
         yield from check()
     yield from doctor_checks.disk()
@@ -70,7 +70,7 @@ def _services(settings: Settings) -> Iterator[Finding]:
 
 
 def _away(subject: str, address: str, configured: str, setting: str) -> Finding:
-    """A service that somebody configured must answer; a local one that was not started is only not started."""
+    """A service that does not answer: a failure when an address is configured, else a warning (none was started)."""
     if configured:
         return Finding(subject, "fail", f"does not answer at {address}", f"start it there, or correct {setting}")
     return Finding(subject, "warn", f"none configured, and nothing answers at {address}", "sightline up")

@@ -13,7 +13,7 @@ _LOCK_POLL_S = 0.1
 
 
 class Home:
-    """One state folder. `lock()` keeps two `sightline up` (or a `down` between) from working at once."""
+    """One state folder. `lock()` keeps two commands (`sightline up`, `down`) from changing the services at once."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.resolve()
@@ -26,7 +26,7 @@ class Home:
 
     @contextmanager
     def lock(self, timeout_s: float = 300.0) -> Iterator[None]:
-        """Exclusive over processes and threads, re-entrant within a thread; the kernel frees it at death."""
+        """Exclusive among processes and threads, re-entrant in a thread; the kernel releases it when a process dies."""
         with self._thread_lock:
             if self._depth:
                 self._depth += 1

@@ -1,4 +1,4 @@
-"""Settings read from their three sources, every fault told at once and in words."""
+"""Reads the settings from their three sources, and reports all faults at once, each as a sentence."""
 
 import os
 from typing import Any
@@ -12,19 +12,16 @@ ENV_NOT_SETTINGS = {"SIGHTLINE_HOME", "SIGHTLINE_CONFIG"}
 
 
 def load_settings(flags: dict[str, Any] | None = None) -> Settings:
-    """The settings of this process; `flags` is nested like the file (`{"infer": {"model": "null"}}`), None left out.
+    """The settings of this process. `flags` is nested like the file, `{"infer": {"model": "null"}}`; None is no value.
 
-    Raises ConfigError with every fault found.
+    Raises ConfigError with every fault that was found.
     """
     faults = _unknown_variables()
     try:
         settings = Settings(**_given(flags or {}))
     except ValidationError as error:
         raise ConfigError(*faults, *[_sentence(fault) for fault in error.errors()]) from None
-    except (
-        ValueError,
-        OSError,
-    ) as error:  # TOML that cannot be read, JSON in a variable that cannot be parsed
+    except (ValueError, OSError) as error:  # TOML that cannot be read, JSON in a variable that cannot be parsed
         raise ConfigError(*faults, str(error)) from error
     if faults:
         raise ConfigError(*faults)
