@@ -88,4 +88,4 @@ def _topics(settings: Settings) -> Iterator[Finding]:
         mend = "kafka-topics.sh --alter --partitions" if difference.name == "partitions" else "kafka-configs.sh --alter"
         yield Finding("topics", "warn", str(difference), f"{mend}, or change the setting")
     if not missing and not differences:
-        yield Finding("topics", "ok", "all there, as the settings say")
+        yield Finding("topics", "ok", "all exist, with the settings that they must have")

@@ -59,7 +59,7 @@ def packages() -> Iterator[Finding]:
     """Compares the installed versions with requirements.lock, which holds the versions that were tested."""
     lock = ROOT / "requirements.lock"
     if not lock.is_file():
-        yield Finding("packages", "warn", "no requirements.lock beside the code", "run from a checkout")
+        yield Finding("packages", "warn", "there is no requirements.lock beside the code", "run from a checkout")
         return
     wrong = [
         f"{name} {found or 'is missing'} (locked: {version})"
@@ -70,7 +70,7 @@ def packages() -> Iterator[Finding]:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         yield Finding("packages", "warn", ", ".join(wrong[:3]) + more, "make venv")
     else:
-        yield Finding("packages", "ok", "as in requirements.lock, and all six of ours from this tree")
+        yield Finding("packages", "ok", "the versions of requirements.lock; our six packages come from this tree")
 
 
 def model_runtimes() -> Iterator[Finding]:

@@ -115,7 +115,9 @@ def parse_place(text: str, topic: str) -> Place:
         partition, found, offset = bare.partition(separator)
         if found and all(re.fullmatch(r"[0-9]{1,19}", part) for part in (partition, offset)):
             return int(partition), int(offset)
-    raise ConfigError(f"{text!r} is no dead letter: write PARTITION/OFFSET, as `sightline dead list` shows it")
+    raise ConfigError(
+        f"{text!r} does not name a dead letter: write PARTITION/OFFSET, as `sightline dead list` shows it"
+    )
 
 
 def _matches(text: str, glob: str | None) -> bool:

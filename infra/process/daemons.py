@@ -38,7 +38,7 @@ class ProcessRef:
 def spawn(command: Sequence[str], marker: str, log: Path, env: Mapping[str, str] | None = None) -> ProcessRef:
     """Start in a session of its own, which Ctrl-C at the terminal does not reach; the output is appended to `log`."""
     if marker not in command:
-        raise ValueError(f"{marker!r} is no word of the command")
+        raise ValueError(f"{marker!r} is not a word of the command")
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as out:
         child = subprocess.Popen(

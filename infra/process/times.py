@@ -27,7 +27,7 @@ def parse_time(text: str, now: Micros) -> Micros:
         parsed = datetime.fromisoformat(text)
     except ValueError:
         raise ConfigError(
-            f"{text!r} is no time: write ISO 8601 (2026-11-22T08:00:00Z) or relative to now (-10m)"
+            f"{text!r} is not a time: write ISO 8601 (2026-11-22T08:00:00Z) or relative to now (-10m)"
         ) from None
     return int((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp() * 1e6)
 

@@ -56,7 +56,7 @@ class RedisSettings(Section):
             known = False
         if not known:
             raise ValueError(
-                "url is none of redis://HOST:PORT/DB, rediss:// and unix:// (percent-encode / # ? @ in a password)"
+                "url must be a redis://HOST:PORT/DB, rediss:// or unix:// address (percent-encode / # ? @ in a password)"
             )
         return self
 

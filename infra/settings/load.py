@@ -39,7 +39,7 @@ def _given(flags: dict[str, Any]) -> dict[str, Any]:
 def _unknown_variables() -> list[str]:
     known = {f"{ENV_PREFIX}{name}".upper() for name in Settings.model_fields}
     return [
-        f"{name} is no setting; `sightline config check` lists them all"
+        f"{name} is not a setting; `sightline config check` lists them all"
         for name in sorted(os.environ)
         if name.startswith(ENV_PREFIX) and name not in ENV_NOT_SETTINGS and name.split("__")[0] not in known
     ]
@@ -49,6 +49,6 @@ def _sentence(fault: Any) -> str:
     place = ".".join(str(part) for part in fault["loc"]) or "settings"
     message = str(fault["msg"]).removeprefix("Value error, ")
     if fault["type"] == "extra_forbidden":
-        return f"{place} is no setting"
+        return f"{place} is not a setting"
     given = fault.get("input")
     return f"{place}: {message}" + (f" (given: {given!r})" if isinstance(given, str | int | float) else "")

@@ -17,5 +17,5 @@ def config_file() -> Path:
     """$SIGHTLINE_CONFIG, which must name a file, or `sightline.toml` in the working directory. Raises ConfigError."""
     named = os.environ.get("SIGHTLINE_CONFIG")
     if named and not Path(named).is_file():
-        raise ConfigError(f"SIGHTLINE_CONFIG names {named}, which is no file")
+        raise ConfigError(f"SIGHTLINE_CONFIG names {named}, but there is no such file")
     return Path(named or DEFAULT_CONFIG)

@@ -119,7 +119,7 @@ def test_one_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
 
 
 def test_the_marker_must_be_in_the_command(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no word"):
+    with pytest.raises(ValueError, match="not a word"):
         daemons.spawn(SLEEP, "not there", tmp_path / "log")
 
 

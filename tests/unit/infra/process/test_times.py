@@ -28,7 +28,7 @@ def test_parse_time(text: str, expected: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "yesterday", "10", "-10", "-10 m", "25:00"])
 def test_what_is_no_time(text: str) -> None:
-    with pytest.raises(ConfigError, match="is no time"):
+    with pytest.raises(ConfigError, match="is not a time"):
         parse_time(text, NOW)
 
 
