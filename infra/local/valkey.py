@@ -61,7 +61,7 @@ class LocalValkey:
                 write_state(self._home.path, replace(state, valkey=replace(state.valkey, process=None)))
 
     def kill(self) -> None:
-        """kill -9, as a crash does it: the state still lists the server. Returns when the process is gone."""
+        """kill -9, as in a crash: the state still lists the server as started. Returns when the process has ended."""
         valkey = self._state().valkey
         if valkey and valkey.process:
             daemons.terminate([valkey.process], timeout_s=0.0)

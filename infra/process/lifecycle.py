@@ -1,4 +1,4 @@
-"""How a process ends: one stop flag that signals set, and time budgets that everything which closes shares."""
+"""How a process ends: one stop flag, which signals set, and time budgets that the closing steps share."""
 
 import math
 import signal
@@ -27,10 +27,10 @@ class Stop:
     def __init__(self) -> None:
         self._event = threading.Event()
         self._interrupts = False
+        # When it was set first, by `time.monotonic`.
         self.set_at_s: float | None = None
-        """When it was set first, by `time.monotonic`."""
+        # The first error that `set` was given; the process ends with it.
         self.error: BaseException | None = None
-        """The first error that `set` was given: what the process ends with."""
 
     def install(self) -> "Stop":
         """Take over SIGINT and SIGTERM; a second signal of the same kind ends the process at once."""

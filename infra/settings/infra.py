@@ -56,7 +56,7 @@ class RedisSettings(Section):
             known = False
         if not known:
             raise ValueError(
-                "url must be a redis://HOST:PORT/DB, rediss:// or unix:// address (percent-encode / # ? @ in a password)"
+                "url must be redis://HOST:PORT/DB, rediss:// or unix:// (percent-encode / # ? @ in a password)"
             )
         return self
 
