@@ -18,6 +18,7 @@ import typer
 from inference.image import Prepared, prepare
 from inference.labelling.decide import decide, predictions_of
 from inference.models import Model, load_model
+from infra.commands.options import JsonOption, ModelOption
 from infra.process import logs
 from infra.process.text import printable
 from infra.settings import MIB, Settings, load_settings
@@ -31,10 +32,6 @@ _TYPES = mimetypes.MimeTypes(filenames=())
 
 PathsArgument = Annotated[
     list[Path], typer.Argument(help="Image files, and folders of them with all below.", metavar="PATH...")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object per image, in the order of the paths.")]
-ModelOption = Annotated[
-    str | None, typer.Option(help="The model (default: infer.model), such as efficientnet-lite0@torch.")
 ]
 
 
@@ -50,7 +47,10 @@ class Result:
 
 
 def command(paths: PathsArgument, as_json: JsonOption = False, model: ModelOption = None) -> None:
-    """Label image files, without Kafka. Exit code 1 if any could not be read."""
+    """Label image files, without Kafka. Exit code 1 if any could not be read.
+
+    With --json one object a line for each image, in the order of the paths.
+    """
     settings = load_settings({"infer": {"model": model}})
     logs.setup(settings.log)
     files = find_files(paths)

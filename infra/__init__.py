@@ -1,5 +1,5 @@
-"""What it runs on: settings, the CLI table, logs, metrics, health, Kafka and Redis clients, topics, local services.
+"""What all processes share: settings, the command line, logs, metrics, health, Kafka and Redis clients, local services.
 
-May import: schemas, and libraries. `infra/cli.py` alone reaches up, through a table of strings, so that no
-command loads what another needs.
+May import: schemas, and libraries. Only `infra/cli.py` refers to the packages above, by names in a table of strings, so
+that no command imports what only another command needs.
 """

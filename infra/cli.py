@@ -1,4 +1,4 @@
-"""The command `sightline`: a table of commands, each loaded only when it is called."""
+"""The command `sightline`: a table of commands; a command's module is imported only when that command is called."""
 
 import difflib
 import functools
@@ -21,56 +21,35 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # command -> ("package.module:function", one line for `sightline --help`); a name with a space is a sub-command.
 COMMANDS: dict[str, tuple[str, str]] = {
-    "demo": (
-        "sinks.demo.command:command",
-        "everything on one machine, with a live table of labels",
-    ),
+    "demo": ("sinks.demo.command:command", "everything on one machine, with a live table of labels"),
     "up": ("infra.commands.services:up", "start the local Kafka and Valkey"),
     "down": ("infra.commands.services:down", "stop them; their state stays"),
-    "status": (
-        "infra.commands.services:status",
-        "where Kafka and Redis are and whether they answer",
-    ),
+    "status": ("infra.commands.services:status", "where Kafka and Redis are and whether they answer"),
     "doctor": ("infra.commands.doctor:command", "check this machine and this installation"),
     "topics create": ("infra.commands.services:topics_create", "create or check all topics"),
-    "config check": (
-        "infra.commands.services:config_check",
-        "all settings in force, or every fault in them",
-    ),
-    "camera": (
-        "ingest.camera.command:command",
-        "publish the frames of cameras, files, folders",
-    ),
-    "stream": (
-        "streams.processor:command",
-        "the stream processor: frames to micro-batches",
-    ),
+    "config check": ("infra.commands.services:config_check", "all settings in force, or every fault in them"),
+    "camera": ("ingest.camera.command:command", "publish the frames of cameras, files, folders"),
+    "stream": ("streams.processor:command", "the stream processor: frames to micro-batches"),
     "infer": ("inference.worker.command:command", "the GPU worker: micro-batches to labels"),
     "classify": ("inference.classify:command", "label image files, without Kafka"),
     "subscribe": ("sinks.subscribe.command:command", "labels as they come, or from a time on"),
     "audit": ("sinks.audit.command:command", "prove that every frame has its outcome"),
-    "dead list": (
-        "sinks.dead.command:list_command",
-        "dead letters, by time, stage, error, source",
-    ),
+    "dead list": ("sinks.dead.command:list_command", "dead letters, by time, stage, error, source"),
     "dead show": ("sinks.dead.command:show_command", "one dead letter in full"),
     "dead export": ("sinks.dead.command:export_command", "dead letters as files"),
-    "redrive": (
-        "ingest.redrive.command:command",
-        "send dead letters through the pipeline again",
-    ),
-    "bench": (
-        "streams.bench.command:command",
-        "measure against the bare limit, in one run",
-    ),
+    "redrive": ("ingest.redrive.command:command", "send dead letters through the pipeline again"),
+    "bench": ("streams.bench.command:command", "compare the pipeline with the bare limit"),
 }
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The console script: one sentence and exit 1 or 2 for every error of ours, a traceback for a defect."""
+    """The console script. A SightlineError is printed as one sentence, with exit code 1, or 2 for a ConfigError.
+
+    Any other exception is a defect and keeps its traceback.
+    """
     words = sys.argv[1:] if arguments is None else arguments
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # names of files and sources need not fit the locale
+        sys.stdout.reconfigure(errors="backslashreplace")  # not every file name can be written in the locale
     try:
         check_packages()
         run(words)
@@ -80,14 +59,11 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def run(words: list[str]) -> None:
-    """Find the command that `words` begin with, import it and nothing else, and run it."""
+    """Find the command that `words` begin with, import its module and no other, and run it."""
     if words[:1] == ["--version"]:
         print(importlib.metadata.version("sightline"))
         return
-    name = next(
-        (name for name in (" ".join(words[:2]), " ".join(words[:1])) if name in COMMANDS),
-        None,
-    )
+    name = next((name for name in (" ".join(words[:2]), " ".join(words[:1])) if name in COMMANDS), None)
     if name is not None:
         _app(name)(args=words[len(name.split()) :], prog_name=f"sightline {name}")
         return
@@ -100,14 +76,14 @@ def run(words: list[str]) -> None:
     print(f"Usage: sightline {group or 'COMMAND'} ... [OPTIONS]\n")
     for command, text in listed.items():
         print(f"  {command:<14} {text}")
-    print("\n`sightline COMMAND --help` tells the options of one.")
+    print("\n`sightline COMMAND --help` lists the options of a command.")
     unknown = [word for word in words[bool(group) :] if word not in ("--help", "-h")]
     if unknown:
         raise ConfigError(f"there is no command `{' '.join([group, *unknown]).strip()}`")
 
 
 def check_packages() -> None:
-    """Raises ConfigError when one of the six package names is another distribution's (as PyPI's `inference` is)."""
+    """Raises ConfigError when one of our six package names belongs to another distribution, as PyPI's `inference`."""
     for name in PACKAGES:
         spec = importlib.util.find_spec(name)
         origin = Path(spec.origin).resolve() if spec and spec.origin else None
@@ -129,7 +105,7 @@ def _app(name: str) -> typer.Typer:
 
 
 def _until_unread(function: Callable[..., None]) -> Callable[..., None]:
-    """The command, which ends well when the reader of its output goes away, as `| head` does."""
+    """The command, with exit code 0 when the reader of its output closes the pipe, as `| head` does."""
 
     @functools.wraps(function)
     def command(**options: Any) -> None:

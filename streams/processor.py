@@ -5,13 +5,14 @@ import os
 import threading
 import time
 from functools import partial
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 
 from inference.cache.exact import open_cache
 from inference.image import Prepared, Size, prepare
 from inference.models import ModelInfo, describe_model
+from infra.commands.options import HttpPortOption, LaneOption, ModelOption
 from infra.kafka import clients
 from infra.kafka.publisher import Publisher
 from infra.kafka.schema_registry import registry_of
@@ -22,7 +23,7 @@ from infra.process.lifecycle import STOP_BUDGET_S, Deadline, Stop
 from infra.process.memory import give_back_now_and_then, keep_freed_memory
 from infra.redis.client import require_redis
 from infra.settings import Settings, load_settings
-from schemas.errors import ConfigError, Stalled
+from schemas.errors import Stalled
 from schemas.records import PixelEncoding
 from streams.decode.pool import DecodePool
 from streams.retry.lane import RetryLane
@@ -41,18 +42,16 @@ DRAIN_S, COMMIT_S, RETRY_CLOSE_S, LEAVE_S = 3.0, 1.5, 1.5, 2.0
 
 
 def command(
-    lane: Annotated[str, typer.Option(help="live or replay")] = "live",
-    model: Annotated[str | None, typer.Option(help="the model that images are prepared for")] = None,
+    lane: LaneOption = "live",
+    model: ModelOption = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="every frame goes to the model")] = False,
-    http_port: Annotated[int | None, typer.Option(help="of /livez, /readyz, /metrics; 0 takes a free one")] = None,
+    http_port: HttpPortOption = None,
 ) -> None:
     """Turn frames into micro-batches for the workers, and frames seen before into labels."""
-    if lane not in ("live", "replay"):
-        raise ConfigError(f"--lane is {lane!r}, but there are only live and replay")
     stream = {"cache": False} if no_cache else {}
     settings = load_settings({"infer": {"model": model}, "stream": stream, "http": {"port": http_port}})
     logs.setup(settings.log)
-    run(settings, cast(Lane, lane))
+    run(settings, lane)
 
 
 def run(settings: Settings, lane: Lane) -> None:

@@ -28,6 +28,7 @@ from inference.worker.loop import WorkerLoop
 from inference.worker.pipeline import Pipeline
 from inference.worker.refetch import Refetch
 from inference.worker.settled import Settled
+from infra.commands.options import HttpPortOption, LaneOption, ModelOption
 from infra.failures.breaker import Breaker
 from infra.kafka.clients import bootstrap, max_record_bytes, require_kafka, require_topics
 from infra.kafka.consumer import END, CommitReport
@@ -55,13 +56,13 @@ EXIT_S = 1.0
 
 
 def command(
-    lane: Annotated[Lane, typer.Option(help="live, or replay for frames.replay.")] = "live",
-    model: Annotated[str | None, typer.Option(help="Model spec, such as efficientnet-lite0.")] = None,
+    lane: LaneOption = "live",
+    model: ModelOption = None,
     delivery: Annotated[
         Literal["at_least_once", "exactly_once"] | None, typer.Option(help="How labels and offsets are written.")
     ] = None,
     cache: Annotated[bool | None, typer.Option("--cache/--no-cache", help="Store labels for repeat images.")] = None,
-    http_port: Annotated[int | None, typer.Option(help="Port of /livez, /readyz, /metrics; 0 is any.")] = None,
+    http_port: HttpPortOption = None,
 ) -> None:
     """The GPU worker: micro-batches to labels."""
     flags: dict[str, Any] = {

@@ -1,4 +1,5 @@
-"""Commands that look after the ground: up, down, status, topics create, config check, doctor.
+"""The commands that manage the services and the installation: up, down, status, topics create, config check, doctor.
 
-May import: all of infra, and schemas. Nothing imports it but `infra/cli.py`, by name.
+May import: all of infra, and schemas. Other packages import only `options`, the command-line options that several
+commands share; `infra/cli.py` loads the commands by name.
 """

@@ -1,4 +1,4 @@
-"""`python -m infra.commands.child PARENT_PID WORD...`: `sightline WORD...`, ended when its parent ends."""
+"""`python -m infra.commands.child PARENT_PID WORD...` runs `sightline WORD...` and stops when its parent ends."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from infra.process.children import die_with_parent
 def main() -> None:
     parent = int(sys.argv[1])
     die_with_parent(signal.SIGTERM)
-    # It may be gone already, before we asked for the signal.
+    # The parent may have ended before the signal was asked for.
     if os.getppid() != parent:
         sys.exit(1)
     cli.main(sys.argv[2:])

@@ -1,28 +1,29 @@
-"""`sightline doctor`: is this machine fit, is everything there, and if not, the one line that mends it."""
+"""`sightline doctor`: checks machine, installation and services, and gives the line that repairs a fault."""
 
 import json
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Annotated
-
-import typer
 
 from infra.commands import doctor_checks
 from infra.commands.doctor_checks import Finding
-from infra.commands.services import kafka_answers, redis_answers
+from infra.commands.options import JsonOption
+from infra.kafka.brokers import kafka_answers
 from infra.kafka.clients import bootstrap
 from infra.kafka.topic_admin import check_topics
 from infra.process import logs
-from infra.redis.client import redis_url
+from infra.redis.client import redis_answers, redis_url
 from infra.settings import LogSettings, Settings, load_settings
 from infra.settings.mask import masked_url
 from schemas.errors import ConfigError, Unavailable
 
 
-def command(as_json: Annotated[bool, typer.Option("--json", help="One JSON array instead of text.")] = False) -> None:
-    """Check this machine and this installation; exit code 1 when something fails, 0 when it is only a warning."""
-    # The clients' own complaints would come between the lines that say the same.
+def command(as_json: JsonOption = False) -> None:
+    """Check this machine and this installation.
+
+    Exit code 1 when a check fails; a warning alone leaves it 0. With --json one array of findings.
+    """
+    # The findings say what is wrong; the clients' own warnings would only come between their lines.
     logs.setup(LogSettings(level="error"))
     findings: list[Finding] = []
     for finding in examine():
@@ -38,7 +39,7 @@ def command(as_json: Annotated[bool, typer.Option("--json", help="One JSON array
 
 
 def examine() -> Iterator[Finding]:
-    """All findings, the cheap ones first."""
+    """All findings; the quick checks come first."""
     for check in (doctor_checks.python, doctor_checks.java, doctor_checks.maven, doctor_checks.packages):
         yield from check()
     yield from doctor_checks.disk()
@@ -69,7 +70,7 @@ def _services(settings: Settings) -> Iterator[Finding]:
 
 
 def _away(subject: str, address: str, configured: str, setting: str) -> Finding:
-    """A service that somebody configured must answer; a local one that was not started is only not started."""
+    """A service that does not answer: a failure when an address is configured, else a warning (none was started)."""
     if configured:
         return Finding(subject, "fail", f"does not answer at {address}", f"start it there, or correct {setting}")
     return Finding(subject, "warn", f"none configured, and nothing answers at {address}", "sightline up")
@@ -87,4 +88,4 @@ def _topics(settings: Settings) -> Iterator[Finding]:
         mend = "kafka-topics.sh --alter --partitions" if difference.name == "partitions" else "kafka-configs.sh --alter"
         yield Finding("topics", "warn", str(difference), f"{mend}, or change the setting")
     if not missing and not differences:
-        yield Finding("topics", "ok", "all there, as the settings say")
+        yield Finding("topics", "ok", "all exist, with the settings that they must have")

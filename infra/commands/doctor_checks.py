@@ -1,4 +1,4 @@
-"""The doctor's checks of the machine and the installation. Each asks one question and yields its findings."""
+"""The checks of the machine and the installation that `sightline doctor` makes; each yields its findings."""
 
 import importlib
 import importlib.metadata
@@ -22,7 +22,7 @@ _PINNED = re.compile(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the doctor's: `mend` is the one thing to do about it, empty where nothing is to be done."""
+    """One result of a check: `mend` is the one thing to do about it, empty when nothing needs to be done."""
 
     subject: str
     verdict: Literal["ok", "warn", "fail"]
@@ -39,7 +39,7 @@ def python() -> Iterator[Finding]:
 
 
 def java() -> Iterator[Finding]:
-    """Only the local Kafka needs it: a warning, not a failure, for people with a Kafka of their own."""
+    """A missing Java is a warning and not a failure: only the local Kafka needs it."""
     mend = "apt-get install -y openjdk-17-jre-headless (only the local Kafka needs it)"
     said = _first_line("java", "-version")
     version = java_version(said)
@@ -56,10 +56,10 @@ def maven() -> Iterator[Finding]:
 
 
 def packages() -> Iterator[Finding]:
-    """Installed versions against requirements.lock: what was tested is what runs."""
+    """Compares the installed versions with requirements.lock, which holds the versions that were tested."""
     lock = ROOT / "requirements.lock"
     if not lock.is_file():
-        yield Finding("packages", "warn", "no requirements.lock beside the code", "run from a checkout")
+        yield Finding("packages", "warn", "there is no requirements.lock beside the code", "run from a checkout")
         return
     wrong = [
         f"{name} {found or 'is missing'} (locked: {version})"
@@ -70,11 +70,11 @@ def packages() -> Iterator[Finding]:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         yield Finding("packages", "warn", ", ".join(wrong[:3]) + more, "make venv")
     else:
-        yield Finding("packages", "ok", "as in requirements.lock, and all six of ours from this tree")
+        yield Finding("packages", "ok", "the versions of requirements.lock; our six packages come from this tree")
 
 
 def model_runtimes() -> Iterator[Finding]:
-    """What can run the model here. Loads the libraries, which takes seconds."""
+    """Which runtimes can run the model here. Imports torch and OpenVINO, which takes seconds."""
     try:
         torch = importlib.import_module("torch")
     except (ImportError, OSError) as error:
@@ -137,7 +137,7 @@ def _installed(name: str) -> str | None:
 
 
 def _first_line(*command: str) -> str:
-    """The first line a tool says about itself, wherever it says it; empty when it is not there or does not work."""
+    """The first line that the command prints, on either stream; empty when it is not installed or does not end."""
     if shutil.which(command[0]) is None:
         return ""
     try:
@@ -145,5 +145,5 @@ def _first_line(*command: str) -> str:
     except subprocess.TimeoutExpired:
         return ""
     lines = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr).strip().splitlines()
-    # Java tells first which options it took from the environment.
+    # Java prints first which options it took from the environment.
     return next((line for line in lines if not line.startswith("Picked up ")), "")

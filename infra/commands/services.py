@@ -1,4 +1,4 @@
-"""The commands that look after the ground: up, down, status, topics create, config check."""
+"""The commands that manage the services: up, down, status, topics create, config check."""
 
 import json
 import os
@@ -7,24 +7,23 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
-from confluent_kafka import KafkaException
-from redis import RedisError
 
-from infra.kafka.clients import admin, bootstrap, require_kafka
+from infra.commands.options import JsonOption
+from infra.kafka.brokers import kafka_answers
+from infra.kafka.clients import bootstrap, require_kafka
 from infra.kafka.topic_admin import ensure_topics
 from infra.local import stack
 from infra.local.state import LocalState, read_state
 from infra.process import logs
-from infra.redis.client import connect, redis_url
+from infra.redis.client import redis_answers, redis_url
 from infra.settings import LogSettings, Settings, home, load_settings
 from infra.settings.mask import flat_settings, masked_url
 
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")]
-Brokers = Annotated[int | None, typer.Option(help="1 or 3; settled at the first start (then 1).", show_default=False)]
+Brokers = Annotated[int | None, typer.Option(help="1 or 3; fixed at the first start (default: 1).", show_default=False)]
 
 
 def up(brokers: Brokers = None) -> None:
-    """Start a local Kafka and Valkey in `.sightline/`; what runs already is left alone."""
+    """Start a local Kafka and Valkey in `.sightline/`; a service that runs already is left alone."""
     state = stack.up(home(), brokers, say=_tell)
     print(f"Kafka  {state.bootstrap_servers}")
     print(f"Redis  {state.redis_url}")
@@ -34,12 +33,15 @@ def up(brokers: Brokers = None) -> None:
 
 
 def down() -> None:
-    """Stop the local Kafka and Valkey; what they hold stays on disk."""
+    """Stop the local Kafka and Valkey; their data stays on disk."""
     print("stopped" if stack.down(home()) else "nothing was running")
 
 
-def status(as_json: AsJson = False) -> None:
-    """Where Kafka and Redis are and whether they answer; exit code 1 when something does not."""
+def status(as_json: JsonOption = False) -> None:
+    """Show where Kafka and Redis are and whether they answer; exit code 1 when one of them or a local broker does not.
+
+    With --json one object.
+    """
     found = service_status(_settings())
     if as_json:
         print(json.dumps(found))
@@ -50,8 +52,11 @@ def status(as_json: AsJson = False) -> None:
         sys.exit(1)
 
 
-def topics_create(as_json: AsJson = False) -> None:
-    """Create the topics that are missing and compare the others; exit code 1 when one differs from the design."""
+def topics_create(as_json: JsonOption = False) -> None:
+    """Create the topics that are missing and compare the others with the settings; exit code 1 when one differs.
+
+    With --json one object.
+    """
     settings = _settings()
     require_kafka(settings)
     report = ensure_topics(settings)
@@ -68,8 +73,11 @@ def topics_create(as_json: AsJson = False) -> None:
         sys.exit(1)
 
 
-def config_check(as_json: AsJson = False) -> None:
-    """Every setting in force, secrets masked; or every fault at once, and exit code 2."""
+def config_check(as_json: JsonOption = False) -> None:
+    """Show every setting in force, secrets masked; or all faults in the settings, and exit code 2.
+
+    With --json one object.
+    """
     settings = _settings()
     values = flat_settings(settings)
     if as_json:
@@ -83,7 +91,7 @@ def config_check(as_json: AsJson = False) -> None:
 
 
 def service_status(settings: Settings) -> dict[str, Any]:
-    """The JSON of `sightline status`; asks both services and does not raise when they are away."""
+    """The JSON of `sightline status`; asks both services and does not raise when they do not answer."""
     local = None if settings.kafka.bootstrap_servers else read_state(home())
     return {
         "kafka": {
@@ -95,26 +103,8 @@ def service_status(settings: Settings) -> dict[str, Any]:
     }
 
 
-def kafka_answers(settings: Settings) -> bool:
-    """Whether any broker answers a metadata request."""
-    try:
-        return bool(admin(settings).list_topics(timeout=settings.kafka.start_timeout_ms / 1000).brokers)
-    except KafkaException:
-        return False
-
-
-def redis_answers(settings: Settings) -> bool:
-    client = connect(settings, timeout_ms=settings.redis.start_timeout_ms)
-    try:
-        return bool(client.ping())
-    except (RedisError, OSError):
-        return False
-    finally:
-        client.close()
-
-
 def _local_brokers(local: LocalState | None) -> list[dict[str, Any]]:
-    """Those that were started and not stopped; one that has crashed since is not up."""
+    """The local brokers that were started and not stopped; one that crashed since then is not up."""
     brokers = [broker for broker in local.brokers if broker.process] if local else []
     return [
         {"id": broker.broker_id, "pid": ref.pid, "port": broker.client_port, "up": ref.alive()}
@@ -133,7 +123,7 @@ def _print_status(found: dict[str, Any]) -> None:
 
 
 def _settings() -> Settings:
-    """Settings, with the clients' own complaints kept off the terminal: the command says what it found."""
+    """The settings. The clients' own warnings are switched off: the command itself says what it found."""
     logs.setup(LogSettings(level="error"))
     return load_settings()
 

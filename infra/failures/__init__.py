@@ -1,4 +1,4 @@
-"""What becomes of a frame that got no label: retries, dead letters, and the breaker that stops a broken deployment.
+"""Frames that get no label: retries, dead letters, and the circuit breaker that stops a stage when most frames fail.
 
 May import: schemas, infra.settings, infra.process, infra.kafka.
 """

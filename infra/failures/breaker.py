@@ -1,6 +1,6 @@
-"""The breaker: when almost every frame fails, the deployment is broken and not the frames. Pure.
+"""The circuit breaker of a stage: when nearly every frame fails, the deployment is at fault and not the frames. Pure.
 
-It looks at the last N frames only once there were N, so that a few bad ones at the start do not stop a stage.
+It judges the last N frames, and only once N frames have been seen: a few bad frames at the start do not stop a stage.
 """
 
 from collections import Counter, deque
@@ -19,14 +19,14 @@ class Breaker:
         self._counts: Counter[str] = Counter()
 
     def record(self, error_class: str = GOOD) -> None:
-        """One frame's outcome: GOOD, or the class of the error that it failed with (bad or transient)."""
+        """Record the outcome of one frame: GOOD, or the class of the error that it failed with, bad or transient."""
         if len(self._last) == self._last.maxlen:
             self._counts[self._last[0]] -= 1
         self._last.append(error_class)
         self._counts[error_class] += 1
 
     def verdict(self) -> str | None:
-        """None while all is well, else the sentence that the stage must stop with."""
+        """None while the stage may go on, else the sentence with which it must stop."""
         seen, failed = len(self._last), len(self._last) - self._counts[GOOD]
         if seen < self._settings.window_frames or failed / seen <= self._settings.max_bad_share:
             return None

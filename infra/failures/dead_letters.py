@@ -1,4 +1,4 @@
-"""Dead letters as they lie on `frames.dead`: read, chosen, and told from the marks of those that were redriven."""
+"""Reads `frames.dead`: dead letters, which a filter selects, and the marks of those that were redriven."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ Place = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """`failure` is None where no known family of headers tells it; `source_id` is the record's key."""
+    """`failure` is None when the record has no headers of a known family; `source_id` is the key of the record."""
 
     place: Place
     timestamp_ms: int
@@ -43,9 +43,9 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Says that the dead letter at `letter`, of the frame at `origin`, was sent through the pipeline again.
+    """A record that says that the dead letter at `letter`, of the frame at `origin`, was redriven at `timestamp_ms`.
 
-    It lies at `place`, in the letter's partition; `timestamp_ms` is when that was.
+    The mark itself is at `place`, in the partition of the letter.
     """
 
     letter: Place
@@ -56,7 +56,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class DeadFilter:
-    """A letter passes when every criterion that is given holds. Stage, error and source are globs."""
+    """A dead letter passes when it meets every criterion that is given. Stage, error and source are globs."""
 
     stage: str | None = None
     error: str | None = None
@@ -82,10 +82,10 @@ def read_letters(
     all_marks: bool = False,
     stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[DeadLetter | Mark]:
-    """The wanted letters that died in the range of time, and every mark that was written behind its start.
+    """The wanted letters of the time range, and every mark after the start of the range.
 
-    A mark comes behind the letter that it marks. `all_marks`: also those from before the range. Ends early when
-    `stop()` turns true.
+    A letter's time is that at which its frame was declared dead. A mark comes after the letter that it marks.
+    `all_marks`: also the marks before the range. Ends early when `stop()` returns true.
     """
     period = Period(from_us, to_us)
     spans = reader.spans(topic, None if all_marks else from_us)
@@ -115,7 +115,9 @@ def parse_place(text: str, topic: str) -> Place:
         partition, found, offset = bare.partition(separator)
         if found and all(re.fullmatch(r"[0-9]{1,19}", part) for part in (partition, offset)):
             return int(partition), int(offset)
-    raise ConfigError(f"{text!r} is no dead letter: write PARTITION/OFFSET, as `sightline dead list` shows it")
+    raise ConfigError(
+        f"{text!r} does not name a dead letter: write PARTITION/OFFSET, as `sightline dead list` shows it"
+    )
 
 
 def _matches(text: str, glob: str | None) -> bool:

@@ -1,4 +1,4 @@
-"""What becomes of a frame that got no label: another try (`frames.retry`), or a dead letter (`frames.dead`).
+"""The outcome of a frame that got no label: another attempt (`frames.retry`) or a dead letter (`frames.dead`).
 
 Pure: it makes the records and sends none. Both stages use this, so that a dead letter looks the same whoever wrote it.
 """
@@ -19,9 +19,9 @@ from schemas.headers import Failure, RawHeaders
 
 Outcome = Literal["retry", "dead"]
 
-# More than what a record has beside its key, its value and the headers it came with: ours, and Kafka's own fields.
+# An upper limit for what we add to a record beside its key, value and own headers: our headers and Kafka's fields.
 RECORD_OVERHEAD_BYTES = 4 * KIB
-# A key or header of more is no id and no trace context: it goes where the value goes.
+# A larger key or header is neither an id nor a trace context: it is left out together with the value.
 MAX_KEPT_BYTES = KIB
 
 
@@ -38,23 +38,23 @@ class FrameRecord:
 
     @property
     def size(self) -> int:
-        """Of the record that tells its outcome, at most."""
+        """An upper limit for the size of the retry or dead letter of this frame."""
         kept = sum(len(value) for name, value in headers.to_map(self.headers).items() if name in headers.KEPT)
         return _length(self.key) + _length(self.value) + kept + RECORD_OVERHEAD_BYTES
 
     def without_value(self) -> "FrameRecord":
-        """What always fits: where it came from, under its key."""
+        """The record without its value and large headers, which always fits: the key, and where the frame came from."""
         small = [(name, value) for name, value in self.headers or () if _length(value) <= MAX_KEPT_BYTES]
         return replace(self, key=self.key if _length(self.key) <= MAX_KEPT_BYTES else None, value=None, headers=small)
 
 
 def error_class_of(error: BaseException) -> str:
-    """The word that dead letters are grouped by: the reason of a BadFrame, else the class of the error."""
+    """The class by which dead letters are grouped: the reason of a BadFrame, else the name of the exception class."""
     return error.reason if isinstance(error, BadFrame) else type(error).__name__
 
 
 def outcome_of(retry: RetrySettings, record: FrameRecord, error: BaseException) -> Outcome:
-    """A bad frame is dead at once; anything else may pass, so it is tried again until the last tier is used up."""
+    """A bad frame is dead at once; with any other error the frame is tried again until the last delay is used."""
     if isinstance(error, BadFrame) or record.attempt >= len(retry.delays_ms):
         return "dead"
     return "retry"
@@ -116,7 +116,7 @@ def _out_record(
         if on_delivery is not None:
             on_delivery(report)
 
-    # Its time is that of the failure: the retry lane counts the delay from it, and `dead list --from` goes by it.
+    # The record's time is that of the failure: the delay of a retry counts from it, and `dead list --from` uses it.
     return OutRecord(
         topic, record.key, record.value, headers.failure_headers(record.headers, failure), on_delivery=delivered
     )

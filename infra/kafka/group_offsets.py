@@ -6,7 +6,7 @@ of confluent-kafka 2.16.1 ends the process with a segmentation fault when the co
 """
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +15,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import OffsetSpec
 
 from infra.kafka import clients
+from infra.kafka.errors import failure_of
 from infra.settings import Settings
 from schemas.coordinates import TopicPartition
 
@@ -113,6 +114,18 @@ class GroupOffsets:
             self._admin, [TopicPartition(self._topic, one) for one in partitions], spec, timeout_s
         )
         return {partition: int(place.offset) for (_, partition), place in found.items()}
+
+
+def set_group_offsets(settings: Settings, group: str, offsets: Mapping[TopicPartition, int], timeout_s: float) -> None:
+    """Let a group that has no member now go on at these offsets. Raises KafkaFailure."""
+    client = clients.admin(settings)  # a local variable: the answers come only while the client exists
+    places = [confluent_kafka.TopicPartition(*partition, offset) for partition, offset in offsets.items()]
+    request = confluent_kafka.ConsumerGroupTopicPartitions(group, places)
+    try:
+        for future in client.alter_consumer_group_offsets([request]).values():
+            future.result(timeout_s)
+    except KafkaException as error:
+        raise failure_of(error) from error
 
 
 def _spec(name: Literal["earliest", "latest"]) -> OffsetSpec:

@@ -8,6 +8,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
 from infra.kafka.clients import admin, bootstrap
+from infra.kafka.errors import failure_of
 from infra.kafka.topics import TopicSpec, specs
 from infra.settings import Settings
 from schemas.errors import Unavailable
@@ -64,6 +65,18 @@ def check_topics(settings: Settings) -> tuple[list[str], list[Difference]]:
         return sorted(missing), _differences(client, existing, settings.topics.replication_factor)
     except (KafkaException, TimeoutError) as error:
         raise Unavailable("Kafka", bootstrap(settings), f"topics could not be read: {_words(error)}") from error
+
+
+def delete_topics(settings: Settings) -> None:
+    """Delete those of the deployment's topics that exist. Raises KafkaFailure. For benchmarks and tests."""
+    client, wanted = admin(settings), specs(settings)
+    try:
+        found = client.list_topics(timeout=_TIMEOUT_S).topics
+        names = [spec.name for spec in wanted if spec.name in found]
+        for future in client.delete_topics(names).values() if names else ():
+            future.result(_TIMEOUT_S)
+    except KafkaException as error:
+        raise failure_of(error) from error
 
 
 def _missing(client: AdminClient, wanted: Sequence[TopicSpec]) -> list[TopicSpec]:

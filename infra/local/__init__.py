@@ -1,6 +1,7 @@
-"""Local services for one machine: a real Kafka (1 or 3 brokers) and a real Valkey, kept in one state folder.
+"""Local services on one machine: a real Kafka (1 or 3 brokers) and a real Valkey, kept in one state folder.
 
-Start with `stack.up`; the parts are `kafka.LocalKafka` and `valkey.LocalValkey`. What runs is written in
-`state.json` (see `state.py`), so that every other process finds it. Everything listens on 127.0.0.1 only.
-May import: the standard library, psutil, confluent_kafka, redis, `schemas`.
+`stack.up` starts both: `kafka_cluster.LocalKafka` and `valkey.LocalValkey`. `state.json` (see `state.py`) holds the
+addresses and pids, so that every other process finds the services. Everything listens on 127.0.0.1 only.
+May import: schemas, infra.settings, infra.process, infra.kafka.brokers, and redis; `state`, which infra.kafka and
+infra.redis read, only the first three.
 """

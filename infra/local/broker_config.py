@@ -1,4 +1,4 @@
-"""The settings of a local broker, as data: what differs from Kafka's defaults, and why."""
+"""The settings of a local broker, as data: those that differ from Kafka's defaults, and why. Pure."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,14 +7,14 @@ from infra.local.state import BrokerState
 
 _MIB = 1024 * 1024
 
-# Largest record: 9 MiB on frames.dead. Broker, replication and sockets must all let it pass, with its headers.
+# The largest record has 9 MiB, on frames.dead; brokers, replication and sockets must all pass it with its headers.
 _MAX_MESSAGE_BYTES = 10 * _MIB
 
 
 def broker_properties(
     broker: BrokerState, all_brokers: Sequence[BrokerState], folder: Path, data: Path
 ) -> dict[str, str]:
-    """Every node is broker and controller. `folder` holds its metadata, `data` its topics (may lie on another disk)."""
+    """Every node is broker and controller. `folder` holds its metadata, `data` its topics, also on another disk."""
     ports = {
         "CLIENT": broker.client_port,
         "INTERNAL": broker.internal_port,
@@ -28,10 +28,10 @@ def broker_properties(
         "listeners": _listeners(ports),
         "advertised.listeners": _listeners(advertised),
         "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in ports),
-        # A listener of the brokers' own, so that a proxy between client and broker cuts clients only.
+        # The brokers have a listener of their own, so that a proxy in front of a broker cuts off its clients only.
         "inter.broker.listener.name": "INTERNAL",
         "controller.listener.names": "CONTROLLER",
-        # Apart, so that a full disk under the topics does not take the controller's metadata with it.
+        # In a folder of its own, so that a full disk under the topics does not stop the controller.
         "metadata.log.dir": str(folder / "metadata"),
         "log.dirs": str(data),
         **_replication(len(all_brokers)),
@@ -46,7 +46,7 @@ def _listeners(ports: Mapping[str, int]) -> str:
 
 
 def _replication(brokers: int) -> dict[str, str]:
-    """With three brokers any one of them may die; with one there is nothing to copy to."""
+    """With three brokers any one of them may fail; a single broker has no other to copy to."""
     factor, min_isr = ("3", "2") if brokers >= 3 else ("1", "1")
     return {
         "default.replication.factor": factor,
@@ -60,25 +60,25 @@ def _replication(brokers: int) -> dict[str, str]:
 
 
 _LIMITS = {
-    # A misspelt topic is an error, not a new topic with one partition.
+    # A misspelt topic name is an error and does not create a topic with one partition.
     "auto.create.topics.enable": "false",
     "message.max.bytes": str(_MAX_MESSAGE_BYTES),
     "replica.fetch.max.bytes": str(_MAX_MESSAGE_BYTES),
     "replica.fetch.response.max.bytes": str(4 * _MAX_MESSAGE_BYTES),
-    # 50 each by default: slow to create and to load on one laptop.
+    # The default of 50 partitions each is slow to create and to load on one machine.
     "offsets.topic.num.partitions": "12",
     "transaction.state.log.num.partitions": "12",
     "share.coordinator.state.topic.num.partitions": "3",
-    # Deleted topics give their disk back soon.
+    # The disk space of deleted topics is freed soon.
     "log.retention.check.interval.ms": "60000",
     "file.delete.delay.ms": "10000",
     "unclean.leader.election.enable": "false",
 }
 
 _GROUPS = {
-    # The default of 3 s is waited out at each first join.
+    # By default the first member of a group waits 3 s for others.
     "group.initial.rebalance.delay.ms": "0",
-    # A killed member is noticed within 6 s, in both protocols (defaults: 45 s, and 45 s as the lowest allowed).
+    # A killed member is noticed within 6 s, in both group protocols (by default 45 s, and nothing lower is allowed).
     "group.min.session.timeout.ms": "6000",
     "group.consumer.session.timeout.ms": "6000",
     "group.consumer.min.session.timeout.ms": "6000",
@@ -87,10 +87,10 @@ _GROUPS = {
 }
 
 _FAIL_OVER = {
-    # A dead leader is replaced within 5 s even when it was the active controller too (defaults: 9 s after 2-3 s).
+    # A dead leader is replaced within 5 s even when it was the active controller too (by default 9 s after 2 to 3 s).
     "broker.session.timeout.ms": "2000",
     "broker.heartbeat.interval.ms": "400",
-    # Else a follower that asks its new leader before that knows of it waits for a second, and acks=all with it.
+    # A follower that asks its new leader too early asks again after this time, and acks=all waits too (default 1 s).
     "replica.fetch.backoff.ms": "100",
     "controller.quorum.fetch.timeout.ms": "1000",
     "controller.quorum.election.timeout.ms": "400",
@@ -99,5 +99,5 @@ _FAIL_OVER = {
 
 
 def to_text(properties: Mapping[str, str]) -> str:
-    """The file's text; backslashes would be escapes in it."""
+    """The text of a properties file, in which a backslash has to be doubled."""
     return "".join(f"{key}={value}\n".replace("\\", "\\\\") for key, value in properties.items())

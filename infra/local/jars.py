@@ -1,4 +1,4 @@
-"""Kafka's jars, by Maven from `kafka/pom.xml`: fetched once per version, whole or not at all."""
+"""Kafka's jars: Maven fetches those that `kafka/pom.xml` names, once for each version, all of them or none."""
 
 import hashlib
 import shutil
@@ -15,12 +15,12 @@ _SCRATCH = "fetching-"
 
 
 def jars_dir(home: Path) -> Path:
-    """Where this version's jars belong; the name changes with the pom, so an upgrade never mixes versions."""
+    """The folder for the jars of this version; its name depends on the pom, so that an upgrade mixes no versions."""
     return home / "kafka" / f"jars-{hashlib.sha256(_POM.read_bytes()).hexdigest()[:12]}"
 
 
 def fetch_jars(home: Path) -> Path:
-    """The folder with all jars; runs Maven when it is not there yet (20 s, 43 MB). Hold the home's lock."""
+    """The folder with all jars; runs Maven when there is none (20 s, 43 MB). The caller holds the home's lock."""
     target = jars_dir(home)
     if target.is_dir():
         return target
@@ -38,7 +38,7 @@ def fetch_jars(home: Path) -> Path:
 
 
 def require_java() -> str:
-    """The path of `java`; the version is `doctor`'s business, an old one fails at start with its own words."""
+    """The path of `java`. `sightline doctor` checks the version; an old one fails at the start with its own error."""
     java = shutil.which("java")
     if java is None:
         raise ConfigError(
@@ -48,15 +48,7 @@ def require_java() -> str:
 
 
 def _run_maven(maven: str, target: Path) -> None:
-    command = [
-        maven,
-        "-B",
-        "-q",
-        "-f",
-        str(_POM),
-        "dependency:copy-dependencies",
-        f"-DoutputDirectory={target}",
-    ]
+    command = [maven, "-B", "-q", "-f", str(_POM), "dependency:copy-dependencies", f"-DoutputDirectory={target}"]
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
@@ -66,13 +58,6 @@ def _run_maven(maven: str, target: Path) -> None:
         except subprocess.TimeoutExpired:
             output = f"no end after {_TIMEOUT_S} s"
         if attempt == _ATTEMPTS:
-            # Maven prints the cause first and advice for its own developers after it.
-            cause = next(
-                (line for line in output.splitlines() if "ERROR" in line),
-                output.strip()[:500],
-            )
-            raise Unavailable(
-                "Maven's repository",
-                "the network",
-                f"Kafka could not be fetched: {cause}",
-            )
+            # Maven prints the cause first, and then advice on how to run Maven.
+            cause = next((line for line in output.splitlines() if "ERROR" in line), output.strip()[:500])
+            raise Unavailable("Maven's repository", "the network", f"Kafka could not be fetched: {cause}")

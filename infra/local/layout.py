@@ -1,18 +1,18 @@
-"""How many brokers there are and where each listens: settled once, remembered, mended when a stranger takes a port."""
+"""How many brokers there are and on which ports: chosen once, kept, and replaced where another program took a port."""
 
 import base64
 import uuid
 from dataclasses import replace
 
-from infra.local.home import find_ports, port_is_free
 from infra.local.state import BrokerState, LocalState
+from infra.process.ports import find_ports, port_is_free
 from schemas.errors import ConfigError
 
 _BROKER_COUNTS = (1, 3)
 
 
 def new_layout(state: LocalState, count: int) -> LocalState:
-    """A new cluster of that many brokers on free ports."""
+    """A new cluster of `count` brokers on free ports."""
     if count not in _BROKER_COUNTS:
         raise ConfigError(f"--brokers is {count}, but a local Kafka has 1 or 3 brokers")
     ports = find_ports(3 * count)
@@ -28,7 +28,7 @@ def new_layout(state: LocalState, count: int) -> LocalState:
 
 
 def with_free_ports(state: LocalState) -> LocalState:
-    """When nothing runs, ports that a stranger took meanwhile are replaced; with a broker running they are settled."""
+    """Replaces ports that another program has taken; while any broker runs, all ports stay as they are."""
     if any(broker.process for broker in state.brokers):
         return state
     for broker in state.brokers:

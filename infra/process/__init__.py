@@ -1,4 +1,4 @@
-"""What every process of ours is made of: stop and time budget, logs, metrics, health, memory, child processes.
+"""What every process of ours is made of: stop flag and time budgets, logs, metrics, health, memory, child processes.
 
 May import: schemas, infra.settings. Knows neither Kafka nor Redis.
 """

@@ -1,4 +1,4 @@
-"""Modules of ours as processes of their own: how they are started, end with their parent, and ended."""
+"""How a module of ours is run as a child process: its command, its environment, and that it ends with its parent."""
 
 import ctypes
 import os
@@ -13,20 +13,23 @@ PR_SET_PDEATHSIG = 1
 
 
 def module_command(module: str, *words: str) -> list[str]:
-    """`python -m module word...`, not out of the working directory: a folder there may be named like a package."""
+    """`python -P -m module word...`.
+
+    -P keeps the working directory out of the import path: a folder there may have the name of one of our packages.
+    """
     return [sys.executable, "-P", "-m", module, *words]
 
 
 def environment(**defaults: str) -> dict[str, str]:
-    """This process's own, under it `defaults`; modules are found in the tree that this one comes from."""
+    """This process's environment over `defaults`, with a PYTHONPATH that leads the child to the same packages."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
     return {**defaults, **os.environ, "PYTHONPATH": path}
 
 
 def die_with_parent(number: signal.Signals, parent: int | None = None) -> None:
-    """Linux sends `number` to this process when the thread that started it ends, even by kill -9. Elsewhere nothing.
+    """Let Linux send the signal `number` to this process when the thread that started it ends, even by kill -9.
 
-    `parent` is its pid, for a child that would not notice otherwise that it ended before this call.
+    Other systems cannot do that. `parent` is the parent's pid: when it ended before this call, the signal is sent now.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, number)
@@ -35,7 +38,7 @@ def die_with_parent(number: signal.Signals, parent: int | None = None) -> None:
 
 
 def how_it_ended(code: int) -> str:
-    """A `Popen.returncode` in words: `exited with 1`, `ended with SIGKILL`."""
+    """A `Popen.returncode` in words: `exited with 1`, or `ended with SIGKILL`."""
     if code >= 0:
         return f"exited with {code}"
     try:

@@ -1,4 +1,4 @@
-"""Child processes that outlive the command that started them, known again by more than their pid."""
+"""Processes that outlive the command that started them; a later command recognises them by more than their pid."""
 
 import os
 import signal
@@ -13,22 +13,22 @@ import psutil
 
 _POLL_S = 0.05
 
-# Children of this very process must be reaped by it, or a killed one stays a zombie; also keeps Popen from warning.
+# A process must reap its own children, or a killed child stays a zombie. Keeping the Popen also avoids its warning.
 _children: dict[int, subprocess.Popen[bytes]] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessRef:
-    """A process as it was when it started. `marker` is a word of its command line that no other process has."""
+    """A process, identified by its pid and its start time. `marker` is a word that only its command line contains."""
 
     pid: int
     started: str
     marker: str
 
     def alive(self) -> bool:
-        """True only for that very process: same pid, same start, same command. A reused pid is not it."""
+        """Whether this very process runs: same pid, same start time, same command. A reused pid does not count."""
         command = _command(self.pid)
-        # A dying process has no command line any more but may still hold its ports: it counts until it is gone.
+        # A dying process has no command line any more but may still hold its ports: it counts as alive.
         running = _start_mark(self.pid) == self.started and (not command or self.marker in command)
         if not running:
             _reap(self.pid)
@@ -36,9 +36,9 @@ class ProcessRef:
 
 
 def spawn(command: Sequence[str], marker: str, log: Path, env: Mapping[str, str] | None = None) -> ProcessRef:
-    """Start in a session of its own (Ctrl-C of the terminal does not reach it), output appended to `log`."""
+    """Start in a session of its own, which Ctrl-C at the terminal does not reach; the output is appended to `log`."""
     if marker not in command:
-        raise ValueError(f"{marker!r} is no word of the command")
+        raise ValueError(f"{marker!r} is not a word of the command")
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as out:
         child = subprocess.Popen(
@@ -55,7 +55,7 @@ def spawn(command: Sequence[str], marker: str, log: Path, env: Mapping[str, str]
 
 
 def find(marker: str, program: str) -> ProcessRef | None:
-    """A running process whose command line has `marker` as a word: one whose pid was never written down."""
+    """A running process whose command line contains `marker`: for one whose pid was never written to the state."""
     for pid in psutil.pids():
         command = _command(pid)
         if marker in command and Path(command[0]).name == program and (started := _start_mark(pid)):
@@ -64,7 +64,7 @@ def find(marker: str, program: str) -> ProcessRef | None:
 
 
 def terminate(refs: Sequence[ProcessRef], timeout_s: float) -> list[ProcessRef]:
-    """SIGTERM to all at once, SIGKILL to those still there after `timeout_s`, which are returned. None is left."""
+    """SIGTERM to all at once, then SIGKILL to those that run after `timeout_s`, which are returned."""
     for ref in refs:
         send(ref, signal.SIGTERM)
     late = wait_gone(refs, timeout_s)
@@ -75,14 +75,14 @@ def terminate(refs: Sequence[ProcessRef], timeout_s: float) -> list[ProcessRef]:
 
 
 def send(ref: ProcessRef, signum: int) -> None:
-    """Signal that very process; nothing happens when it is gone."""
+    """Send the signal to this very process; nothing happens when it has ended."""
     if ref.alive():
         with suppress(ProcessLookupError):
             os.kill(ref.pid, signum)
 
 
 def wait_gone(refs: Sequence[ProcessRef], timeout_s: float) -> list[ProcessRef]:
-    """Wait until none is alive; returns those that still are."""
+    """Wait until none is alive; returns those that are alive when the time is over."""
     until = time.monotonic() + timeout_s
     left = [ref for ref in refs if ref.alive()]
     while left and time.monotonic() < until:
@@ -92,7 +92,7 @@ def wait_gone(refs: Sequence[ProcessRef], timeout_s: float) -> list[ProcessRef]:
 
 
 def last_lines(file: Path, count: int = 5, max_bytes: int = 16384) -> str:
-    """The end of a log without its blank lines, for an error message; empty when there is none."""
+    """The last lines of a log without blank ones, for an error message; empty when there is no log."""
     try:
         with file.open("rb") as log:
             log.seek(max(0, log.seek(0, os.SEEK_END) - max_bytes))
@@ -116,12 +116,12 @@ def _command(pid: int) -> list[str]:
 
 
 def _threads_left(pid: int) -> bool:
-    """Whether threads of a killed process still run: until the last has ended, its files and ports are open."""
+    """Whether threads of a killed process still run: its files and ports stay open until the last one ends."""
     return psutil.LINUX and len(list(Path(f"/proc/{pid}/task").iterdir())) > 1
 
 
 def _start_mark(pid: int) -> str:
-    """When the process started, in a form that no jump of the wall clock changes; empty when it is gone or a zombie."""
+    """The start time, in a form that no change of the wall clock affects; empty for an ended process or a zombie."""
     try:
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE and not _threads_left(pid):

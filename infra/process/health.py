@@ -1,4 +1,4 @@
-"""/livez, /readyz and /metrics of a process, served from a thread of its own."""
+"""/livez, /readyz and /metrics of a process, served by a thread of its own."""
 
 import threading
 from collections.abc import Callable
@@ -17,14 +17,14 @@ Probe = Callable[[], str | None]
 
 
 def fine() -> str | None:
-    """The probe of what is always well."""
+    """A probe that always reports health."""
     return None
 
 
 class HealthServer:
-    """A probe answers None when all is well, else the reason: 200 or 503.
+    """Serves two probes. A probe returns None (status 200) or the reason why not (status 503).
 
-    Live means "do not restart me", ready means "frames flow through me"; the two are not the same.
+    Live: the process can go on and needs no restart. Ready: frames pass through the process.
     """
 
     def __init__(self, settings: HttpSettings, live: Probe = fine, ready: Probe = fine) -> None:

@@ -1,4 +1,4 @@
-"""Structured logs on stderr: short sentences with key=value, JSON where nobody watches."""
+"""Structured logs on stderr: a short sentence with key=value pairs on a terminal, JSON elsewhere."""
 
 import logging
 import sys
@@ -11,7 +11,7 @@ Logger = structlog.stdlib.BoundLogger
 
 
 def setup(settings: LogSettings) -> None:
-    """Text on a terminal, JSON lines elsewhere, unless `log.format` says which; libraries' warnings come along."""
+    """Text on a terminal, JSON lines elsewhere, unless `log.format` names one; the same for warnings of libraries."""
     as_json = settings.format == "json" or (settings.format == "auto" and not sys.stderr.isatty())
     level = logging.getLevelNamesMapping()[settings.level.upper()]
     shared: list[structlog.types.Processor] = [

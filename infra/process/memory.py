@@ -1,8 +1,9 @@
-"""Memory management told what a process is like: it makes the same things again and again, more after an outage.
+"""Settings of glibc's memory allocator for processes that allocate buffers of the same sizes again and again.
 
-glibc's allocator. By default every buffer over 128 KiB (a decoded image, a batch) is a mapping of its own, returned at
-once and faulted in page by page the next time; kept, the same work costs a third less in encoding batches and 5 to 8 %
-less in decoding. What is free between things in use, on the other hand, is never returned, and each burst adds to it.
+By default glibc maps every buffer over 128 KiB (a decoded image, a batch) by itself and unmaps it when it is freed, and
+the kernel faults its pages in the next time. Keeping freed memory makes encoding batches a third cheaper, and decoding
+5 to 8 %. On the other hand, glibc never returns free memory that lies between blocks in use, and each burst, such as
+the one after an outage, adds to it. That memory is returned explicitly every GIVE_BACK_EVERY_S.
 """
 
 import ctypes
@@ -12,12 +13,12 @@ from collections.abc import Callable
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 MIB = 1024 * 1024
-# Every free page is faulted in again: some milliseconds each time.
+# Returning memory costs some milliseconds: every page that is used again has to be faulted in.
 GIVE_BACK_EVERY_S = 30.0
 
 
 def keep_freed_memory() -> bool:
-    """Keep up to 64 MiB of freed memory, and map nothing under 32 MiB. False where the C library is not glibc."""
+    """Keep up to 64 MiB of freed memory, and map only buffers over 32 MiB by themselves. False without glibc."""
     mallopt = _glibc("mallopt")
     return (
         mallopt is not None and bool(mallopt(M_MMAP_THRESHOLD, 32 * MIB)) and bool(mallopt(M_TRIM_THRESHOLD, 64 * MIB))
@@ -25,7 +26,7 @@ def keep_freed_memory() -> bool:
 
 
 def give_back_freed_memory() -> bool:
-    """Return every whole free page to the system now. False where the C library is not glibc."""
+    """Return every page that is wholly free to the system now. False without glibc."""
     trim = _glibc("malloc_trim")
     if trim is None:
         return False
@@ -34,7 +35,7 @@ def give_back_freed_memory() -> bool:
 
 
 def give_back_now_and_then(every_s: float = GIVE_BACK_EVERY_S) -> None:
-    """That, in a thread, for as long as the process lives."""
+    """Call `give_back_freed_memory` every `every_s` seconds, in a daemon thread, until the process ends."""
 
     def run() -> None:
         while give_back_freed_memory():

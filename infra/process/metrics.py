@@ -1,6 +1,6 @@
-"""The metrics catalogue: every metric of every process is declared here and counted after success.
+"""The metrics catalogue: every metric of every process is declared here. An event is counted once it has succeeded.
 
-Base units (seconds, bytes), labels of bounded size; never a model, file or error text in a name.
+Units are seconds and bytes, and labels have few values: no label holds a file name or the text of an error.
 """
 
 from prometheus_client import Counter, Gauge, Histogram

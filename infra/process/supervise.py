@@ -1,40 +1,46 @@
-"""Child processes of the demo: started, asked whether they are ready, stopped within a budget, never left behind."""
+"""`sightline` commands as child processes: started, asked over HTTP whether they are ready, and stopped in time.
+
+The demo and the benchmarks run the pipeline with it. No child outlives its parent, even when that is killed.
+"""
 
 import os
 import subprocess
-import urllib.error
-import urllib.request
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
-from infra.local.home import find_ports
-from infra.process.children import module_command
+from infra.process.children import environment, how_it_ended, module_command
 from infra.process.daemons import last_lines
 from infra.process.lifecycle import Deadline
+from infra.process.ports import find_ports
 from schemas.errors import SightlineError
 
-PROBE_TIMEOUT_S = 0.5
+HTTP_TIMEOUT_S = 0.5
 POLL_S = 0.05
 KILL_WAIT_S = 2.0
-LAST_LINES = 6
+# Of the child's output, what the message about its end repeats.
+LAST_LINES = 12
 
 
 class ChildFailed(SightlineError):
-    """A process that was to run on has ended."""
+    """A child process ended, or did not become ready in time."""
 
 
 class Child:
-    """One `sightline` command as a process. Start it from the main thread: Linux ties its life to the thread's.
+    """One `sightline` command as a process, its output in the file `log`.
 
-    It is in a session of its own, so that Ctrl-C at the terminal stops it when its parent says so and not before.
+    Start it from the main thread: on Linux the child is stopped when the thread that started it ends. It runs in a
+    session of its own, so that Ctrl-C at the terminal reaches the parent only, which then stops its children in order.
     """
 
-    def __init__(self, name: str, words: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> None:
-        self.name, self.log = name, log
+    def __init__(self, words: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> None:
+        self.name, self.log = words[0], log
         self.http_port = find_ports(1)[0]
-        own = {"SIGHTLINE_HTTP__HOST": "127.0.0.1", "SIGHTLINE_HTTP__PORT": str(self.http_port)}
+        http = {"SIGHTLINE_HTTP__HOST": "127.0.0.1", "SIGHTLINE_HTTP__PORT": str(self.http_port)}
         log.parent.mkdir(parents=True, exist_ok=True)
-        # To a file: a pipe that nobody empties would stop a process that has much to say.
+        # A file and not a pipe: a process that writes much would block on a pipe that nobody reads.
         with log.open("wb") as out:
             self._process = subprocess.Popen(
                 module_command("infra.commands.child", str(os.getpid()), *words),
@@ -42,7 +48,7 @@ class Child:
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env={**os.environ, **(env or {}), "SIGHTLINE_LOG__FORMAT": "text", **own},
+                env={**environment(), **(env or {}), "SIGHTLINE_LOG__FORMAT": "text", **http},
             )
 
     @property
@@ -53,30 +59,39 @@ class Child:
         return self._process.poll() is None
 
     def check(self) -> None:
-        """Raises ChildFailed with its last words when it has ended."""
-        if self.running():
-            return
-        code = self._process.returncode
-        how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-        words = last_lines(self.log, LAST_LINES)
-        raise ChildFailed(f"`sightline {self.name}` {how}" + (f", after saying:\n{words}" if words else ""))
+        """Raises ChildFailed, with the last lines of its output, when the process has ended."""
+        code = self._process.poll()
+        if code is not None:
+            raise ChildFailed(self._sentence(how_it_ended(code)))
 
     def not_ready(self) -> str | None:
-        """None when it is ready, else what it says about it."""
-        status, body = self._get("/readyz")
-        return None if status == 200 else body.strip() or "starting"
+        """None when /readyz answers 200, else the reason that it gives."""
+        status, body = http_get(self.http_port, "/readyz", HTTP_TIMEOUT_S)
+        if status == 200:
+            return None
+        return (status and body.strip()) or "starting"
+
+    def wait_ready(self, timeout_s: float) -> None:
+        """Returns when it is ready. Raises ChildFailed when it ends before that, or when the time is over."""
+        deadline = Deadline(timeout_s)
+        while reason := self.not_ready():
+            self.check()
+            if deadline.expired():
+                raise ChildFailed(self._sentence(f"is not ready after {timeout_s:g} s ({reason})"))
+            time.sleep(POLL_S)
 
     def metrics(self) -> str:
-        """The text of its /metrics; empty when it does not answer."""
-        status, body = self._get("/metrics")
+        """The text of /metrics; empty when it does not answer."""
+        status, body = http_get(self.http_port, "/metrics", HTTP_TIMEOUT_S)
         return body if status == 200 else ""
 
     def terminate(self) -> None:
+        """Send SIGTERM; nothing happens when it has ended."""
         if self.running():
             self._process.terminate()
 
     def wait(self, timeout_s: float) -> bool:
-        """True when it has ended in time."""
+        """True when it ended in time."""
         try:
             self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
@@ -84,25 +99,31 @@ class Child:
         return True
 
     def kill(self) -> None:
+        """Send SIGKILL and wait for the end; nothing happens when it has ended."""
         if self.running():
             self._process.kill()
             self.wait(KILL_WAIT_S)
 
-    def _get(self, path: str) -> tuple[int, str]:
-        try:
-            with urllib.request.urlopen(
-                f"http://127.0.0.1:{self.http_port}{path}", timeout=PROBE_TIMEOUT_S
-            ) as response:
-                return response.status, response.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode()
-        except OSError:
-            return 0, ""
+    def _sentence(self, what: str) -> str:
+        output = last_lines(self.log, LAST_LINES)
+        return f"`sightline {self.name}` {what}" + (f"; its last output:\n{output}" if output else "")
+
+
+@contextmanager
+def ready_child(
+    words: Sequence[str], log: Path, env: Mapping[str, str], ready_s: float, stop_s: float
+) -> Iterator[Child]:
+    """A child that is ready, and that is stopped at the end of the block."""
+    child = Child(words, log, env)
+    try:
+        child.wait_ready(ready_s)
+        yield child
+    finally:
+        stop([child], stop_s)
 
 
 def stop(children: Iterable[Child], timeout_s: float) -> list[str]:
-    """SIGTERM to all at once, SIGKILL to what is left when the time is over; the names of those."""
+    """SIGTERM to all at once, then SIGKILL to those that run after `timeout_s`; returns the names of those."""
     asked = list(children)
     for child in asked:
         child.terminate()
@@ -111,3 +132,19 @@ def stop(children: Iterable[Child], timeout_s: float) -> list[str]:
     for child in late:
         child.kill()
     return [child.name for child in late]
+
+
+def http_get(port: int, path: str, timeout_s: float) -> tuple[int, str]:
+    """Status and body of http://127.0.0.1:PORT/PATH; status 0 and the reason when nothing answers in time.
+
+    The connection is direct: a proxy that the environment names has no way to this machine's own ports.
+    """
+    connection = HTTPConnection("127.0.0.1", port, timeout=timeout_s)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, response.read().decode()
+    except (OSError, HTTPException) as error:  # HTTPException: the process ended while it answered
+        return 0, str(error)
+    finally:
+        connection.close()

@@ -1,6 +1,9 @@
-"""Text from outside, fit for a terminal. Pure."""
+"""Text from other systems, made safe for a terminal. Pure."""
 
 
 def printable(text: str) -> str:
-    """Nothing that a terminal would obey: ids, keys, headers and messages come from outside and may hold anything."""
+    """The text with every character that is not printable replaced.
+
+    Ids, keys, headers and messages come from other systems and may contain control sequences of the terminal.
+    """
     return "".join(character if character.isprintable() else "·" for character in text)

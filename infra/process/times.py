@@ -1,4 +1,4 @@
-"""Times as people write them: ISO 8601, or relative to now like `-10m`."""
+"""Times as people write them on the command line: ISO 8601, or relative to now, such as `-10m`."""
 
 import re
 import time
@@ -12,7 +12,7 @@ RELATIVE = re.compile(r"^([+-]?\d+(?:\.\d+)?)(ms|s|m|h|d|w)$")
 
 
 def now_us() -> Micros:
-    """The wall clock in microseconds since 1970."""
+    """The wall clock in microseconds since 1970, UTC."""
     return time.time_ns() // 1000
 
 
@@ -27,6 +27,14 @@ def parse_time(text: str, now: Micros) -> Micros:
         parsed = datetime.fromisoformat(text)
     except ValueError:
         raise ConfigError(
-            f"{text!r} is no time: write ISO 8601 (2026-11-22T08:00:00Z) or relative to now (-10m)"
+            f"{text!r} is not a time: write ISO 8601 (2026-11-22T08:00:00Z) or relative to now (-10m)"
         ) from None
     return int((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp() * 1e6)
+
+
+def parse_time_range(from_: str | None, to: str | None, now: Micros) -> tuple[Micros | None, Micros | None]:
+    """The values of `--from` and `--to`; None where one is not given. Raises ConfigError when the range is reversed."""
+    start, end = (parse_time(text, now) if text else None for text in (from_, to))
+    if start is not None and end is not None and start > end:
+        raise ConfigError(f"--from {from_} is later than --to {to}")
+    return start, end

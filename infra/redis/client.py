@@ -1,4 +1,4 @@
-"""Redis clients with short time-outs: the cache may be away, a frame may not wait for it."""
+"""Redis clients with short time-outs: the cache may be unavailable, and no frame may wait for it."""
 
 import redis
 import redis.asyncio
@@ -11,7 +11,7 @@ DEFAULT_URL = "redis://127.0.0.1:6379/0"
 
 
 def redis_url(settings: Settings) -> str:
-    """The configured URL, else the local one that is up, else Redis's usual address."""
+    """The configured URL, else that of the local service that is up, else Redis's default address."""
     configured = settings.redis.url.get_secret_value()
     if configured:
         return configured
@@ -20,7 +20,7 @@ def redis_url(settings: Settings) -> str:
 
 
 def connect(settings: Settings, *, timeout_ms: int | None = None) -> redis.Redis:
-    """`timeout_ms`: for whoever asks when no frame waits; else as short as `redis.timeout_ms` says."""
+    """A client with the time-out `redis.timeout_ms`, or with `timeout_ms` for a request that no frame waits for."""
     timeout_s = (timeout_ms or settings.redis.timeout_ms) / 1000
     return redis.Redis.from_url(
         redis_url(settings),
@@ -42,10 +42,21 @@ def connect_async(settings: Settings) -> redis.asyncio.Redis:
     )
 
 
-def require_redis(settings: Settings) -> None:
-    """Raises Unavailable, one sentence with the address (never the password) and what to do.
+def redis_answers(settings: Settings) -> bool:
+    """Whether it answers PING within `redis.start_timeout_ms`; a refused password counts as no answer."""
+    client = connect(settings, timeout_ms=settings.redis.start_timeout_ms)
+    try:
+        return bool(client.ping())
+    except (redis.RedisError, OSError):
+        return False
+    finally:
+        client.close()
 
-    It waits `redis.start_timeout_ms`: one that is only slow for a moment is no reason not to start.
+
+def require_redis(settings: Settings) -> None:
+    """Raises Unavailable when Redis does not answer: one sentence with the address (no password) and what to do.
+
+    Waits up to `redis.start_timeout_ms`, so that a Redis that is slow for a moment does not prevent the start.
     """
     client = connect(settings, timeout_ms=settings.redis.start_timeout_ms)
     try:

@@ -1,7 +1,8 @@
-"""One frozen settings object: `sightline.toml`, then `SIGHTLINE_*` (sections by `__`), then flags; the last one wins.
+"""One frozen settings object, read from `sightline.toml`, `SIGHTLINE_*` variables and flags; later sources win.
 
-All faults are listed at once, before anything is opened. Each part gets only its own section. A new setting is one
-field in the module of its package: `infra`, `ingest`, `streams`, `inference`, `sinks`. May import: schemas, pydantic.
+A variable names section and field: `SIGHTLINE_KAFKA__BOOTSTRAP_SERVERS`. All faults are reported at once, before any
+connection is opened. A part of a process gets only its own section. A new setting is one field in the module of its
+package: `infra`, `ingest`, `streams`, `inference`, `sinks`. May import: schemas, pydantic.
 """
 
 from infra.settings.base import KIB, MIB

@@ -1,4 +1,4 @@
-"""What every section of the settings is made of. Pure."""
+"""The base class and the types of the sections. Pure."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""The section of the model and its workers."""
+"""The section of the model and the workers."""
 
 from typing import Annotated, Literal
 
@@ -10,7 +10,10 @@ Delivery = Literal["at_least_once", "exactly_once"]
 
 
 class InferSettings(Section):
-    """`min_probability`: below it a decision is REVIEW. `precision` is OpenVINO's; auto: bf16 where the CPU has it."""
+    """A prediction below `min_probability` gets the decision REVIEW.
+
+    `precision` is OpenVINO's; auto takes bf16 where the CPU supports it.
+    """
 
     model: str = "efficientnet-lite0"
     precision: Literal["auto", "f32", "bf16"] = "auto"

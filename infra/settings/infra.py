@@ -1,4 +1,4 @@
-"""Sections of what every process runs on: Kafka, topics, Redis, retries and the failure breaker, HTTP, logs."""
+"""The sections that all processes share: Kafka, topics, Redis, retries and the circuit breaker, HTTP, logs."""
 
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -11,7 +11,7 @@ ClientKeys = dict[str, str | int | float | bool]
 
 
 class KafkaSettings(Section):
-    """Empty `bootstrap_servers`: the local broker of `sightline up`. The tables are librdkafka keys, untouched."""
+    """Empty `bootstrap_servers`: the local brokers of `sightline up`. The tables hold librdkafka's own keys."""
 
     bootstrap_servers: str = ""
     client: ClientKeys = Field(default={})
@@ -24,7 +24,7 @@ class KafkaSettings(Section):
 
 
 class TopicSettings(Section):
-    """Replication 0 takes the brokers' own default, which knows how many they are."""
+    """`replication_factor` and `min_insync_replicas` 0: the default of the brokers, which suits their number."""
 
     partitions: Positive = 12
     replication_factor: Annotated[int, Field(ge=0)] = 0
@@ -38,7 +38,7 @@ class TopicSettings(Section):
 
 
 class RedisSettings(Section):
-    """Empty `url`: the local Valkey of `sightline up`. `timeout_ms`: of a look-up, for which frames wait."""
+    """Empty `url`: the local Valkey of `sightline up`. `timeout_ms`: of a look-up, during which frames wait."""
 
     url: SecretStr = SecretStr("")
     start_timeout_ms: Positive = 5_000
@@ -48,7 +48,7 @@ class RedisSettings(Section):
 
     @model_validator(mode="after")
     def _url_can_be_used(self) -> "RedisSettings":
-        """Not a validator of the field: its faults show what was given, and this may hold a password."""
+        """Not a field validator: its message would show the value, which may hold a password."""
         url = self.url.get_secret_value()
         try:
             known = not url or (urlsplit(url).scheme in ("redis", "rediss", "unix") and urlsplit(url).port != 0)
@@ -56,13 +56,13 @@ class RedisSettings(Section):
             known = False
         if not known:
             raise ValueError(
-                "url is none of redis://HOST:PORT/DB, rediss:// and unix:// (percent-encode / # ? @ in a password)"
+                "url must be redis://HOST:PORT/DB, rediss:// or unix:// (percent-encode / # ? @ in a password)"
             )
         return self
 
 
 class RetrySettings(Section):
-    """How long a frame waits on the retry lane before attempt 1, 2, ...; after the last it is dead."""
+    """`delays_ms`: how long a frame waits on `frames.retry` before attempt 1, 2, ...; after the last one it is dead."""
 
     delays_ms: tuple[Positive, ...] = (1_000, 30_000, 300_000)
     max_held_frames: Positive = 2_000
@@ -70,14 +70,14 @@ class RetrySettings(Section):
 
 
 class BreakerSettings(Section):
-    """The stage stops when more than `max_bad_share` of the last `window_frames` were bad; 1 switches that off."""
+    """A stage stops when more than `max_bad_share` of the last `window_frames` failed; 1 switches this off."""
 
     window_frames: Positive = 500
     max_bad_share: Share = 0.95
 
 
 class HttpSettings(Section):
-    """Where /livez, /readyz and /metrics are served; port 0 takes a free one and logs it."""
+    """Where /livez, /readyz and /metrics are served; port 0 takes a free port and logs it."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 0

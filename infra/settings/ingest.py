@@ -1,4 +1,4 @@
-"""Sections of the producers."""
+"""The sections of the producers."""
 
 from typing import Annotated
 
@@ -8,10 +8,10 @@ from infra.settings.base import MIB, Positive, Section
 
 
 class CameraSettings(Section):
-    """The buffer is one agent's: its bytes are shared by its live cameras, its frames count for each of them.
+    """One agent has one buffer: `max_buffer_bytes` is for all its live cameras, `max_buffer_frames` for each of them.
 
-    `max_failures`: a file or folder that failed so often in a row is given up; cameras are tried for ever.
-    `max_frame_age_ms`: live frames that waited longer for Kafka are dropped; 0 keeps them all.
+    `max_failures`: a file or folder is given up after this many failures in a row; cameras are retried without end.
+    `max_frame_age_ms`: live frames that waited longer than this for Kafka are dropped; 0 keeps them all.
     """
 
     fps: Annotated[float, Field(gt=0)] = 5.0

@@ -1,4 +1,4 @@
-"""Settings read from their three sources, every fault told at once and in words."""
+"""Reads the settings from their three sources, and reports all faults at once, each as a sentence."""
 
 import os
 from typing import Any
@@ -12,19 +12,16 @@ ENV_NOT_SETTINGS = {"SIGHTLINE_HOME", "SIGHTLINE_CONFIG"}
 
 
 def load_settings(flags: dict[str, Any] | None = None) -> Settings:
-    """The settings of this process; `flags` is nested like the file (`{"infer": {"model": "null"}}`), None left out.
+    """The settings of this process. `flags` is nested like the file, `{"infer": {"model": "null"}}`; None is no value.
 
-    Raises ConfigError with every fault found.
+    Raises ConfigError with every fault that was found.
     """
     faults = _unknown_variables()
     try:
         settings = Settings(**_given(flags or {}))
     except ValidationError as error:
         raise ConfigError(*faults, *[_sentence(fault) for fault in error.errors()]) from None
-    except (
-        ValueError,
-        OSError,
-    ) as error:  # TOML that cannot be read, JSON in a variable that cannot be parsed
+    except (ValueError, OSError) as error:  # TOML that cannot be read, JSON in a variable that cannot be parsed
         raise ConfigError(*faults, str(error)) from error
     if faults:
         raise ConfigError(*faults)
@@ -42,7 +39,7 @@ def _given(flags: dict[str, Any]) -> dict[str, Any]:
 def _unknown_variables() -> list[str]:
     known = {f"{ENV_PREFIX}{name}".upper() for name in Settings.model_fields}
     return [
-        f"{name} is no setting; `sightline config check` lists them all"
+        f"{name} is not a setting; `sightline config check` lists them all"
         for name in sorted(os.environ)
         if name.startswith(ENV_PREFIX) and name not in ENV_NOT_SETTINGS and name.split("__")[0] not in known
     ]
@@ -52,6 +49,6 @@ def _sentence(fault: Any) -> str:
     place = ".".join(str(part) for part in fault["loc"]) or "settings"
     message = str(fault["msg"]).removeprefix("Value error, ")
     if fault["type"] == "extra_forbidden":
-        return f"{place} is no setting"
+        return f"{place} is not a setting"
     given = fault.get("input")
     return f"{place}: {message}" + (f" (given: {given!r})" if isinstance(given, str | int | float) else "")

@@ -1,4 +1,4 @@
-"""Settings fit to be shown: passwords, tokens and private keys are replaced by stars."""
+"""Settings for display: passwords, tokens and private keys are replaced by stars."""
 
 import re
 from typing import Any
@@ -9,15 +9,15 @@ from infra.settings.whole import Settings
 
 STARS = "***"
 _URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
-# A host with or without a port, which may be all that stands before the path.
+# A host with or without a port, and nothing else before the path: a URL without credentials.
 _HOST = re.compile(r"([^:/?#@\[\]]*|\[[^/?#@\]]*\])(:\d*)?([/?#].*)?", re.DOTALL)
 _SECRET_KEY = re.compile(r"password|secret|token|jaas|credential|key\.pem|user\.?info", re.IGNORECASE)
 
 
 def masked_url(url: str) -> str:
-    """The URL with its password (or its only word before the @) masked; host, port and path stay.
+    """The URL with its password masked, or the user when there is no password; host, port and path stay.
 
-    A password that should have been percent-encoded, with a slash in it, is masked too.
+    A password with a slash that is not percent-encoded is masked too.
     """
     found = _URL.fullmatch(url)
     if found is None or "@" not in found["rest"] or _HOST.fullmatch(found["rest"]):
@@ -28,7 +28,7 @@ def masked_url(url: str) -> str:
 
 
 def flat_settings(settings: Settings) -> dict[str, Any]:
-    """Every setting by its dotted name, as `sightline.toml` would spell it, secrets masked."""
+    """Every setting by its dotted name as in `sightline.toml`, secrets masked."""
     flat: dict[str, Any] = {}
     _flatten(flat, "", settings.model_dump())
     return flat

@@ -1,4 +1,4 @@
-"""The section of the stream stage."""
+"""The section of the stream processor."""
 
 from typing import Literal
 
@@ -6,9 +6,11 @@ from infra.settings.base import MIB, Positive, Section
 
 
 class StreamSettings(Section):
-    """`max_inflight_bytes` bounds what waits for the workers in the batches topic; `max_buffer_bytes` this process.
+    """The limits on what waits, and on decoding.
 
-    `decoders`: how many images are decoded at once. `decode_timeout_ms`: of up to 8 images, or of a large one alone.
+    `max_inflight_bytes`: bytes on `frames.batches` that no worker has finished. `max_buffer_bytes`: frames held by this
+    process.
+    `decoders`: how many images are decoded at once. `decode_timeout_ms`: for up to 8 images, or for one large image.
     """
 
     encoding: Literal["I420", "RGB24", "JPEG"] = "I420"

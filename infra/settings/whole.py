@@ -52,7 +52,7 @@ class Settings(BaseSettings):
             raise ValueError("stream.max_buffer_bytes is smaller than topics.max_frame_bytes")
         if self.stream.heartbeat_interval_ms * 3 > self.stream.session_timeout_ms:
             raise ValueError("stream.heartbeat_interval_ms must be at most a third of stream.session_timeout_ms")
-        # A dead letter is a frame with its headers; what is larger than the queue would wait for room for ever.
+        # A dead letter is a frame with more headers, and must fit into the producer's queue.
         if self.kafka.max_producer_queue_bytes < self.topics.max_frame_bytes + 2 * MIB:
             raise ValueError("kafka.max_producer_queue_bytes must be at least topics.max_frame_bytes and 2 MiB more")
         for name, section in (("stream", self.stream), ("infer", self.infer)):  # their watchdogs judge by commits

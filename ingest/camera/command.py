@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from infra.commands.options import HttpPortOption
 from infra.kafka.clients import require_kafka, require_topics
 from infra.kafka.publisher import Publisher
 from infra.kafka.schema_registry import registry_of
@@ -40,7 +41,6 @@ LoopOption = Annotated[bool, typer.Option("--loop", help="Start files and folder
 ConfigOption = Annotated[
     Path | None, typer.Option(help="cameras.toml: several cameras in one agent.", show_default=False)
 ]
-PortOption = Annotated[int | None, typer.Option(help="Serve /livez, /readyz, /metrics here.", show_default=False)]
 
 
 def command(
@@ -49,7 +49,7 @@ def command(
     fps: FpsOption = None,
     loop: LoopOption = False,
     config: ConfigOption = None,
-    http_port: PortOption = None,
+    http_port: HttpPortOption = None,
 ) -> None:
     """Publish the frames of cameras, files and folders.
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from infra.commands.options import ErrorOption, FromOption, JsonOption, SourceIdOption, StageOption, ToOption
 from infra.failures.dead_letters import DeadFilter, parse_place, read_letters
 from infra.kafka.clients import require_kafka, require_topics
 from infra.kafka.reader import Reader
@@ -18,7 +19,7 @@ from infra.kafka.schema_registry import registry_of
 from infra.kafka.topics import TopicNames
 from infra.process import logs
 from infra.process.lifecycle import Stop
-from infra.process.times import now_us, parse_time
+from infra.process.times import now_us, parse_time_range
 from infra.settings import load_settings
 from ingest.redrive.plan import Plan, Planner, parse_rate
 from ingest.redrive.send import Done, redrive
@@ -31,15 +32,9 @@ PlacesOption = Annotated[
     typer.Option("--partition-offset", metavar="P/O", help="This dead letter; may be given several times."),
 ]
 AllOption = Annotated[bool, typer.Option("--all", help="Every dead letter.")]
-FromOption = Annotated[str | None, typer.Option("--from", metavar="T", help="Died at or after: ISO 8601 or -10m.")]
-ToOption = Annotated[str | None, typer.Option("--to", metavar="T", help="Died before.")]
-StageOption = Annotated[str | None, typer.Option(metavar="GLOB", help="Only this stage.")]
-ErrorOption = Annotated[str | None, typer.Option(metavar="GLOB", help="Only this error.")]
-SourceOption = Annotated[str | None, typer.Option("--source-id", metavar="GLOB", help="Only these sources.")]
 RateOption = Annotated[str, typer.Option(metavar="N/s", help="At most so many frames a second.")]
 AttemptsOption = Annotated[int, typer.Option(min=1, help="Refuse frames that were redriven so often already.")]
 ExecuteOption = Annotated[bool, typer.Option("--execute", help="Do it; without this only tell what would be done.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")]
 
 
 def command(
@@ -50,7 +45,7 @@ def command(
     to: ToOption = None,
     stage: StageOption = None,
     error: ErrorOption = None,
-    source_id: SourceOption = None,
+    source_id: SourceIdOption = None,
     rate: RateOption = "50/s",
     max_attempts: AttemptsOption = DEFAULT_MAX_ATTEMPTS,
     execute: ExecuteOption = False,
@@ -59,6 +54,7 @@ def command(
     """Send dead letters through the pipeline again: one, some or all. Tells first, does it with --execute.
 
     What was redriven before is skipped; what is no Frame is refused. Exit code 1 when not all was done.
+    --from and --to select by the time at which the frame was declared dead.
     """
     settings = load_settings()
     logs.setup(settings.log)
@@ -67,8 +63,7 @@ def command(
     if not (places or all_ or any((from_, to, stage, error, source_id))):
         raise ConfigError("say what to redrive: --partition-offset, --all, or --from --to --stage --error --source-id")
     rate_per_s = parse_rate(rate)
-    now = now_us()
-    from_us, to_us = (parse_time(text, now) if text else None for text in (from_, to))
+    from_us, to_us = parse_time_range(from_, to, now_us())
     stop = Stop().install()
     require_kafka(settings)
     require_topics(settings, topic, TopicNames.for_lane(settings.topic_prefix).retry)

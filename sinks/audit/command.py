@@ -20,13 +20,14 @@ from typing import Annotated, Any
 
 import typer
 
+from infra.commands.options import FromOption, JsonOption, LaneOption, ToOption
 from infra.kafka.clients import require_kafka
 from infra.kafka.reader import Reader
 from infra.kafka.spans import Period, Span
 from infra.kafka.topics import Lane, TopicNames
 from infra.process import logs
 from infra.process.lifecycle import Deadline
-from infra.process.times import now_us, parse_time
+from infra.process.times import now_us, parse_time_range
 from infra.settings import Settings, load_settings
 from schemas.coordinates import TopicPartition
 from schemas.records import Label, Micros
@@ -34,23 +35,15 @@ from sinks.audit.expired import Expired
 from sinks.audit.ledger import Balance, Ledger
 from sinks.audit.outcomes import CLOCK_MARGIN_US, Cut, Outcomes
 from sinks.audit.text import describe
-from sinks.subscribe.command import LaneName
 
 HOUR_US = 3_600_000_000
 POLL_S = 0.5
 # While outcomes keep coming nobody looks up which of the open offsets hold a frame.
 STILL_S = 2.0
 
-FromOption = Annotated[
-    str | None,
-    typer.Option("--from", metavar="T", help="Frames from this time on: ISO 8601 or -10m (default: all there are)."),
-]
-ToOption = Annotated[str | None, typer.Option("--to", metavar="T", help="Frames before this time (default: all).")]
 WaitOption = Annotated[
     float, typer.Option("--wait", metavar="SEC", min=0, help="Wait up to so long for frames that are on their way.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")]
-LaneOption = Annotated[LaneName, typer.Option(help="The live lane or the replay lane.")]
 
 
 def command(
@@ -59,17 +52,18 @@ def command(
     to: ToOption = None,
     wait_s: WaitOption = 0.0,
     as_json: JsonOption = False,
-    lane: LaneOption = LaneName.LIVE,
+    lane: LaneOption = "live",
 ) -> None:
-    """Prove that every frame of a time range has its outcome; exit code 1 and the coordinates where one has not."""
+    """Prove that every frame of a time range has its outcome; without --from and --to, every frame that is kept.
+
+    Exit code 1, and the coordinates of the frames, when any has none. With --json one object.
+    """
     settings = load_settings()
     logs.setup(settings.log)
-    now = now_us()
-    from_us = parse_time(from_, now) if from_ else None
-    to_us = parse_time(to, now) if to else None
+    from_us, to_us = parse_time_range(from_, to, now_us())
     require_kafka(settings)
     with Reader(settings) as reader:
-        audit = Audit.of_time(settings, reader, lane.value, from_us, to_us)
+        audit = Audit.of_time(settings, reader, lane, from_us, to_us)
         balance = audit.settle(Deadline(wait_s).remaining_s)
     if as_json:
         print(json.dumps(audit_json(audit, balance)))

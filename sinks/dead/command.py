@@ -11,13 +11,14 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from infra.commands.options import ErrorOption, FromOption, JsonOption, SourceIdOption, StageOption, ToOption
 from infra.failures.dead_letters import DeadFilter, DeadLetter, Mark, Place, parse_place, read_letters
 from infra.kafka.clients import require_kafka
 from infra.kafka.reader import Reader
 from infra.kafka.schema_registry import registry_of
 from infra.kafka.topics import TopicNames
 from infra.process import logs
-from infra.process.times import now_us, parse_time
+from infra.process.times import now_us, parse_time_range
 from infra.settings import Settings, load_settings
 from schemas.errors import ConfigError
 from sinks.dead.export import Export
@@ -25,13 +26,7 @@ from sinks.dead.text import describe, full_fields, letter_fields, letters_table
 
 DEFAULT_LIMIT = 1_000
 
-FromOption = Annotated[str | None, typer.Option("--from", metavar="T", help="Died at or after: ISO 8601 or -10m.")]
-ToOption = Annotated[str | None, typer.Option("--to", metavar="T", help="Died before.")]
-StageOption = Annotated[str | None, typer.Option(metavar="GLOB", help="Only this stage.")]
-ErrorOption = Annotated[str | None, typer.Option(metavar="GLOB", help="Only this error.")]
-SourceOption = Annotated[str | None, typer.Option("--source-id", metavar="GLOB", help="Only these sources.")]
-LimitOption = Annotated[int, typer.Option(min=1, help="At most so many.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="JSON instead of text: one object a line.")]
+LimitOption = Annotated[int, typer.Option(min=1, help="At most this many dead letters.")]
 PlaceArgument = Annotated[str, typer.Argument(metavar="PLACE", help="PARTITION/OFFSET, as `dead list` shows it.")]
 DirectoryOption = Annotated[Path, typer.Option("--to-dir", help="A folder without an export; created when missing.")]
 
@@ -42,11 +37,14 @@ def list_command(
     to: ToOption = None,
     stage: StageOption = None,
     error: ErrorOption = None,
-    source_id: SourceOption = None,
+    source_id: SourceIdOption = None,
     limit: LimitOption = DEFAULT_LIMIT,
     as_json: JsonOption = False,
 ) -> None:
-    """Dead letters, oldest first within each partition, and whether they were redriven since."""
+    """List dead letters, oldest first within each partition, and whether they were redriven since.
+
+    --from and --to select by the time at which the frame was declared dead. With --json one object a line.
+    """
     settings = _settings()
     with Reader(settings) as reader:
         letters, more = collect(_entries(settings, reader, DeadFilter(stage, error, source_id), from_, to), limit)
@@ -67,7 +65,7 @@ def list_command(
 
 
 def show_command(place: PlaceArgument, as_json: JsonOption = False) -> None:
-    """One dead letter in full: why it failed, its headers, its Frame, its first bytes."""
+    """Show one dead letter in full: why it failed, its headers, its Frame, its first bytes. With --json one object."""
     settings = _settings()
     topic = TopicNames.for_lane(settings.topic_prefix).dead
     partition, offset = parse_place(place, topic)
@@ -89,11 +87,14 @@ def export_command(
     to: ToOption = None,
     stage: StageOption = None,
     error: ErrorOption = None,
-    source_id: SourceOption = None,
+    source_id: SourceIdOption = None,
     limit: LimitOption = 1_000_000,
     as_json: JsonOption = False,
 ) -> None:
-    """Dead letters as files: images of Frames, raw bytes of what is none, and a manifest.jsonl."""
+    """Write dead letters to files: the image of a Frame, the raw bytes of any other record, and a manifest.jsonl.
+
+    --from and --to select by the time at which the frame was declared dead. With --json one object a line.
+    """
     settings = _settings()
     wanted, more = DeadFilter(stage, error, source_id), False
     with Reader(settings) as reader:
@@ -132,9 +133,8 @@ def collect(entries: Iterable[DeadLetter | Mark], limit: int) -> tuple[list[dict
 def _entries(
     settings: Settings, reader: Reader, wanted: DeadFilter, from_: str | None, to: str | None
 ) -> Iterator[DeadLetter | Mark]:
-    now = now_us()
     topic = TopicNames.for_lane(settings.topic_prefix).dead
-    from_us, to_us = (parse_time(text, now) if text else None for text in (from_, to))
+    from_us, to_us = parse_time_range(from_, to, now_us())
     return read_letters(reader, topic, wanted, from_us, to_us)
 
 

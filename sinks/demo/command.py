@@ -9,13 +9,14 @@ from typing import Annotated, Any
 
 import typer
 
+from infra.commands.options import JsonOption
 from infra.kafka.clients import bootstrap, require_kafka
 from infra.kafka.reader import Reader
 from infra.kafka.spans import Span
 from infra.kafka.topic_admin import ensure_topics
 from infra.kafka.topics import TopicNames
 from infra.process import logs, supervise
-from infra.process.lifecycle import STOP_BUDGET_S, Deadline, Stop
+from infra.process.lifecycle import Deadline, Stop, StopBudget
 from infra.process.supervise import Child
 from infra.redis.client import require_redis
 from infra.settings import LogSettings, Settings, home, load_settings
@@ -51,15 +52,14 @@ DurationOption = Annotated[
     ),
 ]
 FpsOption = Annotated[float | None, typer.Option(min=0.1, help="Frames a second of each camera.", show_default=False)]
-JsonOption = Annotated[bool, typer.Option("--json", help="The summary as one JSON object, in the last line.")]
 
 
 def command(
     *, source: SourceOption = None, duration: DurationOption = None, fps: FpsOption = None, as_json: JsonOption = False
 ) -> None:
-    """Everything on one machine: local Kafka and Valkey, cameras, stream, inference, and a live table of labels.
+    """Run everything on one machine: local Kafka and Valkey, cameras, stream, inference, and a live table of labels.
 
-    Exit code 0 only if every frame is accounted for.
+    Exit code 0 only if every frame is accounted for. With --json the last line is the summary as one object.
     """
     logs.setup(LogSettings(level="error"))
     settings = load_settings({"camera": {"fps": fps}})
@@ -67,11 +67,11 @@ def command(
     if duration is None and not sys.stdout.isatty():
         duration = DEFAULT_DURATION_S
     screen, stop = screen_for(as_json), Stop().install()
-    ending = Ending(stop)
+    budget = StopBudget(stop)
     try:
-        with local_services(settings, home(), screen.step, stop, lambda: ending.budget_s(STOP_S)) as started:
-            ending.keep_s = KEEP_FOR_SERVICES_S if started else 0.0
-            result, notes = Demo(settings, cameras, screen, ending).run(duration)
+        with local_services(settings, home(), screen.step, stop, lambda: budget.at_most_s(STOP_S)) as started:
+            keep_s = KEEP_FOR_SERVICES_S if started else 0.0
+            result, notes = Demo(settings, cameras, screen, stop, budget, keep_s).run(duration)
     finally:
         screen.close()
     if as_json:
@@ -82,36 +82,18 @@ def command(
         sys.exit(1)
 
 
-class Ending:
-    """The time that is left: after Ctrl-C one budget for everything, before it a generous one for each step."""
-
-    def __init__(self, stop: Stop) -> None:
-        self._stop = stop
-        # What the steps leave for those behind them.
-        self.keep_s = 0.0
-        self._budget: Deadline | None = None
-
-    def asked(self) -> bool:
-        """Whether somebody asked for the end; the budget runs from when this is first seen."""
-        if self._stop.is_set() and self._budget is None:
-            self._budget = Deadline(STOP_BUDGET_S)
-        return self._budget is not None
-
-    def wait(self, seconds: float) -> None:
-        self._stop.wait(seconds)
-
-    def budget_s(self, wanted_s: float, keep_s: float = 0.0) -> float:
-        """Seconds for a step that would like `wanted_s`; after Ctrl-C at most what is left, less `keep_s`."""
-        if not self.asked() or self._budget is None:
-            return wanted_s
-        return min(wanted_s, max(0.0, self._budget.remaining_s() - keep_s))
-
-
 class Demo:
-    """One run. Model and stream start first, the cameras when they are ready; the cameras stop first, the rest last."""
+    """One run: inference and stream start first and the cameras once they are ready; the cameras stop first.
 
-    def __init__(self, settings: Settings, cameras: Cameras, screen: Screen, ending: Ending) -> None:
-        self._settings, self._cameras, self._screen, self._ending = settings, cameras, screen, ending
+    Before Ctrl-C each step has a generous time limit of its own; after it all of them share `budget`, of which
+    `keep_s` is kept for stopping the local services.
+    """
+
+    def __init__(
+        self, settings: Settings, cameras: Cameras, screen: Screen, stop: Stop, budget: StopBudget, keep_s: float
+    ) -> None:
+        self._settings, self._cameras, self._screen = settings, cameras, screen
+        self._stop, self._budget, self._keep_s = stop, budget, keep_s
         self._children: list[Child] = []
         self._seconds = 0.0
 
@@ -134,13 +116,13 @@ class Demo:
                 return self._settle(audit, stats)
             finally:
                 self._screen.step("stopping stream and inference")
-                supervise.stop(self._children, self._ending.budget_s(STOP_S, self._ending.keep_s))
+                supervise.stop(self._children, self._budget.at_most_s(STOP_S, self._keep_s))
 
     def _start_pipeline(self) -> None:
         self._screen.step("loading and warming the model, joining the consumer groups")
         pipeline = [self._start("infer"), self._start("stream")]
         deadline = Deadline(READY_TIMEOUT_S)
-        while not self._ending.asked():
+        while not self._stop.is_set():
             self._check()
             waiting = [f"{child.name}: {reason}" for child in pipeline if (reason := child.not_ready())]
             if not waiting:
@@ -148,7 +130,7 @@ class Demo:
             if deadline.expired():
                 raise Unavailable("the pipeline", bootstrap(self._settings), "; ".join(waiting))
             self._screen.waiting(", ".join(waiting))
-            self._ending.wait(REFRESH_S)
+            self._stop.wait(REFRESH_S)
         raise SightlineError("stopped before the first frame")
 
     def _show(
@@ -165,7 +147,7 @@ class Demo:
         with Watch(self._settings, frames, outcomes, stats) as watch:
             self._wait_for_first_frame(reader, frames, camera)
             started_s = ticked_s = audited_s = time.monotonic()
-            while not self._ending.asked() and (duration_s is None or self._seconds < duration_s):
+            while not self._stop.is_set() and (duration_s is None or self._seconds < duration_s):
                 self._check()
                 watch.check()
                 if time.monotonic() - ticked_s >= TICK_S:
@@ -175,10 +157,10 @@ class Demo:
                     audited_s = time.monotonic()
                     audit.follow(lambda: _run_of(reader, frames))
                 self._screen.show(stats, self._seconds, hint)
-                self._ending.wait(REFRESH_S)
+                self._stop.wait(REFRESH_S)
                 self._seconds = time.monotonic() - started_s
             self._screen.step("stopping the cameras")
-            supervise.stop([camera], self._ending.budget_s(STOP_S, KEEP_FOR_PIPELINE_S + self._ending.keep_s))
+            supervise.stop([camera], self._budget.at_most_s(STOP_S, KEEP_FOR_PIPELINE_S + self._keep_s))
             self._children.remove(camera)
             audit.follow(lambda: _run_of(reader, frames))
             self._seconds = time.monotonic() - started_s
@@ -186,10 +168,10 @@ class Demo:
     def _wait_for_first_frame(self, reader: Reader, frames: list[Span], camera: Child) -> None:
         """Or for a while: cameras that cannot be reached are shown as such, not waited for."""
         deadline = Deadline(FIRST_FRAME_S)
-        while not self._ending.asked() and not deadline.expired() and not _written(reader, frames):
+        while not self._stop.is_set() and not deadline.expired() and not _written(reader, frames):
             self._check()
             self._screen.waiting(camera.not_ready() or "no frame yet")
-            self._ending.wait(REFRESH_S)
+            self._stop.wait(REFRESH_S)
 
     def _settle(self, audit: Audit, stats: DemoStats) -> tuple[dict[str, Any], list[str]]:
         """Every outcome of this run's frames, waited for as long as there is time."""
@@ -198,8 +180,8 @@ class Demo:
 
         def remaining_s(keep_s: float = LAST_LOOK_S) -> float:
             self._check()
-            kept_s = KEEP_FOR_PIPELINE_S + self._ending.keep_s
-            return max(0.0, min(deadline.remaining_s(), self._ending.budget_s(SETTLE_S, kept_s)) - keep_s)
+            left_s = self._budget.at_most_s(deadline.remaining_s(), KEEP_FOR_PIPELINE_S + self._keep_s)
+            return max(0.0, left_s - keep_s)
 
         balance = audit.settle(remaining_s, stop=lambda: remaining_s(0.0) <= 0)
         notes = audit.notes(balance)
@@ -211,7 +193,7 @@ class Demo:
 
     def _start(self, name: str, *words: str) -> Child:
         log = home() / "demo" / f"{name}.log"
-        child = Child(name, [name, *words], log, self._cameras.environment if name == "camera" else None)
+        child = Child([name, *words], log, self._cameras.environment if name == "camera" else None)
         self._children.append(child)
         return child
 

@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from infra.commands.options import FromOption, HttpPortOption, LaneOption, SourceIdOption
 from infra.kafka.clients import require_kafka
 from infra.kafka.reader import Reader
 from infra.kafka.records import ConsumedRecord
@@ -40,14 +41,8 @@ class Format(StrEnum):
     JSON = "json"
 
 
-class LaneName(StrEnum):
-    LIVE = "live"
-    REPLAY = "replay"
-
-
 Emit = Callable[[Label, ConsumedRecord], None]
 
-SourceOption = Annotated[str | None, typer.Option("--source-id", metavar="GLOB", help="Only these sources.")]
 ClassOption = Annotated[
     str | None, typer.Option("--class", metavar="GLOB", help="Only this best class, by name or class id.")
 ]
@@ -57,23 +52,16 @@ ProbabilityOption = Annotated[
 DecisionOption = Annotated[
     Decision | None, typer.Option(case_sensitive=False, help="Only labels that were decided so.")
 ]
-FromOption = Annotated[
-    str | None, typer.Option("--from", metavar="T", help="From a time on: ISO 8601 or -10m (default: from now on).")
-]
 LimitOption = Annotated[int | None, typer.Option(min=1, help="End after so many labels.")]
 FormatOption = Annotated[
     Format | None, typer.Option("--format", help="Default: table on a terminal, else json.", show_default=False)
 ]
 DedupeOption = Annotated[bool, typer.Option("--dedupe", help="Leave out a second label for the same frame.")]
-PortOption = Annotated[
-    int | None, typer.Option(help="Serve /livez, /readyz, /metrics here (default: not at all).", show_default=False)
-]
-LaneOption = Annotated[LaneName, typer.Option(help="The live lane or the replay lane.")]
 
 
 def command(
     *,
-    source_id: SourceOption = None,
+    source_id: SourceIdOption = None,
     class_: ClassOption = None,
     min_probability: ProbabilityOption = None,
     decision: DecisionOption = None,
@@ -81,12 +69,13 @@ def command(
     limit: LimitOption = None,
     format_: FormatOption = None,
     dedupe: DedupeOption = False,
-    lane: LaneOption = LaneName.LIVE,
-    http_port: PortOption = None,
+    lane: LaneOption = "live",
+    http_port: HttpPortOption = None,
 ) -> None:
-    """Labels as they come, or from a time on: one JSON object a line, or a table for people.
+    """Print labels as they are written, or from the time --from on: one JSON object a line, or a table for people.
 
-    Ends cleanly on Ctrl-C, SIGTERM and when the reader of its output goes away.
+    Serves its health only where --http-port is given. Ends cleanly on Ctrl-C, on SIGTERM, and when the reader of its
+    output closes the pipe.
     """
     settings = load_settings({"http": {"port": http_port}})
     logs.setup(settings.log)
@@ -103,7 +92,7 @@ def command(
             if http_port is not None:
                 waiting = "where to begin is not known yet"
                 closing.enter_context(HealthServer(settings.http, ready=lambda: None if ready.is_set() else waiting))
-            run(settings, lane.value, start_us, selection, emit, stop, ready)
+            run(settings, lane, start_us, selection, emit, stop, ready)
     except BrokenPipeError:
         # `| head` has seen enough. What is still buffered must not complain at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

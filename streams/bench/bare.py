@@ -1,4 +1,4 @@
-"""The limits that ours is measured against: the same work without Kafka, framework or second process."""
+"""The bare limits that the pipeline is compared with: the same work without Kafka, framework or second process."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ AHEAD_BATCHES = 3
 
 
 def decode_loop(jpegs: Sequence[bytes], spec: InputSpec, count: int, max_image_pixels: int) -> int:
-    """Our own decode, resize and I420 in a plain thread pool; returns `count`."""
+    """Our own decode, resize and conversion to I420 in a plain thread pool; returns `count`."""
 
     def one(jpeg: bytes) -> int:
         return len(prepare(jpeg, spec, PixelEncoding.I420, max_image_pixels).pixels)
@@ -29,7 +29,7 @@ def decode_loop(jpegs: Sequence[bytes], spec: InputSpec, count: int, max_image_p
 
 
 def model_loop(model: Model, rows: Pixels, batch_size: int, count: int) -> int:
-    """The model alone on tensors that are ready; returns how many images went through."""
+    """The model alone on pixels that are prepared already; returns the number of images."""
     batches = max(1, count // batch_size)
     batch = np.resize(rows, (batch_size, rows.shape[1]))
     for _ in range(batches):
@@ -38,7 +38,10 @@ def model_loop(model: Model, rows: Pixels, batch_size: int, count: int) -> int:
 
 
 def plain_program(jpegs: Sequence[bytes], model: Model, batch_size: int, count: int) -> int:
-    """What people write by hand: one process, a pool that decodes in full with OpenCV, batches to the same model."""
+    """A program as written by hand: one process, threads that decode at full size with OpenCV, batches to the model.
+
+    Returns `count`.
+    """
     spec = model.input
 
     def one(jpeg: bytes) -> Pixels:

@@ -1,16 +1,16 @@
-"""What the cache saves on repeats, and what it costs where nothing ever repeats."""
+"""The cache: the CPU time that it saves on repeated images, and what it costs when no image repeats."""
 
-from streams.bench import frames as test_frames
+from streams.bench import sample_frames
 from streams.bench.measure import ProcessMeter, median_ratio
 from streams.bench.report import Options, Report
 from streams.bench.stream import SOURCES, TIMEOUT_S, drain_rate, wait_drained
-from streams.bench.testbed import Lab, lab
+from streams.bench.testbed import Testbed, testbed
 
 
 def bench_cache(options: Options) -> Report:
-    """CPU of the stream process per exact hit against per miss; throughput of unique frames with cache and without."""
+    """CPU time of the stream process for a hit and for a miss; throughput of unique frames with cache and without."""
     report = Report("cache")
-    jpegs = test_frames.jpegs()
+    jpegs = sample_frames.jpegs()
     cpu = [hit_and_miss_cpu_s(jpegs, options) for _ in range(options.repeats)]
     rates = []
     for _ in range(options.repeats):
@@ -28,27 +28,27 @@ def bench_cache(options: Options) -> Report:
 
 
 def hit_and_miss_cpu_s(jpegs: list[bytes], options: Options) -> tuple[float, float]:
-    """CPU seconds of `sightline stream` for as many exact hits, and for as many unique frames."""
-    with lab() as run, run.stage("stream", "--model", "null") as stream:
-        with run.stage("infer", "--model", "null"):
-            warm = [test_frames.frame(jpeg, "camera-0", number) for number, jpeg in enumerate(jpegs)]
-            run.publish(warm)
-            run.wait_for(run.topics.labels, len(warm), [stream], TIMEOUT_S)
+    """CPU seconds of `sightline stream` for `options.frames` exact hits, and for as many unique frames."""
+    with testbed() as bed, bed.stage("stream", "--model", "null") as stream:
+        with bed.stage("infer", "--model", "null"):
+            warm = [sample_frames.frame(jpeg, "camera-0", number) for number, jpeg in enumerate(jpegs)]
+            bed.publish(warm)
+            bed.wait_for(bed.topics.labels, len(warm), [stream], TIMEOUT_S)
         done = len(warm)
         with ProcessMeter(stream.pid) as hits:
             repeats = (jpegs[number % len(jpegs)] for number in range(options.frames))
-            run.publish(
-                test_frames.frame(jpeg, f"camera-{number % SOURCES}", number) for number, jpeg in enumerate(repeats)
+            bed.publish(
+                sample_frames.frame(jpeg, f"camera-{number % SOURCES}", number) for number, jpeg in enumerate(repeats)
             )
             done += options.frames
-            wait_drained(run, done, stream, TIMEOUT_S)
-        _require_hits(run, len(warm) + options.frames)
+            wait_drained(bed, done, stream, TIMEOUT_S)
+        _require_hits(bed, len(warm) + options.frames)
         with ProcessMeter(stream.pid) as misses:
-            run.publish(test_frames.stream_of(jpegs, options.frames, SOURCES))
-            wait_drained(run, done + options.frames, stream, TIMEOUT_S)
+            bed.publish(sample_frames.stream_of(jpegs, options.frames, SOURCES))
+            wait_drained(bed, done + options.frames, stream, TIMEOUT_S)
     return hits.usage().cpu_s, misses.usage().cpu_s
 
 
-def _require_hits(run: Lab, labels: int) -> None:
-    found = run.written(run.topics.labels)
-    assert found == labels, f"{found} labels where every repeat should have been a hit, {labels}"
+def _require_hits(bed: Testbed, labels: int) -> None:
+    found = bed.written(bed.topics.labels)
+    assert found == labels, f"{found} labels were written instead of {labels}: not every repeat was a cache hit"

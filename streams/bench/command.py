@@ -1,4 +1,4 @@
-"""`sightline bench`: one benchmark by name, or all of them."""
+"""`sightline bench`: runs one benchmark by name, or all of them."""
 
 import json
 from collections.abc import Callable
@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from infra.commands.options import JsonOption
 from infra.process import logs
 from infra.settings import load_settings
 from schemas.errors import ConfigError, SightlineError
@@ -35,13 +36,18 @@ BENCHMARKS: dict[str, Callable[[Options], Report]] = {
 
 def command(
     name: Annotated[str, typer.Argument(help=f"{', '.join(BENCHMARKS)}, or all")] = "all",
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    as_json: JsonOption = False,
     frames: Annotated[int, typer.Option(help="Frames in each measured run.", min=200)] = DEFAULTS.frames,
-    repeats: Annotated[int, typer.Option(help="How often each pair is measured.", min=1)] = DEFAULTS.repeats,
-    model: Annotated[str, typer.Option(help="What the worker runs.")] = DEFAULTS.model,
-    check: Annotated[bool, typer.Option("--check", help="Exit 1 where a ratio misses its goal.")] = False,
+    repeats: Annotated[
+        int, typer.Option(help="How many times each pair of runs is measured.", min=1)
+    ] = DEFAULTS.repeats,
+    model: Annotated[str, typer.Option(help="The model that the worker runs.")] = DEFAULTS.model,
+    check: Annotated[bool, typer.Option("--check", help="Exit code 1 when a ratio misses its goal.")] = False,
 ) -> None:
-    """Measure against the bare limit on this machine, in one run; prints ratios, and the figures behind them."""
+    """Compare the pipeline with the bare limit on this machine; prints ratios, and the figures behind them.
+
+    With --json one object a line for each benchmark.
+    """
     if name != "all" and name not in BENCHMARKS:
         raise ConfigError(f"there is no benchmark {name!r}; there are {', '.join(BENCHMARKS)}, and all")
     logs.setup(load_settings().log)

@@ -1,4 +1,4 @@
-"""From frames on Kafka to labels on Kafka: throughput against a program written by hand, latency, memory."""
+"""Both stages, from frames on Kafka to labels on Kafka: throughput, latency, and memory during a backlog."""
 
 import time
 
@@ -7,13 +7,13 @@ from infra.kafka.publisher import Publisher
 from infra.kafka.sender import OutRecord
 from infra.settings import load_settings
 from schemas import codec
-from streams.bench import frames as test_frames
+from streams.bench import sample_frames
 from streams.bench.bare import plain_program
 from streams.bench.infer import BATCH_SIZE
 from streams.bench.measure import WARM_UP_SHARE, ProcessMeter, Usage, median_ratio, percentile, rate_of
 from streams.bench.report import Options, Report
 from streams.bench.stream import SOURCES
-from streams.bench.testbed import lab
+from streams.bench.testbed import testbed
 
 TIMEOUT_S = 900.0
 BACKLOG_FRAMES = 20_000
@@ -21,12 +21,15 @@ FULL_HD_JPEG_BYTES = 290_000
 
 
 def bench_e2e(options: Options) -> Report:
-    """Both stages on a backlog against decode + model in one process, with VGA and with full-HD frames."""
+    """Both stages on a backlog, compared with a program written by hand: one process that decodes and runs the model.
+
+    Measured with VGA frames and with full-HD frames.
+    """
     report = Report("e2e")
     model = load_model(options.model, load_settings().infer)
     model.warm((BATCH_SIZE,))
-    vga = test_frames.jpegs()
-    full_hd = test_frames.jpegs(test_frames.FULL_HD, FULL_HD_JPEG_BYTES)
+    vga = sample_frames.jpegs()
+    full_hd = sample_frames.jpegs(sample_frames.FULL_HD, FULL_HD_JPEG_BYTES)
     report.ratio("e2e_over_one_bare_process", _compare(vga, model, options, options.frames, report, "vga"), ">=", 0.85)
     few = max(200, options.frames // 3)
     report.ratio("e2e_full_hd_over_plain_program", _compare(full_hd, model, options, few, report, "full_hd"), ">=", 1.5)
@@ -35,22 +38,22 @@ def bench_e2e(options: Options) -> Report:
 
 
 def bench_latency(options: Options) -> Report:
-    """Capture to label with a null model, frames sent at half of the rate at which both stages work off a backlog."""
+    """Time from capture to label with the null model, at half of the rate at which both stages work off a backlog."""
     report = Report("latency")
-    jpegs = test_frames.jpegs()
+    jpegs = sample_frames.jpegs()
     per_s = _drain(jpegs, "null", options.frames)[0] / 2
-    with lab() as run, run.stage("infer", "--model", "null"), run.stage("stream", "--model", "null") as stream:
-        publisher = Publisher(run.settings)
+    with testbed() as bed, bed.stage("infer", "--model", "null"), bed.stage("stream", "--model", "null") as stream:
+        publisher = Publisher(bed.settings)
         count = int(per_s * options.seconds)
         started_s = time.monotonic()
         for number in range(count):
             time.sleep(max(0.0, started_s + number / per_s - time.monotonic()))
-            image = test_frames.unique(jpegs[number % len(jpegs)], number)
-            frame = test_frames.frame(image, f"camera-{number % SOURCES}", number)
-            publisher.send(OutRecord(run.topics.frames, frame.source_id, codec.encode(frame)))
+            image = sample_frames.unique(jpegs[number % len(jpegs)], number)
+            frame = sample_frames.frame(image, f"camera-{number % SOURCES}", number)
+            publisher.send(OutRecord(bed.topics.frames, frame.source_id, codec.encode(frame)))
         publisher.close(30)
-        run.wait_for(run.topics.labels, count, [stream], TIMEOUT_S)
-        labels = sorted(run.labels(), key=lambda label: label.captured_at)[int(count * WARM_UP_SHARE) :]
+        bed.wait_for(bed.topics.labels, count, [stream], TIMEOUT_S)
+        labels = sorted(bed.labels(), key=lambda label: label.captured_at)[int(count * WARM_UP_SHARE) :]
     latencies_ms = [(label.labelled_at - label.captured_at) / 1000 for label in labels]
     p50, p95, p99 = (percentile(latencies_ms, share) for share in (0.5, 0.95, 0.99))
     report.ratio("p95_over_250_ms", p95 / 250, "<=", 1.0)
@@ -59,9 +62,9 @@ def bench_latency(options: Options) -> Report:
 
 
 def bench_backlog(options: Options) -> Report:
-    """Memory of both processes while they work off 20,000 frames."""
+    """Largest memory of both processes while they work off a backlog of 20,000 frames."""
     report = Report("backlog")
-    rate, stream, worker = _drain(test_frames.jpegs(), options.model, BACKLOG_FRAMES)
+    rate, stream, worker = _drain(sample_frames.jpegs(), options.model, BACKLOG_FRAMES)
     report.ratio("stream_rss_over_600_mib", stream.rss_max_mib / 600, "<=", 1.0)
     report.ratio("worker_rss_over_1536_mib", worker.rss_max_mib / 1536, "<=", 1.0)
     report.figures = {
@@ -88,18 +91,19 @@ def _compare(jpegs: list[bytes], model: Model, options: Options, count: int, rep
 
 
 def _drain(jpegs: list[bytes], model: str, count: int) -> tuple[float, Usage, Usage]:
-    """Frames a second from the first micro-batch to the last label, over all frames behind that first batch.
+    """Frames a second from the first micro-batch to the last label, and the usage of the stream and the worker process.
 
-    The whole span counts: the stages share the cores and the faster one ends earlier, so its end alone would flatter.
+    The frames of the first batch are left out. The time to the last label counts, because the stages share the cores:
+    the faster stage ends earlier and leaves the cores to the other, so a rate up to its end alone would be too high.
     """
-    with lab() as run, run.stage("infer", "--model", model, "--no-cache") as infer:
-        run.publish(test_frames.stream_of(jpegs, count, SOURCES))
+    with testbed() as bed, bed.stage("infer", "--model", model, "--no-cache") as infer:
+        bed.publish(sample_frames.stream_of(jpegs, count, SOURCES))
         with (
-            run.stage("stream", "--model", model, "--no-cache") as stream,
+            bed.stage("stream", "--model", model, "--no-cache") as stream,
             ProcessMeter(stream.pid) as stream_meter,
             ProcessMeter(infer.pid) as infer_meter,
         ):
-            run.wait_for(run.topics.labels, count, [stream, infer], TIMEOUT_S)
-        first_s, first_frames = min(run.batch_events())
-        last_s = max(label.labelled_at for label in run.labels()) / 1e6
+            bed.wait_for(bed.topics.labels, count, [stream, infer], TIMEOUT_S)
+        first_s, first_frames = min(bed.batch_events())
+        last_s = max(label.labelled_at for label in bed.labels()) / 1e6
     return (count - first_frames) / (last_s - first_s), stream_meter.usage(), infer_meter.usage()

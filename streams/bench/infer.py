@@ -1,4 +1,4 @@
-"""The GPU worker against the bare model on tensors that are ready."""
+"""The worker against the bare model on pixels that are prepared already."""
 
 from collections.abc import Iterator
 
@@ -8,18 +8,18 @@ from inference.image import prepare
 from inference.models import Model, Pixels, describe_model, load_model
 from infra.settings import load_settings
 from schemas import records
-from streams.bench import frames as test_frames
+from streams.bench import sample_frames
 from streams.bench.bare import model_loop
 from streams.bench.measure import ProcessMeter, Usage, median_ratio, rate_of, steady_rate_per_s
 from streams.bench.report import Options, Report
-from streams.bench.testbed import lab
+from streams.bench.testbed import testbed
 
 BATCH_SIZE = 32
 TIMEOUT_S = 600.0
 
 
 def bench_infer(options: Options) -> Report:
-    """Ours drains micro-batches from Kafka into labels; bare runs the same model on the same pixels."""
+    """Ours: `sightline infer` turns a backlog of micro-batches into labels. Bare: the same model on the same pixels."""
     report = Report("infer")
     rows = pixel_rows(options.model)
     model = load_model(options.model, load_settings().infer)
@@ -47,24 +47,24 @@ def bare_rate(model: Model, rows: Pixels, count: int) -> float:
 
 
 def drain_rate(rows: Pixels, model: str, count: int) -> tuple[float, Usage]:
-    """Images a second of `sightline infer` on a backlog of micro-batches, and what the process used."""
-    with lab() as run:
-        partitions = run.settings.topics.partitions
-        run.publish_batches(micro_batches(rows, run.topics.frames, count, model, partitions))
-        with run.stage("infer", "--model", model, "--no-cache") as stage, ProcessMeter(stage.pid) as meter:
-            run.wait_for(run.topics.labels, count, [stage], TIMEOUT_S)
-        return steady_rate_per_s([(label.labelled_at / 1e6, 1) for label in run.labels()]), meter.usage()
+    """Images a second of `sightline infer` on a backlog of micro-batches, and the CPU and memory it used."""
+    with testbed() as bed:
+        partitions = bed.settings.topics.partitions
+        bed.publish_batches(micro_batches(rows, bed.topics.frames, count, model, partitions))
+        with bed.stage("infer", "--model", model, "--no-cache") as stage, ProcessMeter(stage.pid) as meter:
+            bed.wait_for(bed.topics.labels, count, [stage], TIMEOUT_S)
+        return steady_rate_per_s([(label.labelled_at / 1e6, 1) for label in bed.labels()]), meter.usage()
 
 
 def pixel_rows(model: str) -> Pixels:
-    """I420 rows of the test frames, [N, bytes of one image] uint8."""
+    """The sample frames prepared for the model, as an array [N, bytes of one I420 image] of uint8."""
     spec = describe_model(model).input
-    prepared = [prepare(jpeg, spec, records.PixelEncoding.I420, 50_000_000) for jpeg in test_frames.jpegs()]
+    prepared = [prepare(jpeg, spec, records.PixelEncoding.I420, 50_000_000) for jpeg in sample_frames.jpegs()]
     return np.stack([np.frombuffer(one.pixels, np.uint8) for one in prepared])
 
 
 def micro_batches(rows: Pixels, topic: str, count: int, model: str, partitions: int) -> Iterator[records.MicroBatch]:
-    """`count` images as micro-batches of one to a partition in turn."""
+    """`count` images as micro-batches of BATCH_SIZE, each for the next partition in turn."""
     spec = describe_model(model).input
     length = rows.shape[1]
     quality = records.Quality(500.0, 120.0, 50.0)

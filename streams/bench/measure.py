@@ -1,4 +1,4 @@
-"""Rates, CPU time and memory of what is measured, and what it was measured on."""
+"""Rates, CPU time and memory of measured processes, and the description of the machine."""
 
 import os
 import platform
@@ -16,9 +16,9 @@ SAMPLE_S = 0.2
 
 
 def steady_rate_per_s(events: Sequence[tuple[float, int]]) -> float:
-    """Frames a second from (time in s, frames) events, the first fifth of the frames left out as warm-up.
+    """Frames a second from (time in s, frames) events; the first fifth of the frames is warm-up and left out.
 
-    Raises ValueError when too little happened to say.
+    Raises ValueError when there are too few events for a rate.
     """
     ordered = sorted(events)
     total = sum(count for _, count in ordered)
@@ -35,14 +35,14 @@ def steady_rate_per_s(events: Sequence[tuple[float, int]]) -> float:
 
 
 def rate_of(work: Callable[[], int]) -> float:
-    """Units of work a second of one call; it returns how many it did."""
+    """Units of work a second of one call of `work`, which returns how many units it did."""
     started_s = time.perf_counter()
     done = work()
     return done / (time.perf_counter() - started_s)
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The value below which that share lies (nearest rank)."""
+    """The value below which `share` of the values lie (nearest rank)."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
@@ -54,7 +54,7 @@ class Usage:
 
 
 class ProcessMeter:
-    """CPU seconds and the largest resident set of a process with its children while the block runs."""
+    """Measures a process with its children during a `with` block: CPU seconds and the largest resident set."""
 
     def __init__(self, pid: int) -> None:
         self._process = psutil.Process(pid)
@@ -73,7 +73,7 @@ class ProcessMeter:
         self._thread.join()
 
     def usage(self) -> Usage:
-        """Of the whole block; call it after the block."""
+        """The usage in the whole block; call it after the block."""
         return Usage(self._cpu_at_end_s - self._cpu_at_start_s, self._rss_max / 2**20)
 
     def _cpu_s(self) -> float:
@@ -89,7 +89,7 @@ class ProcessMeter:
 
 
 def _cpu_of_child_s(child: psutil.Process) -> float:
-    """0 of one that is gone: its parent has it among its ended children."""
+    """0 for a child that has ended: its CPU time is in `children_user` and `children_system` of its parent."""
     try:
         times = child.cpu_times()
     except psutil.NoSuchProcess:
@@ -105,12 +105,12 @@ def _rss_of(process: psutil.Process) -> int:
 
 
 def median_ratio(pairs: Sequence[tuple[float, float]]) -> float:
-    """Median over repeats of ours / bare, each pair measured right after one another."""
+    """Median of ours / bare over (ours, bare) pairs; the two of a pair are measured right after each other."""
     return statistics.median(ours / bare for ours, bare in pairs)
 
 
 def machine() -> dict[str, object]:
-    """What the figures were measured on."""
+    """The machine that the figures were measured on."""
     return {
         "cpu": _cpu_model(),
         "cores": os.cpu_count(),

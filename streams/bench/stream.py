@@ -1,12 +1,13 @@
-"""The stream stage against a bare decode loop, and what an exact hit costs against a miss."""
+"""The stream stage against a bare decode loop: the same decode, resize and colour conversion without Kafka."""
 
 from inference.models import describe_model
 from infra.kafka.topics import group
-from streams.bench import frames as test_frames
+from infra.process.supervise import Child
+from streams.bench import sample_frames
 from streams.bench.bare import decode_loop
 from streams.bench.measure import ProcessMeter, Usage, median_ratio, rate_of, steady_rate_per_s
 from streams.bench.report import Options, Report
-from streams.bench.testbed import Lab, Stage, lab
+from streams.bench.testbed import Testbed, testbed
 
 SOURCES = 24
 TIMEOUT_S = 300.0
@@ -14,9 +15,9 @@ GOAL = 0.7
 
 
 def bench_stream(options: Options) -> Report:
-    """Ours drains a backlog from Kafka into micro-batches; bare runs the same decode in a thread pool."""
+    """Ours: `sightline stream` turns a backlog on Kafka into micro-batches. Bare: the same decode in a thread pool."""
     report = Report("stream")
-    jpegs = test_frames.jpegs()
+    jpegs = sample_frames.jpegs()
     pairs = []
     usages = []
     for _ in range(options.repeats):
@@ -42,14 +43,14 @@ def bare_rate(jpegs: list[bytes], options: Options) -> float:
 
 
 def drain_rate(jpegs: list[bytes], options: Options, *flags: str) -> tuple[float, Usage]:
-    """Frames a second of `sightline stream` on a backlog of unique frames, and what the process used."""
-    with lab() as run:
-        run.publish(test_frames.stream_of(jpegs, options.frames, SOURCES))
-        with run.stage("stream", "--model", options.model, *flags) as stage, ProcessMeter(stage.pid) as meter:
-            wait_drained(run, options.frames, stage, TIMEOUT_S)
-        return steady_rate_per_s(run.batch_events()), meter.usage()
+    """Frames a second of `sightline stream` on a backlog of unique frames, and the CPU and memory it used."""
+    with testbed() as bed:
+        bed.publish(sample_frames.stream_of(jpegs, options.frames, SOURCES))
+        with bed.stage("stream", "--model", options.model, *flags) as stage, ProcessMeter(stage.pid) as meter:
+            wait_drained(bed, options.frames, stage, TIMEOUT_S)
+        return steady_rate_per_s(bed.batch_events()), meter.usage()
 
 
-def wait_drained(run: Lab, count: int, stage: Stage, timeout_s: float) -> None:
-    """Until the stream stage has committed so many frames."""
-    run.wait_consumed(group("stream", run.settings.topic_prefix), count, stage, timeout_s)
+def wait_drained(bed: Testbed, count: int, stage: Child, timeout_s: float) -> None:
+    """Until the stream stage has committed `count` frames."""
+    bed.wait_consumed(group("stream", bed.settings.topic_prefix), count, stage, timeout_s)

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from infra.kafka.clients import consumer
-from infra.local.home import find_ports
+from infra.process.ports import find_ports
 from schemas.codec import decode
 from schemas.headers import traceparent_of
 from schemas.records import Frame

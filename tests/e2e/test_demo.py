@@ -137,7 +137,7 @@ def test_a_part_that_dies_is_named_with_its_last_words(
     stream.kill()
     assert process.wait(20) == 1
     wait_gone(below, 1.0)
-    assert "`sightline stream` was killed by signal 9" in process.stderr
+    assert "`sightline stream` ended with SIGKILL" in process.stderr
     assert "Traceback" not in process.stderr
 
 

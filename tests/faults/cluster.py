@@ -12,7 +12,7 @@ from typing import Any
 from confluent_kafka.admin import AdminClient
 
 from infra.local.home import Home
-from infra.local.kafka import LocalKafka
+from infra.local.kafka_cluster import LocalKafka
 from infra.local.valkey import LocalValkey
 from tests.support.proxy import TcpProxy
 from tests.support.services import JARS_HOME, Services, stopped_at_exit

@@ -80,7 +80,7 @@ def test_export_writes_images_raw_bytes_and_a_manifest(sightline: Runner, wire: 
     wire.dead(frame_at(wire, 1), b"raw bytes", key="../../evil")
     folder = tmp_path / "out"
     mistyped = sightline.run("dead", "export", "--to-dir", str(folder), "--from", "yesterday")
-    assert (mistyped.returncode, "'yesterday' is no time" in mistyped.stderr, folder.exists()) == (2, True, False)
+    assert (mistyped.returncode, "'yesterday' is not a time" in mistyped.stderr, folder.exists()) == (2, True, False)
     done = sightline.run("dead", "export", "--to-dir", str(folder))
     assert (done.returncode, done.stdout) == (0, f"2 dead letters in {folder}\n")
     assert sorted(path.name for path in folder.iterdir()) == [

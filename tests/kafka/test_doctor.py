@@ -26,5 +26,5 @@ def test_what_is_wrong_comes_with_the_line_that_mends_it(sightline: Runner) -> N
 def test_faults_in_the_settings_are_all_named(sightline: Runner) -> None:
     done = sightline.run("doctor", env={"SIGHTLINE_NONSENSE": "1", "SIGHTLINE_INFER__TOP_K": "0"})
     assert done.returncode == 1
-    assert "SIGHTLINE_NONSENSE is no setting" in done.stdout
+    assert "SIGHTLINE_NONSENSE is not a setting" in done.stdout
     assert "infer.top_k" in done.stdout

@@ -16,11 +16,12 @@ import pytest
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from infra.local.home import Home, find_ports, port_is_free
-from infra.local.kafka import LocalKafka
-from infra.local.probe import answering_brokers
+from infra.kafka.brokers import answering_brokers
+from infra.local.home import Home
+from infra.local.kafka_cluster import LocalKafka
 from infra.local.state import LocalState, read_state, write_state
 from infra.process.daemons import ProcessRef
+from infra.process.ports import find_ports, port_is_free
 from schemas.errors import ConfigError, Unavailable
 from tests.support.batches import wait_for
 from tests.support.runner import Runner

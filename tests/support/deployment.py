@@ -11,9 +11,8 @@ from typing import Any
 
 import redis
 
-from infra.kafka.clients import admin
-from infra.kafka.topic_admin import ensure_topics
-from infra.kafka.topics import TopicNames, specs
+from infra.kafka.topic_admin import delete_topics, ensure_topics
+from infra.kafka.topics import TopicNames
 from infra.settings import Settings, load_settings
 from tests.support.services import Services
 
@@ -60,12 +59,7 @@ class Deployment:
         ensure_topics(self.settings())
 
     def delete_topics(self) -> None:
-        settings = self.settings()
-        client = admin(settings)
-        present = client.list_topics(timeout=30).topics
-        names = [spec.name for spec in specs(settings) if spec.name in present]
-        for future in client.delete_topics(names).values() if names else ():
-            future.result(30)
+        delete_topics(self.settings())
 
 
 @contextmanager

@@ -7,18 +7,18 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping, Sequence
-from http.client import HTTPException
 from pathlib import Path
 from typing import IO, Any
 
-from infra.local.home import find_ports
+from infra.process.children import how_it_ended
+from infra.process.ports import find_ports
+from infra.process.supervise import http_get
 from tests.support.paths import ROOT
 
 STOP_BUDGET_S = 10.0
 READY_TIMEOUT_S = 120.0
+HTTP_TIMEOUT_S = 5.0
 _POLL_S = 0.05
 COMMAND = (str(Path(sys.executable).with_name("sightline")),)
 
@@ -74,8 +74,8 @@ class Running:
         """Until /readyz says 200; fails with what the process said when it ends or the time is over."""
         until = time.monotonic() + timeout_s
         while (answer := self.probe("/readyz"))[0] != 200:
-            if self.exit_code is not None:
-                raise AssertionError(f"{self} ended with {self.exit_code} before it was ready:\n{self.stderr[-4000:]}")
+            if (code := self.exit_code) is not None:
+                raise AssertionError(f"{self} {how_it_ended(code)} before it was ready:\n{self.stderr[-4000:]}")
             if time.monotonic() > until:
                 raise AssertionError(f"{self} is not ready after {timeout_s:g} s: {answer}\n{self.stderr[-4000:]}")
             time.sleep(_POLL_S)
@@ -83,15 +83,7 @@ class Running:
 
     def probe(self, path: str) -> tuple[int, str]:
         """Status and body of its health port; status 0 while nobody listens."""
-        try:
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}{path}", timeout=5) as response:
-                    return response.status, response.read().decode()
-            except urllib.error.HTTPError as error:
-                with error:
-                    return error.code, error.read().decode()
-        except (OSError, HTTPException) as error:  # HTTPException: it ended while it answered
-            return 0, str(error)
+        return http_get(self.http_port, path, HTTP_TIMEOUT_S)
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of that metric's samples that carry these labels; 0 when there is none yet."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.local.home import Home
-from infra.local.kafka import LocalKafka
+from infra.local.kafka_cluster import LocalKafka
 from infra.local.valkey import LocalValkey
 from tests.support.paths import ROOT
 

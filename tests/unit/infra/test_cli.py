@@ -39,6 +39,14 @@ def test_an_unknown_command_gets_a_hint() -> None:
         cli.run(["topics", "nonsense"])
 
 
+@pytest.mark.parametrize("command", ["stream", "infer", "subscribe", "audit"])
+def test_a_lane_that_does_not_exist_is_refused_alike(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.run([command, "--lane", "side"])
+    assert ended.value.code == 2
+    assert "'--lane': Value error, 'side' is not one of 'live', 'replay'" in capsys.readouterr().err
+
+
 def test_a_foreign_package_of_the_same_name_gets_one_sentence(tmp_path: Path) -> None:
     foreign = tmp_path / "inference"
     foreign.mkdir()

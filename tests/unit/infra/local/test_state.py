@@ -15,7 +15,7 @@ import pytest
 from infra.local.broker_config import broker_properties, to_text
 from infra.local.home import Home
 from infra.local.jars import fetch_jars, jars_dir, require_java
-from infra.local.probe import cause_in_log
+from infra.local.kafka_cluster import cause_in_log
 from infra.local.state import BrokerState, LocalState, ValkeyState, read_state, write_state
 from infra.process import daemons
 from infra.process.daemons import ProcessRef
@@ -119,7 +119,7 @@ def test_one_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
 
 
 def test_the_marker_must_be_in_the_command(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no word"):
+    with pytest.raises(ValueError, match="not a word"):
         daemons.spawn(SLEEP, "not there", tmp_path / "log")
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from infra.process.times import parse_time
+from infra.process.times import parse_time, parse_time_range
 from schemas.errors import ConfigError
 from schemas.records import micros_to_iso
 
@@ -28,7 +28,7 @@ def test_parse_time(text: str, expected: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "yesterday", "10", "-10", "-10 m", "25:00"])
 def test_what_is_no_time(text: str) -> None:
-    with pytest.raises(ConfigError, match="is no time"):
+    with pytest.raises(ConfigError, match="is not a time"):
         parse_time(text, NOW)
 
 
@@ -50,3 +50,15 @@ def test_a_time_that_no_calendar_has_is_its_own_number(micros: int, text: str) -
 
 def test_iso_round_trip() -> None:
     assert parse_time(micros_to_iso(NOW + 1), 0) == NOW + 1
+
+
+def test_a_range_is_read_with_one_now() -> None:
+    assert parse_time_range("-10m", "now", NOW) == (NOW - 600_000_000, NOW)
+    assert parse_time_range("-10m", None, NOW) == (NOW - 600_000_000, None)
+    assert parse_time_range(None, None, NOW) == (None, None)
+    assert parse_time_range("now", "now", NOW) == (NOW, NOW)
+
+
+def test_a_reversed_range_is_refused() -> None:
+    with pytest.raises(ConfigError, match="--from -5m is later than --to -10m"):
+        parse_time_range("-5m", "-10m", NOW)

@@ -1,4 +1,4 @@
-"""A real Kafka on this machine: 1 or 3 nodes (each broker and controller), each a JVM that can be stopped by itself."""
+"""A real Kafka on this machine: 1 or 3 nodes, each broker and controller in a JVM of its own."""
 
 import signal
 import subprocess
@@ -7,26 +7,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from infra.kafka.brokers import answering_brokers
 from infra.local.broker_config import broker_properties, to_text
-from infra.local.home import Home, port_is_free
+from infra.local.home import Home
 from infra.local.jars import fetch_jars, require_java
 from infra.local.layout import new_layout, with_free_ports
-from infra.local.probe import answering_brokers, cause_in_log
 from infra.local.state import BrokerState, LocalState, read_state, write_state
 from infra.process import daemons
+from infra.process.ports import port_is_free
 from schemas.errors import ConfigError, Unavailable
 
 _LOG4J = Path(__file__).parent / "kafka" / "log4j2.properties"
 _POLL_S = 0.2
-# It shares its few cores with what it serves: a third of the CPU time of the defaults (G1, C2).
+# The broker shares a few cores with its clients: with these it takes a third of the CPU time of the defaults (G1, C2).
 _SMALL_JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 
 
 class LocalKafka:
-    """The Kafka of one state folder, running or not. Any process may hold one: the home's lock orders their changes.
+    """The Kafka of one state folder, running or not. Processes may share it: the home's lock orders their changes.
 
-    For tests: `data_dirs` puts a broker's topics on another disk, `properties` overrides broker settings,
-    `jars_home` shares the jars of another state folder. A record that was acknowledged survives every method here.
+    For tests: `data_dirs` puts a broker's topics on another disk, `properties` overrides broker settings, and
+    `jars_home` shares the jars of another state folder. No method here loses an acknowledged record.
     """
 
     def __init__(
@@ -39,13 +40,13 @@ class LocalKafka:
         heap_mib: int = 512,
     ) -> None:
         self._home = home
-        # The very same object where it is the same folder: a lock is re-entrant within one object only.
+        # For the same folder the same object: its lock is re-entrant within one object only.
         self._jars_home = jars_home if jars_home and jars_home.path != home.path else home
         self._data_dirs = dict(data_dirs or {})
         self._properties = dict(properties or {})
         self._heap_mib = heap_mib
 
-    # -- what is there
+    # -- state
 
     @property
     def brokers(self) -> tuple[BrokerState, ...]:
@@ -53,7 +54,7 @@ class LocalKafka:
 
     @property
     def bootstrap_servers(self) -> str:
-        """Where clients connect: every broker, also one that is stopped just now. Empty before `prepare`."""
+        """Where clients connect: every broker, also one that is stopped. Empty before `prepare`."""
         return ",".join(f"127.0.0.1:{broker.advertised_port}" for broker in self.brokers)
 
     def broker(self, broker_id: int) -> BrokerState:
@@ -63,7 +64,7 @@ class LocalKafka:
         raise ConfigError(f"there is no broker {broker_id} in {self._home.path}")
 
     def pid(self, broker_id: int) -> int | None:
-        """The broker's process, or None when it is not running (stopped or crashed)."""
+        """The pid of the broker, or None when it does not run (stopped or crashed)."""
         ref = self.broker(broker_id).process
         return ref.pid if ref and ref.alive() else None
 
@@ -71,10 +72,10 @@ class LocalKafka:
         """The broker's own folder: server.properties, server.log, data."""
         return self._home.path / "kafka" / f"broker-{broker_id}"
 
-    # -- all of them
+    # -- the whole cluster
 
     def prepare(self, brokers: int | None = None) -> None:
-        """Settle count and ports without starting anything. None keeps what is there, or takes one broker."""
+        """Choose the number of brokers and their ports, and start nothing. None keeps the number, at first one."""
         with self._home.lock():
             state = self._state()
             if not state.brokers:
@@ -87,13 +88,13 @@ class LocalKafka:
             write_state(self._home.path, with_free_ports(self._adopt(state)))
 
     def advertise(self, ports: Mapping[int, int]) -> None:
-        """Have brokers tell clients another port on 127.0.0.1 (a proxy's). Takes effect when a broker starts next."""
+        """Let brokers give clients another port on 127.0.0.1, that of a proxy, from a broker's next start on."""
         with self._home.lock():
             for broker_id, port in ports.items():
                 self._write(replace(self.broker(broker_id), advertised_port=port))
 
     def start(self, brokers: int | None = None, timeout_s: float = 90.0) -> None:
-        """Start what is not running; returns when all answer a metadata request. On failure stops what it started."""
+        """Start the brokers that do not run, and wait until all answer. On failure stop those that were started."""
         with self._home.lock():
             self.prepare(brokers)
             missing = [broker.broker_id for broker in self.brokers if self.pid(broker.broker_id) is None]
@@ -103,19 +104,19 @@ class LocalKafka:
                     self._spawn(broker_id)
                 self.wait_ready(timeout_s=timeout_s)
             except BaseException:
-                # Also on Ctrl-C: a half-started cluster is nobody's wish.
+                # Also on Ctrl-C: no half-started cluster is left behind.
                 self._stop(missing, timeout_s=2.0)
                 raise
 
     def stop(self, timeout_s: float = 8.0) -> None:
-        """Stop all: SIGTERM, and SIGKILL for one that has not gone in time (its log is checked at the next start)."""
+        """Stop all: SIGTERM, and after `timeout_s` SIGKILL; a killed broker checks its log at the next start."""
         with self._home.lock():
             state = self._adopt(self._state())
             write_state(self._home.path, state)
             self._stop([broker.broker_id for broker in state.brokers], timeout_s)
 
     def wait_ready(self, broker_ids: Sequence[int] | None = None, timeout_s: float = 90.0) -> None:
-        """Until every one of these brokers answers a metadata request itself and every one is listed in the answer."""
+        """Until each of these brokers answers a metadata request with an answer that lists all of them."""
         wanted = {broker.broker_id for broker in self.brokers} if broker_ids is None else set(broker_ids)
         until = time.monotonic() + timeout_s
         for broker_id in sorted(wanted):
@@ -127,10 +128,10 @@ class LocalKafka:
                     raise self._not_ready(broker_id, f"not ready after {timeout_s:g} s")
                 time.sleep(_POLL_S)
 
-    # -- one of them
+    # -- one broker
 
     def start_broker(self, broker_id: int, timeout_s: float = 90.0, *, wait: bool = True) -> None:
-        """Start one broker on its remembered ports; with `wait=False` do not wait until it answers."""
+        """Start one broker on the ports that it had; with `wait=False` do not wait until it answers."""
         with self._home.lock():
             write_state(self._home.path, self._adopt(self._state()))
             if self.pid(broker_id) is None:
@@ -140,24 +141,24 @@ class LocalKafka:
             self.wait_ready([broker_id], timeout_s)
 
     def stop_broker(self, broker_id: int, timeout_s: float = 15.0) -> None:
-        """Stop one broker in good order (its leaderships move first); it counts as stopped, not as crashed."""
+        """Stop one broker; its partitions get other leaders first. It counts as stopped and not as crashed."""
         with self._home.lock():
             self._stop([broker_id], timeout_s)
 
     def kill_broker(self, broker_id: int) -> None:
-        """kill -9, as a crash does it: the state still lists the broker. Returns when the process is gone."""
+        """kill -9, as in a crash: the state still lists the broker as started. Returns when the process has ended."""
         self.signal_broker(broker_id, signal.SIGKILL)
         ref = self.broker(broker_id).process
         if ref:
             daemons.wait_gone([ref], 10.0)
 
     def signal_broker(self, broker_id: int, signum: int) -> None:
-        """Send any signal (SIGSTOP, SIGCONT); nothing happens when the broker is not running."""
+        """Send any signal (SIGSTOP, SIGCONT); nothing happens when the broker does not run."""
         ref = self.broker(broker_id).process
         if ref:
             daemons.send(ref, signum)
 
-    # -- how
+    # -- details
 
     def _state(self) -> LocalState:
         return read_state(self._home.path) or LocalState()
@@ -169,7 +170,7 @@ class LocalKafka:
         return self.folder(broker_id) / "server.properties"
 
     def _adopt(self, state: LocalState) -> LocalState:
-        """Forget processes that are gone; find brokers of ours whose starter died before it could write them down."""
+        """Forget processes that have ended; find brokers whose starter was killed before it wrote their pids down."""
         for broker in state.brokers:
             if broker.process is None or not broker.process.alive():
                 found = daemons.find(str(self._properties_file(broker.broker_id)), "java")
@@ -180,7 +181,7 @@ class LocalKafka:
         return self._data_dirs.get(broker_id, self.folder(broker_id) / "data")
 
     def _format(self, broker_ids: Sequence[int]) -> None:
-        """Write settings; give each new disk its identity (once: it is what ties a disk to the cluster)."""
+        """Write the brokers' settings, and format each new data folder once: that ties it to this cluster."""
         java, jars = require_java(), self._jars()
         state = self._state()
         running: list[subprocess.Popen[str]] = []
@@ -193,7 +194,7 @@ class LocalKafka:
                 continue
             command = [java, "-Xmx128m", *_SMALL_JVM, "-cp", f"{jars}/*"]
             command += ["kafka.tools.StorageTool", "format", "--ignore-formatted"]
-            # One id in 64 begins with a dash: only behind `=` it is not taken for an option.
+            # One id in 64 begins with a dash: after a space it would be read as an option, after `=` it is not.
             command += [f"--cluster-id={state.cluster_id}", "--config", str(file)]
             running.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
         failed = [output for child in running for output in [child.communicate()[0]] if child.returncode]
@@ -216,7 +217,7 @@ class LocalKafka:
             require_java(),
             f"-Xmx{self._heap_mib}m",
             *_SMALL_JVM,
-            # A broker that is out of memory must end, not limp.
+            # A broker without memory must end at once instead of answering some requests only.
             "-XX:+ExitOnOutOfMemoryError",
             "-Djava.awt.headless=true",
             f"-Dlog4j2.configurationFile={_LOG4J}",
@@ -241,3 +242,10 @@ class LocalKafka:
         )
         address = f"127.0.0.1:{self.broker(broker_id).client_port}"
         return Unavailable(f"broker {broker_id}", address, f"{why}; {folder / 'server.log'} says: {cause}")
+
+
+def cause_in_log(log: str) -> str:
+    """The last line of a broker's log that reports an error, else its last line."""
+    lines = log.splitlines()
+    errors = [line for line in lines if " ERROR " in line or " FATAL " in line]
+    return (errors or lines or [""])[-1]

@@ -1,4 +1,4 @@
-"""Frames to measure with: real photos, cut and encoded like a camera's, every one different in its bytes."""
+"""Frames to measure with: cut-outs of real photographs, encoded as a camera encodes them, no two with equal bytes."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ Rgb: TypeAlias = npt.NDArray[np.uint8]
 
 
 def jpegs(size: tuple[int, int] = VGA, mean_bytes: int = 63_000) -> list[bytes]:
-    """`DISTINCT` photographs of that size; quality is chosen so that their mean is about `mean_bytes`."""
+    """`DISTINCT` JPEG images of that size, in the lowest quality at which their mean size reaches `mean_bytes`."""
     cuts = list(itertools.islice(_cuts(size), DISTINCT))
     probe = cuts[:: DISTINCT // 8]
     quality = next((q for q in QUALITIES if _mean_size(probe, q) >= mean_bytes), QUALITIES[-1])
@@ -29,13 +29,13 @@ def jpegs(size: tuple[int, int] = VGA, mean_bytes: int = 63_000) -> list[bytes]:
 
 
 def unique(jpeg: bytes, number: int) -> bytes:
-    """The same picture in other bytes: a comment segment behind the start marker (JPEG, ITU-T T.81 B.2.4.5)."""
+    """The same image in other bytes: `number` as a comment segment after the start marker (ITU-T T.81, B.2.4.5)."""
     text = b"%016d" % number
     return jpeg[:2] + b"\xff\xfe" + (len(text) + 2).to_bytes(2, "big") + text + jpeg[2:]
 
 
 def stream_of(images: Sequence[bytes], count: int, sources: int, first: int = 0) -> Iterator[records.Frame]:
-    """`count` frames of `sources` cameras in turn, no two of them alike in bytes."""
+    """`count` frames from `sources` cameras in turn, no two of them with equal bytes."""
     for number in range(first, first + count):
         yield frame(unique(images[number % len(images)], number), f"camera-{number % sources}", number)
 
@@ -75,5 +75,5 @@ def _cuts(size: tuple[int, int]) -> Iterator[Rgb]:
         cut_height = int(cut_width * size[1] / size[0])
         left, top = random.integers(0, width - cut_width + 1), random.integers(0, height - cut_height + 1)
         cut = cv2.resize(photo[top : top + cut_height, left : left + cut_width], size, interpolation=cv2.INTER_CUBIC)
-        grain = random.normal(0, 4, cut.shape)  # upscaled photos are smoother than a sensor's
+        grain = random.normal(0, 4, cut.shape)  # an enlarged photograph is smoother than the image of a sensor
         yield np.clip(cut + grain, 0, 255).astype(np.uint8)
