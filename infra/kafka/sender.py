@@ -85,6 +85,13 @@ class Sender(Protocol):
         """Wait until a record of that size would be taken; False when the time is over."""
 
 
+class FlushableSender(Sender, Protocol):
+    """A sender whose records in flight can be waited for."""
+
+    def flush(self, timeout_s: float) -> int:
+        """Wait for all delivery reports; how many records are without one when the time is over."""
+
+
 def send_wait(sender: Sender, record: OutRecord, give_up: Callable[[], bool] = lambda: False) -> bool:
     """Send the record, waiting for room as long as it takes; False when `give_up()` says so first.
 

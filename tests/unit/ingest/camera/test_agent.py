@@ -16,7 +16,7 @@ from ingest.camera.feed import Captured, Feed
 from ingest.publish.outbox import Outbox
 from schemas.records import Encoding
 from tests.support.cameras import MAX_IMAGE_BYTES, SETTINGS, spec_of
-from tests.unit.ingest.publish.test_outbox import MemorySender
+from tests.support.memory_sender import MemorySender
 
 
 class Clock:

@@ -1,11 +1,8 @@
 """Numbers, envelope and accounting of published frames, on a sender that holds everything in memory."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
 
 from infra.process.lifecycle import Stop
 from infra.process.times import now_us
@@ -14,45 +11,16 @@ from ingest.camera.feed import Captured, Feed
 from ingest.camera.spec import camera_spec
 from ingest.publish.outbox import Outbox
 from schemas.codec import decode
-from schemas.errors import Busy, Stalled
+from schemas.errors import Stalled
 from schemas.headers import traceparent_of
 from schemas.records import Encoding, Frame, SourceKind
+from tests.support.memory_sender import FENCED, INVALID, TOO_LARGE, MemorySender
 
 SETTINGS = CameraSettings()
 
 
-@dataclass
-class MemorySender:
-    """Takes everything, but says Busy `busy` times first, and refuses `refused`; reports are given by the test."""
-
-    busy: int = 0
-    refused: list[KafkaError | None] = field(default_factory=list)
-    fatal: str | None = None
-    sent: list[dict[str, Any]] = field(default_factory=list)
-
-    def send(self, topic: str, key: Any, value: Any, **rest: Any) -> None:
-        if self.busy:
-            self.busy -= 1
-            raise Busy(0.0)
-        if self.refused and (error := self.refused.pop(0)):
-            raise KafkaException(error)
-        self.sent.append({"topic": topic, "key": key, "value": value, **rest})
-
-    def wait_for_room(self, size: int, timeout_s: float) -> bool:
-        return True
-
-    def frames(self) -> list[Frame]:
-        return [decode(Frame, record["value"]) for record in self.sent]
-
-
-class Refusal:
-    """As confluent_kafka.KafkaError, whose constructor is not public."""
-
-    def code(self) -> int:
-        return 10  # MSG_SIZE_TOO_LARGE
-
-    def str(self) -> str:
-        return "Broker: Message size too large"
+def frames(sender: MemorySender) -> list[Frame]:
+    return [decode(Frame, record.value) for record in sender.records]
 
 
 @pytest.fixture
@@ -78,7 +46,7 @@ def publish(outbox: Outbox, *several: Captured, give_up: Callable[[], bool] = ne
 def test_numbers_have_no_gap_and_start_over_with_a_new_epoch(feed: Feed) -> None:
     sender = MemorySender()
     publish(Outbox(sender, "frames.raw"), *(captured(feed, epoch) for epoch in (1000, 1000, 1000, 2000, 2000)))
-    assert [frame.frame_id for frame in sender.frames()] == [
+    assert [frame.frame_id for frame in frames(sender)] == [
         "cam/1000/0",
         "cam/1000/1",
         "cam/1000/2",
@@ -91,21 +59,21 @@ def test_the_envelope(feed: Feed) -> None:
     sender = MemorySender()
     one = captured(feed, name="deep/a.jpg")
     publish(Outbox(sender, "t-frames.raw"), one)
-    [record], [frame] = sender.sent, sender.frames()
-    assert (record["topic"], record["key"]) == ("t-frames.raw", "cam")
-    assert record["timestamp_ms"] == one.captured_at // 1000
-    assert (traceparent_of(record["headers"]) or "").startswith("00-")
+    [record], [frame] = sender.records, frames(sender)
+    assert (record.topic, record.key) == ("t-frames.raw", "cam")
+    assert record.timestamp_ms == one.captured_at // 1000
+    assert (traceparent_of(record.headers) or "").startswith("00-")
     assert (frame.captured_at, frame.received_at, frame.image) == (one.captured_at, one.received_at, one.image)
     assert (frame.source_kind, frame.encoding) == (SourceKind.CAMERA, Encoding.JPEG)
     assert frame.attributes == {"file": "deep/a.jpg"}
     assert frame.uri == "rtsp://cam.local/1"
-    assert b"geheim" not in record["value"]
+    assert b"geheim" not in (record.value or b"")
 
 
 def test_a_full_queue_is_waited_for(feed: Feed) -> None:
     sender = MemorySender(busy=3)
     publish(Outbox(sender, "frames.raw"), captured(feed))
-    assert len(sender.sent) == 1
+    assert len(sender.records) == 1
 
 
 def test_a_stop_ends_the_waiting_and_the_frame_counts_as_undelivered(feed: Feed) -> None:
@@ -118,8 +86,9 @@ def test_what_the_broker_refuses_counts_as_undelivered(feed: Feed) -> None:
     sender = MemorySender()
     outbox = Outbox(sender, "frames.raw")
     publish(outbox, captured(feed), captured(feed))
-    sender.sent[0]["on_delivery"](None, None)
-    sender.sent[1]["on_delivery"](Refusal(), None)
+    written, refused = sender.records
+    sender.report(written)
+    sender.report(refused, TOO_LARGE)
     assert (outbox.delivered["cam"], outbox.failed["cam"], outbox.undelivered("cam")) == (1, 1, 1)
 
 
@@ -127,7 +96,7 @@ def test_old_frames_of_a_live_source_are_dropped_where_that_is_asked_for(feed: F
     sender = MemorySender()
     publish(Outbox(sender, "frames.raw", max_frame_age_ms=1000), captured(feed, age_ms=5000), captured(feed))
     publish(Outbox(sender, "frames.raw"), captured(feed, age_ms=3_600_000))
-    assert [frame.frame_seq for frame in sender.frames()] == [0, 0]
+    assert [frame.frame_seq for frame in frames(sender)] == [0, 0]
 
 
 def test_a_client_that_gave_up_ends_the_agent(feed: Feed) -> None:
@@ -136,15 +105,14 @@ def test_a_client_that_gave_up_ends_the_agent(feed: Feed) -> None:
 
 
 def test_a_frame_that_the_client_refuses_at_once_fails_alone(feed: Feed) -> None:
-    too_large, other = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE), KafkaError(KafkaError._INVALID_ARG)
-    sender = MemorySender(refused=[None, too_large, other])
+    sender = MemorySender(refusals=[None, TOO_LARGE, INVALID])
     outbox = Outbox(sender, "frames.raw")
     publish(outbox, *[captured(feed)] * 4)
-    assert [frame.frame_seq for frame in sender.frames()] == [0, 3]
+    assert [frame.frame_seq for frame in frames(sender)] == [0, 3]
     assert feed.dropped() == {"too_large": 1, "undelivered": 1}
     assert (outbox.failed["cam"], outbox.undelivered("cam")) == (2, 4)
 
 
 def test_a_client_that_gives_up_at_a_frame_ends_the_agent(feed: Feed) -> None:
-    with pytest.raises(Stalled, match="gave up"):
-        publish(Outbox(MemorySender(refused=[KafkaError(KafkaError._FATAL)]), "frames.raw"), captured(feed))
+    with pytest.raises(Stalled, match="Fatal error"):
+        publish(Outbox(MemorySender(refusals=[FENCED]), "frames.raw"), captured(feed))
