@@ -86,10 +86,13 @@ class Sender(Protocol):
 
 
 class FlushableSender(Sender, Protocol):
-    """A sender whose records in flight can be waited for."""
+    """A sender as its owner sees it, who can wait for the records in flight."""
 
     def flush(self, timeout_s: float) -> int:
         """Wait for all delivery reports; how many records are without one when the time is over."""
+
+    def close(self, timeout_s: float = 5.0) -> int:
+        """Flush, then send nothing any more; how many records stayed without a report."""
 
 
 def send_wait(sender: Sender, record: OutRecord, give_up: Callable[[], bool] = lambda: False) -> bool:

@@ -1,4 +1,4 @@
-"""Copies that are on the broker get their marks, also when the letters behind them cannot be read."""
+"""Copies that are on the broker get their marks, also when the dead letters after them cannot be read."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -12,13 +12,15 @@ from infra.kafka.reader import Reader
 from infra.kafka.records import ConsumedRecord
 from infra.kafka.sender import OutRecord
 from infra.kafka.spans import Span
+from infra.kafka.topics import TopicNames
 from infra.process.lifecycle import Stop
-from infra.settings import Settings
 from ingest.redrive.send import redrive
 from schemas.coordinates import Coordinates
 from schemas.errors import SinkError, Unavailable
 from schemas.headers import Failure, failure_headers, redriven_letter
 from tests.support.memory_sender import MemorySender
+
+NAMES = TopicNames.for_lane("")
 
 
 def topics(sender: MemorySender) -> list[str]:
@@ -26,7 +28,7 @@ def topics(sender: MemorySender) -> list[str]:
 
 
 class Breaking:
-    """A reader that gives the first letters of a range and then finds Kafka gone."""
+    """A reader that gives the first dead letters of a range and then finds Kafka gone."""
 
     def __init__(self, letters: int) -> None:
         self._letters = letters
@@ -38,21 +40,18 @@ class Breaking:
         raise Unavailable("Kafka", "here", "nothing came for 60 s in the middle of a range")
 
 
-def test_what_was_copied_is_marked_when_the_reader_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_copied_is_marked_when_the_reader_gives_up() -> None:
     sender = MemorySender()
-    monkeypatch.setattr(ingest.redrive.send, "Publisher", lambda _settings: sender)
     with pytest.raises(Unavailable, match="nothing came"):
-        redrive(Settings(), cast(Reader, Breaking(2)), [(0, offset) for offset in range(5)], 1_000.0, Stop())
+        redrive(sender, cast(Reader, Breaking(2)), NAMES, [(0, offset) for offset in range(5)], 1_000.0, Stop())
     assert topics(sender) == ["frames.retry", "frames.retry", "frames.dead", "frames.dead"]
     assert [redriven_letter(record.headers) for record in sender.records[2:]] == [(0, 0), (0, 1)]
-    assert sender.closed
 
 
-def test_a_mark_is_of_the_time_of_its_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mark_is_of_the_time_of_its_copy() -> None:
     """A frame that dies again before its mark is written has then died later than that."""
     sender = MemorySender()
-    monkeypatch.setattr(ingest.redrive.send, "Publisher", lambda _settings: sender)
-    redrive(Settings(), cast(Reader, Letters(2)), [(0, offset) for offset in range(2)], 2.0, Stop())
+    redrive(sender, cast(Reader, Letters(2)), NAMES, [(0, offset) for offset in range(2)], 2.0, Stop())
     ended_ms = time.time() * 1000
     assert topics(sender) == ["frames.retry", "frames.retry", "frames.dead", "frames.dead"]
     times_ms = [record.timestamp_ms for record in sender.records]
@@ -69,18 +68,16 @@ class Letters(Breaking):
 
 def test_a_copy_without_an_answer_does_not_keep_the_others_from_their_marks(monkeypatch: pytest.MonkeyPatch) -> None:
     sender = MemorySender(unanswered=1)
-    monkeypatch.setattr(ingest.redrive.send, "Publisher", lambda _settings: sender)
     monkeypatch.setattr(ingest.redrive.send, "FLUSH_S", 0.1)
     with pytest.raises(SinkError, match="has not acknowledged 1 records"):
-        redrive(Settings(), cast(Reader, Letters(3)), [(0, offset) for offset in range(3)], 1_000.0, Stop())
+        redrive(sender, cast(Reader, Letters(3)), NAMES, [(0, offset) for offset in range(3)], 1_000.0, Stop())
     marked = [redriven_letter(record.headers) for record in sender.records if record.topic == "frames.dead"]
     assert marked == [(0, 0), (0, 1)]
 
 
 def test_asked_to_end_it_waits_for_no_broker_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     sender, stop = MemorySender(unanswered=1), Stop()
-    monkeypatch.setattr(ingest.redrive.send, "Publisher", lambda _settings: sender)
-    monkeypatch.setattr(ingest.redrive.send, "STOPPED_S", 0.2)
+    monkeypatch.setattr(ingest.redrive.send, "STOP_S", 0.2)
 
     def send_and_stop(record: OutRecord) -> None:
         stop.set()
@@ -89,6 +86,5 @@ def test_asked_to_end_it_waits_for_no_broker_that_is_away(monkeypatch: pytest.Mo
     monkeypatch.setattr(sender, "send", send_and_stop)
     started_s = time.monotonic()
     with pytest.raises(SinkError):
-        redrive(Settings(), cast(Reader, Letters(1)), [(0, 0)], 1_000.0, stop)
+        redrive(sender, cast(Reader, Letters(1)), NAMES, [(0, 0)], 1_000.0, stop)
     assert time.monotonic() - started_s < ingest.redrive.send.FLUSH_S / 3
-    assert sender.closed
