@@ -24,7 +24,7 @@ SIZE_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128)
 
 # ingest: any producer
 SOURCE_FPS = Gauge(
-    "sightline_source_fps", "frames that the broker acknowledged per second, over the last 5 s", ["source_id"]
+    "sightline_source_fps", "frames that the broker acknowledged per second, over the last seconds", ["source_id"]
 )
 SOURCE_LAST_FRAME = Gauge(
     "sightline_source_last_frame_timestamp_seconds",

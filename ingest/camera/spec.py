@@ -2,7 +2,7 @@
 
 [[camera]]
 id = "dock-03"                    # Kafka key; default: made from the source
-source = "${DOCK03_URL}"          # as --source; ${NAME} is an environment variable
+source = "${DOCK03_URL}"          # as --source; variables keep passwords out of this file
 fps = 2                           # default: the setting camera.fps
 loop = false                      # true: files and folders start again at their end
 jpeg_quality = 90
@@ -29,7 +29,7 @@ KEYS = ("id", "source", "fps", "loop", "jpeg_quality")
 
 @dataclass(frozen=True, slots=True)
 class CameraSpec:
-    """One camera as it was asked for."""
+    """One camera as it is configured."""
 
     source_id: str
     source: SourceSpec
@@ -56,7 +56,7 @@ def load_cameras(file: Path, settings: CameraSettings, environ: Mapping[str, str
             specs.append(camera_spec(entry, settings, environ, file.parent))
         except ConfigError as error:
             faults += [f"{file}: camera {entry.get('id', number)}: {fault}" for fault in error.faults]
-    faults += [f"{file}: {fault}" for fault in duplicate_ids(specs)]
+    faults += [f"{file}: {fault}" for fault in _duplicate_ids(specs)]
     if faults:
         raise ConfigError(*faults)
     return specs
@@ -87,7 +87,7 @@ def camera_spec(
     return CameraSpec(source_id, source, float(fps), loop, int(quality))
 
 
-def duplicate_ids(specs: list[CameraSpec]) -> list[str]:
+def _duplicate_ids(specs: list[CameraSpec]) -> list[str]:
     """One sentence for each id that several cameras share."""
     counts = Counter(spec.source_id for spec in specs)
     return [f"{count} cameras have the id {name}: give each one its own" for name, count in counts.items() if count > 1]

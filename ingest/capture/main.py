@@ -19,7 +19,6 @@ import simplejpeg
 from infra.process.children import die_with_parent
 from ingest.capture.wire import CaptureMessage, MessageKind, write_message
 from ingest.sources.files import encoding_of
-from ingest.sources.parse import ReaderKind
 from ingest.sources.readers.base import CapturedImage, FrameReader, ImageRefused, SourceFault
 from ingest.sources.readers.open import open_reader
 from ingest.sources.sampling import Sampler
@@ -46,7 +45,7 @@ class EncodeQueue:
         self._queue: queue.Queue[GrabbedFrame] = queue.Queue(maxsize=1 if live else QUEUED_FRAMES)
 
     def put(self, frame: GrabbedFrame) -> int:
-        """Put one frame in; how many older ones were thrown away for it."""
+        """Put one frame in; returns how many older ones it replaced."""
         replaced = 0
         while True:
             try:
@@ -71,7 +70,7 @@ class Capture:
 
     def __init__(self, task: CaptureTask, out_fd: int) -> None:
         self._task, self._out_fd = task, out_fd
-        self._queue = EncodeQueue(live=task.reader not in (ReaderKind.VIDEO, ReaderKind.IMAGES))
+        self._queue = EncodeQueue(task.reader.live)
         self._sampler = Sampler(task.fps)
         self._captured = 0
         self._dropped = {"rate_limit": 0, "buffer_full": 0, "corrupt": 0}
@@ -168,10 +167,8 @@ def _content(reader: FrameReader) -> CapturedImage | ImageRefused | None:
 
 def main() -> NoReturn:
     """Ends the process without the interpreter's shutdown, which a reader thread inside FFmpeg would crash."""
-    for number in (
-        signal.SIGINT,
-        signal.SIGTERM,
-    ):  # the terminal signals the whole process group; the agent decides when to stop
+    # A terminal signals the whole process group, but the agent decides when this process stops.
+    for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     die_with_parent(signal.SIGKILL)
     task = CaptureTask.from_line(sys.stdin.buffer.readline())

@@ -34,7 +34,9 @@ CLOSE_S = 1.0
 
 PlacesOption = Annotated[
     list[str] | None,
-    typer.Option("--partition-offset", metavar="P/O", help="Only this dead letter; may be given several times."),
+    typer.Option(
+        "--partition-offset", metavar="PARTITION/OFFSET", help="This dead letter; may be given several times."
+    ),
 ]
 AllOption = Annotated[bool, typer.Option("--all", help="All dead letters.")]
 RateOption = Annotated[str, typer.Option(metavar="N/s", help="At most so many dead letters a second.")]

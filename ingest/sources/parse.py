@@ -37,10 +37,15 @@ class ReaderKind(StrEnum):
     USB = "usb"
     SIM = "sim"
 
+    @property
+    def live(self) -> bool:
+        """Whether the newest frame matters more than every frame: it does for cameras, not for files."""
+        return self not in (ReaderKind.VIDEO, ReaderKind.IMAGES)
+
 
 @dataclass(frozen=True, slots=True)
 class SourceSpec:
-    """One source as it was asked for.
+    """One source as it is configured.
 
     `address` may hold credentials and goes to the capture process alone; `shown` has none, for people and records.
     """
@@ -51,8 +56,8 @@ class SourceSpec:
 
     @property
     def live(self) -> bool:
-        """Whether the newest frame matters more than every frame: it does for cameras, not for files."""
-        return self.reader not in (ReaderKind.VIDEO, ReaderKind.IMAGES)
+        """Whether it is a camera, and not a file or folder, which ends."""
+        return self.reader.live
 
 
 def parse_source(text: str) -> SourceSpec:

@@ -1,7 +1,8 @@
 """What an agent says of the frames that it lost, and that it delivers what is in flight however it ends."""
 
+import threading
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from structlog.testing import capture_logs
@@ -11,8 +12,8 @@ from infra.kafka.sender import OutRecord
 from infra.process.lifecycle import Stop, StopBudget
 from infra.process.times import now_us
 from infra.settings import load_settings
-from ingest.camera.agent import SHORTAGE_S, flush, into_buffer, probes
-from ingest.camera.buffer import FrameBuffer
+from ingest.camera.agent import SHORTAGE_S, flush, frames_to_publish, into_buffer, probes
+from ingest.camera.buffer import FINITE_HELD, FrameBuffer
 from ingest.camera.feed import Feed, FeedState
 from ingest.camera.losses import raise_losses
 from ingest.camera.report import REPORT_PERIOD_S, REPORTS_PER_LOG_LINE, Reporter
@@ -113,6 +114,29 @@ def test_it_is_ready_once_a_source_delivers_and_dead_with_its_producer() -> None
     assert ready() is None
     rig.sender.fatal = "fenced"
     assert live() == ready() == "the Kafka producer cannot go on: fenced"
+
+
+def test_the_buffer_is_emptied_after_the_last_feed_has_ended() -> None:
+    rig = Rig()
+    rig.buffer.put("cam", a_frame(), 1)
+    rig.buffer.put("cam", a_frame(), 1)
+    assert len(list(frames_to_publish(rig.buffer, [rig.feed], Stop(), lambda: False))) == 2
+    rig.buffer.put("cam", a_frame(), 1)
+    assert list(frames_to_publish(rig.buffer, [rig.feed], Stop(), lambda: True)) == [], "giving up leaves the rest"
+
+
+def test_a_stop_ends_the_waiting_of_finite_sources() -> None:
+    rig, stop = Rig(), Stop()
+    rig.buffer.add_source("file", live=False)
+    for _ in range(FINITE_HELD):
+        rig.buffer.put("file", a_frame(), 1)
+    waiting = threading.Thread(target=rig.buffer.put, args=("file", a_frame(), 1))
+    waiting.start()
+    stop.set()
+    taken = list(frames_to_publish(rig.buffer, [cast(Feed, waiting)], stop, lambda: False))
+    assert len(taken) == FINITE_HELD + 1
+    waiting.join(2.0)
+    assert not waiting.is_alive()
 
 
 class Recorded(MemorySender):
