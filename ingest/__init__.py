@@ -1,4 +1,5 @@
-"""Producers: what turns cameras, files and dead letters into Frames on Kafka. All of them send through `publish`.
+"""Producers: cameras and files become Frames on `frames.raw`, and dead letters are sent through the pipeline again.
 
-May import: infra, schemas. `publish` knows no camera; `sources` and `capture` know no Kafka.
+Every producer of frames sends through `publish`, which knows no camera; `sources` and `capture` know no Kafka.
+May import: infra, schemas.
 """

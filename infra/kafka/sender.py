@@ -85,6 +85,16 @@ class Sender(Protocol):
         """Wait until a record of that size would be taken; False when the time is over."""
 
 
+class FlushableSender(Sender, Protocol):
+    """A sender as its owner sees it, who can wait for the records in flight."""
+
+    def flush(self, timeout_s: float) -> int:
+        """Wait for all delivery reports; how many records are without one when the time is over."""
+
+    def close(self, timeout_s: float = 5.0) -> int:
+        """Flush, then send nothing any more; how many records stayed without a report."""
+
+
 def send_wait(sender: Sender, record: OutRecord, give_up: Callable[[], bool] = lambda: False) -> bool:
     """Send the record, waiting for room as long as it takes; False when `give_up()` says so first.
 

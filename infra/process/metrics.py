@@ -22,31 +22,33 @@ STAGE_BUCKETS = (
 )
 SIZE_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128)
 
-# ingest
-CAMERA_UP = Gauge("sightline_camera_up", "1 while frames arrive", ["source_id"])
-CAMERA_FPS = Gauge(
-    "sightline_camera_fps", "frames that the broker acknowledged per second, over the last 5 s", ["source_id"]
+# ingest: any producer
+SOURCE_FPS = Gauge(
+    "sightline_source_fps", "frames that the broker acknowledged per second, over the last seconds", ["source_id"]
 )
-CAMERA_LAST_FRAME = Gauge(
-    "sightline_camera_last_frame_timestamp_seconds",
-    "capture time of the newest frame",
+SOURCE_LAST_FRAME = Gauge(
+    "sightline_source_last_frame_timestamp_seconds",
+    "capture time of the newest frame that the broker acknowledged",
     ["source_id"],
 )
 FRAMES_CAPTURED = Counter(
-    "sightline_camera_frames_captured_total",
+    "sightline_source_frames_captured_total",
     "frames read from the source",
     ["source_id"],
 )
 FRAMES_PUBLISHED = Counter(
-    "sightline_camera_frames_published_total",
+    "sightline_source_frames_published_total",
     "frames that the broker acknowledged",
     ["source_id"],
 )
 FRAMES_DROPPED = Counter(
-    "sightline_camera_frames_dropped_total",
+    "sightline_source_frames_dropped_total",
     "frames not published",
     ["source_id", "reason"],
 )
+
+# ingest: cameras
+CAMERA_UP = Gauge("sightline_camera_up", "1 while frames arrive", ["source_id"])
 CAMERA_RECONNECTS = Counter(
     "sightline_camera_reconnects_total",
     "captures opened again",

@@ -1,4 +1,5 @@
-"""The camera agent: a feed for each camera, the buffer they share, and the command.
+"""The camera agent: a feed for each camera, the buffer that they share, and the command.
 
-May import: publish, capture, sources, infra, schemas.
+`command` reads the options, `agent` wires feeds, buffer and outbox together. May import: publish, capture, sources,
+infra, schemas.
 """

@@ -1,18 +1,18 @@
-"""Frames between the cameras and Kafka: bounded in bytes and count, and who loses when there is no room."""
+"""The buffer between cameras and Kafka: bounded in bytes and in frames, with a rule for who loses when it is full."""
 
 import threading
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-# A finite source's frames wait as well in the source itself.
+# A finite source needs no more: its other frames can wait in the file or folder.
 FINITE_HELD = 2
 
 ItemT = TypeVar("ItemT")
 
 
 @dataclass
-class _Lane(Generic[ItemT]):
+class _SourceQueue(Generic[ItemT]):
     live: bool
     items: deque[tuple[ItemT, int]] = field(default_factory=deque)
     bytes: int = 0
@@ -28,65 +28,65 @@ class _Lane(Generic[ItemT]):
 
 
 class FrameBuffer(Generic[ItemT]):
-    """One lane per source, emptied in turn. A full live lane loses its oldest frame; a finite source waits.
+    """One queue for each source, served in turn. A full live queue loses its oldest frame; a finite source waits.
 
-    `max_bytes` counts for all live sources together (one frame always fits); `max_frames` for each of them.
+    `max_bytes` bounds all live sources together (one frame always fits), `max_frames` each of them.
     """
 
     def __init__(self, max_bytes: int, max_frames: int) -> None:
         self._max_bytes, self._max_frames = max_bytes, max_frames
-        self._lanes: dict[str, _Lane[ItemT]] = {}
+        self._queues: dict[str, _SourceQueue[ItemT]] = {}
         self._changed = threading.Condition()
         self._closed = False
 
     def add_source(self, source_id: str, live: bool) -> None:
         with self._changed:
-            self._lanes[source_id] = _Lane(live)
+            self._queues[source_id] = _SourceQueue(live)
 
     def put(self, source_id: str, item: ItemT, size: int) -> list[ItemT]:
-        """Put one in; the older ones that had to go for it. A finite source waits here for its turn."""
+        """Put one frame in; returns the older ones that had to go for it. A finite source waits here for room."""
         with self._changed:
-            lane = self._lanes[source_id]
-            if not lane.live:
-                self._changed.wait_for(lambda: self._closed or len(lane.items) < FINITE_HELD)
-            lane.push(item, size)
-            lost = self._make_room(source_id) if lane.live else []
+            queue = self._queues[source_id]
+            if not queue.live:
+                self._changed.wait_for(lambda: self._closed or len(queue.items) < FINITE_HELD)
+            queue.push(item, size)
+            lost = self._make_room(source_id) if queue.live else []
             self._changed.notify_all()
             return lost
 
     def take(self, timeout_s: float) -> ItemT | None:
-        """The oldest frame of the source whose turn it is; None when there is none in time."""
+        """The oldest frame of the source whose turn it is; None when no frame comes in time."""
         with self._changed:
-            self._changed.wait_for(lambda: any(lane.items for lane in self._lanes.values()), timeout_s)
-            for source_id, lane in self._lanes.items():
-                if lane.items:
-                    self._lanes[source_id] = self._lanes.pop(source_id)  # to the end of the queue for the next turn
+            self._changed.wait_for(lambda: any(queue.items for queue in self._queues.values()), timeout_s)
+            for source_id, queue in self._queues.items():
+                if queue.items:
+                    self._queues[source_id] = self._queues.pop(source_id)  # its next turn comes after all others
                     self._changed.notify_all()
-                    return lane.pop()
+                    return queue.pop()
             return None
 
     def close(self) -> None:
-        """No more waiting in `put` (one more frame per finite source may come); what is inside can still be taken."""
+        """End all waiting in `put`, which may add one more frame of each finite source; `take` still works."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
     def held_frames(self) -> dict[str, int]:
-        """Frames per source."""
+        """The number of frames of each source."""
         with self._changed:
-            return {source_id: len(lane.items) for source_id, lane in self._lanes.items()}
+            return {source_id: len(queue.items) for source_id, queue in self._queues.items()}
 
     def held_bytes(self) -> int:
         with self._changed:
-            return sum(lane.bytes for lane in self._lanes.values())
+            return sum(queue.bytes for queue in self._queues.values())
 
     def _make_room(self, newest_from: str) -> list[ItemT]:
         lost = []
-        mine = self._lanes[newest_from]
+        mine = self._queues[newest_from]
         while len(mine.items) > self._max_frames:
             lost.append(mine.pop())
-        live = [lane for lane in self._lanes.values() if lane.live]
-        while sum(lane.bytes for lane in live) > self._max_bytes and sum(len(lane.items) for lane in live) > 1:
-            # Whoever holds the most gives, so that a busy camera cannot push out a quiet one.
-            lost.append(max(live, key=lambda lane: lane.bytes).pop())
+        live = [queue for queue in self._queues.values() if queue.live]
+        while sum(queue.bytes for queue in live) > self._max_bytes and sum(len(queue.items) for queue in live) > 1:
+            # The source that holds the most bytes gives, so that a busy camera cannot push out a quiet one.
+            lost.append(max(live, key=lambda queue: queue.bytes).pop())
         return lost

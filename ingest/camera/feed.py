@@ -1,8 +1,7 @@
-"""One camera from its capture process to the buffer: opened, watched, killed when it hangs, opened again."""
+"""One camera, from its capture process to the buffer: opened, watched, killed when it hangs, opened again."""
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,37 +11,25 @@ from infra.process import logs, metrics
 from infra.process.lifecycle import Stop
 from infra.settings import CameraSettings
 from ingest.camera.backoff import Backoff
+from ingest.camera.session import CaptureSession
 from ingest.camera.spec import CameraSpec
 from ingest.capture.child import CaptureChild
-from ingest.capture.wire import Message, Task, Tell, WireError
+from ingest.capture.wire import CaptureMessage, MessageKind, WireError
+from ingest.publish.drops import DropCounts
+from ingest.publish.frame import OutgoingFrame
 from ingest.sources.sampling import stall_limit_s
-from schemas.records import Encoding
+from ingest.sources.task import CaptureTask
+from schemas.records import Encoding, SourceKind
 
 log = logs.get(__name__)
 
 READ_TIMEOUT_S = 0.25
-# Starting an interpreter and OpenCV on a loaded machine, and HTTP's first question before the stream itself.
-START_GRACE_S = 15.0
+
+# Where a feed puts its frames. The call may wait for room.
+PutFrame = Callable[[OutgoingFrame], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Captured:
-    """A frame that is to be published; it gets its number when its turn comes, so that numbers have no gaps."""
-
-    feed: "Feed"
-    stream_epoch: int
-    captured_at: int
-    received_at: int
-    encoding: Encoding
-    image: bytes
-    name: str
-
-
-# Where a feed puts its frames; may wait for room.
-Outlet = Callable[[Captured], None]
-
-
-class State(StrEnum):
+class FeedState(StrEnum):
     STARTING = "starting"
     UP = "up"
     DOWN = "down"
@@ -51,125 +38,143 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class End:
-    """How one capture process ended; `reason` is a label of the reconnect metric."""
+class SessionEnd:
+    """How one capture process ended. `reason` is a label of the reconnect metric, `why` a sentence."""
 
     reason: str
     why: str = ""
 
 
-ENDED = End("ended")
-STOPPED = End("stopped")
+ENDED = SessionEnd("ended")
+STOPPED = SessionEnd("stopped")
 
 
 class Feed(threading.Thread):
-    """Promises a new, larger `stream_epoch` whenever the source was opened, and never two processes at a time.
+    """Runs one capture process at a time; each one that opens the source begins a new, larger `stream_epoch`.
 
-    A live source is tried for ever. A finite one goes on behind its last frame, and is DEAD after `max_failures` in a
-    row; a frame in between is no recovery, for a broken file gives some before every crash.
+    A live source is tried for ever. A finite one continues after its last frame, and is DEAD after `max_failures` in a
+    row. A frame in between does not end the row: a broken file gives some frames before every crash.
     """
 
     def __init__(
-        self, spec: CameraSpec, settings: CameraSettings, max_image_bytes: int, outlet: Outlet, stop: Stop
+        self,
+        spec: CameraSpec,
+        settings: CameraSettings,
+        max_image_bytes: int,
+        put: PutFrame,
+        drops: DropCounts,
+        stop: Stop,
     ) -> None:
         super().__init__(name=f"feed-{spec.source_id}", daemon=True)
         self.spec = spec
-        self.state = State.STARTING
+        self.state = FeedState.STARTING
         self.why = ""
         self.refused = 0
         self.failures = 0
         self.captured = 0
-        self._dropped: Counter[str] = Counter()
-        self._dropping = threading.Lock()
         self._settings, self._max_image_bytes = settings, max_image_bytes
-        self._outlet, self._stop_flag = outlet, stop
+        self._put, self._drops, self._stop_flag = put, drops, stop
         self._backoff = Backoff(
             settings.backoff_initial_ms / 1000, settings.backoff_max_ms / 1000, settings.healthy_after_ms / 1000
         )
         self._epoch = 0
         self._delivered_index = 0
-        self._session = _Session()
+        self._session = CaptureSession(time.monotonic())
 
     def run(self) -> None:
-        """Session after session, until the source ends, is given up, or the agent stops."""
+        """Run capture processes until the source ends, is given up, or the agent stops."""
         try:
-            while not self._stop_flag.is_set() and self.state not in (State.ENDED, State.DEAD):
+            while not self._stop_flag.is_set() and self.state not in (FeedState.ENDED, FeedState.DEAD):
                 self._after(self._capture())
-        except BaseException as error:  # noqa: BLE001 - a defect: the agent ends with it
+        except BaseException as error:  # noqa: BLE001 - a defect: the whole agent ends with it
             self._stop_flag.set(error)
         finally:
             metrics.CAMERA_UP.labels(self.spec.source_id).set(0)
 
-    def _capture(self) -> End:
-        """One capture process, from its start to its end."""
-        self._session = _Session(base_index=0 if self.spec.source.live else self._delivered_index)
+    def _capture(self) -> SessionEnd:
+        """Run one capture process from its start to its end."""
+        base_index = 0 if self.spec.source.live else self._delivered_index
+        self._session = CaptureSession(time.monotonic(), base_index)
         try:
             started = CaptureChild(self._task(), self._max_image_bytes + 1024)
         except OSError as error:
-            return End("crashed", f"no capture process can be started: {error.strerror}")
+            return SessionEnd("crashed", f"no capture process can be started: {error.strerror}")
         with started as child:
             try:
                 return self._watch(child)
             except EOFError:
-                return End("crashed", child.cause_of_death())
+                return SessionEnd("crashed", child.cause_of_death())
             except WireError as error:
-                return End("crashed", f"the capture process sent garbage: {error}")
+                return SessionEnd("crashed", f"the capture process sent garbage: {error}")
 
-    def _watch(self, child: CaptureChild) -> End:
+    def _watch(self, child: CaptureChild) -> SessionEnd:
         session = self._session
         while not self._stop_flag.is_set():
             message = child.read(READ_TIMEOUT_S)
-            now_s = time.monotonic()
             if message is not None:
                 end = self._on_message(message, child)
                 if end is not None:
                     return end
-                now_s = time.monotonic()  # a finite source may have waited long for room
-            if message is not None and message.tell != Tell.STATS:
-                session.last_sign_s = now_s
-            elif now_s - session.last_sign_s > session.silence_limit_s(self._settings.open_timeout_ms):
-                return End("stalled", f"no frame for {now_s - session.last_sign_s:.0f} s")
+            now_s = time.monotonic()  # read after the message: a finite source may have waited long for room
+            if message is not None and message.kind != MessageKind.STATS:
+                session.sign_of_life(now_s)
+            elif session.is_stalled(now_s, self._settings.open_timeout_ms):
+                return SessionEnd("stalled", f"no frame for {session.silent_s(now_s):.0f} s")
         return STOPPED
 
-    def _on_message(self, message: Message, child: CaptureChild) -> End | None:
+    def _on_message(self, message: CaptureMessage, child: CaptureChild) -> SessionEnd | None:
         meta = message.meta
-        match message.tell:
-            case Tell.OPENED:
-                self._opened(meta)
-            case Tell.FRAME:
-                self._frame(meta, message.body)
-            case Tell.STATS:
-                self._stats(meta)
-            case Tell.REFUSED:
-                self._refused(meta)
-            case Tell.FAILED:
-                words = child.last_words() if not self._session.opened_s else []
-                return End("failed", ": ".join([str(meta["why"]), *words]))
-            case Tell.ENDED:
+        match message.kind:
+            case MessageKind.OPENED:
+                self._on_opened(meta)
+            case MessageKind.FRAME:
+                self._on_frame(meta, message.body)
+            case MessageKind.STATS:
+                self._on_stats(meta)
+            case MessageKind.REFUSED:
+                self._on_refused(meta)
+            case MessageKind.FAILED:
+                words = [] if self._session.opened else child.last_words()
+                return SessionEnd("failed", ": ".join([str(meta["why"]), *words]))
+            case MessageKind.ENDED:
                 return ENDED
         return None
 
-    def _opened(self, meta: dict[str, Any]) -> None:
+    def _on_opened(self, meta: dict[str, Any]) -> None:
         self._epoch = max(time.time_ns() // 1_000_000, self._epoch + 1)
-        self._session.opened_s = time.monotonic()
-        self._session.stall_s = stall_limit_s(float(meta["expected_per_s"]), self._settings.read_timeout_ms)
+        stall_s = stall_limit_s(float(meta["expected_per_s"]), self._settings.read_timeout_ms)
+        self._session.open(time.monotonic(), stall_s)
         log.info(
             "camera opened", source_id=self.spec.source_id, source=self.spec.source.shown, stream_epoch=self._epoch
         )
 
-    def _frame(self, meta: dict[str, Any], image: bytes) -> None:
-        if self.state != State.UP:
-            self.state, self.why = State.UP, ""
+    def _on_frame(self, meta: dict[str, Any], image: bytes) -> None:
+        if self.state != FeedState.UP:
+            self.state, self.why = FeedState.UP, ""
             metrics.CAMERA_UP.labels(self.spec.source_id).set(1)
         self._count_captured(int(meta["index"]))
-        received_at = time.time_ns() // 1000
-        encoding, name = Encoding(meta["encoding"]), str(meta["name"])
-        self._outlet(Captured(self, self._epoch, int(meta["captured_at"]), received_at, encoding, image, name))
+        self._put(self._outgoing(meta, image))
         self._delivered_index = self._session.base_index + int(meta["index"])
 
-    def _refused(self, meta: dict[str, Any]) -> None:
+    def _outgoing(self, meta: dict[str, Any], image: bytes) -> OutgoingFrame:
+        captured_at, name = int(meta["captured_at"]), str(meta["name"])
+        max_age_us = self._settings.max_frame_age_ms * 1000
+        return OutgoingFrame(
+            source_id=self.spec.source_id,
+            source_kind=SourceKind.CAMERA,
+            stream_epoch=self._epoch,
+            captured_at=captured_at,
+            received_at=time.time_ns() // 1000,
+            encoding=Encoding(meta["encoding"]),
+            image=image,
+            uri=self.spec.source.shown,
+            attributes={"file": name} if name else {},
+            expires_at=captured_at + max_age_us if self.spec.source.live and max_age_us else None,
+        )
+
+    def _on_refused(self, meta: dict[str, Any]) -> None:
         self.refused += 1
-        self.drop(str(meta["reason"]))
+        self._drops.add(self.spec.source_id, str(meta["reason"]))
         self._delivered_index = self._session.base_index + int(meta["index"])
         log.error(
             "image refused",
@@ -179,38 +184,23 @@ class Feed(threading.Thread):
             detail=meta["detail"],
         )
 
-    def _stats(self, meta: dict[str, Any]) -> None:
-        """Counts come as totals of one process; the metrics are totals of the agent."""
-        self._session.skips(int(meta["skipped"]))
+    def _on_stats(self, meta: dict[str, Any]) -> None:
+        """The message has totals of one process; the metrics are totals of the agent."""
+        self._session.skipped(int(meta["skipped"]), time.monotonic())
         self._count_captured(int(meta["captured"]))
         for reason, total in meta["dropped"].items():
-            self.drop(reason, int(total) - self._session.dropped.get(reason, 0))
-            self._session.dropped[reason] = int(total)
+            self._drops.add(self.spec.source_id, reason, self._session.newly_dropped(reason, int(total)))
 
     def _count_captured(self, total: int) -> None:
-        new = total - self._session.captured
-        if new > 0:
-            self._session.last_sign_s = time.monotonic()
-            self._session.captured = total
+        new = self._session.newly_captured(total, time.monotonic())
+        if new:
             self.captured += new
             metrics.FRAMES_CAPTURED.labels(self.spec.source_id).inc(new)
 
-    def drop(self, reason: str, count: int = 1) -> None:
-        """Count frames that will not be published; from any thread."""
-        if count:
-            with self._dropping:
-                self._dropped[reason] += count
-            metrics.FRAMES_DROPPED.labels(self.spec.source_id, reason).inc(count)
-
-    def dropped(self) -> Counter[str]:
-        """Frames by the reason why they were not published, so far."""
-        with self._dropping:
-            return self._dropped.copy()
-
-    def _after(self, end: End) -> None:
-        """What follows from the end of a session: the end of all, or a wait before the next."""
+    def _after(self, end: SessionEnd) -> None:
+        """Decide what follows from the end of a capture process: nothing more, or a wait before the next one."""
         if end in (ENDED, STOPPED):
-            self.state = State.ENDED if end is ENDED else self.state
+            self.state = FeedState.ENDED if end is ENDED else self.state
             log.info("camera " + end.reason, source_id=self.spec.source_id, captured=self.captured)
             return
         self.why = end.why
@@ -218,10 +208,10 @@ class Feed(threading.Thread):
         self.failures = 1 if healthy_s * 1000 >= self._settings.healthy_after_ms else self.failures + 1
         metrics.CAMERA_UP.labels(self.spec.source_id).set(0)
         if not self.spec.source.live and self.failures >= self._settings.max_failures:
-            self.state = State.DEAD
+            self.state = FeedState.DEAD
             log.error("source given up", source_id=self.spec.source_id, failures=self.failures, why=end.why)
             return
-        self.state = State.DOWN
+        self.state = FeedState.DOWN
         metrics.CAMERA_RECONNECTS.labels(self.spec.source_id, end.reason).inc()
         delay_s = self._backoff.failed(healthy_s)
         log.warning(
@@ -229,10 +219,10 @@ class Feed(threading.Thread):
         )
         self._stop_flag.wait(delay_s)
 
-    def _task(self) -> Task:
+    def _task(self) -> CaptureTask:
         spec, settings = self.spec, self._settings
-        return Task(
-            kind=spec.source.kind,
+        return CaptureTask(
+            reader=spec.source.reader,
             address=spec.source.address,
             fps=spec.fps,
             loop=spec.loop,
@@ -242,29 +232,3 @@ class Feed(threading.Thread):
             max_image_bytes=self._max_image_bytes,
             skip_frames=self._session.base_index,
         )
-
-
-class _Session:
-    """The state of one capture process; `base_index` frames were delivered by earlier ones."""
-
-    def __init__(self, base_index: int = 0) -> None:
-        self.base_index = base_index
-        self.opened_s = 0.0
-        self.stall_s = 0.0
-        self.last_sign_s = time.monotonic()
-        self.captured = 0
-        self.skipped = 0
-        self.dropped: dict[str, int] = {}
-
-    def skips(self, total: int) -> None:
-        """Passing over frames is life but no health: a process that crashes on the next one got there too."""
-        if total > self.skipped:
-            self.skipped = total
-            self.opened_s = self.last_sign_s = time.monotonic()
-
-    def silence_limit_s(self, open_timeout_ms: int) -> float:
-        return self.stall_s if self.opened_s else START_GRACE_S + open_timeout_ms / 1000
-
-    def healthy_s(self) -> float:
-        """From opening to the last sign of life: waiting for a watchdog is no health."""
-        return max(0.0, self.last_sign_s - self.opened_s) if self.opened_s and self.captured else 0.0

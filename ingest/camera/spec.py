@@ -1,10 +1,10 @@
-"""Which cameras an agent serves: from flags or from `cameras.toml`, every fault listed before anything starts.
+"""Which cameras an agent serves, from options or from `cameras.toml`. Every fault is listed before anything starts.
 
 [[camera]]
-id = "dock-03"                    # Kafka key; default: from the source
-source = "${DOCK03_URL}"          # as --source; variables keep passwords out of the file
-fps = 2                           # default: settings, camera.fps
-loop = false                      # files and folders start over at their end
+id = "dock-03"                    # Kafka key; default: made from the source
+source = "${DOCK03_URL}"          # as --source; variables keep passwords out of this file
+fps = 2                           # default: the setting camera.fps
+loop = false                      # true: files and folders start again at their end
 jpeg_quality = 90
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.settings import CameraSettings
-from ingest.sources.parse import Source, default_id, parse_source
+from ingest.sources.parse import SourceSpec, default_id, parse_source
 from schemas.errors import ConfigError
 
 MAX_FPS = 1_000.0
@@ -29,25 +29,25 @@ KEYS = ("id", "source", "fps", "loop", "jpeg_quality")
 
 @dataclass(frozen=True, slots=True)
 class CameraSpec:
-    """One camera as it was asked for."""
+    """One camera as it is configured."""
 
     source_id: str
-    source: Source
+    source: SourceSpec
     fps: float
     loop: bool
     jpeg_quality: int
 
 
 def load_cameras(file: Path, settings: CameraSettings, environ: Mapping[str, str] = os.environ) -> list[CameraSpec]:
-    """The cameras of a file. Raises ConfigError with everything that is wrong in it. Paths are relative to the file."""
+    """The cameras of a file; paths in it are relative to it. Raises ConfigError with everything that is wrong in it."""
     try:
         document = tomllib.loads(file.read_text())
     except OSError as error:
         raise ConfigError(f"{file}: it cannot be read: {error.strerror}") from error
-    except ValueError as error:  # TOML, and UTF-8
-        raise ConfigError(f"{file}: no TOML: {error}") from error
+    except ValueError as error:  # of TOML or of UTF-8
+        raise ConfigError(f"{file}: it is not TOML: {error}") from error
     entries = document.pop("camera", None)
-    faults = [f"{file}: {name} is no key here; cameras are [[camera]] tables" for name in document]
+    faults = [f"{file}: {name} is not a key here; cameras are [[camera]] tables" for name in document]
     if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
         raise ConfigError(*faults, f"{file}: there is no [[camera]] table in it")
     specs = []
@@ -56,7 +56,7 @@ def load_cameras(file: Path, settings: CameraSettings, environ: Mapping[str, str
             specs.append(camera_spec(entry, settings, environ, file.parent))
         except ConfigError as error:
             faults += [f"{file}: camera {entry.get('id', number)}: {fault}" for fault in error.faults]
-    faults += [f"{file}: {fault}" for fault in duplicate_ids(specs)]
+    faults += [f"{file}: {fault}" for fault in _duplicate_ids(specs)]
     if faults:
         raise ConfigError(*faults)
     return specs
@@ -69,33 +69,33 @@ def camera_spec(
     folder: Path | None = None,
 ) -> CameraSpec:
     """One camera. Raises ConfigError with all of its faults."""
-    faults = [f"{name} is no key of a camera; there are {', '.join(KEYS)}" for name in entry if name not in KEYS]
+    faults = [f"{name} is not a key of a camera; the keys are {', '.join(KEYS)}" for name in entry if name not in KEYS]
     fps, loop = entry.get("fps", settings.fps), entry.get("loop", False)
     quality = entry.get("jpeg_quality", settings.jpeg_quality)
     if not _is_number(fps) or not 0 < fps <= MAX_FPS:
-        faults.append(f"fps is a number above 0 and up to {MAX_FPS:g} (given: {fps!r})")
+        faults.append(f"fps must be a number above 0 and up to {MAX_FPS:g} (given: {fps!r})")
     if not isinstance(loop, bool):
-        faults.append(f"loop is true or false (given: {loop!r})")
+        faults.append(f"loop must be true or false (given: {loop!r})")
     if not _is_number(quality) or not 1 <= quality <= 100:
-        faults.append(f"jpeg_quality is a number from 1 to 100 (given: {quality!r})")
+        faults.append(f"jpeg_quality must be a number from 1 to 100 (given: {quality!r})")
     source = _source(entry.get("source"), environ, folder, faults)
     source_id = entry.get("id") or (default_id(source) if source else "unknown")
     if not isinstance(source_id, str) or not ID_PATTERN.match(source_id):
-        faults.append(f"an id has letters, digits, '.', '_' and '-' only, at most 200 (given: {source_id!r})")
+        faults.append(f"an id must be 1 to 200 letters, digits, '.', '_' and '-' (given: {source_id!r})")
     if faults or source is None:
         raise ConfigError(*faults)
     return CameraSpec(source_id, source, float(fps), loop, int(quality))
 
 
-def duplicate_ids(specs: list[CameraSpec]) -> list[str]:
-    """A sentence for each id that several cameras have."""
+def _duplicate_ids(specs: list[CameraSpec]) -> list[str]:
+    """One sentence for each id that several cameras share."""
     counts = Counter(spec.source_id for spec in specs)
-    return [f"{count} cameras have the id {name}: give each its own" for name, count in counts.items() if count > 1]
+    return [f"{count} cameras have the id {name}: give each one its own" for name, count in counts.items() if count > 1]
 
 
-def _source(given: Any, environ: Mapping[str, str], folder: Path | None, faults: list[str]) -> Source | None:
+def _source(given: Any, environ: Mapping[str, str], folder: Path | None, faults: list[str]) -> SourceSpec | None:
     if not isinstance(given, str) or not given:
-        faults.append("source is missing: rtsp://..., http://..., a file, a folder, usb:0 or sim:NAME")
+        faults.append("source is missing: give rtsp://..., http://..., a file, a folder, usb:0 or sim:NAME")
         return None
     unset = sorted({name for name in VARIABLE.findall(given) if name not in environ})
     if unset:

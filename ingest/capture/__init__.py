@@ -1,5 +1,5 @@
-"""The process around one source, so that a camera's driver can hang or crash alone.
+"""The process around one source: a driver or codec that hangs or crashes takes down nothing but this process.
 
-`main` and `readers` run inside it; `child` is the agent's side of it; `wire` is what the two say to each other.
-May import: sources, and of infra only what a bare process needs. Knows no Kafka.
+`main` runs inside it; `child` is the agent's side of it; `wire` is the pipe between the two.
+May import: sources, infra.process, schemas. It knows no Kafka.
 """

@@ -1,4 +1,4 @@
-"""The agent's side of a capture process: started, read from, killed, and asked what it died of."""
+"""The agent's side of a capture process: it starts it, reads its messages, kills it, and tells why it died."""
 
 import contextlib
 import subprocess
@@ -7,44 +7,45 @@ from collections import deque
 
 from infra.process import logs
 from infra.process.children import environment, how_it_ended, module_command
-from ingest.capture.wire import Message, Reader, Task
+from ingest.capture.wire import CaptureMessage, MessageReader
 from ingest.sources.redact import redact_text, secrets_of
+from ingest.sources.task import CaptureTask
 
 log = logs.get(__name__)
 
 KEPT_LINES = 8
 MAX_LINE_CHARS = 300
 KILL_WAIT_S = 5.0
-# FFmpeg's errors (16) say why a stream does not open; OpenCV's warnings only that it did not.
-SAID = {"OPENCV_FFMPEG_LOGLEVEL": "16", "OPENCV_LOG_LEVEL": "ERROR"}
-# What libraries print on the way to an abort says more than "exit status -6", but not all of it.
+# FFmpeg's errors (level 16) say why a stream does not open; OpenCV's warnings say only that it does not.
+LOG_LEVELS = {"OPENCV_FFMPEG_LOGLEVEL": "16", "OPENCV_LOG_LEVEL": "ERROR"}
+# The last line before an abort says more than an exit status does, unless it is one of these.
 NOISE = ("Traceback", "  File")
 
 
 class CaptureChild:
-    """One capture process; as a context manager it is gone, and waited for, at the end of the block.
+    """One capture process. As a context manager it kills the process at the end of the block and waits for its end.
 
-    Start it from the thread that will watch it: Linux ends the process with that thread. Raises OSError where none
+    Start it in the thread that reads from it: Linux ends the process with that thread. Raises OSError when no process
     can be started (too many processes or open files).
     """
 
-    def __init__(self, task: Task, max_body_bytes: int) -> None:
+    def __init__(self, task: CaptureTask, max_body_bytes: int) -> None:
         self._secrets = secrets_of(task.address)
         self._process = subprocess.Popen(
             module_command("ingest.capture.main"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=environment(**SAID),
+            env=environment(**LOG_LEVELS),
             bufsize=0,
         )
         assert self._process.stdin and self._process.stdout and self._process.stderr
         self._stdin, self._stdout, self._stderr = self._process.stdin, self._process.stdout, self._process.stderr
-        self._reader = Reader(self._stdout.fileno(), max_body_bytes)
+        self._reader = MessageReader(self._stdout.fileno(), max_body_bytes)
         self._lines: deque[str] = deque(maxlen=KEPT_LINES)
         self._listener = threading.Thread(target=self._listen, name="capture-stderr", daemon=True)
         self._listener.start()
-        with contextlib.suppress(BrokenPipeError):  # it died at once: the first read says so
+        with contextlib.suppress(BrokenPipeError):  # it died at once: the first `read` raises EOFError
             self._stdin.write(task.to_line())
 
     def __enter__(self) -> "CaptureChild":
@@ -57,33 +58,33 @@ class CaptureChild:
     def pid(self) -> int:
         return self._process.pid
 
-    def read(self, timeout_s: float) -> Message | None:
-        """As wire.Reader.read; EOFError means that the process is dead or dying."""
+    def read(self, timeout_s: float) -> CaptureMessage | None:
+        """As `MessageReader.read`; EOFError means that the process is dead or dying."""
         return self._reader.read(timeout_s)
 
     def kill(self) -> None:
-        """End it at once (it keeps nothing that could be half-written), and wait until it is gone."""
+        """End the process at once, which leaves nothing half-written, and wait until it is gone."""
         if self._process.poll() is None:
             self._process.kill()
         try:
             self._process.wait(KILL_WAIT_S)
-        except subprocess.TimeoutExpired:  # inside a driver: it dies when that returns, and holds nothing of ours
+        except subprocess.TimeoutExpired:  # inside a driver: it ends when the driver returns
             log.error("capture process does not die", pid=self._process.pid)
         self._listener.join(1.0)
         for pipe in (self._stdin, self._stdout, self._stderr):
             pipe.close()
 
     def cause_of_death(self) -> str:
-        """How it ended and the last thing that it printed, without credentials; call after EOFError."""
+        """How the process ended and what it printed last, without credentials. Call it after EOFError."""
         try:
             how = how_it_ended(self._process.wait(KILL_WAIT_S))
         except subprocess.TimeoutExpired:  # `kill` follows
-            how = "said no more and did not end"
+            how = "closed its output and did not end"
         self._listener.join(1.0)
         return ": ".join([f"the capture process {how}", *self.last_words()])
 
     def last_words(self) -> list[str]:
-        """The newest line on its stderr that says something, if there is one."""
+        """The newest line on its stderr that tells something, if there is one."""
         return [line for line in self._lines if not line.startswith(NOISE)][-1:]
 
     def _listen(self) -> None:

@@ -1,8 +1,8 @@
-"""The capture process of one camera: `python -m ingest.capture.main`, its Task on stdin, Messages on stdout.
+"""The capture process of one source: `python -m ingest.capture.main`, its task on stdin, its messages on stdout.
 
-OpenCV and FFmpeg live here and nowhere else in the agent: they can hang in a call that nothing interrupts, and
-abort the process on a broken file. The reader thread only grabs, and puts what is to be published into a slot;
-the main thread encodes and writes. Ends with its agent: on the end of stdin, and by PR_SET_PDEATHSIG.
+OpenCV and FFmpeg run here and nowhere else in the agent: they can hang in a call that nothing interrupts, and they
+abort the process on a broken file. The reader thread grabs frames and puts those to publish into a queue; the main
+thread encodes and writes them. The process ends with its agent: at the end of stdin, and by PR_SET_PDEATHSIG.
 """
 
 import os
@@ -17,47 +17,48 @@ from typing import Any, NoReturn
 import simplejpeg
 
 from infra.process.children import die_with_parent
-from ingest.capture.wire import Message, Task, Tell, write
-from ingest.sources.parse import Kind, encoding_of
-from ingest.sources.readers.base import FrameReader, Picture, Refused, SourceFault
+from ingest.capture.wire import CaptureMessage, MessageKind, write_message
+from ingest.sources.files import encoding_of
+from ingest.sources.readers.base import CapturedImage, FrameReader, ImageRefused, SourceFault
 from ingest.sources.readers.open import open_reader
 from ingest.sources.sampling import Sampler
+from ingest.sources.task import CaptureTask
 
 STATS_PERIOD_S = 1.0
-HELD_PICTURES = 2
+QUEUED_FRAMES = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
-    """What the reader hands to the encoder: the source's frame number `index` (from 1), as a picture or as refused."""
+class GrabbedFrame:
+    """What the reader hands to the encoder: frame number `index` of the source (from 1), as an image or as refused."""
 
     index: int
     captured_at: int
-    content: Picture | Refused
+    content: CapturedImage | ImageRefused
 
 
-class Slots:
-    """Pictures between reader and encoder: a live source replaces the oldest, a finite one waits."""
+class EncodeQueue:
+    """The queue between reader and encoder. When it is full, a live source replaces a frame; a finite one waits."""
 
     def __init__(self, live: bool) -> None:
         self._live = live
-        self._queue: queue.Queue[Item] = queue.Queue(maxsize=1 if live else HELD_PICTURES)
+        self._queue: queue.Queue[GrabbedFrame] = queue.Queue(maxsize=1 if live else QUEUED_FRAMES)
 
-    def put(self, item: Item) -> int:
-        """Hand on; how many older ones were thrown away for it."""
+    def put(self, frame: GrabbedFrame) -> int:
+        """Put one frame in; returns how many older ones it replaced."""
         replaced = 0
         while True:
             try:
-                self._queue.put(item, block=not self._live)
+                self._queue.put(frame, block=not self._live)
                 return replaced
             except queue.Full:
                 try:
                     self._queue.get_nowait()
                     replaced += 1
                 except queue.Empty:
-                    pass  # the encoder was faster: there is room now
+                    pass  # the encoder took it in the meantime: there is room now
 
-    def take(self, timeout_s: float) -> Item | None:
+    def take(self, timeout_s: float) -> GrabbedFrame | None:
         try:
             return self._queue.get(timeout=timeout_s)
         except queue.Empty:
@@ -65,32 +66,32 @@ class Slots:
 
 
 class Capture:
-    """One source, from opening to its end."""
+    """Reads one source, from opening it to its end."""
 
-    def __init__(self, task: Task, out_fd: int) -> None:
+    def __init__(self, task: CaptureTask, out_fd: int) -> None:
         self._task, self._out_fd = task, out_fd
-        self._slots = Slots(live=Kind(task.kind) not in (Kind.VIDEO, Kind.IMAGES))
+        self._queue = EncodeQueue(task.reader.live)
         self._sampler = Sampler(task.fps)
         self._captured = 0
         self._dropped = {"rate_limit": 0, "buffer_full": 0, "corrupt": 0}
         self._fault: BaseException | None = None
 
     def run(self) -> None:
-        """Read until the source ends or fails, and say which."""
+        """Read until the source ends or fails, and tell the agent which."""
         try:
             reader = open_reader(self._task)
         except SourceFault as fault:
-            self._tell(Tell.FAILED, {"why": str(fault)})
+            self._tell(MessageKind.FAILED, {"why": str(fault)})
             return
-        self._tell(Tell.OPENED, {"expected_per_s": reader.expected_per_s})
+        self._tell(MessageKind.OPENED, {"expected_per_s": reader.expected_per_s})
         reading = threading.Thread(target=self._read, args=(reader,), name="reader", daemon=True)
         reading.start()
         self._encode_until_end(reader, reading)
         self._tell_stats(reader)
         if self._fault is None:
-            self._tell(Tell.ENDED, {})
+            self._tell(MessageKind.ENDED, {})
         elif isinstance(self._fault, SourceFault):
-            self._tell(Tell.FAILED, {"why": str(self._fault)})
+            self._tell(MessageKind.FAILED, {"why": str(self._fault)})
         else:
             raise self._fault
 
@@ -106,71 +107,72 @@ class Capture:
                 if content is None:
                     self._dropped["corrupt"] += 1
                 else:
-                    self._dropped["buffer_full"] += self._slots.put(Item(self._captured, captured_at, content))
-        except BaseException as error:  # noqa: BLE001 - handed to the main thread, which tells of it or raises it
+                    self._dropped["buffer_full"] += self._queue.put(GrabbedFrame(self._captured, captured_at, content))
+        except BaseException as error:  # noqa: BLE001 - the main thread reports it to the agent or raises it
             self._fault = error
 
     def _encode_until_end(self, reader: FrameReader, reading: threading.Thread) -> None:
         stats_due_s = 0.0
         while True:
-            alive = reading.is_alive()  # asked before the slot: what the reader put last is still taken
-            item = self._slots.take(STATS_PERIOD_S / 4)
-            if item is not None:
-                self._send(item)
+            alive = reading.is_alive()  # asked before the queue: the last frame of the reader is still taken
+            frame = self._queue.take(STATS_PERIOD_S / 4)
+            if frame is not None:
+                self._send(frame)
             elif not alive:
                 return
             if time.monotonic() >= stats_due_s:
                 self._tell_stats(reader)
                 stats_due_s = time.monotonic() + STATS_PERIOD_S
 
-    def _send(self, item: Item) -> None:
-        """Encode once, where there are pixels; check the size; write."""
-        if isinstance(item.content, Refused):
-            self._refuse(item.index, item.content)
+    def _send(self, frame: GrabbedFrame) -> None:
+        """Encode the image where it is pixels, check its size, write it."""
+        if isinstance(frame.content, ImageRefused):
+            self._refuse(frame.index, frame.content)
             return
-        picture = item.content
-        data = picture.data
-        if picture.pixels is not None:
-            data = simplejpeg.encode_jpeg(picture.pixels, self._task.jpeg_quality, "BGR", "420")
+        image = frame.content
+        data = image.data
+        if image.pixels is not None:
+            data = simplejpeg.encode_jpeg(image.pixels, self._task.jpeg_quality, "BGR", "420")
         if len(data) > self._task.max_image_bytes:
             detail = f"{len(data)} bytes, the limit is {self._task.max_image_bytes}"
-            self._refuse(item.index, Refused("too_large", picture.name or "a frame", detail))
+            self._refuse(frame.index, ImageRefused("too_large", image.name or "a frame", detail))
             return
         meta = {
-            "index": item.index,
-            "captured_at": item.captured_at,
+            "index": frame.index,
+            "captured_at": frame.captured_at,
             "encoding": encoding_of(data),
-            "name": picture.name,
+            "name": image.name,
         }
-        self._tell(Tell.FRAME, meta, data)
+        self._tell(MessageKind.FRAME, meta, data)
 
-    def _refuse(self, index: int, refused: Refused) -> None:
+    def _refuse(self, index: int, refused: ImageRefused) -> None:
         meta = {"index": index, "reason": refused.reason, "name": refused.name, "detail": refused.detail}
-        self._tell(Tell.REFUSED, meta)
+        self._tell(MessageKind.REFUSED, meta)
 
     def _tell_stats(self, reader: FrameReader) -> None:
         dropped = {**self._dropped, "damaged": reader.damaged}
         counts = {"captured": self._captured, "skipped": reader.skipped, "dropped": dropped}
-        self._tell(Tell.STATS, counts)
+        self._tell(MessageKind.STATS, counts)
 
-    def _tell(self, tell: Tell, meta: dict[str, Any], body: bytes = b"") -> None:
-        write(self._out_fd, Message(tell, meta, body))
+    def _tell(self, kind: MessageKind, meta: dict[str, Any], body: bytes = b"") -> None:
+        write_message(self._out_fd, CaptureMessage(kind, meta, body))
 
 
-def _content(reader: FrameReader) -> Picture | Refused | None:
+def _content(reader: FrameReader) -> CapturedImage | ImageRefused | None:
     try:
-        return reader.picture()
-    except Refused as refused:
+        return reader.retrieve()
+    except ImageRefused as refused:
         return refused
 
 
 def main() -> NoReturn:
-    """Never returns to the interpreter: a reader thread inside FFmpeg would crash its shutdown."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group; the agent decides
+    """Ends the process without the interpreter's shutdown, which a reader thread inside FFmpeg would crash."""
+    # A terminal signals the whole process group, but the agent decides when this process stops.
+    for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     die_with_parent(signal.SIGKILL)
-    task = Task.from_line(sys.stdin.buffer.readline())
-    # Libraries print what they like on stdout: messages get a descriptor of their own.
+    task = CaptureTask.from_line(sys.stdin.buffer.readline())
+    # Libraries print to stdout: messages get a descriptor of their own, and stdout becomes stderr.
     out_fd = os.dup(1)
     os.dup2(2, 1)
     threading.Thread(target=_exit_at_end_of_stdin, daemon=True).start()
@@ -179,7 +181,7 @@ def main() -> NoReturn:
         Capture(task, out_fd).run()
     except BrokenPipeError:
         status = 1  # the agent is gone
-    except BaseException:  # noqa: BLE001 - as the interpreter does
+    except BaseException:  # noqa: BLE001 - printed as the interpreter would
         sys.excepthook(*sys.exc_info())
         status = 1
     sys.stderr.flush()

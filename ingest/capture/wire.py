@@ -1,7 +1,7 @@
-"""What a capture process tells its agent, over one pipe: length-prefixed messages, encoded frames and counts only.
+"""What a capture process sends to its agent over one pipe: length-prefixed messages with encoded frames and counts.
 
-A pipe and not shared memory: at the size of encoded frames a copy costs a hundredth of the JPEG encoder, and a
-pipe ends by itself when either side dies, whichever way it dies.
+A pipe and not shared memory: copying an encoded frame costs a hundredth of encoding it, and a pipe closes by itself
+when the process at either end dies, in whatever way.
 """
 
 import json
@@ -9,20 +9,22 @@ import os
 import select
 import struct
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
 HEADER = struct.Struct("!BII")
 READ_BYTES = 1 << 20
-# A child whose memory OpenCV has overwritten must not make the agent reserve gigabytes.
+# A capture process whose memory a codec has overwritten must not make the agent reserve gigabytes.
 MAX_META_BYTES = 1 << 20
 
 
-class Tell(IntEnum):
-    """OPENED: the source answered. FRAME: one to publish. STATS: counts since the child's start, once a second.
+class MessageKind(IntEnum):
+    """What a message says.
 
-    REFUSED: an image that cannot be sent. FAILED: the source, in a sentence. ENDED: a finite source is through.
+    OPENED: the source answers. FRAME: an image to publish. STATS: counts since the process started, once a second.
+    REFUSED: an image that cannot be sent. FAILED: why the source cannot be read, in a sentence. ENDED: a finite source
+    is at its end.
     """
 
     OPENED = 1
@@ -34,28 +36,30 @@ class Tell(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    tell: Tell
+class CaptureMessage:
+    """One message of a capture process; `body` is the image of a FRAME."""
+
+    kind: MessageKind
     meta: dict[str, Any]
     body: bytes = b""
 
 
 class WireError(Exception):
-    """What came is no message of ours: the child is not to be trusted any more."""
+    """The bytes on the pipe are not a message: the capture process is not to be trusted any more."""
 
 
-def write(fd: int, message: Message) -> None:
-    """Write all of it; blocks while the pipe is full. Raises BrokenPipeError when the agent is gone."""
+def write_message(fd: int, message: CaptureMessage) -> None:
+    """Write the whole message; blocks while the pipe is full. Raises BrokenPipeError when the agent is gone."""
     meta = json.dumps(message.meta, separators=(",", ":")).encode()
-    parts = [HEADER.pack(message.tell, len(meta), len(message.body)) + meta, message.body]
+    parts = [HEADER.pack(message.kind, len(meta), len(message.body)) + meta, message.body]
     for part in parts:
         view = memoryview(part)
         while view:
             view = view[os.write(fd, view) :]
 
 
-class Reader:
-    """Messages from a pipe, none ever waited for longer than it was asked to."""
+class MessageReader:
+    """Reads messages from a pipe; it never waits longer than the caller asks for."""
 
     def __init__(self, fd: int, max_body_bytes: int) -> None:
         self._fd, self._max_body_bytes = fd, max_body_bytes
@@ -63,8 +67,8 @@ class Reader:
         self._poll = select.poll()
         self._poll.register(fd, select.POLLIN)
 
-    def read(self, timeout_s: float) -> Message | None:
-        """The next message, None when none is complete in time. Raises EOFError at the end, WireError on garbage."""
+    def read(self, timeout_s: float) -> CaptureMessage | None:
+        """The next message; None when none is complete in time. Raises EOFError at the end, WireError on garbage."""
         deadline_s = time.monotonic() + timeout_s
         while True:
             message = self._take()
@@ -78,12 +82,13 @@ class Reader:
                 raise EOFError
             self._buffer += chunk
 
-    def _take(self) -> Message | None:
+    def _take(self) -> CaptureMessage | None:
         if len(self._buffer) < HEADER.size:
             return None
-        tell, meta_bytes, body_bytes = HEADER.unpack_from(self._buffer)
-        if tell not in Tell._value2member_map_ or meta_bytes > MAX_META_BYTES or body_bytes > self._max_body_bytes:
-            raise WireError(f"tell {tell}, {meta_bytes} + {body_bytes} bytes")
+        kind, meta_bytes, body_bytes = HEADER.unpack_from(self._buffer)
+        known = kind in MessageKind._value2member_map_
+        if not known or meta_bytes > MAX_META_BYTES or body_bytes > self._max_body_bytes:
+            raise WireError(f"kind {kind}, {meta_bytes} + {body_bytes} bytes")
         end = HEADER.size + meta_bytes + body_bytes
         if len(self._buffer) < end:
             return None
@@ -92,31 +97,6 @@ class Reader:
             meta = json.loads(bytes(self._buffer[HEADER.size : body_start]))
         except ValueError as error:
             raise WireError(str(error)) from None
-        message = Message(Tell(tell), meta, bytes(self._buffer[body_start:end]))
+        message = CaptureMessage(MessageKind(kind), meta, bytes(self._buffer[body_start:end]))
         del self._buffer[:end]
         return message
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What an agent asks of a capture process: the first line of its stdin, because arguments show up in `ps`.
-
-    `skip_frames`: how many frames of a finite source an earlier process already delivered.
-    """
-
-    kind: str
-    address: str
-    fps: float
-    loop: bool
-    jpeg_quality: int
-    open_timeout_ms: int
-    read_timeout_ms: int
-    max_image_bytes: int
-    skip_frames: int = 0
-
-    def to_line(self) -> bytes:
-        return json.dumps(asdict(self)).encode() + b"\n"
-
-    @staticmethod
-    def from_line(line: bytes) -> "Task":
-        return Task(**json.loads(line))

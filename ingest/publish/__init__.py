@@ -1,4 +1,4 @@
-"""The way of any producer to Kafka: the outbox, and the limit on its rate.
+"""The way of every producer to `frames.raw`: a frame, the outbox that numbers and sends it, counts, rate limits.
 
-May import: infra, schemas; nothing else of ingest.
+May import: infra, schemas; nothing else of ingest. It knows no camera: cameras, crawlers and uploads send the same way.
 """

@@ -1,4 +1,4 @@
-"""From the buffer to `frames.raw`: numbers, envelope, and what came of each frame."""
+"""The last step of every producer: number a frame, wrap it in a Frame record, send it, count what became of it."""
 
 import threading
 from collections import Counter
@@ -9,105 +9,120 @@ from infra.kafka.sender import DeliveryReport, OnDelivery, OutRecord, Sender, se
 from infra.process import logs, metrics
 from infra.process.times import now_us
 from infra.settings import KIB
-from ingest.camera.feed import Captured, Feed
+from ingest.publish.frame import OutgoingFrame
 from schemas.codec import Registry, encode
 from schemas.errors import Stalled
 from schemas.headers import TRACEPARENT, new_traceparent
-from schemas.records import Frame, SourceKind
+from schemas.records import Frame
 
 log = logs.get(__name__)
 
-# What a Frame, its key, its headers and Kafka's own record need around the image.
+# Room for what surrounds the image in a Kafka record: the fields of the Frame, key, headers, record overhead.
 ENVELOPE_BYTES = 32 * KIB
+
+# Called with the source id and the reason: `stale`, `too_large` or `undelivered`. From any thread.
+OnDrop = Callable[[str, str], None]
 
 
 class Outbox:
-    """Publishes captured frames; `frame_seq` counts from 0 without a gap in each `stream_epoch`.
+    """Publishes frames to one topic. `frame_seq` counts from 0 without a gap in each `stream_epoch` of a source.
 
-    A number that is missing on the topic belongs to a frame that Kafka refused; it is counted in `failed` and logged.
+    The number is assigned when a frame is handed to Kafka. A number that is missing on the topic therefore belongs to
+    a frame that Kafka refused; such frames are counted as failed, logged, and passed to `on_drop`.
+    `publish` is for one thread; the counts may be read from any.
     """
 
-    def __init__(self, sender: Sender, topic: str, max_frame_age_ms: int = 0, registry: Registry | None = None) -> None:
-        self._sender, self._topic, self._registry = sender, topic, registry
-        self._max_frame_age_us = max_frame_age_ms * 1000
-        self._next: dict[str, tuple[int, int]] = {}
+    def __init__(self, sender: Sender, topic: str, on_drop: OnDrop, registry: Registry | None = None) -> None:
+        self._sender, self._topic, self._on_drop, self._registry = sender, topic, on_drop, registry
+        # By source: the epoch of its newest frame, and the number of the next one.
+        self._next_seq: dict[str, tuple[int, int]] = {}
         self._lock = threading.Lock()
-        self.sent: Counter[str] = Counter()
-        self.delivered: Counter[str] = Counter()
-        self.failed: Counter[str] = Counter()
-        self._abandoned: Counter[str] = Counter()
+        self._accepted: Counter[str] = Counter()
+        self._delivered: Counter[str] = Counter()
+        self._failed: Counter[str] = Counter()
 
-    def publish(self, captured: Captured, give_up: Callable[[], bool]) -> bool:
-        """Hand one frame to Kafka's client, waiting for room; False if `give_up` said so first. Raises Stalled."""
-        spec = captured.feed.spec
-        if spec.source.live and 0 < self._max_frame_age_us < now_us() - captured.captured_at:
-            captured.feed.drop("stale")
+    def publish(self, outgoing: OutgoingFrame, give_up: Callable[[], bool]) -> bool:
+        """Hand one frame to the Kafka client, waiting for room; False when `give_up()` ended the wait.
+
+        Returning True does not mean that the frame was written. Raises Stalled when the client never sends again.
+        """
+        source_id = outgoing.source_id
+        if outgoing.expires_at is not None and outgoing.expires_at < now_us():
+            self._on_drop(source_id, "stale")
             return True
-        frame = self._frame(captured)
-        value = encode(frame, self._registry, self._topic)
+        frame = self._numbered(outgoing)
+        on_delivery = self._counting(frame)
         record = OutRecord(
             self._topic,
-            spec.source_id,
-            value,
+            source_id,
+            encode(frame, self._registry, self._topic),
             [(TRACEPARENT, new_traceparent().encode())],
-            timestamp_ms=captured.captured_at // 1000,
-            on_delivery=self._report(captured, frame),
+            timestamp_ms=frame.captured_at // 1000,
+            on_delivery=on_delivery,
         )
+        with self._lock:
+            self._accepted[source_id] += 1
         try:
             if not send_wait(self._sender, record, give_up):
-                self._abandoned[spec.source_id] += 1
                 return False
         except KafkaFailure as refusal:
             if refusal.fault.is_fatal:
                 raise Stalled(f"the Kafka producer cannot go on: {refusal}") from refusal
-            assert record.on_delivery is not None
-            record.on_delivery(DeliveryReport(self._topic, -1, -1, refusal.fault))
-        self._next[spec.source_id] = (frame.stream_epoch, frame.frame_seq + 1)
-        self.sent[spec.source_id] += 1
+            on_delivery(DeliveryReport(self._topic, -1, -1, refusal.fault))
+        self._next_seq[source_id] = (frame.stream_epoch, frame.frame_seq + 1)
         return True
 
-    def undelivered(self, source_id: str) -> int:
-        """Frames that came this far and of which nobody knows that they are on the topic."""
-        return self._abandoned[source_id] + self.sent[source_id] - self.delivered[source_id]
+    def delivered(self) -> Counter[str]:
+        """Frames that the broker acknowledged, by source."""
+        with self._lock:
+            return self._delivered.copy()
 
-    def _frame(self, captured: Captured) -> Frame:
-        spec = captured.feed.spec
-        epoch, seq = self._next.get(spec.source_id, (0, 0))
-        if epoch != captured.stream_epoch:
+    def failed(self) -> Counter[str]:
+        """Frames that Kafka refused, by source."""
+        with self._lock:
+            return self._failed.copy()
+
+    def undelivered(self, source_id: str) -> int:
+        """Frames of a source that came this far and that the broker has not acknowledged: refused, or unanswered."""
+        with self._lock:
+            return self._accepted[source_id] - self._delivered[source_id]
+
+    def _numbered(self, outgoing: OutgoingFrame) -> Frame:
+        epoch, seq = self._next_seq.get(outgoing.source_id, (0, 0))
+        if epoch != outgoing.stream_epoch:
             seq = 0
         return Frame(
-            frame_id=f"{spec.source_id}/{captured.stream_epoch}/{seq}",
-            source_id=spec.source_id,
-            source_kind=SourceKind.CAMERA,
-            stream_epoch=captured.stream_epoch,
+            frame_id=f"{outgoing.source_id}/{outgoing.stream_epoch}/{seq}",
+            source_id=outgoing.source_id,
+            source_kind=outgoing.source_kind,
+            stream_epoch=outgoing.stream_epoch,
             frame_seq=seq,
-            captured_at=captured.captured_at,
-            received_at=captured.received_at,
-            encoding=captured.encoding,
-            image=captured.image,
-            uri=spec.source.shown,
-            attributes={"file": captured.name} if captured.name else {},
+            captured_at=outgoing.captured_at,
+            received_at=outgoing.received_at,
+            encoding=outgoing.encoding,
+            image=outgoing.image,
+            uri=outgoing.uri,
+            attributes=dict(outgoing.attributes),
         )
 
-    def _report(self, captured: Captured, frame: Frame) -> OnDelivery:
-        source_id, captured_s, size, feed = frame.source_id, frame.captured_at / 1e6, len(frame.image), captured.feed
-        frame_id = frame.frame_id
+    def _counting(self, frame: Frame) -> OnDelivery:
+        """The delivery call-back of one frame. It does not hold the image, which may wait long for its report."""
+        source_id, frame_id = frame.source_id, frame.frame_id
+        captured_s, image_bytes = frame.captured_at / 1e6, len(frame.image)
 
-        def delivered(report: DeliveryReport) -> None:
-            with self._lock:
-                if report.fault is None:
-                    self.delivered[source_id] += 1
-                else:
-                    self.failed[source_id] += 1
+        def on_delivery(report: DeliveryReport) -> None:
             if report.fault is None:
+                with self._lock:
+                    self._delivered[source_id] += 1
                 metrics.FRAMES_PUBLISHED.labels(source_id).inc()
-                metrics.CAMERA_LAST_FRAME.labels(source_id).set(captured_s)
+                metrics.SOURCE_LAST_FRAME.labels(source_id).set(captured_s)
             else:
-                self._log_failure(feed, frame_id, size, report.fault)
+                with self._lock:
+                    self._failed[source_id] += 1
+                self._tell_failed(source_id, frame_id, image_bytes, report.fault)
 
-        return delivered
+        return on_delivery
 
-    def _log_failure(self, feed: Feed, frame_id: str, size: int, fault: KafkaFault) -> None:
-        too_large = fault.kind is FaultKind.TOO_LARGE
-        feed.drop("too_large" if too_large else "undelivered")
-        log.error("frame not delivered", frame_id=frame_id, bytes=size, why=str(fault))
+    def _tell_failed(self, source_id: str, frame_id: str, image_bytes: int, fault: KafkaFault) -> None:
+        self._on_drop(source_id, "too_large" if fault.kind is FaultKind.TOO_LARGE else "undelivered")
+        log.error("frame not delivered", frame_id=frame_id, bytes=image_bytes, why=str(fault))

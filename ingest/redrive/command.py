@@ -1,40 +1,47 @@
-"""`sightline redrive`: dead letters through the pipeline again, once what killed them is repaired.
+"""`sightline redrive`: sends dead letters through the pipeline again, once the cause of their failure is repaired.
 
-Copy, acknowledge, then mark: a copy goes to `frames.retry`, and when the broker has it a mark behind the letter on
-`frames.dead`. Cancelled at any moment nothing is lost; at worst the copies of the last second are sent twice, and
-their second labels are recognised by their coordinates.
+Copy, acknowledge, then mark: a copy goes to `frames.retry`; when the broker has it, a mark that names the dead letter
+goes to `frames.dead`. A run that is cut off at any moment loses nothing. At worst the copies of its last second are
+sent again by the next run, and their second labels are recognised by the coordinates of the frame.
 """
 
 import json
 import sys
-from typing import Annotated, Any
+from contextlib import ExitStack
+from typing import Annotated
 
 import typer
 
 from infra.commands.options import ErrorOption, FromOption, JsonOption, SourceIdOption, StageOption, ToOption
 from infra.failures.dead_letters import DeadFilter, parse_place, read_letters
 from infra.kafka.clients import require_kafka, require_topics
+from infra.kafka.publisher import Publisher
 from infra.kafka.reader import Reader
 from infra.kafka.schema_registry import registry_of
 from infra.kafka.topics import TopicNames
 from infra.process import logs
 from infra.process.lifecycle import Stop
 from infra.process.times import now_us, parse_time_range
-from infra.settings import load_settings
+from infra.settings import Settings, load_settings
 from ingest.redrive.plan import Plan, Planner, parse_rate
-from ingest.redrive.send import Done, redrive
+from ingest.redrive.send import RedriveResult, redrive
+from ingest.redrive.text import describe, report
 from schemas.errors import ConfigError, SightlineError
+from schemas.records import Micros
 
 DEFAULT_MAX_ATTEMPTS = 3
+CLOSE_S = 1.0
 
 PlacesOption = Annotated[
     list[str] | None,
-    typer.Option("--partition-offset", metavar="P/O", help="This dead letter; may be given several times."),
+    typer.Option(
+        "--partition-offset", metavar="PARTITION/OFFSET", help="This dead letter; may be given several times."
+    ),
 ]
-AllOption = Annotated[bool, typer.Option("--all", help="Every dead letter.")]
-RateOption = Annotated[str, typer.Option(metavar="N/s", help="At most so many frames a second.")]
+AllOption = Annotated[bool, typer.Option("--all", help="All dead letters.")]
+RateOption = Annotated[str, typer.Option(metavar="N/s", help="At most so many dead letters a second.")]
 AttemptsOption = Annotated[int, typer.Option(min=1, help="Refuse frames that were redriven so often already.")]
-ExecuteOption = Annotated[bool, typer.Option("--execute", help="Do it; without this only tell what would be done.")]
+ExecuteOption = Annotated[bool, typer.Option("--execute", help="Do it; without this, only say what would be done.")]
 
 
 def command(
@@ -51,71 +58,52 @@ def command(
     execute: ExecuteOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Send dead letters through the pipeline again: one, some or all. Tells first, does it with --execute.
+    """Send dead letters through the pipeline again: one, some or all. Says what it would do; does it with --execute.
 
-    What was redriven before is skipped; what is no Frame is refused. Exit code 1 when not all was done.
-    --from and --to select by the time at which the frame was declared dead.
+    Dead letters that were redriven before are skipped; those without a Frame are refused. --from and --to select by
+    the time at which the frame was declared dead. Exit code 1 when not all were redriven.
     """
     settings = load_settings()
     logs.setup(settings.log)
-    topic = TopicNames.for_lane(settings.topic_prefix).dead
-    places = frozenset(parse_place(text, topic) for text in partition_offset or ())
+    names = TopicNames.for_lane(settings.topic_prefix)
+    places = frozenset(parse_place(text, names.dead) for text in partition_offset or ())
     if not (places or all_ or any((from_, to, stage, error, source_id))):
         raise ConfigError("say what to redrive: --partition-offset, --all, or --from --to --stage --error --source-id")
     rate_per_s = parse_rate(rate)
-    from_us, to_us = parse_time_range(from_, to, now_us())
+    period = parse_time_range(from_, to, now_us())
+    wanted = DeadFilter(stage, error, source_id, places or None)
     stop = Stop().install()
     require_kafka(settings)
-    require_topics(settings, topic, TopicNames.for_lane(settings.topic_prefix).retry)
-    planner = Planner(max_attempts, registry_of(settings))
-    with Reader(settings) as reader:
-        wanted = DeadFilter(stage, error, source_id, places or None)
-        for entry in read_letters(reader, topic, wanted, from_us, to_us, all_marks=True, stop=stop.is_set):
-            planner.add(entry)
-        if stop.is_set():
-            raise SightlineError("stopped while the dead letters were read; nothing was written")
-        if missing := planner.missing(places):
-            named = ", ".join(f"{partition}/{offset}" for partition, offset in missing)
-            raise ConfigError(f"{topic} has no dead letter at {named}, or another option leaves it out")
-        plan = planner.plan()
-        done = redrive(settings, reader, plan.chosen, rate_per_s, stop) if execute else Done()
-    print(json.dumps(report(plan, done, execute)) if as_json else describe(plan, done, execute, rate_per_s))
-    if execute and done.redriven < len(plan.chosen):
+    require_topics(settings, names.dead, names.retry)
+    with ExitStack() as closing:
+        reader = closing.enter_context(Reader(settings))
+        plan = read_plan(settings, reader, wanted, period, max_attempts, stop)
+        result = RedriveResult()
+        if execute:
+            publisher = Publisher(settings)
+            closing.callback(publisher.close, CLOSE_S)
+            result = redrive(publisher, reader, names, plan.chosen, rate_per_s, stop)
+    print(json.dumps(report(plan, result, execute)) if as_json else describe(plan, result, execute, rate_per_s))
+    if execute and result.redriven < len(plan.chosen):
         sys.exit(1)
 
 
-def report(plan: Plan, done: Done, execute: bool) -> dict[str, Any]:
-    """`redrive --json`."""
-    return {
-        "executed": execute,
-        "chosen": len(plan.chosen),
-        "redriven": done.redriven,
-        "failed": done.failed,
-        "errors": sorted(done.errors),
-        "skipped": plan.skipped,
-        "refused": dict(plan.refused),
-    }
-
-
-def describe(plan: Plan, done: Done, execute: bool, rate_per_s: float) -> str:
-    chosen = len(plan.chosen)
-    reasons = ", ".join(f"{count:,} {reason}" for reason, count in plan.reasons.most_common())
-    if execute:
-        lines = [f"redrove {done.redriven:,} of {chosen:,} frames" + (f" ({reasons})" if reasons else "")]
-        if done.failed:
-            lines.append(f"failed {done.failed:,}: {'; '.join(sorted(done.errors))}")
-        if done.redriven + done.failed < chosen:
-            lines.append(
-                "stopped before the end; the others are as they were"
-                if done.stopped
-                else f"{chosen - done.redriven - done.failed:,} are gone: retention has removed them meanwhile"
-            )
-    else:
-        takes = f", in {chosen / rate_per_s:.0f} s" if chosen > rate_per_s else ""
-        lines = [f"would redrive {chosen:,} frames" + (f" ({reasons}){takes}" if reasons else "")]
-    if plan.skipped:
-        lines.append(f"skipped {plan.skipped:,}, redriven before")
-    lines += [f"refused {count:,}: {reason}" for reason, count in plan.refused.most_common()]
-    if not execute and chosen:
-        lines.append("nothing was written: add --execute to do it")
-    return "\n".join(lines)
+def read_plan(
+    settings: Settings,
+    reader: Reader,
+    wanted: DeadFilter,
+    period: tuple[Micros | None, Micros | None],
+    max_attempts: int,
+    stop: Stop,
+) -> Plan:
+    """Decide by the dead letters and all marks. Raises ConfigError when there is no dead letter at a wanted place."""
+    topic = TopicNames.for_lane(settings.topic_prefix).dead
+    planner = Planner(max_attempts, registry_of(settings))
+    for entry in read_letters(reader, topic, wanted, *period, all_marks=True, stop=stop.is_set):
+        planner.add(entry)
+    if stop.is_set():
+        raise SightlineError("stopped while the dead letters were read; nothing was written")
+    if missing := planner.missing(wanted.places or ()):
+        named = ", ".join(f"{partition}/{offset}" for partition, offset in missing)
+        raise ConfigError(f"{topic} has no dead letter at {named}, or another option leaves it out")
+    return planner.plan()

@@ -1,32 +1,32 @@
-"""Credentials out of camera addresses, and out of any text that quotes one.
+"""Removes credentials from camera addresses, and from any text that quotes one.
 
-Promises: user names and passwords before the host, and the values of query (or path) parameters whose names
-contain a word for secrets, never come out. Does not promise to find a secret in a path segment without a name.
+Removed are user names and passwords before the host, and the values of query (or path) parameters whose names
+contain a word for secrets. A secret in a path segment without a name is not found.
 """
 
 import re
 from urllib.parse import unquote
 
 HIDDEN = "***"
-# Makers name them as they like (loginpas, userPassword, apitoken): a name that contains one of these tells of a secret.
+# Makers choose parameter names freely (loginpas, userPassword, apitoken): one that contains such a word has a secret.
 _TELLING = r"(?:pas|psw|pw|token|secret|auth|sig|key|login|usr|user|session|jwt|cred)"
 _NAME = rf"([^&;=/?#\s]*{_TELLING}[^&;=/?#\s]*)"
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _URL_IN_TEXT = re.compile(_SCHEME.pattern + r"[^\s'\"<>]+")
 _NAMED_IN_PATH = re.compile(rf"{_NAME}=(?!\*\*\*)([^&;#/?\s]*)", re.IGNORECASE)
-# Whole, up to the next parameter: what a camera takes as a value need not be escaped.
+# The value is everything up to the next parameter: cameras accept values that are not escaped.
 _NAMED_IN_QUERY = re.compile(rf"{_NAME}=([^&;]*)", re.IGNORECASE)
-# Xiongmai's cameras: /user=admin_password=tlJwpbo6_channel=1_stream=0.sdp
+# Xiongmai cameras: /user=admin_password=tlJwpbo6_channel=1_stream=0.sdp
 _SECRET_IN_PATH = re.compile(
     r"(?<![A-Za-z])(user|password)=(?!\*\*\*)([^&;]*?(?=_(?:password|channel|stream|tcp|onvif)=)|[^&;#/?\s]*)",
     re.IGNORECASE,
 )
-# Shorter ones would blank half of every log line ("1" as a password).
+# Hiding a shorter secret ("1" as a password) would blank half of every log line.
 MIN_LITERAL = 3
 
 
 def redact_url(url: str) -> str:
-    """The address without its credentials; text that is no URL comes back as it is."""
+    """The address without its credentials; text that is not a URL is returned unchanged."""
     scheme = _SCHEME.match(url)
     if not scheme:
         return url
@@ -35,7 +35,7 @@ def redact_url(url: str) -> str:
 
 
 def secrets_of(url: str) -> tuple[str, ...]:
-    """What must not appear anywhere: the parts that `redact_url` takes out, longest first, as written and unquoted."""
+    """The parts of an address that `redact_url` removes, as written and unquoted, longest first."""
     scheme = _SCHEME.match(url)
     if not scheme:
         return ()
@@ -51,17 +51,17 @@ def secrets_of(url: str) -> tuple[str, ...]:
 
 
 def redact_text(text: str, secrets: tuple[str, ...] = ()) -> str:
-    """Any text (a library's log line) with every URL in it redacted and every known secret hidden."""
+    """Any text, such as a library's log line, with every URL in it redacted and every known secret hidden."""
     for secret in secrets:
         text = text.replace(secret, HIDDEN)
     return _URL_IN_TEXT.sub(lambda match: redact_url(match.group()), text)
 
 
 def _userinfo_end(rest: str) -> int:
-    """Where the host begins in what follows `://`."""
+    """The index at which the host begins in `rest`, the part of an address that follows `://`."""
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    # A password may hold an unescaped "/" or "@": no parser takes it, but it must not be printed. The price: where
-    # there are credentials or a port, an "@" further on hides what is before it.
+    # A password may contain an unescaped "/" or "@": no parser accepts it, but it must not be printed. The cost: in an
+    # address with credentials or a port, an "@" in the path hides everything before it.
     bracketed = authority.startswith("[")
     return rest.rfind("@") + 1 if "@" in authority or (":" in authority and not bracketed) else 0
 

@@ -1,4 +1,4 @@
-"""The pictures of simulated cameras: `sim` says where the camera looks, this paints it. Capture processes only."""
+"""Draws the images of simulated cameras; `sim` says where the camera looks. Imported in capture processes only."""
 
 import functools
 
@@ -13,7 +13,7 @@ Pixels = npt.NDArray[np.uint8]
 
 
 def render(spec: SimSpec, time_s: float) -> Pixels:
-    """The camera's picture (BGR) at `time_s` seconds after its start."""
+    """The camera's image (BGR) at `time_s` seconds after its start."""
     photo = _scaled_photo(photo_at(spec, time_s), spec.width, spec.height)
     view = view_at(time_s, spec.seed)
     height, width = photo.shape[:2]
@@ -22,13 +22,13 @@ def render(spec: SimSpec, time_s: float) -> Pixels:
     top = (height - crop * spec.height) * view.y
     to_photo = np.array([[crop, 0, left + (crop - 1) / 2], [0, crop, top + (crop - 1) / 2]], np.float64)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    picture = cv2.warpAffine(photo, to_photo, (spec.width, spec.height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(picture, np.uint8)
+    image = cv2.warpAffine(photo, to_photo, (spec.width, spec.height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(image, np.uint8)
 
 
 @functools.lru_cache(maxsize=2)
 def _scaled_photo(name: str, width: int, height: int) -> Pixels:
-    """The photo, shrunk to little more than the output needs, so that a glide does not shimmer."""
+    """The photo, shrunk to little more than the output needs, so that it does not flicker while the camera moves."""
     path = photo_path(name)
     photo = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if photo is None:

@@ -1,22 +1,22 @@
-"""Which frames of a camera are taken at `fps`, and when silence means death: pure, time is an argument."""
+"""Which frames of a camera are taken at `fps`, and when its silence counts as a stall. Pure: time is an argument."""
 
 from dataclasses import dataclass
 
 MIN_STALL_S = 5.0
-# A capture process that waits for its own time-out tells of it: that says more than to be killed for silence.
+# A capture process whose own read time-out ends says why it failed, so the watchdog waits this much longer.
 STALL_MARGIN_S = 2.0
 STALL_PERIODS = 10.0
-# Announced rates outside this are container nonsense (90,000 for RTP, 0 for MJPEG).
+# Announced rates outside this range are artefacts of the container (90,000 for RTP, 0 for MJPEG).
 SANE_RATE_PER_S = (0.05, 240.0)
 
 
 @dataclass
 class Sampler:
-    """Takes the frame nearest to each point of a grid of 1/fps seconds.
+    """Takes the frame that is nearest to each point of a grid of 1/fps seconds.
 
     Promises at most `fps * T + 2` frames in any T seconds (the generic cell rate algorithm, ITU-T I.371, with a
     tolerance of one period), and every frame of a camera that is no faster than `fps` and steady to a quarter of its
-    period: 30 announced and 29.9 real drops nothing. A gap in the source is not made up for by a burst after it.
+    period: at fps 30 a camera that really gives 29.9 loses nothing. A gap in the source is not followed by a burst.
     """
 
     fps: float
@@ -33,8 +33,8 @@ class Sampler:
             self._earliest_s = now_s
             return True
         self._observe(now_s, period_s)
-        # The next frame is expected one interval later: take this one if it is the nearer of the two.
-        # After a late one the nearer may come so soon that there would be too many.
+        # The next frame is expected one interval later: take this one if it is nearer to the grid point than that.
+        # After a late frame the nearest one may come so early that the promised limit would be exceeded.
         if now_s + self._interval_s / 2 < self._due_s or now_s < self._earliest_s:
             return False
         late_s = now_s - self._due_s
@@ -49,12 +49,12 @@ class Sampler:
 
 
 def stall_limit_s(expected_per_s: float, read_timeout_ms: int) -> float:
-    """Seconds without a frame after which a source counts as dead: max(5 s, 10 frame periods, read time-out + 2 s)."""
+    """Seconds without a frame that count as a stall: the longest of 5 s, 10 frame periods, the read time-out + 2 s."""
     periods_s = STALL_PERIODS / expected_per_s if expected_per_s > 0 else 0.0
     return max(MIN_STALL_S, periods_s, read_timeout_ms / 1000 + STALL_MARGIN_S)
 
 
 def sane_rate(announced_per_s: float) -> float:
-    """The announced frame rate, or 0 where it cannot be one."""
+    """The announced frame rate, or 0 (unknown) where it is out of range."""
     low, high = SANE_RATE_PER_S
     return announced_per_s if low <= announced_per_s <= high else 0.0

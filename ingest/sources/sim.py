@@ -1,8 +1,8 @@
-"""Simulated cameras: a guard tour (rest, glide, rest) over the real photos inside scikit-image and scikit-learn.
+"""Simulated cameras: a tour (rest, glide, rest) over the real photos that scikit-image and scikit-learn contain.
 
-Promises the same pixels for the same name, seed, size and time on one machine, and no network: the photos are
-files of the installed wheels. While the camera rests its frames are equal to the byte, as those of a fixed
-camera on a still scene never quite are; that is what gives a demonstration its cache hits.
+On one machine the same name, seed, size and time give the same pixels. No network is needed: the photos are files of
+the installed wheels. While the camera rests, its frames are equal byte for byte, which a real camera's never are; this
+is where the cache hits of a demonstration come from.
 """
 
 import importlib.util
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from schemas.errors import ConfigError
 
-# name: (package, file), none of which its package has to download.
+# name: (package, file). All of these files are inside the wheels; other photos of the packages are downloaded.
 PHOTOS = {
     "astronaut": ("skimage", "data/astronaut.png"),
     "brick": ("skimage", "data/brick.png"),
@@ -33,7 +33,7 @@ PHOTOS = {
     "rocket": ("skimage", "data/rocket.jpg"),
 }
 MIX = "mix"
-# The photos with something in them to name; each is shown for this long.
+# The photos that show an object which the model can name; each is shown for MIX_S seconds.
 MIX_NAMES = ("coffee", "camera", "flower", "cat", "rocket", "china", "motorcycle", "astronaut")
 MIX_S = 8.0
 
@@ -53,8 +53,8 @@ class SimSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """Where the camera looks: x and y are 0..1 of the room that is left, zoom 1 is all of the photo that fits."""
+class CameraView:
+    """Where the camera looks: `x` and `y` are 0..1 of the room that the view can move in; `zoom` 1 is the widest."""
 
     x: float
     y: float
@@ -65,31 +65,33 @@ def names() -> list[str]:
     return [*sorted(PHOTOS), MIX]
 
 
-def view_at(time_s: float, seed: int) -> View:
-    """The view at a time of the tour: rests at a preset, then glides to the next one. Starts with the whole photo."""
+def view_at(time_s: float, seed: int) -> CameraView:
+    """The view at `time_s`: the camera rests at a preset, then glides to the next one. The first is the whole photo."""
     leg, within_s = divmod(time_s, REST_S + GLIDE_S)
     here, there = _preset(int(leg), seed), _preset(int(leg) + 1, seed)
     share = max(0.0, within_s - REST_S) / GLIDE_S
     eased = share * share * (3 - 2 * share)
-    return View(*(a + (b - a) * eased for a, b in ((here.x, there.x), (here.y, there.y), (here.zoom, there.zoom))))
+    return CameraView(
+        *(a + (b - a) * eased for a, b in ((here.x, there.x), (here.y, there.y), (here.zoom, there.zoom)))
+    )
 
 
-def _preset(number: int, seed: int) -> View:
+def _preset(number: int, seed: int) -> CameraView:
     if number == 0:
-        return View(0.5, 0.5, 1.0)
+        return CameraView(0.5, 0.5, 1.0)
     rng = random.Random(f"{seed}/{number}")
-    return View(rng.random(), rng.random(), rng.uniform(1.0, MAX_ZOOM))
+    return CameraView(rng.random(), rng.random(), rng.uniform(1.0, MAX_ZOOM))
 
 
 def photo_at(spec: SimSpec, time_s: float) -> str:
-    """Which photo is looked at: always the same, or one after another for `mix`."""
+    """The photo that the camera looks at: always the same, or one after another for `mix`."""
     if spec.name != MIX:
         return spec.name
     return MIX_NAMES[(int(time_s / MIX_S) + spec.seed) % len(MIX_NAMES)]
 
 
 def photo_path(name: str) -> Path:
-    """The file of a photo; found without importing the package, which would take seconds."""
+    """The file of a photo, found without importing its package, which would take seconds. Raises ConfigError."""
     package, file = PHOTOS[name]
     found = importlib.util.find_spec(package)
     folders = found.submodule_search_locations if found else None

@@ -12,7 +12,7 @@ from schemas.errors import ConfigError
 
 # Photos that the model knows: espresso, tripod, daisy; and all of them in turn.
 DEFAULT_SOURCES = ("sim:coffee", "sim:camera", "sim:flower", "sim:mix")
-PUBLISHED = "sightline_camera_frames_published_total"
+PUBLISHED = "sightline_source_frames_published_total"
 _SCHEME = re.compile(r"^(sim:|usb:|[A-Za-z][A-Za-z0-9+.-]*://)")
 
 

@@ -170,7 +170,7 @@ def test_one_broken_source_does_not_take_the_others_down(sightline: Runner, topi
     assert agent.metric("sightline_camera_up", source_id="good") == 1
     assert agent.metric("sightline_camera_up", source_id="away") == 0
     assert agent.metric("sightline_camera_reconnects_total", source_id="broken") >= 2
-    assert agent.metric("sightline_camera_frames_published_total", source_id="good") > 10
+    assert agent.metric("sightline_source_frames_published_total", source_id="good") > 10
     assert agent.stop() == 1, "a source that was given up shows in the exit code"
     assert "broken: given up after 3 failures" in agent.stderr
     assert "geheim" not in agent.stderr
@@ -182,7 +182,7 @@ def test_sigterm_leaves_nothing_behind(sightline: Runner, topic: FramesTopic) ->
     topic.until(lambda frames: len(frames) > 10)
     captures = capture_processes(agent)
     assert len(captures) == 1
-    published = agent.metric("sightline_camera_frames_published_total")
+    published = agent.metric("sightline_source_frames_published_total")
     assert agent.stop() == 0, agent.stderr
     assert not any(capture.is_running() for capture in captures)
     assert len(topic.rest()) >= published

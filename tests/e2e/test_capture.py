@@ -13,7 +13,8 @@ import pytest
 
 import ingest.capture.child
 from ingest.capture.child import CaptureChild
-from ingest.capture.wire import Message, Task, Tell
+from ingest.capture.wire import CaptureMessage, MessageKind
+from ingest.sources.task import CaptureTask
 from tests.support.cameras import MAX_IMAGE_BYTES, PATIENCE_S, spec_of
 from tests.support.http_camera import PASSWORD, USER, http_camera
 from tests.support.paths import ROOT, SHARED
@@ -34,10 +35,10 @@ def encoded(side: int) -> bytes:
     return data.tobytes()
 
 
-def task_of(source: str, fps: float = 5, **changes: object) -> Task:
+def task_of(source: str, fps: float = 5, **changes: object) -> CaptureTask:
     spec = spec_of(source, fps)
     fields: dict[str, object] = {
-        "kind": spec.source.kind,
+        "reader": spec.source.reader,
         "address": spec.source.address,
         "fps": fps,
         "loop": False,
@@ -46,12 +47,12 @@ def task_of(source: str, fps: float = 5, **changes: object) -> Task:
         "read_timeout_ms": 3_000,
         "max_image_bytes": MAX_IMAGE_BYTES,
     }
-    return Task(**{**fields, **changes})  # type: ignore[arg-type]
+    return CaptureTask(**{**fields, **changes})  # type: ignore[arg-type]
 
 
-def messages(task: Task, enough: int = 1_000_000) -> list[Message]:
+def messages(task: CaptureTask, enough: int = 1_000_000) -> list[CaptureMessage]:
     """What a capture process tells, until its end or until so many frames came."""
-    found: list[Message] = []
+    found: list[CaptureMessage] = []
     until_s = time.monotonic() + PATIENCE_S
     with CaptureChild(task, MAX_IMAGE_BYTES + 1024) as child:
         while time.monotonic() < until_s:
@@ -59,24 +60,24 @@ def messages(task: Task, enough: int = 1_000_000) -> list[Message]:
             if message is None:
                 continue
             found.append(message)
-            ended = message.tell in (Tell.ENDED, Tell.FAILED)
-            if ended or sum(one.tell == Tell.FRAME for one in found) >= enough:
+            ended = message.kind in (MessageKind.ENDED, MessageKind.FAILED)
+            if ended or sum(one.kind == MessageKind.FRAME for one in found) >= enough:
                 return found
-    raise AssertionError(f"no end after {PATIENCE_S} s: {[message.tell.name for message in found]}")
+    raise AssertionError(f"no end after {PATIENCE_S} s: {[message.kind.name for message in found]}")
 
 
-def frames(found: list[Message]) -> list[bytes]:
-    return [message.body for message in found if message.tell == Tell.FRAME]
+def frames(found: list[CaptureMessage]) -> list[bytes]:
+    return [message.body for message in found if message.kind == MessageKind.FRAME]
 
 
-def last(found: list[Message], tell: Tell) -> Message:
-    return [message for message in found if message.tell == tell][-1]
+def last(found: list[CaptureMessage], kind: MessageKind) -> CaptureMessage:
+    return [message for message in found if message.kind == kind][-1]
 
 
 def test_a_video_is_sampled_by_its_own_clock_and_every_frame_counted(tmp_path: Path) -> None:
     found = messages(task_of(str(write_video(tmp_path / "v.avi", frames=40, per_s=20)), fps=5))
     assert [number_of(frame) for frame in frames(found)] == [0, 4, 8, 12, 16, 20, 24, 28, 32, 36]
-    stats = last(found, Tell.STATS).meta
+    stats = last(found, MessageKind.STATS).meta
     assert stats["captured"] == 40
     assert stats["dropped"] == {"rate_limit": 30, "buffer_full": 0, "corrupt": 0, "damaged": 0}
 
@@ -88,8 +89,8 @@ def test_a_damaged_packet_is_counted_and_the_rest_of_the_video_sent(tmp_path: Pa
     noise = np.random.default_rng(1).bytes(1_500)
     video.write_bytes(data[:middle] + noise + data[middle + len(noise) :])
     found = messages(task_of(str(video), fps=20))
-    stats = last(found, Tell.STATS).meta
-    assert found[-1].tell == Tell.ENDED
+    stats = last(found, MessageKind.STATS).meta
+    assert found[-1].kind == MessageKind.ENDED
     assert stats["dropped"]["damaged"] > 0
     assert 36 <= stats["captured"] < 40
     assert number_of(frames(found)[-1]) == 39
@@ -99,8 +100,8 @@ def test_a_video_cut_in_half_ends_with_its_last_whole_frame(tmp_path: Path) -> N
     video = write_video(tmp_path / "v.avi", frames=40, per_s=20)
     video.write_bytes(video.read_bytes()[: video.stat().st_size // 2])
     found = messages(task_of(str(video), fps=20))
-    assert found[-1].tell == Tell.ENDED
-    assert 15 <= last(found, Tell.STATS).meta["captured"] < 20
+    assert found[-1].kind == MessageKind.ENDED
+    assert 15 <= last(found, MessageKind.STATS).meta["captured"] < 20
 
 
 @pytest.mark.parametrize("loop", [False, True])
@@ -111,15 +112,15 @@ def test_a_video_of_noise_is_a_fault_and_no_end(tmp_path: Path, loop: bool) -> N
     data[begin:end] = np.random.default_rng(1).bytes(end - begin)
     video.write_bytes(data)
     failed = messages(task_of(str(video), loop=loop))[-1]
-    assert (failed.tell, failed.meta["why"]) == (Tell.FAILED, "there is no frame in it that can be decoded")
+    assert (failed.kind, failed.meta["why"]) == (MessageKind.FAILED, "it has no frame that can be decoded")
 
 
 def test_a_video_goes_on_where_an_earlier_process_was_killed(tmp_path: Path) -> None:
     video = str(write_video(tmp_path / "v.avi", frames=20, per_s=20))
     found = messages(task_of(video, fps=20, skip_frames=15))
     assert [number_of(frame) for frame in frames(found)] == [15, 16, 17, 18, 19]
-    assert found[0].tell == Tell.OPENED
-    stats = last(found, Tell.STATS).meta
+    assert found[0].kind == MessageKind.OPENED
+    stats = last(found, MessageKind.STATS).meta
     assert (stats["skipped"], stats["captured"]) == (15, 5)
 
 
@@ -141,14 +142,16 @@ def test_files_are_sent_as_they_are_whatever_they_hold(tmp_path: Path, jpeg: byt
         (tmp_path / name).write_bytes(data)
     (tmp_path / "big.jpg").write_bytes(b"\xff\xd8" + bytes(MAX_IMAGE_BYTES))
     found = messages(task_of(str(tmp_path), fps=500))
-    assert [(message.meta["name"], message.meta["encoding"]) for message in found if message.tell == Tell.FRAME] == [
+    assert [
+        (message.meta["name"], message.meta["encoding"]) for message in found if message.kind == MessageKind.FRAME
+    ] == [
         ("a.jpg", "JPEG"),
         ("b.png", "OTHER"),
         ("c.jpg", "OTHER"),
         ("e.jpg", "JPEG"),
     ]
     assert frames(found) == [jpeg, b"<html>", b"", jpeg]
-    refused = last(found, Tell.REFUSED).meta
+    refused = last(found, MessageKind.REFUSED).meta
     assert (refused["reason"], refused["name"]) == ("too_large", "big.jpg")
     assert str(MAX_IMAGE_BYTES) in refused["detail"]
     assert str(MAX_IMAGE_BYTES + 2) in refused["detail"]
@@ -157,7 +160,11 @@ def test_files_are_sent_as_they_are_whatever_they_hold(tmp_path: Path, jpeg: byt
 def test_a_simulated_camera_gives_the_same_bytes_on_every_run() -> None:
     task = task_of("sim:coffee?size=320x240", fps=10)
     first, second = (
-        {message.meta["index"]: message.body for message in messages(task, enough=10) if message.tell == Tell.FRAME}
+        {
+            message.meta["index"]: message.body
+            for message in messages(task, enough=10)
+            if message.kind == MessageKind.FRAME
+        }
         for _ in range(2)
     )
     both = first.keys() & second.keys()  # a slow machine leaves out some, each time others
@@ -182,14 +189,16 @@ def test_a_snapshot_over_the_limit_is_refused_and_the_next_tried(jpeg: bytes) ->
     with http_camera(jpeg) as address:
         task = task_of(f"http://{address}/snap.jpg", fps=20, max_image_bytes=len(jpeg) - 1)
         with CaptureChild(task, MAX_IMAGE_BYTES) as child:
-            refused = [message for _ in range(100) if (message := child.read(0.5)) and message.tell == Tell.REFUSED][:2]
+            refused = [
+                message for _ in range(100) if (message := child.read(0.5)) and message.kind == MessageKind.REFUSED
+            ][:2]
     assert [message.meta["reason"] for message in refused] == ["too_large", "too_large"]
 
 
 def test_a_motion_jpeg_stream_is_sampled(jpeg: bytes) -> None:
     with http_camera(jpeg) as address:
         found = messages(task_of(f"http://{address}/stream.mjpg", fps=5), enough=8)
-    assert last(found, Tell.STATS).meta["dropped"]["rate_limit"] > 0
+    assert last(found, MessageKind.STATS).meta["dropped"]["rate_limit"] > 0
 
 
 @pytest.mark.parametrize(
@@ -204,7 +213,7 @@ def test_a_camera_that_accepts_and_stays_silent_fails_in_time() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"rtsp://127.0.0.1:{server.getsockname()[1]}/cam"
         began_s = time.monotonic()
-        assert messages(task_of(address))[-1].tell == Tell.FAILED
+        assert messages(task_of(address))[-1].kind == MessageKind.FAILED
         assert time.monotonic() - began_s < 25
 
 
@@ -212,7 +221,7 @@ def test_no_credentials_where_others_can_see_them() -> None:
     task = task_of("rtsp://joe:geheimnis@127.0.0.1:9/cam")
     with CaptureChild(task, MAX_IMAGE_BYTES) as child:
         assert "geheimnis" not in " ".join(psutil.Process(child.pid).cmdline())
-        while (message := child.read(1.0)) is None or message.tell != Tell.FAILED:
+        while (message := child.read(1.0)) is None or message.kind != MessageKind.FAILED:
             pass
         assert "geheimnis" not in " ".join(child.last_words())
 
@@ -233,22 +242,23 @@ def test_a_video_that_makes_opencv_abort_ends_its_process_and_no_other() -> None
         assert "SIG" in child.cause_of_death()
 
 
-def test_a_process_that_says_no_more_and_does_not_end_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_closes_its_output_and_does_not_end_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
     mute = [sys.executable, "-c", "import os, time; os.close(1); os.close(2); time.sleep(600)"]
     monkeypatch.setattr(ingest.capture.child, "module_command", lambda _module: mute)
     monkeypatch.setattr(ingest.capture.child, "KILL_WAIT_S", 0.2)
     with CaptureChild(task_of("sim:coffee"), MAX_IMAGE_BYTES) as child:
         with pytest.raises(EOFError):
             child.read(PATIENCE_S)
-        assert child.cause_of_death() == "the capture process said no more and did not end"
+        assert child.cause_of_death() == "the capture process closed its output and did not end"
         monkeypatch.undo()
     assert not psutil.pid_exists(child.pid)
 
 
 def test_a_capture_process_dies_with_an_agent_that_is_killed() -> None:
     script = (
-        "import time\nfrom ingest.capture.child import CaptureChild\nfrom ingest.capture.wire import Task\n"
-        "child = CaptureChild(Task('sim', 'coffee', 5.0, False, 90, 3000, 3000, 1 << 20), 1 << 21)\n"
+        "import time\nfrom ingest.capture.child import CaptureChild\n"
+        "from ingest.sources.parse import ReaderKind\nfrom ingest.sources.task import CaptureTask\n"
+        "child = CaptureChild(CaptureTask(ReaderKind.SIM, 'coffee', 5.0, False, 90, 3000, 3000, 1 << 20), 1 << 21)\n"
         "while not child.read(1.0): pass\n"
         "print(child.pid, flush=True)\ntime.sleep(600)\n"
     )

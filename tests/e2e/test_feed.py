@@ -12,8 +12,10 @@ import pytest
 
 from infra.process.lifecycle import Stop
 from infra.settings import CameraSettings
-from ingest.camera.feed import Captured, Feed, State
+from ingest.camera.feed import Feed, FeedState
 from ingest.camera.spec import CameraSpec
+from ingest.publish.drops import DropCounts
+from ingest.publish.frame import OutgoingFrame
 from tests.support.cameras import MAX_IMAGE_BYTES, PATIENCE_S, SETTINGS, spec_of
 
 
@@ -22,8 +24,8 @@ class Watched:
 
     def __init__(self, spec: CameraSpec, settings: CameraSettings = SETTINGS) -> None:
         self.stop = Stop()
-        self.captured: list[Captured] = []
-        self.feed = Feed(spec, settings, MAX_IMAGE_BYTES, self.captured.append, self.stop)
+        self.captured: list[OutgoingFrame] = []
+        self.feed = Feed(spec, settings, MAX_IMAGE_BYTES, self.captured.append, DropCounts(), self.stop)
         self.feed.start()
 
     def until(self, condition: Callable[[], bool]) -> None:
@@ -64,7 +66,7 @@ def test_a_camera_whose_process_is_killed_comes_back_with_a_new_epoch(watch: Cal
     watched.until(lambda: len(watched.captured) > 3)
     watched.capture_process().kill()
     watched.until(lambda: len(watched.epochs()) == 2)
-    watched.until(lambda: watched.feed.state == State.UP)
+    watched.until(lambda: watched.feed.state == FeedState.UP)
     in_order = [one.stream_epoch for one in watched.captured]
     assert in_order == sorted(in_order)
 
@@ -88,7 +90,7 @@ def test_a_finite_source_loses_and_repeats_nothing_when_its_process_is_killed(
     watched = watch(spec_of(str(tmp_path), fps=20))
     watched.until(lambda: len(watched.captured) > 10)
     watched.capture_process().kill()
-    watched.until(lambda: watched.feed.state == State.ENDED)
+    watched.until(lambda: watched.feed.state == FeedState.ENDED)
     assert [one.image for one in watched.captured] == [str(number).encode() for number in range(60)]
     assert len(watched.epochs()) == 2
 
@@ -96,7 +98,7 @@ def test_a_finite_source_loses_and_repeats_nothing_when_its_process_is_killed(
 def test_a_file_that_is_no_video_is_given_up_with_a_sentence(watch: Callable[..., Watched], tmp_path: Path) -> None:
     (tmp_path / "broken.mp4").write_bytes(b"no video" * 100)
     watched = watch(spec_of(str(tmp_path / "broken.mp4")), SETTINGS.model_copy(update={"max_failures": 2}))
-    watched.until(lambda: watched.feed.state == State.DEAD)
+    watched.until(lambda: watched.feed.state == FeedState.DEAD)
     assert "does not open" in watched.feed.why
     assert watched.feed.failures == 2
 
@@ -104,7 +106,7 @@ def test_a_file_that_is_no_video_is_given_up_with_a_sentence(watch: Callable[...
 def test_a_dead_camera_is_tried_for_ever_and_stops_at_once(watch: Callable[..., Watched]) -> None:
     watched = watch(spec_of("rtsp://127.0.0.1:9/cam"), SETTINGS.model_copy(update={"max_failures": 1}))
     watched.until(lambda: watched.feed.failures >= 2)
-    assert watched.feed.state == State.DOWN
+    assert watched.feed.state == FeedState.DOWN
     threading.Timer(0.0, watched.stop.set).start()
     watched.feed.join(3)
     assert not watched.feed.is_alive()

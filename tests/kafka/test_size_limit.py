@@ -83,4 +83,4 @@ def test_a_frame_too_large_for_a_dead_letter_leaves_its_coordinates_and_holds_up
     assert stage.exit_code is None
     assert stage.stop() == 0, stage.stderr
     refused = sightline.run("redrive", "--all")
-    assert f"refused {PARTITIONS}: the letter was written without its frame" in refused.stdout
+    assert f"refused {PARTITIONS}: the dead letter was written without its frame" in refused.stdout

@@ -1,1 +1,4 @@
-"""Open sources, one module a kind; `base` is what they have in common, `open` picks one. Capture processes only."""
+"""Open sources, a module for each kind; `base` is their protocol, `open` picks one.
+
+Imported in capture processes only. May import: sources, schemas, OpenCV, an HTTP client.
+"""

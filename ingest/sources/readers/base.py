@@ -1,4 +1,4 @@
-"""What every open source looks like to the capture loop. Capture processes only."""
+"""The protocol of an open source, as the capture loop uses it. Imported in capture processes only."""
 
 import time
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ import numpy.typing as npt
 
 Pixels = npt.NDArray[np.uint8]
 
-# Further behind than this, a paced source goes on from now instead of hurrying after the clock.
+# A paced source that is later than this moves its schedule, instead of sending a burst to catch up.
 MAX_CATCH_UP_S = 1.0
 
 
 class SourceFault(Exception):
-    """The source does not answer, or has stopped to: a sentence. The agent waits and opens it anew."""
+    """The source does not answer, or no longer; the message is a sentence. The agent waits and opens it again."""
 
 
-class Refused(Exception):
-    """One image that cannot be sent; the source goes on. `reason` is a drop reason of the metrics catalogue."""
+class ImageRefused(Exception):
+    """One image that cannot be sent; the source goes on. `reason` is the label of the drop metric."""
 
     def __init__(self, reason: str, name: str, detail: str) -> None:
         self.reason, self.name, self.detail = reason, name, detail
@@ -26,8 +26,8 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """Either pixels (BGR), to be encoded, or the bytes of an image as they are."""
+class CapturedImage:
+    """Either `pixels` (BGR), which are still to be encoded, or `data`: the bytes of an image, unchanged."""
 
     pixels: Pixels | None = None
     data: bytes = b""
@@ -37,8 +37,9 @@ class Picture:
 class FrameReader(Protocol):
     """A source that is open. `expected_per_s`: how often `grab` should return, for the watchdog (0 = unknown).
 
-    `paced`: it keeps to the asked rate by itself and is not sampled. `skipped`: how many frames the first `grab` has
-    passed over so far, on its way to where an earlier process was. `damaged`: how many never became a frame.
+    `paced`: it keeps to the requested rate by itself, so its frames are not sampled. `skipped`: how many frames the
+    first `grab` has passed over so far, because earlier processes delivered them. `damaged`: how many packets could not
+    be decoded to a frame.
     """
 
     expected_per_s: float
@@ -49,14 +50,14 @@ class FrameReader(Protocol):
     def grab(self) -> float | None:
         """Wait for the next frame; its time in seconds, for sampling. None at the end. Raises SourceFault."""
 
-    def picture(self) -> Picture | None:
-        """The grabbed frame; None where it cannot be decoded. Raises Refused."""
+    def retrieve(self) -> CapturedImage | None:
+        """The image of the grabbed frame; None where it cannot be decoded. Raises ImageRefused."""
 
 
 class Pace:
-    """Sleeps so that frames come at their own time, starting now.
+    """Sleeps until each frame is due; the schedule begins with the first call.
 
-    `shifts`: whoever falls far behind goes on from there; else the clock stays, and the caller leaves frames out.
+    `shifts`: the schedule moves when the caller falls far behind. Otherwise it stays, and the caller leaves frames out.
     """
 
     def __init__(self, shifts: bool) -> None:
@@ -64,7 +65,7 @@ class Pace:
         self._start_s: float | None = None
 
     def wait_until(self, offset_s: float) -> float:
-        """Sleep until `offset_s` after the start, or not at all where that is past; how late it is then."""
+        """Sleep until `offset_s` after the start, or not at all where that is past; returns how late it is."""
         now_s = time.monotonic()
         if self._start_s is None:
             self._start_s = now_s - offset_s

@@ -1,15 +1,15 @@
-"""HTTP addresses: what the first answer says it is decides between a polled snapshot and FFmpeg (MJPEG, HLS)."""
+"""HTTP addresses: the content type of the first answer decides between a polled snapshot and FFmpeg (MJPEG, HLS)."""
 
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import httpx
 
-from ingest.capture.wire import Task
-from ingest.sources.readers.base import FrameReader, Pace, Picture, Refused, SourceFault
+from ingest.sources.readers.base import CapturedImage, FrameReader, ImageRefused, Pace, SourceFault
+from ingest.sources.task import CaptureTask
 
 
-def open_http(task: Task) -> FrameReader:
-    """A snapshot camera where the address answers with an image, else whatever FFmpeg makes of it."""
+def open_http(task: CaptureTask) -> FrameReader:
+    """A snapshot camera where the address answers with an image, else a stream that FFmpeg opens."""
     client, url = _client(task)
     try:
         with client.stream("GET", url) as answer:
@@ -18,7 +18,7 @@ def open_http(task: Task) -> FrameReader:
     except httpx.HTTPError as error:
         raise SourceFault(_sentence(error)) from error
     if kind.startswith("image/"):
-        return Snapshot(client, url, task)
+        return SnapshotCamera(client, url, task)
     client.close()
     if kind in ("text/html", "application/json"):
         raise SourceFault(f"it answers with {kind}, which is neither an image nor a stream")
@@ -27,14 +27,14 @@ def open_http(task: Task) -> FrameReader:
     return open_stream(task)
 
 
-class Snapshot:
-    """One GET per frame, at the asked rate; the bytes are published as they came."""
+class SnapshotCamera:
+    """One GET for each frame, at the requested rate; the bytes are published unchanged."""
 
     paced = True
     skipped = 0
     damaged = 0
 
-    def __init__(self, client: httpx.Client, url: str, task: Task) -> None:
+    def __init__(self, client: httpx.Client, url: str, task: CaptureTask) -> None:
         self._client, self._url = client, url
         self._fps, self._max_bytes = task.fps, task.max_image_bytes
         self.expected_per_s = task.fps
@@ -47,7 +47,7 @@ class Snapshot:
         self._tick += int(late_s * self._fps)
         return self._tick / self._fps
 
-    def picture(self) -> Picture | None:
+    def retrieve(self) -> CapturedImage | None:
         body = bytearray()
         try:
             with self._client.stream("GET", self._url) as answer:
@@ -55,15 +55,15 @@ class Snapshot:
                 for chunk in answer.iter_bytes():
                     body += chunk
                     if len(body) > self._max_bytes:
-                        raise Refused(
+                        raise ImageRefused(
                             "too_large", "snapshot", f"over {len(body)} bytes, the limit is {self._max_bytes}"
                         )
         except httpx.HTTPError as error:
             raise SourceFault(_sentence(error)) from error
-        return Picture(data=bytes(body))
+        return CapturedImage(data=bytes(body))
 
 
-def _client(task: Task) -> tuple[httpx.Client, str]:
+def _client(task: CaptureTask) -> tuple[httpx.Client, str]:
     """Credentials go into the client, not the address: httpx drops them when it is sent to another host."""
     parts = urlsplit(task.address)
     host = parts.netloc.rpartition("@")[2]
@@ -77,7 +77,7 @@ def _client(task: Task) -> tuple[httpx.Client, str]:
 
 
 def _auth(url: str, user: str, password: str, timeout: httpx.Timeout) -> httpx.Auth:
-    """Basic or digest, as the camera asks for."""
+    """Basic or digest authentication, as the camera asks for."""
     try:
         with httpx.stream("GET", url, timeout=timeout) as answer:
             asked = answer.headers.get("www-authenticate", "")

@@ -1,20 +1,20 @@
-"""Image files: the bytes of each as they are, once, in the order of their paths."""
+"""Image files: the bytes of each file, unchanged, in the order of their paths."""
 
 from pathlib import Path
 
-from ingest.capture.wire import Task
-from ingest.sources.parse import image_files, utf8_name
-from ingest.sources.readers.base import Pace, Picture, Refused
+from ingest.sources.files import image_files, utf8_name
+from ingest.sources.readers.base import CapturedImage, ImageRefused, Pace
+from ingest.sources.task import CaptureTask
 
 
 class ImageFiles:
-    """Never decodes: what a file holds is found out downstream, where it is counted."""
+    """Decodes nothing: the stream stage finds out whether a file is an image, and counts it."""
 
     paced = True
     skipped = 0
     damaged = 0
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: CaptureTask) -> None:
         self._root = Path(task.address)
         self._files = image_files(self._root)
         self._loop, self._fps, self._max_bytes = task.loop, task.fps, task.max_image_bytes
@@ -30,13 +30,13 @@ class ImageFiles:
         self._pace.wait_until(offset_s)
         return offset_s
 
-    def picture(self) -> Picture | None:
+    def retrieve(self) -> CapturedImage | None:
         file = self._files[(self._next - 1) % len(self._files)]
         name = utf8_name(file.name if file == self._root else str(file.relative_to(self._root)))
         try:
             size = file.stat().st_size
             if size > self._max_bytes:
-                raise Refused("too_large", name, f"{size} bytes, the limit is {self._max_bytes}")
-            return Picture(data=file.read_bytes(), name=name)
+                raise ImageRefused("too_large", name, f"{size} bytes, the limit is {self._max_bytes}")
+            return CapturedImage(data=file.read_bytes(), name=name)
         except OSError as error:
-            raise Refused("corrupt", name, f"it cannot be read: {error.strerror}") from error
+            raise ImageRefused("corrupt", name, f"it cannot be read: {error.strerror}") from error

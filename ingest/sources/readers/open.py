@@ -1,34 +1,34 @@
-"""Which reader serves which kind of source. Capture processes only."""
+"""Opens a source with the reader for its kind. Imported in capture processes only."""
 
-from ingest.capture.wire import Task
-from ingest.sources.parse import Kind
+from ingest.sources.parse import ReaderKind
 from ingest.sources.readers.base import FrameReader
+from ingest.sources.task import CaptureTask
 
 
-def open_reader(task: Task) -> FrameReader:
-    """Open the source. Raises SourceFault. Readers are imported one by one: a folder needs no OpenCV."""
-    match Kind(task.kind):
-        case Kind.STREAM:
+def open_reader(task: CaptureTask) -> FrameReader:
+    """Open the source. Raises SourceFault. Readers are imported only when needed: a folder needs no OpenCV."""
+    match task.reader:
+        case ReaderKind.STREAM:
             from ingest.sources.readers.video import open_stream
 
             return open_stream(task)
-        case Kind.USB:
+        case ReaderKind.USB:
             from ingest.sources.readers.video import open_usb
 
             return open_usb(task)
-        case Kind.VIDEO:
+        case ReaderKind.VIDEO:
             from ingest.sources.readers.video import VideoFile
 
             return VideoFile(task)
-        case Kind.IMAGES:
+        case ReaderKind.IMAGES:
             from ingest.sources.readers.images import ImageFiles
 
             return ImageFiles(task)
-        case Kind.HTTP:
+        case ReaderKind.HTTP:
             from ingest.sources.readers.http import open_http
 
             return open_http(task)
-        case Kind.SIM:
+        case ReaderKind.SIM:
             from ingest.sources.readers.sim import SimulatedCamera
 
             return SimulatedCamera(task)

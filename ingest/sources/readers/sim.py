@@ -1,21 +1,21 @@
-"""Simulated cameras in real time: a tick that comes too late is left out, as a camera would."""
+"""Simulated cameras in real time: a frame that would come too late is left out, as a camera does it."""
 
 import math
 
-from ingest.capture.wire import Task
 from ingest.sources.parse import parse_sim
-from ingest.sources.readers.base import Pace, Picture
+from ingest.sources.readers.base import CapturedImage, Pace
 from ingest.sources.render import render
+from ingest.sources.task import CaptureTask
 
 
 class SimulatedCamera:
-    """Picture n shows the tour at n / fps seconds, whenever it is painted."""
+    """Frame n shows the tour at n / fps seconds, whenever it is drawn."""
 
     paced = True
     skipped = 0
     damaged = 0
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: CaptureTask) -> None:
         self._spec, self._fps = parse_sim(task.address), task.fps
         self.expected_per_s = task.fps
         self._tick = -1
@@ -27,5 +27,5 @@ class SimulatedCamera:
         self._tick += math.floor(late_s * self._fps)
         return self._tick / self._fps
 
-    def picture(self) -> Picture | None:
-        return Picture(pixels=render(self._spec, self._tick / self._fps))
+    def retrieve(self) -> CapturedImage | None:
+        return CapturedImage(pixels=render(self._spec, self._tick / self._fps))

@@ -6,30 +6,30 @@ import time
 import cv2
 import numpy as np
 
-from ingest.capture.wire import Task
-from ingest.sources.readers.base import Pace, Picture, SourceFault
+from ingest.sources.readers.base import CapturedImage, Pace, SourceFault
 from ingest.sources.sampling import sane_rate
+from ingest.sources.task import CaptureTask
 
 OPTIONS_VARIABLE = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
-# More only add latency and memory: a camera a process is parallel enough.
+# More threads only add latency and memory: each camera has a process of its own.
 DECODE_THREADS = 2
-# OpenCV answers a damaged packet as it does the end; there each further try fails within microseconds.
+# OpenCV answers a damaged packet as it answers the end of a file; at the end a further try fails within microseconds.
 MAX_DAMAGED = 1_000
-# A call that waited for so much of its time-out was not answered at all.
+# A failed call that took this share of its time-out got no answer at all, rather than a damaged packet.
 SILENT_SHARE = 0.9
 
 
 def ffmpeg_options(given: str) -> str:
-    """The options for FFmpeg, `key;value|key;value`: setting any replaces OpenCV's default, so TCP is always named."""
+    """The given options for FFmpeg (`key;value|key;value`) and ours: any value replaces OpenCV's default, TCP."""
     options = [option for option in given.split("|") if option]
     names = {option.partition(";")[0] for option in options}
-    # RTSP over UDP loses packets silently and gives grey pictures; packets known to be broken are not decoded.
+    # RTSP over UDP loses packets silently and gives grey images; packets that are known to be broken are not decoded.
     wanted = {"rtsp_transport": "tcp", "fflags": "discardcorrupt"}
     return "|".join(options + [f"{name};{value}" for name, value in wanted.items() if name not in names])
 
 
-def _open_ffmpeg(task: Task) -> cv2.VideoCapture:
-    """Timeouts work only with an explicit backend and given at open (OpenCV issue 23207)."""
+def _open_ffmpeg(task: CaptureTask) -> cv2.VideoCapture:
+    """Time-outs work only with an explicit backend, and only when given at opening (OpenCV issue 23207)."""
     os.environ[OPTIONS_VARIABLE] = ffmpeg_options(os.environ.get(OPTIONS_VARIABLE, ""))
     parameters = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, task.open_timeout_ms]
     parameters += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, task.read_timeout_ms]
@@ -40,20 +40,20 @@ def _open_ffmpeg(task: Task) -> cv2.VideoCapture:
     return capture
 
 
-def open_stream(task: Task) -> "Stream":
-    return Stream(_open_ffmpeg(task), task.read_timeout_ms)
+def open_stream(task: CaptureTask) -> "VideoStream":
+    return VideoStream(_open_ffmpeg(task), task.read_timeout_ms)
 
 
-def open_usb(task: Task) -> "Stream":
+def open_usb(task: CaptureTask) -> "VideoStream":
     capture = cv2.VideoCapture(int(task.address), cv2.CAP_V4L2)
     if not capture.isOpened():
         raise SourceFault(f"there is no camera /dev/video{task.address}, or it is in use")
     capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
-    return Stream(capture, task.read_timeout_ms)
+    return VideoStream(capture, task.read_timeout_ms)
 
 
-class Stream:
-    """Frames as they come; the end of a stream is a fault, for a camera has none."""
+class VideoStream:
+    """The frames of a camera as they come; a stream that ends is a fault."""
 
     paced = False
     skipped = 0
@@ -74,17 +74,17 @@ class Stream:
         self.damaged += damaged
         return now_s
 
-    def picture(self) -> Picture | None:
-        return retrieve(self._capture)
+    def retrieve(self) -> CapturedImage | None:
+        return retrieve_pixels(self._capture)
 
 
 class VideoFile:
-    """A video at its own pace, sampled by its own clock: the same frames on every run."""
+    """A video at its own pace, sampled by its own time stamps: the same frames on every run."""
 
     paced = False
     skipped = 0
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: CaptureTask) -> None:
         self.damaged = 0
         self._task = task
         self._capture = _open_ffmpeg(task)
@@ -97,7 +97,7 @@ class VideoFile:
         self._to_skip = task.skip_frames
 
     def grab(self) -> float | None:
-        """Decodes up to where an earlier process was killed: seeking lands on key frames only."""
+        """Decodes and passes over the frames that earlier processes delivered: seeking lands on key frames only."""
         while self._advance():
             media_s = self._media_s()
             if not self._to_skip:
@@ -107,43 +107,43 @@ class VideoFile:
             self.skipped += 1
         return None
 
-    def picture(self) -> Picture | None:
-        return retrieve(self._capture)
+    def retrieve(self) -> CapturedImage | None:
+        return retrieve_pixels(self._capture)
 
     def _advance(self) -> bool:
-        """To the next frame, which is the first one again after the last of a looped file."""
+        """Go to the next frame; after the last one of a looped file, to the first one again."""
         damaged = grab_sound(self._capture, self._task.read_timeout_ms / 1000)
         if damaged is not None:
             self._read_in_round += 1
-            self.damaged += 0 if self._to_skip else damaged  # an earlier process has counted those
+            self.damaged += 0 if self._to_skip else damaged  # an earlier process counted those
             return True
         if not self._read_in_round:
-            raise SourceFault("there is no frame in it that can be decoded")
+            raise SourceFault("it has no frame that can be decoded")
         if not self._task.loop:
             return False
-        self._to_skip %= self._read_in_round  # no whole round is decoded to come back to its beginning
-        self._again()
+        self._to_skip %= self._read_in_round  # whole rounds of the file need not be decoded
+        self._reopen()
         return self._advance()
 
-    def _again(self) -> None:
+    def _reopen(self) -> None:
         self._capture.release()
         self._capture = _open_ffmpeg(self._task)
         self._round_start_s = self._last_s + 1.0 / self._rate_per_s
         self._read_in_round = 0
 
     def _media_s(self) -> float:
-        """Seconds since the first frame; by the container where its time runs on, else by the frame rate."""
+        """Seconds since the first frame: by the container's time stamps where they advance, else by the frame rate."""
         position_s = self._round_start_s + self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
         step_s = 1.0 / self._rate_per_s
-        sound = self._last_s < position_s < self._last_s + 10.0 + step_s
-        self._last_s = position_s if sound else self._last_s + step_s
+        advances = self._last_s < position_s < self._last_s + 10.0 + step_s
+        self._last_s = position_s if advances else self._last_s + step_s
         return self._last_s
 
 
 def grab_sound(capture: cv2.VideoCapture, patience_s: float) -> int | None:
-    """To the next frame that can be decoded: how many damaged ones were passed over, or None where no more comes.
+    """Go to the next frame that can be decoded; returns how many damaged packets were passed over, None at the end.
 
-    No try begins after `patience_s` seconds.
+    It stops trying after `patience_s` seconds.
     """
     until_s = time.monotonic() + patience_s
     for damaged in range(MAX_DAMAGED + 1):
@@ -154,11 +154,11 @@ def grab_sound(capture: cv2.VideoCapture, patience_s: float) -> int | None:
     return None
 
 
-def retrieve(capture: cv2.VideoCapture) -> Picture | None:
-    """The grabbed frame in colour; None where the decoder has none to give."""
+def retrieve_pixels(capture: cv2.VideoCapture) -> CapturedImage | None:
+    """The grabbed frame in colour; None where the decoder has none."""
     found, pixels = capture.retrieve()
     if not found or pixels is None or pixels.size == 0:
         return None
     if pixels.ndim == 2 or pixels.shape[2] == 1:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR)
-    return Picture(pixels=np.ascontiguousarray(pixels, np.uint8))
+    return CapturedImage(pixels=np.ascontiguousarray(pixels, np.uint8))

@@ -1,4 +1,4 @@
-"""What a feed makes of what its capture process tells while it goes to where an earlier one was killed."""
+"""What a feed makes of the messages of its capture process, also while that skips what an earlier one delivered."""
 
 import time
 from types import SimpleNamespace
@@ -8,26 +8,30 @@ import pytest
 
 import ingest.camera.feed
 from infra.process.lifecycle import Stop
-from ingest.camera.feed import Feed, State
+from ingest.camera.feed import Feed, FeedState
 from ingest.camera.spec import CameraSpec
-from ingest.capture.wire import Message, Tell
-from ingest.sources.parse import Kind, Source
-from schemas.records import Encoding
+from ingest.capture.wire import CaptureMessage, MessageKind
+from ingest.publish.drops import DropCounts
+from ingest.publish.frame import OutgoingFrame
+from ingest.sources.parse import ReaderKind, SourceSpec
+from schemas.records import Encoding, SourceKind
 from tests.support.cameras import SETTINGS
 
 STATS_PERIOD_S = 1.0
-OPENED = Message(Tell.OPENED, {"expected_per_s": 25.0})
-FRAME = Message(Tell.FRAME, {"index": 1, "captured_at": 1, "encoding": Encoding.JPEG, "name": ""}, b"\xff\xd8\xff")
+OPENED = CaptureMessage(MessageKind.OPENED, {"expected_per_s": 25.0})
+FRAME = CaptureMessage(
+    MessageKind.FRAME, {"index": 1, "captured_at": 1, "encoding": Encoding.JPEG, "name": ""}, b"\xff\xd8\xff"
+)
 
 
-def stats(captured: int, skipped: int) -> Message:
-    return Message(Tell.STATS, {"captured": captured, "skipped": skipped, "dropped": {}})
+def stats(captured: int, skipped: int) -> CaptureMessage:
+    return CaptureMessage(MessageKind.STATS, {"captured": captured, "skipped": skipped, "dropped": {}})
 
 
 class Child:
     """A capture process that tells these messages, one a second, and then crashes if it did not end."""
 
-    def __init__(self, messages: list[Message], clock: SimpleNamespace) -> None:
+    def __init__(self, messages: list[CaptureMessage], clock: SimpleNamespace) -> None:
         self._messages, self._clock = list(messages), clock
 
     def __enter__(self) -> "Child":
@@ -36,7 +40,7 @@ class Child:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def read(self, _timeout_s: float) -> Message:
+    def read(self, _timeout_s: float) -> CaptureMessage:
         self._clock.s += STATS_PERIOD_S
         if not self._messages:
             raise EOFError
@@ -46,52 +50,96 @@ class Child:
         return "the capture process crashed"
 
 
-def stats_of_drops(**dropped: int) -> Message:
-    return Message(Tell.STATS, {"captured": 1, "skipped": 0, "dropped": dropped})
+def stats_of_drops(**dropped: int) -> CaptureMessage:
+    return CaptureMessage(MessageKind.STATS, {"captured": 1, "skipped": 0, "dropped": dropped})
 
 
-def feed_of(messages: list[Message], monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Feed:
-    clock = SimpleNamespace(s=1.0, time_ns=time.time_ns)
-    clock.monotonic = lambda: clock.s
-    monkeypatch.setattr(ingest.camera.feed, "time", clock)
-    monkeypatch.setattr(ingest.camera.feed, "CaptureChild", lambda *_: Child(messages, clock))
-    spec = CameraSpec("cam", Source(Kind.VIDEO, "v.mp4", "v.mp4"), 5.0, False, 90)
-    changes = {"backoff_initial_ms": 1, "backoff_max_ms": 1, "max_failures": 2, **settings}
-    return Feed(spec, SETTINGS.model_copy(update=changes), 1 << 20, lambda _captured: None, Stop())
+FINITE = SourceSpec(ReaderKind.VIDEO, "v.mp4", "v.mp4")
+LIVE = SourceSpec(ReaderKind.STREAM, "rtsp://joe:geheim@cam/1", "rtsp://cam/1")
+
+
+class Rig:
+    """A feed on capture processes that all send the same messages, and what comes out of it."""
+
+    def __init__(
+        self,
+        messages: list[CaptureMessage],
+        monkeypatch: pytest.MonkeyPatch,
+        source: SourceSpec = FINITE,
+        **settings: Any,
+    ) -> None:
+        clock = SimpleNamespace(s=1.0, time_ns=time.time_ns)
+        clock.monotonic = lambda: clock.s
+        monkeypatch.setattr(ingest.camera.feed, "time", clock)
+        monkeypatch.setattr(ingest.camera.feed, "CaptureChild", lambda *_: Child(messages, clock))
+        changes = {"backoff_initial_ms": 1, "backoff_max_ms": 1, "max_failures": 2, **settings}
+        self.frames: list[OutgoingFrame] = []
+        self.drops = DropCounts()
+        self.feed = Feed(
+            CameraSpec("cam", source, 5.0, False, 90),
+            SETTINGS.model_copy(update=changes),
+            1 << 20,
+            self.frames.append,
+            self.drops,
+            Stop(),
+        )
+
+
+def feed_of(messages: list[CaptureMessage], monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Feed:
+    return Rig(messages, monkeypatch, **settings).feed
 
 
 def test_a_long_way_to_where_the_last_process_was_is_no_stall(monkeypatch: pytest.MonkeyPatch) -> None:
     way = [stats(0, skipped) for skipped in range(100, 4_000, 100)]
-    feed = feed_of([OPENED, *way, FRAME, Message(Tell.ENDED, {})], monkeypatch)
+    feed = feed_of([OPENED, *way, FRAME, CaptureMessage(MessageKind.ENDED, {})], monkeypatch)
     feed.run()
-    assert (feed.state, feed.failures, feed.captured) == (State.ENDED, 0, 1)
+    assert (feed.state, feed.failures, feed.captured) == (FeedState.ENDED, 0, 1)
 
 
 def test_a_process_that_gets_no_further_on_the_way_is_stalled(monkeypatch: pytest.MonkeyPatch) -> None:
     feed = feed_of([OPENED, *[stats(0, 100)] * 20], monkeypatch)
     feed.run()
-    assert (feed.state, feed.why.split(" for")[0]) == (State.DEAD, "no frame")
+    assert (feed.state, feed.why.split(" for")[0]) == (FeedState.DEAD, "no frame")
 
 
 def test_the_way_is_no_health_that_forgives_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
     way = [stats(0, skipped) for skipped in range(100, 4_000, 100)]
     feed = feed_of([OPENED, *way, FRAME], monkeypatch, healthy_after_ms=20_000)
     feed.run()
-    assert (feed.state, feed.failures) == (State.DEAD, 2)
+    assert (feed.state, feed.failures) == (FeedState.DEAD, 2)
 
 
 def test_drops_are_counted_by_reason_over_all_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    feed = feed_of([OPENED, FRAME, stats_of_drops(damaged=2), stats_of_drops(damaged=3, corrupt=1)], monkeypatch)
-    feed.run()
-    feed.drop("stale")
-    assert feed.dropped() == {"damaged": 6, "corrupt": 2, "stale": 1}
+    rig = Rig([OPENED, FRAME, stats_of_drops(damaged=2), stats_of_drops(damaged=3, corrupt=1)], monkeypatch)
+    rig.feed.run()
+    assert rig.drops.of("cam") == {"damaged": 6, "corrupt": 2}
+
+
+def test_the_frame_of_a_camera_says_where_it_is_from_and_when_it_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig([OPENED, FRAME, CaptureMessage(MessageKind.ENDED, {})], monkeypatch, LIVE, max_frame_age_ms=2_000)
+    rig.feed.run()
+    [frame] = rig.frames
+    assert (frame.source_id, frame.source_kind, frame.uri) == ("cam", SourceKind.CAMERA, "rtsp://cam/1")
+    assert (frame.captured_at, frame.expires_at) == (1, 2_000_001)
+    assert frame.stream_epoch > 0
+    assert frame.attributes == {}
+
+
+def test_the_frames_of_a_file_never_expire_and_bear_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    named = CaptureMessage(MessageKind.FRAME, {**FRAME.meta, "name": "deep/a.jpg"}, FRAME.body)
+    rig = Rig([OPENED, named, CaptureMessage(MessageKind.ENDED, {})], monkeypatch, max_frame_age_ms=2_000)
+    rig.feed.run()
+    [frame] = rig.frames
+    assert (frame.expires_at, frame.attributes, frame.image) == (None, {"file": "deep/a.jpg"}, FRAME.body)
 
 
 def test_a_long_read_time_out_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     silence = [stats(0, 0)] * 18
-    feed = feed_of([OPENED, *silence, FRAME, Message(Tell.ENDED, {})], monkeypatch, read_timeout_ms=20_000)
+    feed = feed_of(
+        [OPENED, *silence, FRAME, CaptureMessage(MessageKind.ENDED, {})], monkeypatch, read_timeout_ms=20_000
+    )
     feed.run()
-    assert (feed.state, feed.failures) == (State.ENDED, 0)
+    assert (feed.state, feed.failures) == (FeedState.ENDED, 0)
 
 
 def test_a_process_that_cannot_be_started_is_this_cameras_failure_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,5 +149,5 @@ def test_a_process_that_cannot_be_started_is_this_cameras_failure_alone(monkeypa
     feed = feed_of([], monkeypatch)
     monkeypatch.setattr(ingest.camera.feed, "CaptureChild", none_left)
     feed.run()
-    assert (feed.state, feed.failures) == (State.DEAD, 2)
+    assert (feed.state, feed.failures) == (FeedState.DEAD, 2)
     assert feed.why == "no capture process can be started: Too many open files"

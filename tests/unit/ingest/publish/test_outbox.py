@@ -1,84 +1,55 @@
-"""Numbers, envelope and accounting of published frames, on a sender that holds everything in memory."""
+"""Numbers, envelope and counts of published frames, on a sender that keeps everything in memory."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
 
-from infra.process.lifecycle import Stop
 from infra.process.times import now_us
-from infra.settings import CameraSettings
-from ingest.camera.feed import Captured, Feed
-from ingest.camera.spec import camera_spec
+from ingest.publish.drops import DropCounts
+from ingest.publish.frame import OutgoingFrame
 from ingest.publish.outbox import Outbox
 from schemas.codec import decode
-from schemas.errors import Busy, Stalled
+from schemas.errors import Stalled
 from schemas.headers import traceparent_of
 from schemas.records import Encoding, Frame, SourceKind
+from tests.support.memory_sender import FENCED, INVALID, TOO_LARGE, MemorySender
 
-SETTINGS = CameraSettings()
 
+class Rig:
+    """An outbox, its sender, and the drops that it told of."""
 
-@dataclass
-class MemorySender:
-    """Takes everything, but says Busy `busy` times first, and refuses `refused`; reports are given by the test."""
+    def __init__(self, sender: MemorySender | None = None) -> None:
+        self.sender, self.drops = sender or MemorySender(), DropCounts()
+        self.outbox = Outbox(self.sender, "t-frames.raw", self.drops.add)
 
-    busy: int = 0
-    refused: list[KafkaError | None] = field(default_factory=list)
-    fatal: str | None = None
-    sent: list[dict[str, Any]] = field(default_factory=list)
-
-    def send(self, topic: str, key: Any, value: Any, **rest: Any) -> None:
-        if self.busy:
-            self.busy -= 1
-            raise Busy(0.0)
-        if self.refused and (error := self.refused.pop(0)):
-            raise KafkaException(error)
-        self.sent.append({"topic": topic, "key": key, "value": value, **rest})
-
-    def wait_for_room(self, size: int, timeout_s: float) -> bool:
-        return True
+    def publish(self, *frames: OutgoingFrame, give_up: Callable[[], bool] = lambda: False) -> bool:
+        taken = [self.outbox.publish(frame, give_up) for frame in frames]
+        return all(taken)
 
     def frames(self) -> list[Frame]:
-        return [decode(Frame, record["value"]) for record in self.sent]
+        return [decode(Frame, record.value) for record in self.sender.records]
 
 
-class Refusal:
-    """As confluent_kafka.KafkaError, whose constructor is not public."""
-
-    def code(self) -> int:
-        return 10  # MSG_SIZE_TOO_LARGE
-
-    def str(self) -> str:
-        return "Broker: Message size too large"
-
-
-@pytest.fixture
-def feed() -> Feed:
-    spec = camera_spec({"id": "cam", "source": "rtsp://joe:geheim@cam.local/1"}, SETTINGS, {})
-    return Feed(spec, SETTINGS, 1 << 20, lambda captured: None, Stop())
-
-
-def captured(feed: Feed, epoch: int = 1000, age_ms: int = 0, name: str = "") -> Captured:
+def outgoing(epoch: int = 1000, source_id: str = "cam", expires_in_ms: int | None = None) -> OutgoingFrame:
     now = now_us()
-    return Captured(feed, epoch, now - age_ms * 1000, now, Encoding.JPEG, b"\xff\xd8\xff", name)
+    return OutgoingFrame(
+        source_id=source_id,
+        source_kind=SourceKind.CRAWLER,
+        stream_epoch=epoch,
+        captured_at=now - 5_000_000,
+        received_at=now,
+        encoding=Encoding.JPEG,
+        image=b"\xff\xd8\xff",
+        uri="https://example.org/a.jpg",
+        attributes={"page": "https://example.org/"},
+        expires_at=None if expires_in_ms is None else now + expires_in_ms * 1000,
+    )
 
 
-def never() -> bool:
-    return False
-
-
-def publish(outbox: Outbox, *several: Captured, give_up: Callable[[], bool] = never) -> None:
-    for one in several:
-        outbox.publish(one, give_up)
-
-
-def test_numbers_have_no_gap_and_start_over_with_a_new_epoch(feed: Feed) -> None:
-    sender = MemorySender()
-    publish(Outbox(sender, "frames.raw"), *(captured(feed, epoch) for epoch in (1000, 1000, 1000, 2000, 2000)))
-    assert [frame.frame_id for frame in sender.frames()] == [
+def test_numbers_have_no_gap_and_start_over_with_a_new_epoch() -> None:
+    rig = Rig()
+    rig.publish(*(outgoing(epoch) for epoch in (1000, 1000, 1000, 2000, 2000)))
+    assert [frame.frame_id for frame in rig.frames()] == [
         "cam/1000/0",
         "cam/1000/1",
         "cam/1000/2",
@@ -87,64 +58,68 @@ def test_numbers_have_no_gap_and_start_over_with_a_new_epoch(feed: Feed) -> None
     ]
 
 
-def test_the_envelope(feed: Feed) -> None:
-    sender = MemorySender()
-    one = captured(feed, name="deep/a.jpg")
-    publish(Outbox(sender, "t-frames.raw"), one)
-    [record], [frame] = sender.sent, sender.frames()
-    assert (record["topic"], record["key"]) == ("t-frames.raw", "cam")
-    assert record["timestamp_ms"] == one.captured_at // 1000
-    assert (traceparent_of(record["headers"]) or "").startswith("00-")
-    assert (frame.captured_at, frame.received_at, frame.image) == (one.captured_at, one.received_at, one.image)
-    assert (frame.source_kind, frame.encoding) == (SourceKind.CAMERA, Encoding.JPEG)
-    assert frame.attributes == {"file": "deep/a.jpg"}
-    assert frame.uri == "rtsp://cam.local/1"
-    assert b"geheim" not in record["value"]
+def test_each_source_has_numbers_of_its_own() -> None:
+    rig = Rig()
+    rig.publish(outgoing(), outgoing(source_id="gate"), outgoing(), outgoing(source_id="gate"))
+    assert [frame.frame_id for frame in rig.frames()] == ["cam/1000/0", "gate/1000/0", "cam/1000/1", "gate/1000/1"]
 
 
-def test_a_full_queue_is_waited_for(feed: Feed) -> None:
-    sender = MemorySender(busy=3)
-    publish(Outbox(sender, "frames.raw"), captured(feed))
-    assert len(sender.sent) == 1
+def test_the_envelope() -> None:
+    rig, sent = Rig(), outgoing()
+    rig.publish(sent)
+    [record], [frame] = rig.sender.records, rig.frames()
+    assert (record.topic, record.key, record.partition) == ("t-frames.raw", "cam", -1)
+    assert record.timestamp_ms == sent.captured_at // 1000
+    assert (traceparent_of(record.headers) or "").startswith("00-")
+    assert (frame.captured_at, frame.received_at, frame.image) == (sent.captured_at, sent.received_at, sent.image)
+    assert (frame.source_kind, frame.encoding) == (SourceKind.CRAWLER, Encoding.JPEG)
+    assert (frame.uri, frame.attributes) == (sent.uri, {"page": "https://example.org/"})
 
 
-def test_a_stop_ends_the_waiting_and_the_frame_counts_as_undelivered(feed: Feed) -> None:
-    outbox = Outbox(MemorySender(busy=1_000_000), "frames.raw")
-    assert outbox.publish(captured(feed), give_up=lambda: True) is False
-    assert outbox.undelivered("cam") == 1
+def test_a_full_queue_is_waited_for() -> None:
+    rig = Rig(MemorySender(busy=3))
+    assert rig.publish(outgoing())
+    assert len(rig.sender.records) == 1
 
 
-def test_what_the_broker_refuses_counts_as_undelivered(feed: Feed) -> None:
-    sender = MemorySender()
-    outbox = Outbox(sender, "frames.raw")
-    publish(outbox, captured(feed), captured(feed))
-    sender.sent[0]["on_delivery"](None, None)
-    sender.sent[1]["on_delivery"](Refusal(), None)
-    assert (outbox.delivered["cam"], outbox.failed["cam"], outbox.undelivered("cam")) == (1, 1, 1)
+def test_giving_up_ends_the_waiting_and_the_frame_counts_as_undelivered() -> None:
+    rig = Rig(MemorySender(busy=1_000_000))
+    assert not rig.publish(outgoing(), give_up=lambda: True)
+    assert rig.outbox.undelivered("cam") == 1
+    rig.sender.busy = 0
+    rig.publish(outgoing())
+    assert [frame.frame_seq for frame in rig.frames()] == [0], "a frame that was given up has no number"
 
 
-def test_old_frames_of_a_live_source_are_dropped_where_that_is_asked_for(feed: Feed) -> None:
-    sender = MemorySender()
-    publish(Outbox(sender, "frames.raw", max_frame_age_ms=1000), captured(feed, age_ms=5000), captured(feed))
-    publish(Outbox(sender, "frames.raw"), captured(feed, age_ms=3_600_000))
-    assert [frame.frame_seq for frame in sender.frames()] == [0, 0]
+def test_what_the_broker_refuses_counts_as_failed_and_is_told_as_a_drop() -> None:
+    rig = Rig()
+    rig.publish(outgoing(), outgoing(), outgoing(), outgoing())
+    written, too_large, refused, _unanswered = rig.sender.records
+    rig.sender.report(written)
+    rig.sender.report(too_large, TOO_LARGE)
+    rig.sender.report(refused, INVALID)
+    assert (rig.outbox.delivered(), rig.outbox.failed(), rig.outbox.undelivered("cam")) == ({"cam": 1}, {"cam": 2}, 3)
+    assert rig.drops.of("cam") == {"too_large": 1, "undelivered": 1}
 
 
-def test_a_client_that_gave_up_ends_the_agent(feed: Feed) -> None:
+def test_a_frame_that_has_expired_is_dropped_as_stale_and_gets_no_number() -> None:
+    rig = Rig()
+    assert rig.publish(outgoing(expires_in_ms=-1), outgoing(expires_in_ms=60_000), outgoing(expires_in_ms=None))
+    assert [frame.frame_seq for frame in rig.frames()] == [0, 1]
+    assert rig.drops.of("cam") == {"stale": 1}
+    assert rig.outbox.undelivered("cam") == 2
+
+
+def test_a_frame_that_the_client_refuses_at_once_fails_alone() -> None:
+    rig = Rig(MemorySender(refusals=[None, TOO_LARGE, INVALID]))
+    assert rig.publish(*[outgoing()] * 4)
+    assert [frame.frame_seq for frame in rig.frames()] == [0, 3]
+    assert rig.drops.of("cam") == {"too_large": 1, "undelivered": 1}
+    assert (rig.outbox.failed(), rig.outbox.undelivered("cam")) == ({"cam": 2}, 4)
+
+
+def test_a_client_that_never_sends_again_ends_the_producer() -> None:
     with pytest.raises(Stalled, match="fenced"):
-        publish(Outbox(MemorySender(fatal="fenced"), "frames.raw"), captured(feed))
-
-
-def test_a_frame_that_the_client_refuses_at_once_fails_alone(feed: Feed) -> None:
-    too_large, other = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE), KafkaError(KafkaError._INVALID_ARG)
-    sender = MemorySender(refused=[None, too_large, other])
-    outbox = Outbox(sender, "frames.raw")
-    publish(outbox, *[captured(feed)] * 4)
-    assert [frame.frame_seq for frame in sender.frames()] == [0, 3]
-    assert feed.dropped() == {"too_large": 1, "undelivered": 1}
-    assert (outbox.failed["cam"], outbox.undelivered("cam")) == (2, 4)
-
-
-def test_a_client_that_gives_up_at_a_frame_ends_the_agent(feed: Feed) -> None:
-    with pytest.raises(Stalled, match="gave up"):
-        publish(Outbox(MemorySender(refused=[KafkaError(KafkaError._FATAL)]), "frames.raw"), captured(feed))
+        Rig(MemorySender(fatal="fenced")).publish(outgoing())
+    with pytest.raises(Stalled, match="Fatal error"):
+        Rig(MemorySender(refusals=[FENCED])).publish(outgoing())

@@ -1,13 +1,10 @@
 """Which dead letters are sent again, how fast, and what their copies carry."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from infra.failures.dead_letters import DeadFilter, DeadLetter, Mark, parse, parse_place
 from infra.kafka.records import ConsumedRecord
 from infra.kafka.spans import Span
-from ingest.publish.token_bucket import TokenBucket
 from ingest.redrive.plan import CLOCKS_DIFFER_MS, Planner, mark_headers, parse_rate, retry_headers
 from ingest.redrive.send import runs
 from schemas import codec
@@ -108,9 +105,9 @@ def test_a_frame_that_died_too_often_is_refused_with_the_count() -> None:
     ("letter", "reason"),
     [
         (a_letter(0, value=b"\xff\xd8\xff a photo, no Frame"), "no Frame (not_avro)"),
-        (a_letter(0, value=None), "the letter was written without its frame (`sightline dead show` tells why)"),
+        (a_letter(0, value=None), "the dead letter was written without its frame (`sightline dead show` says why)"),
         (a_letter(0, value=b""), "no Frame (empty)"),
-        (a_letter(0, origin=None), "no header tells where the frame comes from"),
+        (a_letter(0, origin=None), "no header says where the frame comes from"),
     ],
 )
 def test_what_cannot_be_sent_again_is_refused_with_its_reason(letter: DeadLetter, reason: str) -> None:
@@ -171,27 +168,9 @@ def test_a_rate_has_a_unit(text: str, rate: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "0", "-1/s", "x/s", "5/y", "inf", "nan"])
 def test_anything_else_is_no_rate(text: str) -> None:
-    with pytest.raises(ConfigError, match="frames a second"):
+    with pytest.raises(ConfigError, match="dead letters a second"):
         parse_rate(text)
 
 
 def test_neighbours_are_read_in_one_go() -> None:
     assert runs("t", [(1, 5), (0, 3), (0, 4), (0, 6)]) == [Span("t", 0, 3, 5), Span("t", 0, 6, 7), Span("t", 1, 5, 6)]
-
-
-@given(st.floats(0.1, 1000), st.lists(st.floats(0, 5), max_size=200))
-def test_a_bucket_never_gives_more_than_its_rate_and_a_second_of_burst(rate: float, pauses: list[float]) -> None:
-    bucket, now, taken = TokenBucket(rate, 0.0), 0.0, 0
-    for pause in pauses:
-        now += pause
-        while bucket.wait_s(now) == 0.0:
-            taken += 1
-        assert taken <= now * rate + max(1.0, rate) + 1e-6
-
-
-def test_waiting_as_long_as_told_gives_a_token() -> None:
-    bucket, now = TokenBucket(7.0, 100.0), 100.0
-    for _ in range(50):
-        now += bucket.wait_s(now)
-        bucket.wait_s(now)
-    assert now - 100.0 == pytest.approx(49 / 7, rel=0.5)

@@ -9,9 +9,10 @@ import pytest
 
 from infra.settings import CameraSettings
 from ingest.camera.spec import camera_spec, load_cameras
-from ingest.capture.wire import Task
-from ingest.sources.parse import Kind, contents, default_id, encoding_of, image_files, parse_source
+from ingest.sources.files import encoding_of, folder_contents, image_files
+from ingest.sources.parse import ReaderKind, default_id, parse_source
 from ingest.sources.readers.images import ImageFiles
+from ingest.sources.task import CaptureTask
 from schemas.errors import ConfigError
 from schemas.records import Encoding
 
@@ -32,39 +33,44 @@ def files(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("text", "kind", "live", "source_id"),
+    ("text", "reader", "live", "source_id"),
     [
-        ("rtsp://joe:pw@cam-7:554/s/1", Kind.STREAM, True, "cam-7-554-s-1"),
-        ("RTSPS://cam/1", Kind.STREAM, True, "cam-1"),
-        ("http://cam/video.mjpg", Kind.HTTP, True, "cam-video.mjpg"),
-        ("https://cam/snap.jpg", Kind.HTTP, True, "cam-snap.jpg"),
-        ("https://host/clip.mp4", Kind.VIDEO, False, "host-clip.mp4"),
-        ("usb:0", Kind.USB, True, "usb-0"),
-        ("sim:coffee", Kind.SIM, True, "sim-coffee"),
-        ("sim:mix?size=320x240&seed=4", Kind.SIM, True, "sim-mix"),
+        ("rtsp://joe:pw@cam-7:554/s/1", ReaderKind.STREAM, True, "cam-7-554-s-1"),
+        ("RTSPS://cam/1", ReaderKind.STREAM, True, "cam-1"),
+        ("http://cam/video.mjpg", ReaderKind.HTTP, True, "cam-video.mjpg"),
+        ("https://cam/snap.jpg", ReaderKind.HTTP, True, "cam-snap.jpg"),
+        ("https://host/clip.mp4", ReaderKind.VIDEO, False, "host-clip.mp4"),
+        ("usb:0", ReaderKind.USB, True, "usb-0"),
+        ("sim:coffee", ReaderKind.SIM, True, "sim-coffee"),
+        ("sim:mix?size=320x240&seed=4", ReaderKind.SIM, True, "sim-mix"),
     ],
 )
-def test_addresses(text: str, kind: Kind, live: bool, source_id: str) -> None:
+def test_addresses(text: str, reader: ReaderKind, live: bool, source_id: str) -> None:
     source = parse_source(text)
-    assert (source.kind, source.live, default_id(source)) == (kind, live, source_id)
+    assert (source.reader, source.live, default_id(source)) == (reader, live, source_id)
     assert "pw" not in source.shown
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"),
-    [("clip.mp4", Kind.VIDEO), ("page.jpg", Kind.IMAGES), ("photo", Kind.IMAGES), ("photos", Kind.IMAGES)],
+    ("name", "reader"),
+    [
+        ("clip.mp4", ReaderKind.VIDEO),
+        ("page.jpg", ReaderKind.IMAGES),
+        ("photo", ReaderKind.IMAGES),
+        ("photos", ReaderKind.IMAGES),
+    ],
 )
-def test_files(files: Path, name: str, kind: Kind) -> None:
+def test_files(files: Path, name: str, reader: ReaderKind) -> None:
     source = parse_source(str(files / name))
-    assert (source.kind, source.live) == (kind, False)
+    assert (source.reader, source.live) == (reader, False)
 
 
 def test_a_folder_gives_everything_that_may_be_an_image_sorted(files: Path) -> None:
     folder = files / "photos"
     found = [str(file.relative_to(folder)) for file in image_files(folder)]
     assert found == ["a.png", "b.jpg", "deep/c.JPG", "empty.jpg", "noname"]
-    assert contents(folder).others == ["clip.mp4", "labels.csv"]
-    assert contents(folder).closed == []
+    assert folder_contents(folder).others == ["clip.mp4", "labels.csv"]
+    assert folder_contents(folder).closed == []
 
 
 def test_linked_folders_are_entered_once_and_by_their_own_name_where_they_have_one(files: Path) -> None:
@@ -88,7 +94,7 @@ def test_folders_that_cannot_be_entered_are_named(files: Path, monkeypatch: pyte
 
     real = os.scandir
     monkeypatch.setattr(os, "scandir", scandir)
-    assert contents(files / "photos").closed == ["deep"]
+    assert folder_contents(files / "photos").closed == ["deep"]
     assert "a.png" in [file.name for file in image_files(files / "photos")]
 
 
@@ -99,13 +105,13 @@ def test_names_that_are_no_utf_8_are_made_text_where_they_enter(tmp_path: Path) 
         (folder / os.fsdecode(name)).write_bytes(b"\xff\xd8\xff")
     source = parse_source(str(folder))
     assert source.shown == f"{tmp_path}/f\ufffdr"
-    assert contents(folder).others == ["\ufffd.csv"]
-    task = Task(source.kind, source.address, 100.0, False, 90, 1_000, 1_000, 1 << 20)
-    images = ImageFiles(Task.from_line(task.to_line()))
+    assert folder_contents(folder).others == ["\ufffd.csv"]
+    task = CaptureTask(source.reader, source.address, 100.0, False, 90, 1_000, 1_000, 1 << 20)
+    images = ImageFiles(CaptureTask.from_line(task.to_line()))
     assert images.grab() == 0.0
-    picture = images.picture()
-    assert picture is not None
-    assert (picture.name, picture.data) == ("caf\ufffd.jpg", b"\xff\xd8\xff")
+    image = images.retrieve()
+    assert image is not None
+    assert (image.name, image.data) == ("caf\ufffd.jpg", b"\xff\xd8\xff")
 
 
 @pytest.mark.parametrize(

@@ -78,8 +78,8 @@ def test_a_password_is_hidden_where_a_library_prints_it_alone() -> None:
 
 @pytest.mark.parametrize(("url", "shown"), CASES)
 def test_default_ids_have_no_secret(url: str, shown: str) -> None:
-    from ingest.sources.parse import Kind, Source
+    from ingest.sources.parse import ReaderKind, SourceSpec
 
-    source_id = default_id(Source(Kind.STREAM, url, shown))
+    source_id = default_id(SourceSpec(ReaderKind.STREAM, url, shown))
     for secret in ("pw123", "p@ss", "pa/ss", "tlJwpbo6", "abc"):
         assert secret not in source_id

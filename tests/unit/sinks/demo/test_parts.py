@@ -145,9 +145,9 @@ def test_a_file_that_is_not_there_is_named_before_anything_starts(tmp_path: Path
 
 def test_published_counts_come_from_the_agents_metrics() -> None:
     text = (
-        "# HELP sightline_camera_frames_published_total x\n# TYPE sightline_camera_frames_published_total counter\n"
-        'sightline_camera_frames_published_total{source_id="dock-1"} 12.0\n'
-        'sightline_camera_frames_captured_total{source_id="dock-1"} 99.0\n'
+        "# HELP sightline_source_frames_published_total x\n# TYPE sightline_camera_frames_published_total counter\n"
+        'sightline_source_frames_published_total{source_id="dock-1"} 12.0\n'
+        'sightline_source_frames_captured_total{source_id="dock-1"} 99.0\n'
     )
     assert published_counts(text) == {"dock-1": 12}
     assert published_counts("") == {}

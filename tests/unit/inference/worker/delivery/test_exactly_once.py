@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from inference.worker.delivery.transaction import Verdict, verdict_on
 
 from inference.device.work import Origin, Work
 from inference.worker.delivery.at_least_once import Progress
 from inference.worker.delivery.exactly_once import Transactional
-from inference.worker.delivery.transaction import Verdict, verdict_on
 from inference.worker.group.ownership import Ownership
 from inference.worker.labels_out import OutRecord
 from infra.process.lifecycle import Deadline, Stop

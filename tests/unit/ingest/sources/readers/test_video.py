@@ -8,11 +8,12 @@ import cv2
 import pytest
 
 import ingest.sources.readers.video
-from ingest.capture.wire import Task
+from ingest.sources.parse import ReaderKind
 from ingest.sources.readers.base import SourceFault
-from ingest.sources.readers.video import MAX_DAMAGED, Stream, VideoFile
+from ingest.sources.readers.video import MAX_DAMAGED, VideoFile, VideoStream
+from ingest.sources.task import CaptureTask
 
-TASK = Task("video", "v.mp4", 25.0, False, 90, 1_000, 3_000, 1 << 20)
+TASK = CaptureTask(ReaderKind.VIDEO, "v.mp4", 25.0, False, 90, 1_000, 3_000, 1 << 20)
 
 
 class Script:
@@ -37,7 +38,7 @@ def video_of(monkeypatch: pytest.MonkeyPatch, rounds: Iterable[str], loop: bool 
     captures = iter([Script(script) for script in rounds])
     monkeypatch.setattr(ingest.sources.readers.video, "_open_ffmpeg", lambda _task: next(captures))
     fields = {name: getattr(TASK, name) for name in TASK.__slots__}
-    return VideoFile(Task(**{**fields, "loop": loop, "skip_frames": skip}))
+    return VideoFile(CaptureTask(**{**fields, "loop": loop, "skip_frames": skip}))
 
 
 def count(video: VideoFile, at_most: int = 100) -> int:
@@ -67,7 +68,7 @@ def test_a_file_without_a_frame_is_a_fault(monkeypatch: pytest.MonkeyPatch, loop
 
 def test_a_damaged_packet_costs_a_stream_no_reconnect() -> None:
     capture = Script("FdddF")
-    stream = Stream(capture, 3_000)  # type: ignore[arg-type]
+    stream = VideoStream(capture, 3_000)  # type: ignore[arg-type]
     stream.grab()
     stream.grab()
     assert stream.damaged == 3
@@ -81,5 +82,5 @@ def test_a_silent_stream_is_not_waited_for_twice(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(ingest.sources.readers.video, "time", SimpleNamespace(monotonic=lambda: next(now_s)))
     capture = Script("dF")
     with pytest.raises(SourceFault, match="no frame for 3000 ms"):
-        Stream(capture, 3_000).grab()  # type: ignore[arg-type]
+        VideoStream(capture, 3_000).grab()  # type: ignore[arg-type]
     assert capture.grabs == 1

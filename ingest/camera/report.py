@@ -1,0 +1,61 @@
+"""What an agent tells while it runs: rates in the metrics every few seconds, and now and then a line in the log."""
+
+import logging
+import time
+from collections.abc import Callable
+
+from infra.process import logs, metrics
+from ingest.camera.buffer import FrameBuffer
+from ingest.camera.feed import Feed, FeedState
+from ingest.publish.drops import DropCounts
+from ingest.publish.frame import OutgoingFrame
+from ingest.publish.outbox import Outbox
+from ingest.publish.throughput import Throughput
+
+log = logs.get(__name__)
+
+REPORT_PERIOD_S = 5.0
+REPORTS_PER_LOG_LINE = 6
+
+
+class Reporter:
+    """Sets the metrics every REPORT_PERIOD_S, and logs one line in every REPORTS_PER_LOG_LINE reports."""
+
+    def __init__(
+        self,
+        feeds: list[Feed],
+        outbox: Outbox,
+        buffer: FrameBuffer[OutgoingFrame],
+        drops: DropCounts,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._feeds, self._outbox, self._buffer, self._drops, self._clock = feeds, outbox, buffer, drops, clock
+        self._throughput = Throughput(outbox, [feed.spec.source_id for feed in feeds], clock)
+        self._due_s = clock() + REPORT_PERIOD_S
+        self._reports = 0
+
+    def tick(self) -> None:
+        """Report if it is time to."""
+        if self._clock() >= self._due_s:
+            self._due_s = self._clock() + REPORT_PERIOD_S
+            self._reports += 1
+            self._report("publishing", logging.INFO if self._reports % REPORTS_PER_LOG_LINE == 0 else logging.DEBUG)
+
+    def close(self) -> None:
+        """Log the last line."""
+        self._report("published", logging.INFO)
+
+    def _report(self, event: str, level: int) -> None:
+        total_per_s = self._throughput.measure()
+        metrics.BUFFER_BYTES.set(self._buffer.held_bytes())
+        up = sum(feed.state == FeedState.UP for feed in self._feeds)
+        log.log(
+            level,
+            event,
+            cameras_up=f"{up}/{len(self._feeds)}",
+            frames=self._outbox.delivered().total(),
+            frames_per_s=round(total_per_s, 1),
+            waiting=sum(self._buffer.held_frames().values()),
+            failed=self._outbox.failed().total(),
+            dropped=dict(self._drops.total()),
+        )

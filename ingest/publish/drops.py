@@ -1,0 +1,31 @@
+"""Counts of the frames that a producer did not publish."""
+
+import threading
+from collections import Counter
+
+from infra.process import metrics
+
+
+class DropCounts:
+    """Frames that will not be published, by source and reason, here and in the metrics. Any thread may use it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._by_source: dict[str, Counter[str]] = {}
+
+    def add(self, source_id: str, reason: str, count: int = 1) -> None:
+        """Count `count` frames more. `reason` is a label of a metric: a short fixed word, never text from outside."""
+        if count:
+            with self._lock:
+                self._by_source.setdefault(source_id, Counter())[reason] += count
+            metrics.FRAMES_DROPPED.labels(source_id, reason).inc(count)
+
+    def of(self, source_id: str) -> Counter[str]:
+        """The frames of one source so far, by reason."""
+        with self._lock:
+            return self._by_source.get(source_id, Counter()).copy()
+
+    def total(self) -> Counter[str]:
+        """The frames of all sources so far, by reason."""
+        with self._lock:
+            return sum(self._by_source.values(), Counter())

@@ -1,0 +1,36 @@
+"""What an agent asks of a capture process: which source to read, and how.
+
+It lies here and not in `capture`, because the readers take it and know nothing of the process that they run in.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ingest.sources.parse import ReaderKind
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureTask:
+    """One source to read. It travels as one line of JSON on the stdin of the process: arguments would show up in `ps`.
+
+    `skip_frames`: how many frames of a finite source earlier processes have delivered.
+    """
+
+    reader: ReaderKind
+    address: str
+    fps: float
+    loop: bool
+    jpeg_quality: int
+    open_timeout_ms: int
+    read_timeout_ms: int
+    max_image_bytes: int
+    skip_frames: int = 0
+
+    def to_line(self) -> bytes:
+        return json.dumps(asdict(self)).encode() + b"\n"
+
+    @staticmethod
+    def from_line(line: bytes) -> "CaptureTask":
+        fields: dict[str, Any] = json.loads(line)
+        return CaptureTask(**{**fields, "reader": ReaderKind(fields["reader"])})
