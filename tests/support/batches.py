@@ -5,13 +5,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from confluent_kafka import KafkaError
-
-from infra.kafka.clients import Message
 from infra.kafka.publisher import Publisher
 from infra.kafka.reader import Reader
 from infra.kafka.records import ConsumedRecord
+from infra.kafka.sender import DeliveryReport, OutRecord, send_wait
 from infra.kafka.topics import TopicNames
+from infra.process.lifecycle import Deadline
 from infra.settings import Settings
 from schemas import codec
 from schemas.headers import Header
@@ -93,12 +92,12 @@ class Feeder:
             self.send(self.names.batches, partition, codec.encode(micro_batch(self.names.frames, partition, offsets)))
 
     def send(self, topic: str, partition: int, value: bytes, headers: list[Header] | None = None) -> None:
-        def delivered(error: KafkaError | None, _: Message) -> None:
-            if error is not None:
-                self.refused.append(f"{topic}/{partition}: {error.str()}")
+        def delivered(report: DeliveryReport) -> None:
+            if report.fault is not None:
+                self.refused.append(f"{topic}/{partition}: {report.fault}")
 
-        assert self.publisher.wait_for_room(len(value), 30)
-        self.publisher.send(topic, str(partition), value, partition=partition, headers=headers, on_delivery=delivered)
+        record = OutRecord(topic, str(partition), value, headers or [], partition=partition, on_delivery=delivered)
+        assert send_wait(self.publisher, record, Deadline(30).expired), "the producer had no room for 30 s"
 
     @property
     def frames(self) -> set[tuple[int, int]]:

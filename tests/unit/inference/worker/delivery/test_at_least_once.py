@@ -1,56 +1,69 @@
 """At least once: an offset moves when every record of its batch was acknowledged, and not before."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from inference.device.work import Origin, Work
 from inference.worker.delivery.at_least_once import AtLeastOnce, Progress, SettledHook
 from inference.worker.group.ownership import Ownership
-from inference.worker.labels_out import OutRecord
+from infra.kafka.consumer import CommitReport
+from infra.kafka.errors import FaultKind, KafkaFault
+from infra.kafka.sender import DeliveryReport, OutRecord
 from infra.process.lifecycle import Deadline, Stop
+from schemas.coordinates import TopicPartition
 from schemas.errors import Busy, Stalled
 
-PLACE = ("batches", 0)
+PLACE = TopicPartition("batches", 0)
+TIMED_OUT = KafkaFault(FaultKind.PASSING, "_MSG_TIMED_OUT", "Local: Message timed out")
+REBALANCING = KafkaFault(FaultKind.OTHER, "REBALANCE_IN_PROGRESS", "Broker: Group rebalance in progress")
 
 
 class Publisher:
     """Acknowledges when told."""
 
+    max_record_bytes = 1_000_000
+
     def __init__(self) -> None:
-        self.reports: list[Callable[[KafkaError | None], None]] = []
+        self.reports: list[Callable[[KafkaFault | None], None]] = []
         self.fatal: str | None = None
         self.refusals = 0
 
-    def send(self, topic: str, key: Any, value: Any, *, headers: Any, on_delivery: Any) -> None:
+    def send(self, record: OutRecord) -> None:
         if self.refusals:
             self.refusals -= 1
             raise Busy(0.01)
-        message = type("Message", (), {"topic": lambda _: topic})()
-        self.reports.append(lambda error: on_delivery(error, message))
 
-    def wait_for_room(self, size: int, timeout_s: float) -> bool:
+        def report(fault: KafkaFault | None) -> None:
+            assert record.on_delivery is not None
+            record.on_delivery(DeliveryReport(record.topic, 0, 0, fault))
+
+        self.reports.append(report)
+
+    def wait_for_room(self, size_bytes: int, timeout_s: float) -> bool:
         return True
 
     def close(self, timeout_s: float) -> int:
         return 0
 
-    def deliver(self, error: KafkaError | None = None) -> None:
+    def deliver(self, fault: KafkaFault | None = None) -> None:
         while self.reports:
-            self.reports.pop()(error)
+            self.reports.pop()(fault)
 
 
 class Consumer:
-    def __init__(self) -> None:
-        self.commits: list[dict[tuple[str, int], int]] = []
-        self.error: KafkaError | None = None
+    """Stores what it is told; `commit_soon` is answered by the test, through `on_commit`."""
 
-    def commit(self, *, offsets: list[TopicPartition], asynchronous: bool) -> None:
-        if self.error is not None:
-            raise KafkaException(self.error)
-        self.commits.append({(place.topic, place.partition): place.offset for place in offsets})
+    def __init__(self) -> None:
+        self.commits: list[dict[TopicPartition, int]] = []
+
+    def commit_soon(self, offsets: Mapping[TopicPartition, int]) -> None:
+        self.commits.append(dict(offsets))
+
+    def commit_within(self, offsets: Mapping[TopicPartition, int], deadline: Deadline) -> str | None:
+        self.commits.append(dict(offsets))
+        return None
 
 
 class Rig:
@@ -110,7 +123,7 @@ def test_one_commit_at_a_time_and_not_more_often_than_the_interval() -> None:
         rig.publisher.deliver()
         rig.delivery.tick(now_s)
     assert rig.consumer.commits == [{PLACE: 1}]  # still without an answer
-    rig.delivery.on_commit(None, [TopicPartition(*PLACE, 1)])
+    rig.delivery.on_commit(CommitReport({PLACE: 1}))
     rig.delivery.tick(1.5)
     assert rig.consumer.commits == [{PLACE: 1}, {PLACE: 4}]
 
@@ -120,7 +133,7 @@ def test_a_refused_commit_is_made_again() -> None:
     rig.release(0)
     rig.publisher.deliver()
     rig.delivery.tick(1.0)
-    rig.delivery.on_commit(KafkaError(KafkaError.REBALANCE_IN_PROGRESS), [])
+    rig.delivery.on_commit(CommitReport({}, REBALANCING))
     rig.delivery.tick(2.0)
     assert rig.consumer.commits == [{PLACE: 1}, {PLACE: 1}]
 
@@ -129,7 +142,7 @@ def test_an_undelivered_label_ends_the_worker_and_nothing_is_committed_past_it()
     rig = Rig()
     rig.release(0)
     rig.release(1)
-    rig.publisher.reports.pop(0)(KafkaError(KafkaError._MSG_TIMED_OUT))
+    rig.publisher.reports.pop(0)(TIMED_OUT)
     rig.publisher.deliver()
     rig.delivery.tick(1.0)
     assert rig.consumer.commits == []

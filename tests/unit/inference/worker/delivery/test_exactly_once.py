@@ -5,18 +5,19 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
-from inference.worker.delivery.transaction import Verdict, verdict_on
+from confluent_kafka import KafkaError, KafkaException
 
 from inference.device.work import Origin, Work
 from inference.worker.delivery.at_least_once import Progress
 from inference.worker.delivery.exactly_once import Transactional
 from inference.worker.group.ownership import Ownership
-from inference.worker.labels_out import OutRecord
+from infra.kafka.sender import OutRecord
+from infra.kafka.transaction import Verdict, verdict_on
 from infra.process.lifecycle import Deadline, Stop
+from schemas.coordinates import TopicPartition
 from schemas.errors import Stalled
 
-PLACES = [("batches", 0), ("batches", 1)]
+PLACES = [TopicPartition("batches", 0), TopicPartition("batches", 1)]
 PER_PLACE = 6
 
 
@@ -43,7 +44,7 @@ class Broker:
 
     def __init__(self) -> None:
         self.labels: list[tuple[str, bytes]] = []
-        self.offsets: dict[tuple[str, int], int] = {}
+        self.offsets: dict[TopicPartition, int] = {}
 
 
 class Producer:
@@ -52,8 +53,11 @@ class Producer:
     def __init__(self, broker: Broker, fail_at: int, fault: KafkaError | type[BufferError], after: bool) -> None:
         self.broker, self.fault, self.after = broker, fault, after
         self.calls_left = fail_at
-        self.open: tuple[list[tuple[str, bytes]], dict[tuple[str, int], int]] | None = None
+        self.open: tuple[list[tuple[str, bytes]], dict[TopicPartition, int]] | None = None
         self.must_abort = self.is_fatal = self.did_fail = False
+
+    def init_transactions(self, timeout: float) -> None:
+        """Each worker of these tests begins with a producer of its own."""
 
     def begin_transaction(self) -> None:
         assert self.open is None
@@ -69,12 +73,12 @@ class Producer:
     def poll(self, timeout: float) -> int:
         return 0
 
-    def send_offsets_to_transaction(self, positions: list[TopicPartition], group_metadata: Any, timeout: float) -> None:
+    def send_offsets_to_transaction(self, positions: list[Any], group_metadata: Any, timeout: float) -> None:
         assert group_metadata == "fresh"
 
         def effect() -> None:
             assert self.open is not None
-            self.open[1].update({(place.topic, place.partition): place.offset for place in positions})
+            self.open[1].update({TopicPartition(place.topic, place.partition): place.offset for place in positions})
 
         self._call("offsets", effect)
 

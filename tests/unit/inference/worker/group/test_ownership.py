@@ -7,7 +7,7 @@ from inference.device.work import Origin, Work
 from inference.worker.group.ownership import Ownership
 from schemas.coordinates import TopicPartition
 
-P0, P1 = ("batches", 0), ("batches", 1)
+P0, P1 = TopicPartition("batches", 0), TopicPartition("batches", 1)
 
 
 def read(ownership: Ownership, place: TopicPartition, offset: int) -> Work:
@@ -82,7 +82,7 @@ def test_done_before_the_revocation_and_not_committed_is_lost_to_us() -> None:
 
 
 def test_rewind_goes_back_to_the_last_commit_or_the_first_read() -> None:
-    ownership = owning(P0, P1, ("batches", 2))
+    ownership = owning(P0, P1, TopicPartition("batches", 2))
     ownership.done(read(ownership, P0, 5))
     ownership.committed({P0: 6})
     left = read(ownership, P0, 6)
@@ -105,7 +105,7 @@ def test_no_offset_is_ever_committed_past_work_that_is_not_done(actions: list[tu
     works: list[Work] = []
     done: set[Work] = set()
     for action, partition, choice in actions:
-        place = ("batches", partition)
+        place = TopicPartition("batches", partition)
         if action == "r" and ownership.generation(place) is not None:
             work = read(ownership, place, next_offset.get(place, 0))
             next_offset[place] = work.origin.offset + 1
