@@ -27,7 +27,7 @@ from PIL import (  # the plugins are named so that Pillow never goes looking for
     WebPImagePlugin,
 )
 
-from inference.image.canvas import check_canvas
+from inference.image.declared_size import check_canvas
 from inference.image.info import ImageInfo, check_pixels
 from inference.image.netpbm import with_white_255
 from schemas.errors import BadFrame

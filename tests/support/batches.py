@@ -13,6 +13,7 @@ from infra.kafka.topics import TopicNames
 from infra.process.lifecycle import Deadline
 from infra.settings import Settings
 from schemas import codec
+from schemas.coordinates import TopicPartition
 from schemas.headers import Header
 from schemas.records import (
     BatchItem,
@@ -64,6 +65,13 @@ def micro_batch(topic: str, partition: int, offsets: Sequence[int], pixels: Call
         items=tuple(items),
         pixels=b"".join(rows),
     )
+
+
+def batch_record(
+    partition: TopicPartition, offset: int, value: bytes | None = None, *headers: Header
+) -> ConsumedRecord:
+    """A record of the batches topic as the worker's consumer gives it."""
+    return ConsumedRecord(*partition, offset, 99, b"3", value, list(headers))
 
 
 @dataclass
