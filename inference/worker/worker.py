@@ -42,7 +42,7 @@ from infra.kafka.start_offsets import StartOffsets, first_offset
 from infra.kafka.topics import Lane, TopicNames, group
 from infra.kafka.transaction import init_transactions
 from infra.process import logs
-from infra.process.lifecycle import STOP_BUDGET_S, Deadline, Stop
+from infra.process.lifecycle import STOP_BUDGET_S, Deadline, Stop, StopBudget
 from infra.settings import InferSettings, Settings
 from schemas.errors import SightlineError, Stalled
 
@@ -139,7 +139,7 @@ class Worker:
             except BaseException as error:  # noqa: BLE001 - raised below, once everything is closed
                 self.stop.set(error)
             self.stop.set()
-            self._close(Deadline(STOP_BUDGET_S - EXIT_S))
+            self._close(Deadline(StopBudget(self.stop, STOP_BUDGET_S - EXIT_S).remaining_s()))
         self.stop.raise_error()
 
     def _close(self, deadline: Deadline) -> None:
