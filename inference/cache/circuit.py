@@ -22,7 +22,7 @@ class CircuitBreaker:
         return opened
 
     def succeeded(self) -> bool:
-        """Close it; True when it was open before. So does a late success: the next call tells."""
+        """Close it; True when it was open before. A call that began before the failure closes it as well."""
         closed = self.is_open
         self.is_open = False
         return closed

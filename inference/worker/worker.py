@@ -56,7 +56,7 @@ EXIT_S = 1.0
 
 
 def build_worker(settings: Settings, lane: Lane, names: TopicNames, model: Model, stop: Stop) -> "Worker":
-    """The worker around a loaded, warm model. Nothing of it runs yet, and the group is not joined.
+    """The worker around a loaded, warm model. The group is not joined and no batch is read before `run`.
 
     With exactly once, it waits until the broker has ended the transaction of an earlier worker of the same id.
     """

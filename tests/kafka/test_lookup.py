@@ -30,7 +30,6 @@ def test_records_that_are_left_are_found_near_and_far_and_the_others_left_out(de
     }
     assert all(record.coordinates.offset == offset for offset, record in found.items())
     assert lookup.fetch(TopicPartition(topic, 1), [0]) == {}, "an empty partition"
-    assert lookup.fetch(TopicPartition(f"{topic}-that-never-was", 0), [0]) == {}
     lookup.close()
 
 

@@ -23,8 +23,8 @@ log = logs.get(__name__)
 class AtLeastOnce:
     """A `Delivery`. A batch is finished once the broker has acknowledged all of its records.
 
-    `commit_reports` are the answers to `commit_soon`, which the consumer's poll appends. `after_delivery` is told of
-    each finished piece of work; its Stalled ends the worker.
+    `commit_reports` are the answers to `commit_soon`, which the consumer's poll appends. `after_delivery` is
+    called with each finished piece of work; its Stalled ends the worker.
     """
 
     def __init__(

@@ -28,8 +28,8 @@ FIRST_BACK_OFF_S, LONGEST_BACK_OFF_S = 0.1, 5.0
 class ExactlyOnce:
     """A `Delivery`. Finished work waits; every `transaction_ms` all of it becomes visible at once.
 
-    `after_delivery` is told of each committed piece of work; its Stalled ends the worker. `rewind` is called after an
-    abort: it makes the consumer read again what is not committed.
+    `after_delivery` is called with each committed piece of work; its Stalled ends the worker. `rewind` is called after
+    an abort: it makes the consumer read again what is not committed.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """Whether records wait on the broker for a worker that does not get them.
 
-It tells of a worker that never joins its group, or that librdkafka no longer feeds: seen from inside, such a worker
-just has nothing to do. Callbacks cannot tell it, because a member without a partition gets none (KIP-848).
+It detects a worker that never joins its group, or to which librdkafka gives no records any more: seen from inside, such
+a worker just has nothing to do. Callbacks do not show it, because a member without a partition gets none (KIP-848).
 """
 
 import threading

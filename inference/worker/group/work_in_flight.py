@@ -12,7 +12,7 @@ class WorkInFlight(GroupProgress[Work]):
     """Changed by the poll thread alone; any thread may read `is_current_work`, `numbers` and the two figures.
 
     `frames` are those of work that is started and not finished. `last_commit_s` is the time (`time.monotonic`) of the
-    last commit that made progress, at first that of the start: the watchdog goes by it.
+    last commit that made progress, at first that of the start; the watchdog compares it.
     """
 
     def __init__(self) -> None:
