@@ -1,4 +1,5 @@
-"""The model side: from encoded bytes to a label. Wiring: `worker/command` (Kafka) and `classify` (files).
+"""The model side: from the bytes of an image to a label. Commands: `worker/command` (Kafka) and `classify` (files).
 
-May import: infra, schemas. Inside: worker > device, cache, labelling > models > image; each may use those behind it.
+May import: infra, schemas. Inside, each layer may import those to its right:
+worker > cache > device, labelling > models > image.
 """

@@ -1,4 +1,4 @@
-"""`sightline classify`: image files to labels by the same preparation, model and decision as the pipeline, no Kafka."""
+"""`sightline classify`: from image files to labels without Kafka, by the pipeline's preparation, model and decision."""
 
 import json
 import mimetypes
@@ -26,7 +26,7 @@ from schemas.errors import BadFrame, ConfigError
 from schemas.records import Decision, Prediction
 
 MAX_FILE_BYTES = 256 * MIB
-# Decoding runs so many batches ahead of the model: enough to keep both busy, and a bound on memory.
+# How many batches are decoded ahead of the model: enough to keep both busy, within bounded memory.
 BATCHES_AHEAD = 2
 _TYPES = mimetypes.MimeTypes(filenames=())
 
@@ -37,7 +37,7 @@ PathsArgument = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one file: predictions and a decision, or the error and no predictions."""
+    """The outcome of one file: predictions and a decision, or the error."""
 
     path: Path
     predictions: tuple[Prediction, ...] = ()
@@ -68,9 +68,9 @@ def command(paths: PathsArgument, as_json: JsonOption = False, model: ModelOptio
 
 
 def find_files(paths: Iterable[Path]) -> list[Path]:
-    """The files named, and those in the folders named, sorted; ConfigError for a path that is neither.
+    """The given files, and the files in the given folders, sorted. Raises ConfigError for a path that is neither.
 
-    In folders, hidden files and files whose names tell another type (.csv, .txt, .mp4) are passed over.
+    In folders, hidden files and files with the name of another type (.csv, .txt, .mp4) are skipped.
     """
     found: list[Path] = []
     for path in paths:
@@ -94,7 +94,7 @@ def _may_be_image(path: Path, below: Path) -> bool:
 
 
 def classify(files: list[Path], model: Model, settings: Settings) -> Iterator[Result]:
-    """One result per file, in their order. Threads read and decode ahead while the model runs."""
+    """One result per file, in the given order. Threads read and decode ahead while the model runs."""
     size, threads = settings.infer.max_batch_size, settings.stream.decoders
     max_pixels = settings.stream.max_image_pixels
 
@@ -147,7 +147,7 @@ def _label(batch: list[tuple[Path, Prepared | BadFrame]], model: Model, settings
 
 
 def json_line(result: Result) -> str:
-    """One object of the contract; a name that is no UTF-8 comes through as lone surrogates, escaped."""
+    """One JSON object. Bytes of a file name that are not UTF-8 become escaped lone surrogates."""
     line: dict[str, Any] = {"path": str(result.path)}
     if result.error is not None:
         line |= {"error": result.error.reason, "detail": result.error.detail}
@@ -158,7 +158,7 @@ def json_line(result: Result) -> str:
 
 
 def text_line(result: Result) -> str:
-    """Names of files and of classes come from outside: a terminal must find nothing to obey."""
+    """Names of files and classes come from outside, so they are printed without terminal control codes."""
     path = printable(os.fsencode(result.path).decode(errors="backslashreplace"))
     if result.error is not None:
         return f"{'':>6}  {'-':<30}  {path}  [{printable(str(result.error))}]"

@@ -1,4 +1,5 @@
-"""The cache of labels of images seen before, in Redis. `exact` looks up, `writer` fills, `store` is the storage.
+"""The cache of labels by image, in Redis: `exact` reads and stores, `writer` is the thread of the worker that fills it.
 
-May import: models, infra, schemas. Knows no Kafka: Redis may be away, and labels go on.
+`record` is the format of a value, `store` the key-value store, `circuit` the circuit breaker. May import: device.work,
+models, infra, schemas. Labels never depend on it: while Redis is down, every look-up is a miss.
 """

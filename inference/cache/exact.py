@@ -1,7 +1,7 @@
-"""The exact cache: labels of byte-identical images, shared by all stream processors and filled by the workers.
+"""The exact cache: labels of byte-identical images, read by all stream processors and written by the workers.
 
-It may be away: nothing here raises for a fault of Redis, waits longer than `redis.timeout_ms`, or lets a frame wait
-for a server that is known to be ill. A fault is a miss, counted, and logged when the state changes.
+Redis may be down: no fault of Redis is raised here, no call lasts longer than `redis.timeout_ms`, and no frame waits
+for a server that is known to fail. A fault counts as a miss; it is logged when the state changes.
 """
 
 import threading
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from inference.cache.circuit import Circuit
+from inference.cache.circuit import CircuitBreaker
 from inference.cache.record import CachedLabel, decode, encode
 from inference.cache.store import FAULTS, KeyValues, RedisKeyValues
 from inference.models.base import ModelInfo
@@ -48,9 +48,9 @@ def open_cache(settings: Settings, info: ModelInfo) -> "ExactCache":
 
 
 class ExactCache:
-    """Keys hold model name, version and calibration: another model never answers for this one.
+    """Keys hold model name, version and calibration, so that a label of another model is never found.
 
-    `lookup` belongs to one event loop, `store` to any one thread; both may be used at once.
+    `lookup` is for one event loop, `store` for one thread; both may be used at the same time.
     """
 
     def __init__(
@@ -61,12 +61,7 @@ class ExactCache:
         self._index_of = {class_id: index for index, (class_id, _) in enumerate(info.classes)}
         self._scope = f"{ref.name}-{ref.version}-{ref.calibration}"
         self._prefix, self._top_k = prefix, min(top_k, len(info.classes))
-        self._circuit, self._lock = Circuit(breaker_open_ms), threading.Lock()
-
-    @property
-    def is_open(self) -> bool:
-        """True while Redis is left alone: every look-up is a miss and nothing is stored."""
-        return self._circuit.is_open
+        self._circuit, self._lock = CircuitBreaker(breaker_open_ms), threading.Lock()
 
     def label_key(self, image_hash: bytes) -> str:
         return f"{self._prefix}x:{self._scope}:{image_hash.hex()}"
@@ -75,7 +70,7 @@ class ExactCache:
         return f"{self._prefix}e:{self._scope}:{image_hash.hex()}"
 
     async def lookup(self, hashes: Sequence[bytes]) -> list[CachedLabel | None]:
-        """One answer per hash, in their order, in one round trip; None is a miss, and so is every fault."""
+        """One answer per hash, in their order, in one round trip. None is a miss; every fault is a miss too."""
         if not hashes or not self._may_use():
             return self._missed(len(hashes), "skipped")
         started = time.perf_counter()
@@ -91,10 +86,10 @@ class ExactCache:
         return labels
 
     def store(self, entries: Iterable[CacheEntry]) -> bool:
-        """Keep labels, and embeddings where there are any, for `ttl_s`, in one round trip. False if they were not kept.
+        """Store labels, and embeddings where given, for `ttl_s` in one round trip. False when they are not stored.
 
-        Call it after the labels are acknowledged: a cached label of a frame that failed would hide the failure.
-        One that the format cannot hold is left out.
+        Call it after the broker has acknowledged the labels: a cached label of a frame that failed would hide the
+        failure. A label that the format cannot hold is left out.
         """
         values: dict[str, bytes] = {}
         count = refused = 0
@@ -109,7 +104,7 @@ class ExactCache:
                 values[self.embedding_key(entry.image_hash)] = entry.embedding.astype("<f2").tobytes()
         if refused:
             metrics.CACHE_STORES.labels("refused").inc(refused)
-            log.warning("labels that the cache's format cannot hold are not kept", labels=refused)
+            log.warning("labels that the cache's format cannot hold are not stored", labels=refused)
         if not values or not self._may_use():
             metrics.CACHE_STORES.labels("skipped").inc(count)
             return not values
@@ -148,7 +143,7 @@ class ExactCache:
         return [None] * count
 
     def _may_use(self) -> bool:
-        """False while the circuit is open; then a thread probes now and then, so that no frame waits to learn it."""
+        """False while the circuit is open. A thread then probes Redis now and then, so that no frame waits for it."""
         with self._lock:
             usable = not self._circuit.is_open
             probe_now = self._circuit.probe_due(_now_ms())

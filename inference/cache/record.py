@@ -1,4 +1,4 @@
-"""What the exact cache keeps of a label, as bytes: about 80 of them, with a checksum. Pure."""
+"""The cached part of a label as bytes: about 80 of them, with a checksum. Pure."""
 
 import struct
 import zlib
@@ -11,13 +11,13 @@ FORMAT = 1
 _HEADER = struct.Struct("<BBB3d")  # format, predictions, bytes of flags; blur, brightness, contrast
 _PREDICTION = struct.Struct("<If")  # class index, probability
 _CHECKSUM = struct.Struct("<I")
-# What the header's byte can tell, commas between the flags included.
+# The largest length that the header's byte can hold, including the commas between the flags.
 MAX_FLAGS_BYTES = 255
 
 
 @dataclass(frozen=True, slots=True)
 class CachedLabel:
-    """What of a label depends on the image alone; the decision is made anew at every hit."""
+    """The part of a label that depends on the image alone. The decision is not cached: every hit makes it again."""
 
     predictions: tuple[Prediction, ...]
     quality: Quality
@@ -28,7 +28,7 @@ def joined_flags(quality: Quality) -> bytes:
 
 
 def encode(label: CachedLabel, index_of: dict[str, int]) -> bytes | None:
-    """`index_of` gives the position of a class_id among the model's classes. None for what the format cannot hold."""
+    """`index_of` is the position of a class_id in the model's classes. None for a label that the format cannot hold."""
     flags, quality = joined_flags(label.quality), label.quality
     try:
         body = b"".join(
@@ -46,7 +46,7 @@ def encode(label: CachedLabel, index_of: dict[str, int]) -> bytes | None:
 
 
 def decode(data: bytes, classes: Sequence[tuple[str, str]]) -> CachedLabel | None:
-    """None for anything that `encode` did not write, or wrote for a model with other classes."""
+    """None for bytes that `encode` did not write, or that it wrote for a model with other classes."""
     body, checksum = data[: -_CHECKSUM.size], data[-_CHECKSUM.size :]
     if len(body) < _HEADER.size or checksum != _CHECKSUM.pack(zlib.crc32(body)):
         return None

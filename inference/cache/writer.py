@@ -1,4 +1,4 @@
-"""Labels and embeddings to the cache, behind everything else: a slow Redis costs cache entries, never labels."""
+"""Writes delivered labels to the cache in a thread of its own: a slow Redis costs cache entries, never labels."""
 
 import queue
 import threading
@@ -6,7 +6,7 @@ import time
 
 from inference.cache.exact import CacheEntry, ExactCache
 from inference.cache.record import CachedLabel
-from inference.device.work import Labelled, Work
+from inference.device.work import LabelledFrame, Work
 from infra.process import logs, metrics
 
 log = logs.get(__name__)
@@ -16,24 +16,27 @@ MAX_MERGED_ENTRIES = 512
 
 
 class CacheWriter:
-    """One thread, a bounded queue; `put` never waits: what does not fit is dropped and counted."""
+    """One thread and a bounded queue. `put` never waits: what does not fit is dropped and counted.
 
-    def __init__(self, cache: ExactCache) -> None:
-        self._cache = cache
+    Embeddings are thirty times as large as a label, so they are written only `with_embeddings`.
+    """
+
+    def __init__(self, cache: ExactCache, with_embeddings: bool = False) -> None:
+        self._cache, self._with_embeddings = cache, with_embeddings
         self._queue: queue.Queue[list[CacheEntry] | None] = queue.Queue(MAX_WAITING)
         self._thread = threading.Thread(target=self._write, name="cache", daemon=True)
         self._thread.start()
 
     def put(self, work: Work) -> None:
-        """The labels of settled work."""
+        """Queue the labels of delivered work."""
         entries = [
             CacheEntry(
                 work.items[index].image_hash,
                 CachedLabel(outcome.label.predictions, outcome.label.quality),
-                outcome.embedding,
+                outcome.embedding if self._with_embeddings else None,
             )
             for index, outcome in work.outcomes.items()
-            if isinstance(outcome, Labelled)
+            if isinstance(outcome, LabelledFrame)
         ]
         if not entries:
             return
@@ -43,12 +46,12 @@ class CacheWriter:
             metrics.CACHE_STORES.labels("dropped").inc(len(entries))
 
     def close(self, timeout_s: float) -> None:
-        """Write what waits, as far as the time goes."""
+        """Write what waits, as far as the time allows."""
         end_s = time.monotonic() + timeout_s
         try:
             self._queue.put(None, timeout=timeout_s / 2)
         except queue.Full:
-            log.warning("cache entries dropped at the end", batches=self._queue.qsize())
+            log.warning("cache entries dropped at the stop", batches=self._queue.qsize())
             return
         self._thread.join(max(0.0, end_s - time.monotonic()))
         if not self._thread.is_alive():
@@ -67,7 +70,7 @@ class CacheWriter:
     def _store(self, entries: list[CacheEntry]) -> None:
         try:
             self._cache.store(entries)
-        except Exception:  # nobody would see this thread end, and all later labels would go uncached
+        except Exception:  # nobody would notice the end of this thread, and later labels would not be cached
             metrics.CACHE_STORES.labels("error").inc(len(entries))
             log.exception("labels could not be cached", labels=len(entries))
 

@@ -1,4 +1,4 @@
-"""Work in pieces that fit the device: merged into runs, laid out ahead of need, retried, split where memory is short.
+"""Runs of the model: `runs` plans them, `staging` fills them ahead of need, `scoring` splits and retries failed ones.
 
-May import: models, image, infra, schemas. Knows no Kafka.
+`work` is what travels through it. May import: models, image, infra, schemas. It calls no Kafka client.
 """

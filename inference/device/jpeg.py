@@ -1,4 +1,4 @@
-"""Decoding inside the worker, for batches whose `encoding` is JPEG: the same preparation as in the stream stage."""
+"""Decoding in the worker, for batches whose `encoding` is JPEG: the same preparation as in the stream stage."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,21 +9,21 @@ from schemas.records import Quality
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded:
-    """One row for the model, and what is only known of an image once it is decoded."""
+class DecodedRow:
+    """One row for the model, and the quality of the image, which is not known before it is decoded."""
 
     pixels: bytes
     quality: Quality
 
 
-DecodeJpeg = Callable[[bytes], Decoded]
+DecodeJpeg = Callable[[bytes], DecodedRow]
 
 
 def jpeg_decoder(spec: InputSpec, max_pixels: int) -> DecodeJpeg:
-    """Its result raises BadFrame for what cannot be decoded."""
+    """A function that raises BadFrame for an image that cannot be decoded."""
 
-    def decode(data: bytes) -> Decoded:
+    def decode(data: bytes) -> DecodedRow:
         prepared = prepare(data, spec, spec.encoding, max_pixels)
-        return Decoded(prepared.pixels, prepared.quality)
+        return DecodedRow(prepared.pixels, prepared.quality)
 
     return decode

@@ -1,7 +1,7 @@
-"""What the model runs next: merges micro-batches, splits large ones, keeps their order. Pure; not thread-safe.
+"""Plans the next run of the model: merges small micro-batches, splits large ones, keeps their order.
 
-A run starts when it is full, or when its oldest member has waited `max_delay_ms` and the device has nothing to do:
-while the device is busy a run that is not full can only gain by waiting.
+Pure; not thread-safe. A run starts when it is full, or when its oldest batch has waited `max_delay_ms` and the device
+is idle: while the device is busy, a run that is not full can only gain by waiting.
 """
 
 from collections import deque
@@ -35,10 +35,10 @@ class _Queued(Generic[WorkT]):
         return self.rows - self.taken
 
 
-class Batcher(Generic[WorkT]):
-    """First in, first out. Only neighbours of one `kind` (encoding and size) share a run.
+class RunPlanner(Generic[WorkT]):
+    """First in, first out. Only neighbours of one `kind` (the encoding) share a run.
 
-    Work of more than `max_rows` rows is spread over runs. Work of no rows passes through in its turn, at once.
+    Work of more than `max_rows` rows is spread over several runs. Work without rows passes in its turn, without delay.
     """
 
     def __init__(self, max_rows: int, max_delay_ms: float) -> None:
@@ -47,7 +47,7 @@ class Batcher(Generic[WorkT]):
         self.size_bytes = 0
 
     def __len__(self) -> int:
-        """How many pieces of work wait, those included of which a part was taken."""
+        """How many pieces of work wait, including one of which a part was taken."""
         return len(self._queue)
 
     def add(self, work: WorkT, kind: Hashable, rows: int, size_bytes: int, now_ms: float) -> None:
@@ -56,11 +56,11 @@ class Batcher(Generic[WorkT]):
         self.size_bytes += size_bytes
 
     def take(self, now_ms: float, idle: bool) -> list[Part[WorkT]]:
-        """The parts of the next run, at most `max_rows` rows of one kind; empty when it should not start yet."""
+        """The parts of the next run, at most `max_rows` rows of one kind; empty when no run should start yet."""
         if not self._queue or self.wait_ms(now_ms, idle) != 0:
             return []
         parts: list[Part[WorkT]] = []
-        # Work without rows waits for nothing, and nothing leaves early because of it.
+        # Work without rows waits for nothing, and takes no rows along that should still wait.
         room, kind = (self._max_rows if self._queue[0].left else 0), self._queue[0].kind
         while self._queue:
             head = self._queue[0]
@@ -77,7 +77,7 @@ class Batcher(Generic[WorkT]):
         return parts
 
     def wait_ms(self, now_ms: float, idle: bool) -> float | None:
-        """How long until `take` may give something if nothing else happens: 0 now, None not before a change."""
+        """How long until `take` returns parts if nothing is added: 0 is now, None is never (the device must finish)."""
         if not self._queue:
             return None
         head = self._queue[0]
@@ -89,7 +89,7 @@ class Batcher(Generic[WorkT]):
         return 0 if is_closed else max(0.0, head.arrived_ms + self._max_delay_ms - now_ms)
 
     def drop(self, unwanted: Callable[[WorkT], bool]) -> list[WorkT]:
-        """Forget the work for which `unwanted` is true, parts that are left over included; returns it."""
+        """Remove and return the work for which `unwanted` is true, also work of which a part was taken."""
         dropped = [queued for queued in self._queue if unwanted(queued.work)]
         if dropped:
             self._queue = deque(queued for queued in self._queue if not unwanted(queued.work))
@@ -97,7 +97,7 @@ class Batcher(Generic[WorkT]):
         return [queued.work for queued in dropped]
 
     def _rows_ahead(self) -> tuple[int, bool]:
-        """Rows that the next run could take, and whether work of another kind stands behind them."""
+        """How many rows the next run could take, and whether work of another kind follows them."""
         rows, kind = 0, self._queue[0].kind
         for queued in self._queue:
             if queued.left and queued.kind != kind:

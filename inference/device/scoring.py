@@ -1,4 +1,4 @@
-"""The device's side of a failure: split what does not fit, retry what failed, tell which rows got no answer."""
+"""Runs the model and handles its failures: splits what does not fit, retries what failed, tells which rows failed."""
 
 import sys
 from collections.abc import Callable
@@ -13,13 +13,13 @@ from schemas.errors import ModelError
 
 log = logs.get(__name__)
 
-Run = Callable[[Pixels], Output]
+RunModel = Callable[[Pixels], Output]
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.05, 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
-    """Rows `start .. start + count` of a run: either their output, or the error that one row was left with."""
+class ScoredRows:
+    """Rows `start .. start + count` of a run: either their output, or (then it is one row) its error."""
 
     start: int
     count: int
@@ -28,12 +28,12 @@ class Scored:
 
 
 class Interrupted(Exception):
-    """The worker stops; what was under way is dropped and not committed."""
+    """The worker stops; what is in flight is dropped and not committed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """How long one run may go on failing. `sleep` returns True when the wait was cut short by the end of the worker."""
+class RetryLimit:
+    """How long one run may be retried. `sleep` returns True when the stop of the worker cut it short."""
 
     limit_s: float
     sleep: Callable[[float], bool]
@@ -41,7 +41,7 @@ class Patience:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Of the host or of the device; torch's class is known by its name, since torch need not be loaded."""
+    """Of the host or of the device. Torch's exception is recognised by its name, because torch may not be loaded."""
     text = str(error).lower()
     return (
         isinstance(error, MemoryError)
@@ -50,8 +50,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def checked(run: Run, class_count: int) -> Run:
-    """`run`, but ModelError for an output that no labels can be made of: a model of one's own may give anything."""
+def checked(run: RunModel, class_count: int) -> RunModel:
+    """`run`, with a ModelError for an output that labels cannot be made of: a custom model may return anything."""
 
     def checked_run(pixels: Pixels) -> Output:
         output = run(pixels)
@@ -76,21 +76,21 @@ def _fault(output: Output, count: int, class_count: int) -> str | None:
     return None
 
 
-def score(run: Run, pixels: Pixels, patience: Patience) -> list[Scored]:
-    """Every row, in order. A piece that fails is halved until single rows fail; those are retried within the limit.
+def score(run: RunModel, pixels: Pixels, limit: RetryLimit) -> list[ScoredRows]:
+    """The result of every row, in order. Rows that fail together are halved until single rows fail; those are retried.
 
-    The limit is the whole run's, from its first failure: a broken model holds the others up once, not once per row.
+    The limit holds for the whole run, from its first failure on: a broken model delays a run once, not once per row.
     Raises Interrupted when the worker stops meanwhile.
     """
-    pieces, scored = [(0, len(pixels))], list[Scored]()
+    pieces, scored = [(0, len(pixels))], list[ScoredRows]()
     retry: tenacity.Retrying | None = None
     while pieces:
         start, count = pieces.pop()
         try:
-            scored.append(Scored(start, count, run(pixels[start : start + count])))
-        except Exception as error:  # noqa: BLE001 - whatever a model raises, it is the model that failed
+            scored.append(ScoredRows(start, count, run(pixels[start : start + count])))
+        except Exception as error:  # noqa: BLE001 - whatever a model raises, the model has failed
             _after_failure(error, count)
-            retry = retry or _retrying(patience)
+            retry = retry or _retrying(limit)
             if count > 1:
                 half = count // 2
                 pieces += [(start + half, count - half), (start, half)]
@@ -99,32 +99,32 @@ def score(run: Run, pixels: Pixels, patience: Patience) -> list[Scored]:
     return scored
 
 
-def _retry_row(run: Run, pixels: Pixels, row: int, retry: tenacity.Retrying, first: Exception) -> Scored:
+def _retry_row(run: RunModel, pixels: Pixels, row: int, retry: tenacity.Retrying, first: Exception) -> ScoredRows:
     attempts = iter([first])
 
     def attempt() -> Output:
-        for error in attempts:  # the failure that brought us here was the first attempt
+        for error in attempts:  # the failure that led here counts as the first attempt
             raise error
         return run(pixels[row : row + 1])
 
     try:
-        return Scored(row, 1, retry(attempt))
+        return ScoredRows(row, 1, retry(attempt))
     except Interrupted:
         raise
     except Exception as error:  # noqa: BLE001 - as above
         log.warning("the model failed on a frame", error_class=type(error).__name__, error=str(error))
-        return Scored(row, 1, error=error)
+        return ScoredRows(row, 1, error=error)
 
 
-def _retrying(patience: Patience) -> tenacity.Retrying:
-    end_s = patience.now_s() + patience.limit_s
+def _retrying(limit: RetryLimit) -> tenacity.Retrying:
+    end_s = limit.now_s() + limit.limit_s
 
     def sleep(seconds: float) -> None:
-        if patience.sleep(seconds):
+        if limit.sleep(seconds):
             raise Interrupted
 
     return tenacity.Retrying(
-        stop=lambda _: patience.now_s() >= end_s,
+        stop=lambda _: limit.now_s() >= end_s,
         wait=tenacity.wait_exponential(FIRST_WAIT_S, LONGEST_WAIT_S) + tenacity.wait_random(0, FIRST_WAIT_S),
         retry=tenacity.retry_if_not_exception_type(Interrupted),
         sleep=sleep,

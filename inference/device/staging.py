@@ -1,4 +1,4 @@
-"""From the queue to the device: waiting work, and a thread that lays out the next run while the device is busy."""
+"""The queue before the device, and a thread that fills the next run's buffer while the device is busy."""
 
 import queue
 import threading
@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from inference.device.jpeg import Decoded, DecodeJpeg
-from inference.device.runs import Batcher, Part
+from inference.device.jpeg import DecodedRow, DecodeJpeg
+from inference.device.runs import Part, RunPlanner
 from inference.device.work import Work
 from inference.models.base import InputSpec, Pixels
 from infra.process import metrics
@@ -18,13 +18,16 @@ from schemas.coordinates import TopicPartition
 from schemas.errors import BadFrame
 from schemas.records import BatchItem, PixelEncoding, Quality
 
-# One run on the device, one laid out behind it.
-SLOTS = 2
+# One buffer for the run on the device, one for the run that is filled meanwhile.
+BUFFERS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Rows for the model, part by part. Of rows decoded here, `rejected` hold no image, others have a quality."""
+    """Rows for the model, part by part, in the buffer with the number `slot`.
+
+    Of rows decoded here (JPEG), `rejected` tells which have no image and why, `qualities` the quality of the others.
+    """
 
     parts: list[Part[Work]]
     pixels: Pixels
@@ -38,7 +41,7 @@ def now_ms() -> float:
 
 
 class Staging:
-    """`put` and `drop` are for the poll thread and never wait; `next_run` and `finished` for the device's."""
+    """`put` and `drop` are for the poll thread and never wait; `next_run` and `finished` are for the device thread."""
 
     def __init__(
         self,
@@ -50,59 +53,59 @@ class Staging:
         decode_threads: int = 1,
     ) -> None:
         self._spec, self._max_rows = spec, max_rows
-        self._batcher: Batcher[Work] = Batcher(max_rows, max_delay_ms)
+        self._planner: RunPlanner[Work] = RunPlanner(max_rows, max_delay_ms)
         self._changed = threading.Condition()
         self._closed = False
         self._handed_over = 0
         self._runs: queue.SimpleQueue[Run | None] = queue.SimpleQueue()
         self._free: queue.SimpleQueue[int] = queue.SimpleQueue()
-        self._buffers: list[dict[int, Pixels]] = [{} for _ in range(SLOTS)]
-        for slot in range(SLOTS):
+        self._buffers: list[dict[int, Pixels]] = [{} for _ in range(BUFFERS)]
+        for slot in range(BUFFERS):
             self._free.put(slot)
         self._decode_jpeg = decode_jpeg
         self._pool = ThreadPoolExecutor(decode_threads, "decode") if decode_jpeg else None
 
-    # -- the poll thread's side
+    # -- for the poll thread
 
     def put(self, work: Work) -> None:
         with self._changed:
-            self._batcher.add(work, work.encoding, len(work.rows), len(work.pixels), now_ms())
-            metrics.QUEUE_BYTES.set(self._batcher.size_bytes)
+            self._planner.add(work, work.encoding, len(work.rows), len(work.pixels), now_ms())
+            metrics.QUEUE_BYTES.set(self._planner.size_bytes)
             self._changed.notify()
 
-    def drop(self, places: Collection[TopicPartition]) -> set[Work]:
-        """Take back what is not on its way to the device yet."""
+    def drop(self, partitions: Collection[TopicPartition]) -> set[Work]:
+        """Remove and return the work of these partitions that is not on its way to the device yet."""
         with self._changed:
-            return set(self._batcher.drop(lambda work: work.origin.place in places))
+            return set(self._planner.drop(lambda work: work.record.topic_partition in partitions))
 
     @property
     def size_bytes(self) -> int:
-        return self._batcher.size_bytes
+        return self._planner.size_bytes
 
     def close(self) -> None:
-        """What waits is dropped; the thread that lays out, and then the device's, come to their end."""
+        """What waits is dropped. The filling thread ends, and then the device thread."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
         self._free.put(-1)
 
-    # -- the device's side
+    # -- for the device thread
 
     def next_run(self) -> Run | None:
-        """Waits for the next run; None at the end."""
+        """Waits for the next run; None after `close`."""
         return self._runs.get()
 
     def finished(self, run: Run) -> None:
-        """The device is done with the run's pixels: their buffer is used again."""
+        """The device has read the run's pixels: their buffer can be filled again."""
         self._free.put(run.slot)
         with self._changed:
             self._handed_over -= 1
             self._changed.notify()
 
-    # -- the thread between
+    # -- the thread between the two
 
-    def lay_out(self) -> None:
-        """The thread's whole life: wait for a free buffer and for a run worth starting, fill it, hand it over."""
+    def fill_runs(self) -> None:
+        """The body of the filling thread: wait for a free buffer and a run that should start, fill it, pass it on."""
         try:
             while (slot := self._free.get()) >= 0:
                 parts = self._next_parts()
@@ -118,12 +121,12 @@ class Staging:
         with self._changed:
             while not self._closed:
                 now, idle = now_ms(), self._handed_over == 0
-                parts = self._batcher.take(now, idle)
+                parts = self._planner.take(now, idle)
                 if parts:
                     self._handed_over += 1
-                    metrics.QUEUE_BYTES.set(self._batcher.size_bytes)
+                    metrics.QUEUE_BYTES.set(self._planner.size_bytes)
                     return parts
-                wait_ms = self._batcher.wait_ms(now, idle)
+                wait_ms = self._planner.wait_ms(now, idle)
                 self._changed.wait(None if wait_ms is None else wait_ms / 1000)
             return None
 
@@ -138,7 +141,7 @@ class Staging:
             _gather(parts, run.pixels)
         for part in parts:
             if part.start + part.count == len(part.work.rows):
-                part.work.pixels = b""  # the largest thing we hold goes as soon as it is copied
+                part.work.pixels = b""  # the largest part of the work is freed as soon as it is copied
         return run
 
     def _decode(self, run: Run) -> None:
@@ -151,7 +154,7 @@ class Staging:
                 run.qualities[row] = result.quality
                 run.pixels[row] = np.frombuffer(result.pixels, np.uint8)
 
-    def _try_decode(self, image: bytes) -> Decoded | BadFrame:
+    def _try_decode(self, image: bytes) -> DecodedRow | BadFrame:
         assert self._decode_jpeg is not None
         try:
             return self._decode_jpeg(image)
@@ -174,7 +177,7 @@ def _images(parts: list[Part[Work]]) -> list[bytes]:
 
 
 def _gather(parts: list[Part[Work]], buffer: Pixels) -> None:
-    """Neighbouring images are copied in one piece, straight from the record."""
+    """Copies the images into the buffer, adjacent ones in one piece."""
     at, row_bytes = 0, buffer.shape[1]
     for part in parts:
         items = _part_items(part)

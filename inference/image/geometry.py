@@ -8,7 +8,7 @@ Pixels = npt.NDArray[np.uint8]
 
 
 def upright(rgb: Pixels, orientation: int) -> Pixels:
-    """Undo EXIF orientation 1 to 8; the result is contiguous."""
+    """The image with its EXIF orientation (1 to 8) undone; the result is contiguous."""
     turned: cv2.typing.MatLike = rgb
     if orientation == 2:
         turned = cv2.flip(rgb, 1)
@@ -27,22 +27,17 @@ def upright(rgb: Pixels, orientation: int) -> Pixels:
     return np.ascontiguousarray(turned, dtype=np.uint8)
 
 
-def to_model_input(rgb: Pixels, size: int = 224, resize: int = 256) -> Pixels:
-    """Shorter side scaled to `resize`, centre `size` x `size`: what the model saw in training."""
-    return centre_cut(rgb, size, size, resize)
-
-
 def centre_cut(rgb: Pixels, width: int, height: int, resize: int) -> Pixels:
-    """The centre `width` x `height` of the picture whose shorter side was scaled to `resize`.
+    """The centre `width` x `height` of the image after its shorter side is scaled to `resize`, as in training.
 
     Cuts first and scales only what is kept, so the box is rounded to whole pixels of the original. A box larger than
-    the picture (width or height over `resize`) is narrowed to it, which stretches the picture a little.
+    the image (width or height over `resize`) is narrowed to it, which stretches the image a little.
     """
-    picture_height, picture_width = rgb.shape[:2]
-    scale = min(picture_height, picture_width) / resize
-    box_width = min(picture_width, max(1, round(width * scale)))
-    box_height = min(picture_height, max(1, round(height * scale)))
-    left, top = (picture_width - box_width) // 2, (picture_height - box_height) // 2
+    image_height, image_width = rgb.shape[:2]
+    scale = min(image_height, image_width) / resize
+    box_width = min(image_width, max(1, round(width * scale)))
+    box_height = min(image_height, max(1, round(height * scale)))
+    left, top = (image_width - box_width) // 2, (image_height - box_height) // 2
     box = rgb[top : top + box_height, left : left + box_width]
     if (box_width, box_height) == (width, height):
         return np.ascontiguousarray(box)
@@ -50,7 +45,7 @@ def centre_cut(rgb: Pixels, width: int, height: int, resize: int) -> Pixels:
 
 
 def _interpolation(shrink: float) -> int:
-    """Below 2x bilinear: 7 times cheaper than area averaging, and the model is no less sure (docs/performance.md)."""
+    """Bilinear below 2x: 7 times cheaper than area averaging, and labels are no less certain (docs/performance.md)."""
     if shrink >= 2:
         return cv2.INTER_AREA
     return cv2.INTER_LINEAR if shrink >= 1 else cv2.INTER_CUBIC

@@ -1,4 +1,4 @@
-"""What is known of an image before it is decoded, and the limits it is held to."""
+"""The facts about an image file that are known before it is decoded, and the limit on its size."""
 
 from dataclasses import dataclass
 
@@ -7,9 +7,10 @@ from schemas.errors import BadFrame
 
 @dataclass(frozen=True, slots=True)
 class ImageInfo:
-    """Of the picture as stored. `mode` is Pillow's word; `orientation` is the EXIF one, 1 to 8.
+    """Of the image as stored, before orientation. `mode` is Pillow's name for it; `orientation` is EXIF's, 1 to 8.
 
-    Orientation is known from the header for JPEG only; for other formats it is 1 from `probe` and right from `prepare`.
+    Only a JPEG header tells the orientation; for other formats it is 1 in the result of `probe`, and right in that of
+    `prepare`.
     """
 
     format: str
@@ -20,12 +21,12 @@ class ImageInfo:
 
     @property
     def upright_size(self) -> tuple[int, int]:
-        """(width, height) after orientation."""
+        """(width, height) of the upright image."""
         return (self.height, self.width) if self.orientation >= 5 else (self.width, self.height)
 
 
 def check_pixels(width: int, height: int, max_pixels: int) -> None:
-    """BadFrame `too_many_pixels` when a header promises more than `max_pixels`, `decode_failed` for none at all."""
+    """BadFrame `too_many_pixels` for a declared size over `max_pixels`, `decode_failed` for a size without pixels."""
     if width < 1 or height < 1:
         raise BadFrame("decode_failed", f"header says {width}x{height} pixels")
     if width * height > max_pixels:

@@ -1,8 +1,8 @@
-"""What a JPEG says before its first scan: size, components, EXIF orientation. No pixel is touched.
+"""The header of a JPEG up to its first scan: size, components, EXIF orientation. No pixel is decoded.
 
-Written out because the same walk answers three questions in some 10 us, and because what it finds is
-checked before any library is given the bytes. It follows libjpeg's own way of looking for markers, so
-that both see the same frame header; `decode` still compares the two sizes.
+A parser of our own, because one walk gives all three in about 10 us, and because the size is checked before any library
+gets the bytes. It looks for markers just as libjpeg does, so that both find the same frame header; `decode` still
+compares the two sizes.
 """
 
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from struct import Struct, error
 
 from schemas.errors import BadFrame
 
-# A file with more segments than this before its picture is made to waste time; a large ICC profile takes some 100.
+# A file with more segments than this before its first scan is made to waste time; a large ICC profile needs about 100.
 SEGMENTS_MAX = 4096
 
-# A progressive JPEG is gone over once per scan; encoders write about 10 of them.
+# Each scan of a progressive JPEG is a pass over the whole image; encoders write about 10 of them.
 SCANS_MAX = 200
 SCAN_PIXELS_PER_PIXEL_MAX = 20
 
@@ -29,9 +29,9 @@ _INLINE_VALUES = {_SHORT: 2, _LONG: 1}
 
 @dataclass(frozen=True, slots=True)
 class JpegHeader:
-    """As stored, before orientation; `orientation` is 1 to 8, 1 where EXIF has none or an impossible one.
+    """Of the image as stored. `orientation` is 1 to 8, and 1 where EXIF has none or an impossible one.
 
-    `first_scan`: where it begins; `scan_components`: how many it holds of all `components`.
+    `first_scan` is the position of the first scan, `scan_components` how many of all `components` it holds.
     """
 
     width: int
@@ -47,7 +47,7 @@ class JpegHeader:
 def read_jpeg_header(data: bytes) -> JpegHeader:
     """Walk the segments up to the first scan.
 
-    BadFrame `truncated` where the bytes end before it, `decode_failed` where they contradict themselves.
+    BadFrame `truncated` where the bytes end before it, `decode_failed` where they are inconsistent.
     """
     frame: tuple[int, int, int, int] | None = None
     progressive, orientation, position = False, 0, 2
@@ -81,7 +81,7 @@ def read_jpeg_header(data: bytes) -> JpegHeader:
 
 
 def _next_marker(data: bytes, position: int) -> int:
-    """Position behind the next marker; junk before it is skipped, as libjpeg does."""
+    """The position behind the next marker; other bytes before it are skipped, as libjpeg does."""
     while True:
         position = data.find(b"\xff", position) + 1
         if not position:
@@ -95,15 +95,15 @@ def _next_marker(data: bytes, position: int) -> int:
 
 
 def check_scans(data: bytes, header: JpegHeader, max_pixels: int) -> None:
-    """BadFrame `too_many_pixels` for a JPEG that asks for far more work than its size: each scan costs a pass over it.
+    """BadFrame `too_many_pixels` for a JPEG that costs far more work than its size: each scan is a pass over the image.
 
-    Where the first scan of a sequential JPEG holds all components, libjpeg reads no other and nothing is counted.
+    Where the first scan of a sequential JPEG holds all components, libjpeg reads no other, and nothing is counted.
     """
     if not header.progressive and header.scan_components >= header.components:
         return
     width, height = header.width, header.height
     scans = data.count(b"\xff\xda", header.first_scan)
-    # ISO/IEC 10918-1: a component is in one scan of a sequential picture, and in no second one.
+    # ISO/IEC 10918-1: in a sequential image each component is in exactly one scan.
     scans_max = SCANS_MAX if header.progressive else header.components
     if scans > scans_max or scans * width * height > SCAN_PIXELS_PER_PIXEL_MAX * max_pixels:
         kind = "progressive" if header.progressive else "sequential"
@@ -124,7 +124,7 @@ def _checked(
 
 
 def exif_orientation(tiff: bytes) -> int:
-    """The orientation tag of the first directory; 1 if it is missing, impossible or EXIF is broken. Never raises."""
+    """The orientation tag of the first directory; 1 where it is missing, impossible or unreadable. Never raises."""
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
     if order is None:
         return 1
@@ -136,7 +136,7 @@ def exif_orientation(tiff: bytes) -> int:
             position = start + 2 + 12 * number
             tag, kind, values = entry.unpack_from(tiff, position)
             if tag == _ORIENTATION_TAG:
-                # Two shorts fit into the entry itself; some cameras write a second one, and viewers take the first.
+                # Two shorts fit into the entry itself. Some cameras write a second one; viewers use the first.
                 if not 1 <= values <= _INLINE_VALUES.get(kind, 0):
                     return 1
                 (value,) = Struct(order + ("H" if kind == _SHORT else "I")).unpack_from(tiff, position + 8)

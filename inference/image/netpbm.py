@@ -1,7 +1,7 @@
 """PBM, PGM and PPM: the header, and samples whose white is not 255.
 
-Pillow reads a header byte by byte, however long its comments are, and such samples one by one, all in Python: 1.6 s for
-a VGA picture of 16 bits.
+Pillow reads headers byte by byte, however long their comments are, and such samples one by one, all in Python: 1.6 s
+for a VGA image of 16 bits.
 """
 
 import re
@@ -12,7 +12,7 @@ import numpy as np
 from inference.image.info import check_pixels
 from schemas.errors import BadFrame
 
-# Comments included; what ImageMagick, netpbm and OpenCV write takes less than 100 bytes.
+# Including comments. The headers that ImageMagick, netpbm and OpenCV write have less than 100 bytes.
 HEADER_BYTES_MAX = 4096
 WHITE_MAX = 65535
 _SAMPLES_AT_ONCE = 1 << 20
@@ -24,7 +24,7 @@ _PIXMAP = re.compile(rb"(P5|P6)" + (_GAP + _NUMBER) * 3 + rb"\s")
 
 @dataclass(frozen=True, slots=True)
 class NetpbmHeader:
-    """`white` is the largest sample (1 for a bitmap); from `start` on there are samples only."""
+    """`white` is the largest sample (1 for a bitmap); the samples begin at the byte `start`."""
 
     kind: bytes
     width: int
@@ -34,7 +34,7 @@ class NetpbmHeader:
 
 
 def read_netpbm_header(data: bytes) -> NetpbmHeader:
-    """BadFrame `decode_failed` where there is none in the first 4 KiB."""
+    """BadFrame `decode_failed` where the first 4 KiB hold no complete header."""
     head = data[:HEADER_BYTES_MAX]
     match = _BITMAP.match(head) or _PIXMAP.match(head)
     if match is None:
@@ -47,7 +47,7 @@ def read_netpbm_header(data: bytes) -> NetpbmHeader:
 
 
 def with_white_255(data: bytes, max_pixels: int) -> bytes:
-    """The same picture with samples of 0 to 255, which Pillow reads fast. BadFrame `truncated` if some are missing."""
+    """The same image with samples of 0 to 255, which Pillow reads fast. BadFrame `truncated` if some are missing."""
     header = read_netpbm_header(data)
     if header.kind == b"P4" or header.white == 255:
         return data

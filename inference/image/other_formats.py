@@ -1,7 +1,7 @@
-"""Everything that is not an everyday JPEG, through Pillow, one allowed format at a time.
+"""Every format but plain JPEG, decoded with Pillow, one allowed format at a time.
 
-Pillow raises what it likes on broken input (SyntaxError, struct.error, KeyError, RecursionError, MemoryError ...):
-`_pillow_faults` turns all of it into BadFrame, for input from outside can never be a defect of ours.
+On broken input Pillow raises many kinds of exceptions (SyntaxError, struct.error, KeyError, RecursionError,
+MemoryError ...). `_pillow_faults` turns all of them into BadFrame: the input comes from outside, so they are no defect.
 """
 
 import io
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
-from PIL import (  # the plugins are named so that Pillow never goes looking for the others
+from PIL import (  # the plugins are named so that Pillow does not search for others
     AvifImagePlugin,
     BmpImagePlugin,
     GifImagePlugin,
@@ -27,7 +27,7 @@ from PIL import (  # the plugins are named so that Pillow never goes looking for
     WebPImagePlugin,
 )
 
-from inference.image.canvas import check_canvas
+from inference.image.declared_size import check_declared_size
 from inference.image.info import ImageInfo, check_pixels
 from inference.image.netpbm import with_white_255
 from schemas.errors import BadFrame
@@ -50,10 +50,10 @@ _TRANSPARENT_MODES = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 
 _TILE_WIDTH, _TILE_LENGTH = 322, 323
 
-# Image.MAX_IMAGE_PIXELS stays as Pillow sets it: a second wall behind our own checks, of 179 million pixels. It warns
-# at half of that, which says nothing new.
+# Image.MAX_IMAGE_PIXELS stays as Pillow sets it: a second limit of 179 million pixels behind our own checks. Its
+# warning at half of that adds nothing.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-# Pillow warns of damaged metadata; the frame's own outcome says what came of it, and warnings would drown the log.
+# Pillow warns of damaged metadata. The outcome of the frame tells what matters, and the warnings would flood the log.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
@@ -74,8 +74,8 @@ def _pillow_faults(name: str) -> Iterator[None]:
 
 
 def open_checked(data: bytes, name: str, max_pixels: int) -> ImageFile.ImageFile:
-    """The opened file, header read and size checked, nothing decoded."""
-    check_canvas(data, name, max_pixels)
+    """The opened file: its header is read and its size checked, nothing is decoded."""
+    check_declared_size(data, name, max_pixels)
     with _pillow_faults(name):
         try:
             image = Image.open(io.BytesIO(data), formats=[name])
@@ -83,7 +83,7 @@ def open_checked(data: bytes, name: str, max_pixels: int) -> ImageFile.ImageFile
             raise BadFrame("too_many_pixels", f"the limit is {max_pixels / 1e6:g} million. {name}: {fault}") from fault
         check_pixels(image.width, image.height, max_pixels)
         if isinstance(image, TiffImagePlugin.TiffImageFile):
-            # A tile may be larger than its picture, and is decoded whole.
+            # A tile may be larger than its image, and is decoded as a whole.
             check_pixels(image.tag_v2.get(_TILE_WIDTH, 1), image.tag_v2.get(_TILE_LENGTH, 1), max_pixels)
         return image
 
@@ -91,7 +91,7 @@ def open_checked(data: bytes, name: str, max_pixels: int) -> ImageFile.ImageFile
 def decode_with_pillow(
     data: bytes, name: str, min_side: int, max_pixels: int
 ) -> tuple[npt.NDArray[np.uint8], ImageInfo]:
-    """RGB pixels of the first frame as stored, shrunk by a whole number while the short side stays >= min_side."""
+    """RGB pixels of the first frame as stored, reduced by a whole factor that keeps the short side >= min_side."""
     if name == "PPM":
         data = with_white_255(data, max_pixels)
     with open_checked(data, name, max_pixels) as image, _pillow_faults(name):
@@ -101,7 +101,7 @@ def decode_with_pillow(
             image.draft(None, (image.width // factor, image.height // factor))
         image.load()
         size = size if name == "JPEG" else image.size
-        # After load: TIFF has turned itself by now, and an error on broken metadata must not pass for a decode.
+        # After `load`: Pillow has turned a TIFF by then, and broken metadata must not look like a decode error.
         info = ImageInfo(name, *size, _orientation(image), mode)
         return _to_rgb(image, min_side), info
 
@@ -135,7 +135,7 @@ def _to_rgb(image: Image.Image, min_side: int) -> npt.NDArray[np.uint8]:
 
 
 def _eight_bits(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
-    """32 bit and floating samples to 8: by the white (1, 255, 65535) that holds them, else by their own range."""
+    """32-bit and float samples to 8 bits: by the first white (1, 255, 65535) that holds them, else by their range."""
     samples = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     low, high = float(samples.min()), float(samples.max())
     whites = (1.0, 255.0, 65535.0) if values.dtype.kind == "f" else (255.0, 65535.0)

@@ -1,4 +1,4 @@
-"""One call from encoded bytes to model input: what a thread of the decode pool runs."""
+"""From the bytes of an image file to the model's input in one call, for a thread or process that decodes."""
 
 import hashlib
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from inference.image.quality import SMALL_SIDE_SHARE, quality_of_planes
 from schemas.records import PixelEncoding, Quality
 
 HASH_BYTES = 16
-# A short side of 15/16 of `resize` is scaled up a little rather than decoded at twice the size: it lets VGA (480) be
-# decoded at one half, and top-1 stays where it is (docs/performance.md).
+# A short side of 15/16 of `resize` is scaled up a little rather than decoded at twice the size. So VGA (480) can be
+# decoded at one half, and top-1 does not change (docs/performance.md).
 DECODE_SHARE = 15 / 16
 NOT_MEASURED = Quality(0.0, 0.0, 0.0, ("not_measured",))
 
 
 class InputSize(Protocol):
-    """What `prepare` needs to know of a model's input."""
+    """The part of a model's input description that `prepare` needs."""
 
     @property
     def width(self) -> int: ...
@@ -34,7 +34,7 @@ class InputSize(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """An `InputSize` and nothing else: handed to another process, it does not take all that knows of models along."""
+    """An `InputSize` that can be sent to another process without the modules of the models."""
 
     width: int
     height: int
@@ -43,7 +43,7 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """`pixels` in the encoding that was asked for, `width` x `height` of them; `info` is of the file they came from."""
+    """`width` x `height` pixels in the requested encoding; `info` is of the file that they come from."""
 
     pixels: bytes
     width: int
@@ -53,30 +53,30 @@ class Prepared:
 
 
 def image_hash(data: bytes) -> bytes:
-    """The first 128 bits of SHA-256: the key of byte-identical images. Holds no GIL over 2 KB."""
+    """The first 128 bits of SHA-256: the key of byte-identical images. Releases the GIL above 2 KB."""
     return hashlib.sha256(data).digest()[:HASH_BYTES]
 
 
 def prepare(data: bytes, spec: InputSize, encoding: PixelEncoding, max_pixels: int) -> Prepared:
-    """Check, decode, cut, scale, turn upright, measure, encode. Raises BadFrame, and nothing else for any bytes.
+    """Check, decode, cut, scale, turn upright, measure, encode. Raises BadFrame; no bytes make it raise anything else.
 
-    With JPEG the bytes pass as they are (of any readable format), only their header checked: whoever decodes them, by
-    another `prepare`, finds what is broken in them and measures them.
+    With the encoding JPEG the bytes of any readable format pass unchanged, and only their header is checked. The worker
+    decodes them by another `prepare`, which finds what is broken and measures the quality.
     """
     if encoding is PixelEncoding.JPEG:
         info = probe(data, max_pixels)
         width, height = info.upright_size
         return Prepared(data, width, height, NOT_MEASURED, info)
-    picture = decode(data, max(1, int(spec.resize * DECODE_SHARE)), max_pixels)
-    # The cut is turned, not the picture: it is a hundredth of the work.
-    info = picture.info
-    lying = info.orientation >= 5
-    cut_width, cut_height = (spec.height, spec.width) if lying else (spec.width, spec.height)
-    rgb = centre_cut(picture.rgb, cut_width, cut_height, spec.resize)
+    image = decode(data, max(1, int(spec.resize * DECODE_SHARE)), max_pixels)
+    # The cut is turned upright instead of the whole image: a hundredth of the work.
+    info = image.info
+    is_sideways = info.orientation >= 5
+    cut_width, cut_height = (spec.height, spec.width) if is_sideways else (spec.width, spec.height)
+    rgb = centre_cut(image.rgb, cut_width, cut_height, spec.resize)
     if info.orientation != 1:
         rgb = upright(rgb, info.orientation)
     planes = i420_planes(rgb)
-    quality = quality_of_planes(planes, spec.height, _file_flags(picture.damaged, info, spec))
+    quality = quality_of_planes(planes, spec.height, _file_flags(image.damaged, info, spec))
     pixels = planes if encoding is PixelEncoding.I420 else rgb
     return Prepared(pixels.tobytes(), spec.width, spec.height, quality, info)
 

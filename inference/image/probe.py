@@ -1,4 +1,4 @@
-"""What an image is, by its own bytes: real format and size, checked before a pixel is decoded."""
+"""The real format and size of an image file, from its own bytes, checked before a pixel is decoded."""
 
 from inference.image.info import ImageInfo, check_pixels
 from inference.image.jpeg_header import JpegHeader, check_scans, read_jpeg_header
@@ -7,8 +7,8 @@ from schemas.errors import BadFrame
 
 _JPEG_MODES = {1: "L", 3: "RGB", 4: "CMYK"}
 
-# Formats that are read, by magic number. What is not here is refused, whatever Pillow could do with it:
-# every further decoder is one more parser for bytes from strangers.
+# The formats that are read, by magic number. Every other format is refused, even if Pillow can read it: each further
+# decoder is one more parser of untrusted bytes.
 _MAGIC = (
     (b"\xff\xd8", "JPEG"),
     (b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -25,7 +25,7 @@ _MAGIC = (
     (b"P5", "PPM"),
     (b"P6", "PPM"),
 )
-# Only to give the true reason; none of these is opened.
+# Only to name the format in the error; none of these is opened.
 _REFUSED = (
     (b"8BPS", "Photoshop"),
     (b"%PDF", "PDF"),
@@ -39,7 +39,7 @@ _AVIF_BRANDS = (b"avif", b"avis")
 
 
 def sniff(data: bytes) -> str:
-    """Format by magic number, not by name; BadFrame `empty`, `not_an_image` or `unsupported_format`."""
+    """The format by its magic number, not by a file name; BadFrame `empty`, `not_an_image` or `unsupported_format`."""
     if not data:
         raise BadFrame("empty", "0 bytes")
     for magic, name in _MAGIC:
@@ -70,9 +70,9 @@ def probe_jpeg(data: bytes, max_pixels: int) -> tuple[ImageInfo, JpegHeader]:
 
 
 def probe(data: bytes, max_pixels: int) -> ImageInfo:
-    """Format and size from the header alone: cheap (10 us for a JPEG) and small whatever the header claims.
+    """Format and size from the header alone: 10 us for a JPEG, and little memory whatever size the header declares.
 
-    Passing says nothing about the pixels: a file cut in half passes, and is refused by the decode.
+    It says nothing about the pixels: half a file passes here, and only the decode refuses it.
     """
     name = sniff(data)
     if name == "JPEG":

@@ -1,23 +1,23 @@
-"""How good a picture is, measured on the small one the model sees, so that it costs next to nothing.
+"""The quality of an image, measured on the small cut that the model sees, so that it costs next to nothing.
 
-All from the luma plane of its I420, in full-range units (0 black, 255 white). The flags say what a person would say;
-what to do about them is for others to decide. Thresholds are for 224 x 224 cuts; blur compares only at one size.
+Everything is measured on the luma plane of the I420 pixels, in full-range units (0 black, 255 white). The flags are
+those that a person would give; `labelling.decide` says what follows from them. The thresholds are for cuts of
+224 x 224 pixels; blur can only be compared at one size.
 """
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from inference.image.color import i420_planes
 from schemas.records import Quality
 
 DARK_BRIGHTNESS_MAX = 30.0
 BRIGHT_BRIGHTNESS_MIN = 225.0
 FLAT_CONTRAST_MAX = 8.0
 BLURRED_LAPLACIAN_MAX = 60.0
-SMALL_SIDE_SHARE = 0.5  # of the model's input: below it half the pixels are invented
+SMALL_SIDE_SHARE = 0.5  # of the model's input: below it, scaling up invents half of the pixels
 
-# A decoder that lost its data repeats the last row, or fills with middle grey, down to the lower edge.
+# A decoder that runs out of data repeats the last row, or fills with middle grey, down to the lower edge.
 SMEAR_HEIGHT_SHARE = 0.25
 SMEAR_ROW_DIFFERENCE_MAX = 1.0
 _SMEAR_LUMA = (96.0, 160.0)
@@ -27,13 +27,8 @@ _GREY_CHROMA_DEVIATION_MAX = 6.0
 _LUMA_GAIN = 255.0 / 219.0
 
 
-def measure_quality(rgb: npt.NDArray[np.uint8]) -> Quality:
-    """Quality of an upright picture with even sides, such as `to_model_input` returns."""
-    return quality_of_planes(i420_planes(rgb), rgb.shape[0])
-
-
 def quality_of_planes(planes: npt.NDArray[np.uint8], height: int, extra_flags: tuple[str, ...] = ()) -> Quality:
-    """`measure_quality` from I420 planes; `extra_flags` are those known from elsewhere, such as `small`."""
+    """From the I420 planes of an upright cut of that height; `extra_flags` are known already, such as `small`."""
     luma = planes[:height]
     mean, deviation = cv2.meanStdDev(luma)
     brightness = min(255.0, max(0.0, (float(mean[0, 0]) - 16.0) * _LUMA_GAIN))
@@ -54,17 +49,17 @@ def quality_of_planes(planes: npt.NDArray[np.uint8], height: int, extra_flags: t
 
 
 def _laplacian_variance(luma: npt.NDArray[np.uint8]) -> float:
-    """The mean of a Laplacian is all but 0, so its variance is its mean square."""
+    """The mean of a Laplacian is nearly 0, so its variance is its mean square."""
     edges = cv2.Laplacian(luma, cv2.CV_16S)
     return float(cv2.norm(edges, cv2.NORM_L2SQR)) / edges.size * _LUMA_GAIN**2
 
 
 def is_smeared(planes: npt.NDArray[np.uint8], height: int) -> bool:
-    """True if the lowest quarter or more repeats one row that is grey or striped, not plain black or white."""
+    """Whether the lowest quarter or more repeats one row that is grey or striped, and not plain black or white."""
     luma = planes[:height]
     rows = max(2, round(height * SMEAR_HEIGHT_SHARE))
     if float(cv2.norm(luma[-1], luma[-2], cv2.NORM_L1)) > SMEAR_ROW_DIFFERENCE_MAX * luma.shape[1]:
-        return False  # nearly every sound picture ends here, after two rows
+        return False  # nearly every sound image is decided here, from two rows
     lower = luma[-rows:]
     difference = cv2.absdiff(lower[1:], lower[:-1])
     if float(cv2.reduce(difference, 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F).max()) > SMEAR_ROW_DIFFERENCE_MAX:

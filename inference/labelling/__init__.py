@@ -1,1 +1,1 @@
-"""From the numbers of a model to a label. Pure. May import: models, schemas."""
+"""From the output of a model to a label. Pure. May import: models.base, schemas."""

@@ -1,6 +1,6 @@
-"""From the model's numbers to a label: predictions, and whether to accept them. Pure; settings are arguments.
+"""From the output of a model to a label: the predictions, and whether they are accepted. Pure; settings are arguments.
 
-A cache hit goes through here as well, so that a change of settings applies to labels that were computed before it.
+A cache hit goes through here as well, so that a change of settings applies to predictions made before it.
 """
 
 from collections.abc import Sequence
@@ -11,13 +11,13 @@ from schemas.coordinates import Coordinates
 from schemas.records import Decision, Label, Micros, ModelRef, Origin, Prediction, Quality
 
 LOW_CONFIDENCE = "low_confidence"
-# Flags of inference/image/quality.py under which a label says more about the classifier than about the scene, the more
-# telling first. A blurred, bright or small picture can still show what it shows: there the probability decides.
-UNBELIEVABLE_FLAGS = ("damaged", "grey_smear", "flat", "dark")
+# The flags of inference/image/quality.py with which no prediction is accepted, the most important first. A blurred,
+# bright or small image can still show its object: there the probability decides.
+REVIEW_FLAGS = ("damaged", "grey_smear", "flat", "dark")
 
 
 class Identified(Protocol):
-    """What a label takes over from its frame; Frame and BatchItem both have it."""
+    """The fields that a label takes over from its frame; Frame and BatchItem both have them."""
 
     @property
     def frame_id(self) -> str: ...
@@ -30,7 +30,7 @@ class Identified(Protocol):
 
 
 def predictions_of(output: Output, classes: Sequence[tuple[str, str]]) -> list[tuple[Prediction, ...]]:
-    """Per image of the batch its predictions, best first."""
+    """The predictions of each image of the batch, best first."""
     indices: list[list[int]] = output.class_index.tolist()
     probabilities: list[list[float]] = output.probability.tolist()
     return [_predictions(*row, classes) for row in zip(indices, probabilities, strict=True)]
@@ -44,11 +44,11 @@ def _predictions(
 
 
 def decide(predictions: Sequence[Prediction], quality: Quality, min_probability: float) -> tuple[Decision, str | None]:
-    """REVIEW with its reason, `quality:<flag>` or `low_confidence`; else ACCEPTED and None."""
-    for flag in UNBELIEVABLE_FLAGS:
+    """REVIEW and the reason, `quality:<flag>` or `low_confidence`; else ACCEPTED and None."""
+    for flag in REVIEW_FLAGS:
         if flag in quality.flags:
             return Decision.REVIEW, f"quality:{flag}"
-    # not `<`: a probability that is no number is not to be believed either
+    # `not >=` rather than `<`: a NaN is not accepted either
     if not predictions or not predictions[0].probability >= min_probability:
         return Decision.REVIEW, LOW_CONFIDENCE
     return Decision.ACCEPTED, None
@@ -66,7 +66,7 @@ def label_for(
     min_probability: float,
     replay_id: str | None = None,
 ) -> Label:
-    """The label of one frame; `source` is where the frame lies."""
+    """The label of one frame; `source` are the coordinates of the frame's record."""
     decision, reason = decide(predictions, quality, min_probability)
     return Label(
         frame_id=item.frame_id,

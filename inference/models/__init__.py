@@ -1,4 +1,7 @@
-"""Model specs and the runtimes that run them. Importing this loads neither torch nor OpenVINO."""
+"""Models by their spec, and the runtimes that run them: `base` is the interface, `registry` the table of specs.
+
+Importing this package loads neither torch nor OpenVINO. May import: infra, schemas.
+"""
 
 from inference.models.base import Calibration, InputSpec, Model, ModelInfo, Output, Pixels, encoding_of
 from inference.models.registry import describe_model, known_specs, load_model

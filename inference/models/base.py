@@ -1,4 +1,4 @@
-"""What every model is to the rest of Sightline: an input, a reference, classes, and `run`. Imports no torch."""
+"""The interface of a model to the rest of Sightline: its input, reference, classes, and `run`. Imports no torch."""
 
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
@@ -15,9 +15,9 @@ RawEncoding: TypeAlias = Literal[PixelEncoding.I420, PixelEncoding.RGB24]
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """Upright RGB, shorter side scaled to `resize`, centre cut to `width` x `height`.
+    """An upright RGB image, its shorter side scaled to `resize`, the centre cut to `width` x `height`.
 
-    `encoding` is what the model likes best to be sent.
+    `encoding` is the format that the model takes with the least work.
     """
 
     width: int
@@ -26,7 +26,7 @@ class InputSpec:
     encoding: PixelEncoding = PixelEncoding.I420
 
     def row_bytes(self, encoding: PixelEncoding) -> int:
-        """Bytes of one image as a row of `Model.run`; JPEG has no fixed size and is decoded before it gets there."""
+        """The bytes of one row of `Model.run`. ValueError for JPEG, which has no fixed size and is decoded before."""
         area = self.width * self.height
         if encoding is PixelEncoding.I420:
             return area * 3 // 2
@@ -37,7 +37,7 @@ class InputSpec:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Logits are divided by `temperature` before softmax; the order of classes never changes."""
+    """Logits are divided by `temperature` before softmax, which never changes the order of the classes."""
 
     name: str = "none"
     temperature: float = 1.0
@@ -48,7 +48,7 @@ UNCALIBRATED = Calibration()
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """All that is known of a model without loading it: enough for the stream stage and for cache keys.
+    """The facts about a model that need no loading: enough for the stream stage and for cache keys.
 
     `classes` are (class_id, name) in the order of `Output.class_index`.
     """
@@ -61,7 +61,7 @@ class ModelInfo:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Best k classes per image, best first. The arrays belong to the caller and stay as they are."""
+    """The best k classes of each image, best first. The arrays belong to the caller; the model never changes them."""
 
     class_index: npt.NDArray[np.int32]
     probability: npt.NDArray[np.float32]
@@ -69,7 +69,7 @@ class Output:
 
 
 class Model(Protocol):
-    """A loaded model; used by one thread at a time, which need not be the one that loaded it."""
+    """A loaded model, for one thread at a time, which may be another than the one that loaded it."""
 
     @property
     def info(self) -> ModelInfo: ...
@@ -85,23 +85,23 @@ class Model(Protocol):
 
     @property
     def runtime(self) -> str:
-        """What it runs on, for logs and reports, such as `openvino bf16, 2 threads`."""
+        """The runtime in words, for logs and reports, such as `openvino bf16, 2 streams of one thread`."""
         ...
 
     def warm(self, batch_sizes: tuple[int, ...]) -> None:
-        """Run each size once, so that no later `run` up to the largest pays for compilation or allocation."""
+        """Run each size once, so that no later `run` has to compile or allocate for it."""
         ...
 
     def run(self, pixels: Pixels) -> Output:
-        """uint8 [N, bytes of one image], I420 or RGB24 by the row's length. Blocks, without spinning.
+        """Takes uint8 [N, bytes of one image]; the length of a row tells I420 from RGB24. Blocks without spinning.
 
-        ModelError if it fails; the model can be used again after that.
+        Raises ModelError when it fails; the model can be used again afterwards.
         """
         ...
 
 
 class Described:
-    """The part of `Model` that only repeats its ModelInfo."""
+    """The properties of `Model` that come from its ModelInfo."""
 
     def __init__(self, info: ModelInfo) -> None:
         self.info = info
@@ -127,7 +127,7 @@ class Described:
 
 
 def encoding_of(pixels: Pixels, spec: InputSpec) -> RawEncoding:
-    """I420 or RGB24, by the length of a row; ModelError for pixels of any other shape."""
+    """I420 or RGB24, by the length of a row. Raises ModelError for pixels of any other shape."""
     if pixels.dtype == np.uint8 and pixels.ndim == 2 and len(pixels) > 0:
         for encoding in (PixelEncoding.I420, PixelEncoding.RGB24):
             if pixels.shape[1] == spec.row_bytes(encoding):

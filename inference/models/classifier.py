@@ -1,6 +1,6 @@
-"""The whole device side as one torch module: uint8 pixels in; top-k classes, probabilities and embedding out.
+"""All the work of the device as one torch module: uint8 pixels in; top-k classes, probabilities and embedding out.
 
-Bytes are what crosses to the device: 1.5 per pixel for I420, where float32 RGB would be 12.
+The pixels are sent to the device as bytes: 1.5 per pixel for I420, where float32 RGB would need 12.
 """
 
 from collections.abc import Callable
@@ -23,12 +23,12 @@ BLUE_U = 2.018
 def i420_to_rgb(pixels: Tensor, width: int, height: int) -> Tensor:
     """uint8 [N, w*h*3/2] -> float32 [N, 3, h, w] in 0..255, clipped, not rounded.
 
-    Each colour sample covers its four pixels as it is: a bilinear enlargement was measured to change no label.
+    Each chroma sample is repeated for its four pixels: bilinear interpolation was measured to change no label.
     """
     area, quarter = width * height, width * height // 4
     luma = pixels[:, :area].reshape(-1, 1, height, width).float()
     chroma = pixels[:, area : area + 2 * quarter].reshape(-1, 2, height // 2, width // 2).float() - 128.0
-    # [u, v] -> what each adds to r, g, b; done before the enlargement, on a quarter of the pixels
+    # [u, v] -> their share of r, g and b, computed before the upsampling, on a quarter of the pixels
     u, v = chroma[:, 0:1], chroma[:, 1:2]
     tint = torch.cat((v * RED_V, v * GREEN_V + u * GREEN_U, u * BLUE_U), dim=1)
     tint = F.interpolate(tint, scale_factor=2.0, mode="nearest")
@@ -47,7 +47,7 @@ READERS: dict[RawEncoding, Callable[[Tensor, int, int], Tensor]] = {
 
 
 class Classifier(nn.Module):
-    """Pixels of one encoding -> (class_index i32 [N,k], probability f32 [N,k], embedding f16 [N,d])."""
+    """From pixels of one encoding to (class_index i32 [N,k], probability f32 [N,k], embedding f16 [N,d])."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Classifier(nn.Module):
         self.eval().requires_grad_(False)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        # float32 until normalised: bfloat16 holds whole numbers only up to 256
+        # float32 until normalised: bfloat16 is exact for whole numbers only up to 256
         rgb = READERS[self.encoding](pixels, self.spec.width, self.spec.height)
         image = ((rgb - self.mean) * (1.0 / self.scale)).to(self.dtype).contiguous(memory_format=torch.channels_last)
         embedding = self.backbone(image).mean(dim=(2, 3), dtype=torch.float32)

@@ -1,4 +1,4 @@
-"""How many cores this process may really use."""
+"""The number of CPU cores that this process may use."""
 
 import math
 import os
@@ -8,7 +8,7 @@ CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def usable_cpus(quota_file: Path = CGROUP_QUOTA) -> int:
-    """Affinity and the container's CPU quota, whichever is less: a pod of 2 CPUs on 64 cores gets 2, not 64 threads."""
+    """The smaller of CPU affinity and the container's CPU quota: a pod of 2 CPUs on 64 cores gets 2 threads, not 64."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         quota, period = quota_file.read_text().split()

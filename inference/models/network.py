@@ -1,4 +1,4 @@
-"""EfficientNet-Lite from its trained layers, batch norm folded into the convolutions: same result, fewer passes."""
+"""EfficientNet-Lite for inference: its trained layers, with batch norm folded into the convolutions."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """What a Classifier is made of; `backbone` ends before pooling."""
+    """The parts of a Classifier; `backbone` ends before pooling."""
 
     backbone: nn.Module
     head: nn.Linear
@@ -50,7 +50,7 @@ def _block(block: Any) -> nn.Module:
 
 
 def _conv(conv: Any, norm: nn.BatchNorm2d) -> nn.Module:
-    """TensorFlow's SAME padding is uneven where the stride is 2; an even one goes into the convolution itself."""
+    """TensorFlow's SAME padding is uneven where the stride is 2; even padding becomes a part of the convolution."""
     left, right, top, bottom = getattr(conv.static_padding, "padding", (0, 0, 0, 0))
     even = left == right and top == bottom
     folded = nn.Conv2d(

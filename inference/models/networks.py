@@ -1,4 +1,4 @@
-"""The networks that ship with Sightline. A new one is a module like efficientnet_lite0.py and one line here."""
+"""The networks that come with Sightline. A new one is a module like efficientnet_lite0.py, and one line here."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class NetworkLoader:
-    """`describe` is cheap and imports no torch; `network` builds the network and does."""
+    """`describe` is cheap and imports no torch; `network` builds the network and imports it."""
 
     describe: Callable[[], ModelInfo]
     network: Callable[[], "Network"]

@@ -1,4 +1,4 @@
-"""A model that does no work, for measuring the pipeline around it and for tests: no torch, no threads, no time."""
+"""A model that does no work, to measure the pipeline around it and for tests: no torch, no threads, no time."""
 
 import numpy as np
 
@@ -15,7 +15,7 @@ INFO = ModelInfo(
 
 
 class NullModel(Described):
-    """The class is the image's first byte modulo 10, so that a test can tell whose label it holds; no embedding."""
+    """The class is the first byte of the image modulo 10, so that a test can tell images apart. No embedding."""
 
     runtime = "null"
 

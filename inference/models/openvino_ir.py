@@ -1,6 +1,6 @@
-"""The network in OpenVINO's own format, converted from torch once and kept under the home folder.
+"""The network in OpenVINO's own format (IR), converted from torch once and kept under the home folder.
 
-The conversion runs in a child process: torch takes 400 MB and seconds, and the worker has no use for it afterwards.
+The conversion runs in a child process: torch takes 400 MB and seconds, and the worker does not need it afterwards.
 """
 
 import argparse
@@ -30,12 +30,13 @@ log = logs.get(__name__)
 
 
 def ir_folder(name: str, info: ModelInfo, encoding: RawEncoding, top_k: int) -> Path:
-    """A folder with `model.xml` and its weights, found whole in the cache or made now, else ModelError.
+    """A folder with `model.xml` and its weights, found under the home folder or made now. Raises ModelError.
 
-    A damaged one is made again. Processes that start together may each convert; the folder appears whole or not at all.
+    A damaged folder is made again. Processes that start together may each convert; the folder appears complete or not
+    at all.
     """
     folder = home() / "models" / f"{info.ref.name}-{encoding}-{_key(info, encoding, top_k)}"
-    if _is_whole(folder):
+    if _is_complete(folder):
         return folder
     log.info(
         "converting the model for OpenVINO, once", model=info.ref.name, version=info.ref.version, encoding=str(encoding)
@@ -54,7 +55,7 @@ def ir_folder(name: str, info: ModelInfo, encoding: RawEncoding, top_k: int) -> 
 
 
 def _key(info: ModelInfo, encoding: RawEncoding, top_k: int) -> str:
-    """Everything the converted files depend on."""
+    """A hash of everything that the converted files depend on."""
     parts = [
         info.ref.version,
         encoding,
@@ -67,7 +68,7 @@ def _key(info: ModelInfo, encoding: RawEncoding, top_k: int) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
-def _is_whole(folder: Path) -> bool:
+def _is_complete(folder: Path) -> bool:
     try:
         lines = (folder / CHECKSUMS).read_text().split()
         listed = dict(zip(lines[1::2], lines[::2], strict=True))
@@ -87,15 +88,15 @@ def _digest(path: Path) -> str:
 
 
 def _put_in_place(made: Path, folder: Path) -> Path:
-    if folder.exists() and not _is_whole(folder):
-        # away with it in one step: a reader never sees a half-removed one
+    if folder.exists() and not _is_complete(folder):
+        # moved away in one step, so that no reader finds a half-removed folder
         damaged = Path(tempfile.mkdtemp(prefix=".damaged-", dir=folder.parent)) / "old"
         folder.rename(damaged)
         shutil.rmtree(damaged.parent, ignore_errors=True)
     try:
         made.rename(folder)
     except OSError:
-        if not _is_whole(folder):  # else another process was faster: its files are as good
+        if not _is_complete(folder):  # else another process was faster, and its files are used
             raise
     return folder
 
@@ -118,7 +119,7 @@ def _convert_in_child(name: str, encoding: RawEncoding, folder: Path, top_k: int
 
 
 def convert(name: str, encoding: RawEncoding, folder: Path, top_k: int) -> None:
-    """Write the network that takes pixels of this encoding into `folder`. Imports torch."""
+    """Write the network for pixels of this encoding into `folder`. Imports torch."""
     import openvino
     import torch
 

@@ -1,9 +1,9 @@
-"""OpenVINO on the CPU: one stream per core with one thread each, a batch dealt out in small pieces.
+"""OpenVINO on the CPU: one stream of one thread per core, and each batch split into small pieces for the streams.
 
-Measured on two shared cores (docs/performance.md): threads that share one image wait for each other, spinning, at every
-layer, and cost 1.1 to 1.6 times the CPU time of threads that each have their own images. Small pieces keep all streams
-busy in small batches and mean few sizes to warm. bfloat16 on AMX takes half the time of float32 and changes no more
-labels than the rounding to I420 does.
+Measured on two shared cores (docs/performance.md): threads that share one image spin at every layer until the others
+are done, and need 1.1 to 1.6 times the CPU time of threads that each have their own images. Small pieces keep all
+streams busy in small batches, and leave few sizes to warm. bfloat16 on AMX takes half the time of float32 and changes
+no more labels than the rounding to I420 does.
 """
 
 from collections import deque
@@ -39,13 +39,13 @@ def load_openvino(name: str, info: ModelInfo, settings: InferSettings) -> "OpenV
 
 
 def pieces(count: int, streams: int) -> list[tuple[int, int]]:
-    """(start, end) of each piece of a batch: at most MAX_PIECE images, and small enough to keep every stream busy."""
+    """(start, end) of each piece of a batch: at most MAX_PIECE images, and few enough to keep every stream busy."""
     size = min(MAX_PIECE, -(-count // streams))
     return [(start, min(start + size, count)) for start in range(0, count, size)]
 
 
 class OpenVinoModel(Described):
-    """I420 is converted and compiled on loading, RGB24 when the first such batch comes."""
+    """The network for I420 is converted and compiled at the start, the one for RGB24 when its first batch comes."""
 
     def __init__(
         self, info: ModelInfo, core: Any, streams: int, precision: str, folder_of: Callable[[RawEncoding], Path]
@@ -63,7 +63,7 @@ class OpenVinoModel(Described):
                 "NUM_STREAMS": self._streams,
                 "INFERENCE_NUM_THREADS": self._streams,
                 "INFERENCE_PRECISION_HINT": self._precision,
-                # the decode processes and other workers share these cores: let the kernel place the threads
+                # decode processes and other workers share these cores: the kernel shall place the threads
                 "ENABLE_CPU_PINNING": False,
             }
             try:
@@ -74,7 +74,7 @@ class OpenVinoModel(Described):
         return self._requests[encoding]
 
     def warm(self, batch_sizes: tuple[int, ...]) -> None:
-        """Every piece size on every stream: a size that a stream has not met costs it a tenth of a second once."""
+        """Run every piece size on every stream: the first run of a size takes a stream a tenth of a second."""
         largest = max(len(range(*piece)) for size in batch_sizes for piece in pieces(size, self._streams))
         row_bytes = self.input.row_bytes(self.input.encoding)
         for size in range(1, largest + 1):
@@ -99,7 +99,7 @@ class OpenVinoModel(Described):
             while running:
                 _finish(running, done)
         except RuntimeError as error:
-            for request, _ in running:  # they still read `pixels`
+            for request, _ in running:  # they may still read `pixels`
                 with suppress(RuntimeError):
                     request.wait()
             raise ModelError(f"{self.ref.name}: OpenVINO failed on a batch: {_first_line(error)}") from error
@@ -110,7 +110,7 @@ class OpenVinoModel(Described):
 
 
 def _finish(running: deque[tuple[Any, int]], done: dict[int, list[Any]]) -> Any:
-    """Wait for the oldest request, take its outputs, and give it back idle."""
+    """Wait for the oldest request, take its outputs, and return it: it is idle now."""
     request, start = running[0]
     request.wait()
     done[start] = [tensor.data.copy() for tensor in request.output_tensors]

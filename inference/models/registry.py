@@ -1,4 +1,4 @@
-"""Every model that `infer.model` can name, and the runtime that each runs on."""
+"""Every model that `infer.model` can name, and the runtimes that it can run on."""
 
 import ctypes
 import importlib.util
@@ -15,7 +15,10 @@ NULL = null.INFO.ref.name
 
 
 def load_model(spec: str, settings: InferSettings) -> Model:
-    """`NAME`, `NAME@RUNTIME` or `module:Factory`; not warm. ConfigError: unknown; ModelError: cannot be loaded."""
+    """The model of `NAME`, `NAME@RUNTIME` or `module:Factory`, not warm yet.
+
+    Raises ConfigError for an unknown spec, ModelError when the model cannot be loaded.
+    """
     if is_custom(spec):
         return load_custom(spec, settings)
     name, runtime = _parse(spec)
@@ -25,7 +28,7 @@ def load_model(spec: str, settings: InferSettings) -> Model:
 
 
 def describe_model(spec: str) -> ModelInfo:
-    """What `load_model(spec, ...)` would answer as its `info`, without loading it."""
+    """The `info` of the model that `load_model(spec, ...)` returns, without loading it."""
     if is_custom(spec):
         return describe_custom(spec)
     name, _ = _parse(spec)
@@ -55,7 +58,7 @@ def _best_runtime() -> str:
 
 
 def _nvidia_device() -> bool:
-    """Asks the driver itself: importing torch to find out takes seconds and 400 MB that OpenVINO has no use for."""
+    """Asks the driver directly: to import torch for this takes seconds, and 400 MB that OpenVINO does not need."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
         count = ctypes.c_int(0)

@@ -1,4 +1,4 @@
-"""Torch: CUDA in bfloat16, for GPUs; eager or compiled on the CPU, as the fallback and for comparison."""
+"""Torch: CUDA in bfloat16 for GPUs; eager or compiled on the CPU, as the fallback and for comparison."""
 
 from collections.abc import Callable
 
@@ -19,7 +19,7 @@ Outputs = tuple[Tensor, Tensor, Tensor]
 def load_cuda(source: NetworkLoader, settings: InferSettings) -> "TorchModel":
     if not torch.cuda.is_available():
         raise ModelError("the runtime cuda needs an NVIDIA device that torch can use, and there is none")
-    torch.backends.cudnn.benchmark = True  # batches are padded to a few sizes, so each is tuned once, in warm()
+    torch.backends.cudnn.benchmark = True  # batches are padded to few sizes, and `warm` tunes each once
     return TorchModel(source, settings, torch.device("cuda"), torch.bfloat16, "cuda bf16", padded=True)
 
 
@@ -28,7 +28,7 @@ def load_cpu(source: NetworkLoader, settings: InferSettings) -> "TorchModel":
 
 
 def load_compiled(source: NetworkLoader, settings: InferSettings) -> "TorchModel":
-    """Compiles at the first run of each batch size: minutes in `warm`, so sizes are padded to powers of two."""
+    """The first run of each batch size compiles for it, minutes in `warm`: so sizes are padded to powers of two."""
     model = TorchModel(source, settings, _cpu(settings), torch.float32, "torch.compile f32", padded=True)
     model.transform = torch.compile(dynamic=False)
     return model
@@ -40,17 +40,17 @@ def _cpu(settings: InferSettings) -> torch.device:
 
 
 def _blocking_event() -> torch.cuda.Event:
-    """One that sleeps until it happens; the usual kind spins on a core that decoding needs."""
+    """An event whose waiter sleeps; the usual kind spins on a core that decoding needs."""
     return torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
 
 
 def bucket(count: int) -> int:
-    """The power of two that a batch of `count` is padded to."""
+    """The power of two that a batch of `count` images is padded to."""
     return 1 << (count - 1).bit_length()
 
 
 class TorchModel(Described):
-    """One module per pixel encoding, made when first needed; a run returns when its results are in host memory."""
+    """One module per pixel encoding, made when first needed. A run returns once its results are in host memory."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class TorchModel(Described):
         self._finished = _blocking_event() if device.type == "cuda" else None
 
     def warm(self, batch_sizes: tuple[int, ...]) -> None:
-        """Every size that a batch up to the largest can be padded to."""
+        """Run every size that a batch of at most the largest size can be padded to."""
         largest = max(batch_sizes)
         sizes = {1 << power for power in range(bucket(largest).bit_length())} if self._padded else set(batch_sizes)
         super().warm(tuple(sorted(sizes)))
@@ -99,9 +99,9 @@ class TorchModel(Described):
         return self._modules[encoding]
 
     def _stage(self, pixels: Pixels, encoding: RawEncoding, size: int) -> Tensor:
-        """The batch on the device, padded with whatever the staging buffer held; bytes, through pinned memory.
+        """The batch on the device, copied as bytes through pinned memory; padding is what the buffer held before.
 
-        The next run may use the buffer again: a run ends with its results fetched, so its copy is over by then.
+        The next run uses the buffer again: a run ends after its results are fetched, and so after its copy.
         """
         if self._finished is None and size == len(pixels):
             return torch.from_numpy(np.require(pixels, requirements=["C", "W"]))

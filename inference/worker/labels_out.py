@@ -1,37 +1,38 @@
-"""From what became of a batch's frames to the records that tell it: labels, review subset, retries, dead letters."""
+"""From the outcomes of a batch's frames to records: labels, the review subset, retries and dead letters."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Protocol
 
-from inference.device.work import Failed, Labelled, Work
+from inference.device.work import FrameFailure, LabelledFrame, Work
 from infra.failures.outcomes import FrameRecord, dead_letter, retry_or_dead
+from infra.kafka.records import ConsumedRecord
 from infra.kafka.sender import OutRecord
 from infra.kafka.topics import TopicNames
 from infra.settings import RetrySettings
 from schemas import codec
-from schemas.coordinates import Coordinates
+from schemas.coordinates import TopicPartition
 from schemas.errors import BadFrame
-from schemas.headers import REPLAY_ID, TRACEPARENT, Header, traceparents_of
+from schemas.headers import REPLAY_ID, TRACEPARENT, Header, attempt_of, to_map, traceparents_of
 from schemas.records import Decision
 
 STAGE = "infer"
 
 
-class FrameSource(Protocol):
-    """What is needed of `inference.worker.refetch.Refetch`."""
+class FrameLookup(Protocol):
+    """What is used of `infra.kafka.lookup.RecordLookup`."""
 
-    def fetch(self, topic: str, partition: int, offsets: Sequence[int]) -> dict[int, FrameRecord]: ...
+    def fetch(self, partition: TopicPartition, offsets: Iterable[int]) -> dict[int, ConsumedRecord]: ...
 
 
 class LabelsOut:
-    """Whole work to records, in the order of its frames."""
+    """From complete work to records, in the order of its frames."""
 
     def __init__(
         self,
         names: TopicNames,
         retry: RetrySettings,
-        frames: FrameSource,
+        frames: FrameLookup,
         *,
         with_review: bool,
         registry: codec.Registry | None = None,
@@ -42,23 +43,23 @@ class LabelsOut:
         self._max_record_bytes = max_record_bytes
 
     def records(self, work: Work) -> list[OutRecord]:
-        """Reads failed frames again from their topic: raises Unavailable when that gives no answer."""
+        """Reads failed frames again from their topic. Raises Unavailable when the broker does not answer."""
         if work.bad is not None:
-            return [self._dead(_batch_record(work), work.bad)]
-        failed = [index for index, outcome in work.outcomes.items() if isinstance(outcome, Failed)]
+            return [self._dead(_frame_record(work.record, attempt_of(work.record.headers)), work.bad)]
+        failed = [index for index, outcome in work.outcomes.items() if isinstance(outcome, FrameFailure)]
         frames = self._fetch(work, failed)
         records: list[OutRecord] = []
         for index, headers in enumerate(_kept_headers(work)):
             outcome = work.outcomes[index]
-            if isinstance(outcome, Labelled):
+            if isinstance(outcome, LabelledFrame):
                 records += self._label(outcome, headers)
             else:
                 records.append(self._failure(work, index, outcome, frames, headers))
         return records
 
-    def _label(self, labelled: Labelled, headers: list[Header]) -> list[OutRecord]:
+    def _label(self, labelled: LabelledFrame, headers: list[Header]) -> list[OutRecord]:
         label = labelled.label
-        # The registry's id differs per subject, so with one the two topics need bytes of their own.
+        # With a schema registry the bytes carry an id that differs by topic, so each topic needs bytes of its own.
         value = codec.encode(label, self._registry, self._names.labels)
         records = [OutRecord(self._names.labels, label.source_id, value, headers)]
         if self._with_review and label.decision is Decision.REVIEW:
@@ -68,52 +69,50 @@ class LabelsOut:
         return records
 
     def _failure(
-        self, work: Work, index: int, failed: Failed, frames: dict[int, FrameRecord], headers: list[Header]
+        self,
+        work: Work,
+        index: int,
+        failure: FrameFailure,
+        frames: dict[int, ConsumedRecord],
+        headers: list[Header],
     ) -> OutRecord:
-        item = work.items[index]
-        frame = frames.get(item.offset)
-        attempt = work.origin.attempt
-        if frame is None:
-            # Nothing to try again with, but it does not vanish: its coordinates and the reason stay.
+        item, attempt = work.items[index], attempt_of(work.record.headers)
+        found = frames.get(item.offset)
+        if found is None:
+            # There is nothing left to try again. The dead letter keeps the frame's coordinates and the reason.
             captured_ms = item.captured_at // 1000
-            record = FrameRecord(work.source_of(index), captured_ms, item.source_id, None, headers, attempt)
-            gone = BadFrame("frame_gone", f"no longer in its topic; before that {_words(failed.error)}")
-            return self._dead(record, gone)
-        kept = [*headers, *(frame.headers or ())]
-        record = FrameRecord(frame.source, frame.timestamp_ms, frame.key, frame.value, kept, attempt)
+            lost = FrameRecord(work.source_of(index), captured_ms, item.source_id, None, headers, attempt)
+            return self._dead(
+                lost, BadFrame("frame_gone", f"no longer in its topic; before that {_text(failure.error)}")
+            )
+        frame = _frame_record(found, attempt, headers)
         return retry_or_dead(
-            self._names, self._retry, record, STAGE, failed.error, max_record_bytes=self._max_record_bytes
+            self._names, self._retry, frame, STAGE, failure.error, max_record_bytes=self._max_record_bytes
         )
 
     def _dead(self, record: FrameRecord, error: BadFrame) -> OutRecord:
         return dead_letter(self._names, record, STAGE, error, max_record_bytes=self._max_record_bytes)
 
-    def _fetch(self, work: Work, failed: list[int]) -> dict[int, FrameRecord]:
+    def _fetch(self, work: Work, failed: list[int]) -> dict[int, ConsumedRecord]:
         if not failed:
             return {}
         offsets = [work.items[index].offset for index in failed]
-        return self._frames.fetch(work.source_topic, work.source_partition, offsets)
+        return self._frames.fetch(TopicPartition(work.source_topic, work.source_partition), offsets)
 
 
 def _kept_headers(work: Work) -> list[list[Header]]:
-    """What goes from the batch to the records of each of its frames: its trace, and the replay that it belongs to."""
-    replay = [(name, value) for name, value in work.origin.headers if name == REPLAY_ID]
-    traces = traceparents_of(work.origin.headers, len(work.items))
+    """The headers that the records of each frame take over from the batch: its trace, and the id of its replay."""
+    found = work.record.headers
+    replay = [(name, value) for name, value in to_map(found).items() if name == REPLAY_ID]
+    traces = traceparents_of(found, len(work.items))
     return [[(TRACEPARENT, trace.encode()), *replay] if trace else replay for trace in traces]
 
 
-def _batch_record(work: Work) -> FrameRecord:
-    """A record of which nothing is known but where it lay."""
-    origin = work.origin
-    return FrameRecord(
-        Coordinates(origin.topic, origin.partition, origin.offset),
-        origin.timestamp_ms,
-        origin.key,
-        work.raw,
-        origin.headers,
-        origin.attempt,
-    )
+def _frame_record(record: ConsumedRecord, attempt: int, headers: Iterable[Header] = ()) -> FrameRecord:
+    """`headers` come before the record's own, which overrule them."""
+    kept = [*headers, *(record.headers or ())]
+    return FrameRecord(record.coordinates, record.timestamp_ms, record.key, record.value, kept, attempt)
 
 
-def _words(error: Exception) -> str:
+def _text(error: Exception) -> str:
     return str(error) if isinstance(error, BadFrame) else f"{type(error).__name__}: {error}"

@@ -1,17 +1,17 @@
-"""The threads behind the poll thread: lay out runs, run the model, make labels and hand them to the delivery."""
+"""The threads behind the poll thread: fill runs, run the model, make labels and hand them to the delivery."""
 
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from inference.device.scoring import Interrupted, Patience, Scored, checked, score
+from inference.device.scoring import Interrupted, RetryLimit, ScoredRows, checked, score
 from inference.device.staging import Run, Staging
-from inference.device.work import Embedding, Failed, Labelled, Outcome, Work
+from inference.device.work import Embedding, FrameFailure, FrameOutcome, LabelledFrame, Work
 from inference.labelling.decide import label_for, predictions_of
 from inference.models.base import Model
-from inference.worker.delivery.at_least_once import Delivery
-from inference.worker.group.ownership import Ownership
+from inference.worker.delivery.base import Delivery
+from inference.worker.group.work_in_flight import WorkInFlight
 from inference.worker.labels_out import LabelsOut
 from infra.kafka.sender import OutRecord
 from infra.process import logs, metrics
@@ -21,35 +21,35 @@ from schemas.records import Micros, Origin, Prediction, Quality
 
 log = logs.get(__name__)
 
-Scores = tuple[Run, list[Scored]]
+ScoredRun = tuple[Run, list[ScoredRows]]
 Answer = tuple[tuple[Prediction, ...], Embedding | None] | Exception
-# Runs whose labels are not made yet; with that many the device waits.
+# Runs whose labels are not made yet; with so many of them the device waits.
 MAX_SCORED_RUNS = 4
-REFETCH_AGAIN_S = 1.0
+LOOKUP_AGAIN_S = 1.0
 
 
 class Pipeline:
-    """A failure of any thread ends the worker through `stop`, with its cause."""
+    """An error in any of its threads ends the worker through `stop`, with its cause."""
 
     def __init__(
         self,
         model: Model,
         staging: Staging,
-        ownership: Ownership,
+        in_flight: WorkInFlight,
         labels_out: LabelsOut,
         delivery: Delivery,
         stop: Stop,
         retry_limit_ms: int,
         min_probability: float,
     ) -> None:
-        self._model, self._staging, self._ownership = model, staging, ownership
+        self._model, self._staging, self._in_flight = model, staging, in_flight
         self._labels_out, self._delivery, self._stop = labels_out, delivery, stop
         self._min_probability = min_probability
-        self._patience = Patience(retry_limit_ms / 1000, stop.wait, time.monotonic)
-        self._scored: queue.Queue[Scores | None] = queue.Queue(MAX_SCORED_RUNS)
+        self._retry_limit = RetryLimit(retry_limit_ms / 1000, stop.wait, time.monotonic)
+        self._scored: queue.Queue[ScoredRun | None] = queue.Queue(MAX_SCORED_RUNS)
         self._threads = [
             threading.Thread(target=self._guarded, args=(body,), name=name, daemon=True)
-            for name, body in (("lay-out", staging.lay_out), ("device", self._device), ("labels", self._labels))
+            for name, body in (("fill-runs", staging.fill_runs), ("device", self._device), ("labels", self._labels))
         ]
 
     def start(self) -> None:
@@ -57,13 +57,13 @@ class Pipeline:
             thread.start()
 
     def join(self, timeout_s: float) -> None:
-        """After `Staging.close`: wait for what is under way."""
+        """After `Staging.close`: wait for what is in flight."""
         end_s = time.monotonic() + timeout_s
         for thread in self._threads:
             thread.join(max(0.0, end_s - time.monotonic()))
 
     def stuck(self) -> list[str]:
-        """Threads that did not come to their end; a model may hang for ever."""
+        """The threads that have not ended; a model may hang for ever."""
         return [thread.name for thread in self._threads if thread.is_alive()]
 
     def _guarded(self, body: Callable[[], None]) -> None:
@@ -71,7 +71,7 @@ class Pipeline:
             body()
         except Interrupted:
             log.info("stopped while the model was failing", thread=threading.current_thread().name)
-        except BaseException as error:  # noqa: BLE001 - whatever it is, the main thread ends with it
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the main thread raises it
             self._stop.set(error)
 
     def _device(self) -> None:
@@ -79,7 +79,7 @@ class Pipeline:
             model_run = checked(self._model.run, len(self._model.classes))
             while (run := self._staging.next_run()) is not None:
                 started_s = time.monotonic()
-                scored = score(model_run, run.pixels, self._patience) if len(run.pixels) else []
+                scored = score(model_run, run.pixels, self._retry_limit) if len(run.pixels) else []
                 self._staging.finished(run)
                 if scored:
                     metrics.STAGE_SECONDS.labels("model").observe(time.monotonic() - started_s)
@@ -89,15 +89,14 @@ class Pipeline:
             self._scored.put(None)
 
     def _labels(self) -> None:
-        while (scores := self._scored.get()) is not None:
+        while (scored_run := self._scored.get()) is not None:
             started_s = time.monotonic()
-            run, scored = scores
-            for work in self._settle_rows(run, scored):
-                if work.is_whole and self._ownership.is_current(work):
+            for work in self._set_outcomes(*scored_run):
+                if work.is_complete and self._in_flight.is_current_work(work):
                     self._delivery.release(work, self._records(work))
             metrics.STAGE_SECONDS.labels("labels").observe(time.monotonic() - started_s)
 
-    def _settle_rows(self, run: Run, scored: list[Scored]) -> list[Work]:
+    def _set_outcomes(self, run: Run, scored: list[ScoredRows]) -> list[Work]:
         """Give every row of the run its outcome."""
         answers = list(_answers(scored, self._model.classes))
         now_us, row = time.time_ns() // 1000, 0
@@ -109,9 +108,9 @@ class Pipeline:
                 row += 1
         return [part.work for part in run.parts]
 
-    def _outcome(self, work: Work, index: int, answer: Answer, quality: Quality | None, now_us: Micros) -> Outcome:
+    def _outcome(self, work: Work, index: int, answer: Answer, quality: Quality | None, now_us: Micros) -> FrameOutcome:
         if isinstance(answer, Exception):
-            return Failed(answer)
+            return FrameFailure(answer)
         item = work.items[index]
         label = label_for(
             item,
@@ -122,22 +121,22 @@ class Pipeline:
             origin=Origin.MODEL,
             labelled_at=now_us,
             min_probability=self._min_probability,
-            replay_id=work.origin.replay_id,
+            replay_id=work.replay_id,
         )
-        return Labelled(label, answer[1])
+        return LabelledFrame(label, answer[1])
 
     def _records(self, work: Work) -> list[OutRecord]:
-        """Frames that failed are read again first; as long as that gives no answer everything behind them waits."""
+        """Reads failed frames again first. While the broker does not answer, all work behind this one waits."""
         while True:
             try:
                 return self._labels_out.records(work)
             except Unavailable as error:
                 log.warning("failed frames cannot be read again yet", error=str(error))
-                if self._stop.wait(REFETCH_AGAIN_S):
+                if self._stop.wait(LOOKUP_AGAIN_S):
                     raise Interrupted from error
 
 
-def _answers(scored: list[Scored], classes: Sequence[tuple[str, str]]) -> Iterator[Answer]:
+def _answers(scored: list[ScoredRows], classes: Sequence[tuple[str, str]]) -> Iterator[Answer]:
     """One per row, in order."""
     for piece in scored:
         if piece.output is None:

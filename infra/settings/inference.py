@@ -34,3 +34,4 @@ class InferSettings(Section):
     stall_timeout_ms: Positive = 60_000
     retry_limit_ms: Positive = 5_000
     cache: bool = True
+    cache_embeddings: bool = False

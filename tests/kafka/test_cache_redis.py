@@ -53,10 +53,10 @@ async def cache_over(line: TcpProxy, deployment: Deployment) -> AsyncIterator[Ex
 
 async def until_closed(cache: ExactCache) -> None:
     deadline = time.monotonic() + 10
-    while cache.is_open and time.monotonic() < deadline:
+    while cache._circuit.is_open and time.monotonic() < deadline:
         await cache.lookup([ONE])
         await asyncio.sleep(0.02)
-    assert not cache.is_open
+    assert not cache._circuit.is_open
 
 
 async def test_values_expire(deployment: Deployment) -> None:
@@ -135,7 +135,7 @@ async def test_a_store_that_cannot_write_is_a_fault_like_others(deployment: Depl
     try:
         cache = open_cache(deployment.settings(infer={"top_k": 2}), info())
         assert not cache.store([CacheEntry(ONE, label())])
-        assert cache.is_open
+        assert cache._circuit.is_open
         await cache.aclose()
     finally:
         client.config_set("maxmemory", "0")

@@ -4,11 +4,12 @@ import queue
 import time
 
 import pytest
-from confluent_kafka import KafkaError, Message
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from infra.kafka import clients
+from infra.kafka.errors import FaultKind
 from infra.kafka.publisher import Publisher
+from infra.kafka.sender import DeliveryReport, OutRecord
 from infra.settings import MIB
 from schemas import codec, headers
 from schemas.records import Encoding, Frame, SourceKind
@@ -43,19 +44,16 @@ def places(deployment: Deployment) -> set[Place]:
 
 def write(publisher: Publisher, topic: str, partition: int, value: bytes) -> int:
     """The offset at which it lies. A broker hears of the topic's new limit a little later than whoever set it."""
-    answers = queue.Queue[tuple[KafkaError | None, int]]()
-
-    def delivered(error: KafkaError | None, message: Message) -> None:
-        answers.put((error, message.offset() or 0))
-
+    answers = queue.Queue[DeliveryReport]()
+    record = OutRecord(topic, "cam", value, partition=partition, on_delivery=answers.put)
     until = time.monotonic() + 30
     while True:
-        publisher.send(topic, "cam", value, partition=partition, on_delivery=delivered)
-        error, offset = answers.get(timeout=60)
-        if error is None:
-            return offset
-        assert error.code() == KafkaError.MSG_SIZE_TOO_LARGE, error
-        assert time.monotonic() < until, error
+        publisher.send(record)
+        report = answers.get(timeout=60)
+        if report.fault is None:
+            return report.offset
+        assert report.fault.kind is FaultKind.TOO_LARGE, report.fault
+        assert time.monotonic() < until, report.fault
         time.sleep(0.2)
 
 
@@ -73,7 +71,7 @@ def test_a_frame_too_large_for_a_dead_letter_leaves_its_coordinates_and_holds_up
     assert sum(len(batch.items) for batch, _ in outcomes.batches) == 2 * PARTITIONS, "those behind it go on"
     assert len(outcomes.dead) == PARTITIONS
     for dead in outcomes.dead:
-        failure = headers.read_failure(dead.headers())  # type: ignore[arg-type]
+        failure = headers.read_failure(dead.headers())
         assert failure is not None
         assert (failure.source.topic, failure.source.offset) == (deployment.topics.frames, 1)
         assert failure.error_class == "not_avro"

@@ -5,15 +5,15 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from confluent_kafka import KafkaError
-
-from infra.kafka.clients import Message
 from infra.kafka.publisher import Publisher
 from infra.kafka.reader import Reader
 from infra.kafka.records import ConsumedRecord
+from infra.kafka.sender import DeliveryReport, OutRecord, send_wait
 from infra.kafka.topics import TopicNames
+from infra.process.lifecycle import Deadline
 from infra.settings import Settings
 from schemas import codec
+from schemas.coordinates import TopicPartition
 from schemas.headers import Header
 from schemas.records import (
     BatchItem,
@@ -67,6 +67,13 @@ def micro_batch(topic: str, partition: int, offsets: Sequence[int], pixels: Call
     )
 
 
+def batch_record(
+    partition: TopicPartition, offset: int, value: bytes | None = None, *headers: Header
+) -> ConsumedRecord:
+    """A record of the batches topic as the worker's consumer gives it."""
+    return ConsumedRecord(*partition, offset, 99, b"3", value, list(headers))
+
+
 @dataclass
 class Feeder:
     """Writes numbered frames as micro-batches, as a stream processor would, partition by partition."""
@@ -93,12 +100,12 @@ class Feeder:
             self.send(self.names.batches, partition, codec.encode(micro_batch(self.names.frames, partition, offsets)))
 
     def send(self, topic: str, partition: int, value: bytes, headers: list[Header] | None = None) -> None:
-        def delivered(error: KafkaError | None, _: Message) -> None:
-            if error is not None:
-                self.refused.append(f"{topic}/{partition}: {error.str()}")
+        def delivered(report: DeliveryReport) -> None:
+            if report.fault is not None:
+                self.refused.append(f"{topic}/{partition}: {report.fault}")
 
-        assert self.publisher.wait_for_room(len(value), 30)
-        self.publisher.send(topic, str(partition), value, partition=partition, headers=headers, on_delivery=delivered)
+        record = OutRecord(topic, str(partition), value, headers or [], partition=partition, on_delivery=delivered)
+        assert send_wait(self.publisher, record, Deadline(30).expired), "the producer had no room for 30 s"
 
     @property
     def frames(self) -> set[tuple[int, int]]:

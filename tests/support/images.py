@@ -10,12 +10,35 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from inference.image import decode_rgb
+from inference.image.color import i420_planes
+from inference.image.decode import decode
+from inference.image.geometry import centre_cut, upright
+from inference.image.quality import quality_of_planes
 from schemas.errors import BadFrame
+from schemas.records import Quality
 
 RED, GREEN, BLUE, WHITE = (220, 30, 30), (30, 200, 30), (30, 30, 220), (240, 240, 240)
 MAX_PIXELS = 50_000_000
 WHOLE = 10**6  # a short side that no picture has: decode all of it
+
+
+def decode_rgb(data: bytes, min_side: int, max_pixels: int) -> npt.NDArray[np.uint8]:
+    """The whole image upright, which `prepare` never makes: it turns the small cut."""
+    image = decode(data, min_side, max_pixels)
+    return upright(image.rgb, image.info.orientation)
+
+
+def to_model_input(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """The cut of a model that takes 224 x 224, as `prepare` makes it."""
+    return centre_cut(rgb, Square.width, Square.height, Square.resize)
+
+
+def to_i420(rgb: npt.NDArray[np.uint8]) -> bytes:
+    return i420_planes(rgb).tobytes()
+
+
+def measure_quality(rgb: npt.NDArray[np.uint8]) -> Quality:
+    return quality_of_planes(i420_planes(rgb), rgb.shape[0])
 
 
 class Square:

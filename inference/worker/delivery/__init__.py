@@ -1,1 +1,4 @@
-"""How outcomes leave the worker and offsets move: at least once, or exactly once (KIP-447)."""
+"""How labels are written and offsets committed: `base` is the interface, with one way a module behind it.
+
+May import: device, worker.group, infra, schemas.
+"""

@@ -1,18 +1,14 @@
-"""How outcomes leave the worker and offsets move: the interface, and at least once, which is the default.
-
-The worker is the same for both ways. `release` is called by the thread that makes labels, everything else by the
-poll thread: so offsets, ownership and rebalances never run at the same time.
-"""
+"""At least once, the default: labels through the idempotent producer, offsets in a commit of their own behind them."""
 
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import replace
-from typing import Protocol
 
 from inference.device.work import Work
-from inference.worker.group.ownership import Ownership
+from inference.worker.delivery.base import WAIT_STEP_S
+from inference.worker.group.work_in_flight import WorkInFlight
 from infra.kafka.consumer import CommitReport, GroupConsumer
 from infra.kafka.errors import KafkaFailure
 from infra.kafka.publisher import Publisher
@@ -23,148 +19,126 @@ from schemas.errors import Stalled
 
 log = logs.get(__name__)
 
-SettledHook = Callable[[Work], None]
-POLL_S = 0.005
-
-
-class Delivery(Protocol):
-    """All records of a piece of work are written, then its offset may move; never the other way round."""
-
-    def release(self, work: Work, records: list[OutRecord]) -> None:
-        """Take over whole work, in the order of its partition. Waits while too much is under way."""
-        ...
-
-    def tick(self, now_s: float) -> None:
-        """Settle what is due. Raises Stalled when promises can no longer be kept."""
-        ...
-
-    def finish(self, awaited: Collection[Work], deadline: Deadline) -> None:
-        """Before partitions are given up: settle and commit all that is awaited, as far as the deadline allows."""
-        ...
-
-    def close(self, deadline: Deadline) -> None: ...
-
-
-class Progress:
-    """When something was last committed: what the watchdog goes by. `settled` also feeds metrics and the cache."""
-
-    def __init__(self, settled: SettledHook) -> None:
-        self.settled = settled
-        self.last_s = time.monotonic()
-
-    def made(self) -> None:
-        self.last_s = time.monotonic()
-
 
 class AtLeastOnce:
-    """Labels through the idempotent publisher; offsets in a commit of their own, behind the delivery reports."""
+    """A `Delivery`. A batch is finished once the broker has acknowledged all of its records.
+
+    `commit_reports` are the answers to `commit_soon`, which the consumer's poll appends. `after_delivery` is
+    called with each finished piece of work; its Stalled ends the worker.
+    """
 
     def __init__(
         self,
         publisher: Publisher,
         consumer: GroupConsumer,
-        ownership: Ownership,
-        progress: Progress,
+        commit_reports: deque[CommitReport],
+        in_flight: WorkInFlight,
+        after_delivery: Callable[[Work], None],
         stop: Stop,
         commit_interval_ms: int,
     ) -> None:
-        self._publisher, self._consumer = publisher, consumer
-        self._ownership, self._progress, self._stop = ownership, progress, stop
+        self._publisher, self._consumer, self._commit_reports = publisher, consumer, commit_reports
+        self._in_flight, self._after_delivery, self._stop = in_flight, after_delivery, stop
         self._commit_interval_s = commit_interval_ms / 1000
         self._last_commit_s = 0.0
-        self._committing = False
+        self._is_committing = False
         self._delivered: deque[Work] = deque()
         self._lock = threading.Lock()
 
     def release(self, work: Work, records: list[OutRecord]) -> None:
-        receipt = _Receipt(len(records), lambda: self._delivered.append(work), self._fail, self._lock)
+        acknowledged = _Acknowledgements(len(records), lambda: self._delivered.append(work), self._fail, self._lock)
         if not records:
             self._delivered.append(work)
         for record in records:
-            self._send(record, receipt)
+            self._send(record, acknowledged)
 
     def tick(self, now_s: float) -> None:
         if self._publisher.fatal:
             raise Stalled(f"the Kafka producer cannot go on: {self._publisher.fatal}")
-        self._settle()
-        if not self._committing and now_s - self._last_commit_s >= self._commit_interval_s:
+        self._read_commit_reports()
+        self._finish_delivered()
+        if not self._is_committing and now_s - self._last_commit_s >= self._commit_interval_s:
             self._last_commit_s = now_s
             self._commit_soon()
 
     def finish(self, awaited: Collection[Work], deadline: Deadline) -> None:
-        open_work = set(awaited)
+        missing = set(awaited)
         try:
-            while open_work and not deadline.expired():
-                open_work -= self._settle()
-                if open_work:
-                    time.sleep(POLL_S)
-            if open_work:
-                log.warning("labels not delivered in time, the next owner makes them again", batches=len(open_work))
+            while missing and not deadline.expired():
+                missing -= self._finish_delivered()
+                if missing:
+                    time.sleep(WAIT_STEP_S)
+            if missing:
+                log.warning("labels not delivered in time, the next owner makes them again", batches=len(missing))
         finally:
             self._commit_now(deadline)
 
     def close(self, deadline: Deadline) -> None:
         left = self._publisher.close(deadline.remaining_s() / 2)
         if left:
-            log.warning("records without a delivery report at the end", records=left)
+            log.warning("records without a delivery report at the stop", records=left)
         try:
-            self._settle()
+            self._finish_delivered()
         finally:
             self._commit_now(Deadline(deadline.remaining_s() / 2))
 
-    def on_commit(self, report: CommitReport) -> None:
-        """The answer to a commit that was not waited for; told by the consumer's poll."""
-        self._committing = False
-        if report.fault is not None:
-            log.warning("offsets not committed, trying again", error=str(report.fault))
-        if self._ownership.committed(report.stored):
-            self._progress.made()
-
-    def _send(self, record: OutRecord, receipt: "_Receipt") -> None:
+    def _send(self, record: OutRecord, acknowledged: "_Acknowledgements") -> None:
         def delivered(report: DeliveryReport) -> None:
             if record.on_delivery is not None:
                 record.on_delivery(report)
-            receipt.delivered(report)
+            acknowledged.add(report)
 
-        # What is not sent when the process stops is made again by the next owner.
+        # What is not sent because the process stops is not committed either: the next owner makes it again.
         send_wait(self._publisher, replace(record, on_delivery=delivered), self._stop.is_set)
 
-    def _settle(self) -> set[Work]:
-        """What was delivered is done, all of it, also when the breaker opens over one: then Stalled, at the end."""
-        settled = set[Work]()
+    def _finish_delivered(self) -> set[Work]:
+        """Finish everything that was delivered, and return it.
+
+        When `after_delivery` ends the worker over one piece, the others are finished all the same: Stalled comes last.
+        """
+        delivered = set[Work]()
         stalled: Stalled | None = None
         while self._delivered:
             work = self._delivered.popleft()
-            settled.add(work)
+            delivered.add(work)
             try:
-                if self._ownership.done(work):
-                    self._progress.settled(work)
+                if self._in_flight.finish_work(work):
+                    self._after_delivery(work)
             except Stalled as error:
                 stalled = stalled or error
         if stalled is not None:
             raise stalled
-        return settled
+        return delivered
+
+    def _read_commit_reports(self) -> None:
+        while self._commit_reports:
+            report = self._commit_reports.popleft()
+            self._is_committing = False
+            if report.fault is not None:
+                log.warning("offsets not committed, trying again", error=str(report.fault))
+            self._in_flight.committed(report.stored)
 
     def _commit_soon(self) -> None:
-        offsets = self._ownership.to_commit()
+        offsets = self._in_flight.to_commit()
         if not offsets:
             return
-        self._committing = True
+        self._is_committing = True
         try:
             self._consumer.commit_soon(offsets)
         except KafkaFailure as error:
-            self._committing = False
+            self._is_committing = False
             log.warning("offsets not committed, trying again", error=str(error))
 
     def _commit_now(self, deadline: Deadline) -> None:
-        offsets = self._ownership.to_commit()
+        self._read_commit_reports()
+        offsets = self._in_flight.to_commit()
         if not offsets:
             return
         failure = self._consumer.commit_within(offsets, deadline)
         if failure is not None:
-            log.warning("offsets not committed, their frames come again", error=failure)
-        elif self._ownership.committed(offsets):
-            self._progress.made()
+            log.warning("offsets not committed, their frames are read again", error=failure)
+        else:
+            self._in_flight.committed(offsets)
 
     def _fail(self, report: DeliveryReport) -> None:
         self._stop.set(
@@ -172,7 +146,7 @@ class AtLeastOnce:
         )
 
 
-class _Receipt:
+class _Acknowledgements:
     """Counts the delivery reports of one piece of work; they may come from two threads."""
 
     def __init__(
@@ -184,7 +158,7 @@ class _Receipt:
     ) -> None:
         self._left, self._on_all, self._on_failure, self._lock = expected, on_all, on_failure, lock
 
-    def delivered(self, report: DeliveryReport) -> None:
+    def add(self, report: DeliveryReport) -> None:
         if report.fault is not None:
             self._on_failure(report)
             return

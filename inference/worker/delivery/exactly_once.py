@@ -1,7 +1,7 @@
 """Exactly once: labels and offsets in one Kafka transaction (KIP-447).
 
-No transaction is open while the model runs: it holds only what is finished, so it is short. It is settled in a thread
-of its own, so that the poll thread reads on; no rebalance passes before its end is known.
+No transaction is open while the model runs: it holds only finished work, so it is short. It runs in a thread of its
+own while the poll thread reads on; a rebalance waits until its outcome is known.
 """
 
 import threading
@@ -11,8 +11,8 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from inference.device.work import Work
-from inference.worker.delivery.at_least_once import POLL_S, Progress
-from inference.worker.group.ownership import Ownership
+from inference.worker.delivery.base import WAIT_STEP_S
+from inference.worker.group.work_in_flight import WorkInFlight
 from infra.kafka.sender import OutRecord
 from infra.kafka.transaction import Transaction, TransactionalProducer
 from infra.process import logs
@@ -25,21 +25,26 @@ MAX_READY_BYTES = 32 * 1024 * 1024
 FIRST_BACK_OFF_S, LONGEST_BACK_OFF_S = 0.1, 5.0
 
 
-class Transactional:
-    """A `Delivery`: finished work waits, every `transaction_ms` all of it becomes visible at once."""
+class ExactlyOnce:
+    """A `Delivery`. Finished work waits; every `transaction_ms` all of it becomes visible at once.
+
+    `after_delivery` is called with each committed piece of work; its Stalled ends the worker. `rewind` is called after
+    an abort: it makes the consumer read again what is not committed.
+    """
 
     def __init__(
         self,
         producer: TransactionalProducer,
         group_metadata: Callable[[], Any],
-        ownership: Ownership,
-        progress: Progress,
+        in_flight: WorkInFlight,
+        after_delivery: Callable[[Work], None],
+        rewind: Callable[[], None],
         stop: Stop,
         transaction_ms: int,
         start: Start = in_thread,
     ) -> None:
         self._producer, self._group_metadata, self._start_thread = producer, group_metadata, start
-        self._ownership, self._progress, self._stop = ownership, progress, stop
+        self._in_flight, self._after_delivery, self._rewind, self._stop = in_flight, after_delivery, rewind, stop
         self._interval_s = transaction_ms / 1000
         self._next_s = 0.0
         self._aborts_in_a_row = 0
@@ -48,7 +53,6 @@ class Transactional:
         self._ready_bytes = self._ready_frames = 0
         self._open: tuple[Transaction, list[Work]] | None = None
         self._has_failed = False
-        self.rewind: Callable[[], None] = lambda: None
 
     def release(self, work: Work, records: list[OutRecord]) -> None:
         size = _size_bytes(records)
@@ -68,32 +72,32 @@ class Transactional:
             self._begin(self._stop.is_set)
 
     def finish(self, awaited: Collection[Work], deadline: Deadline) -> None:
-        """Returns with no transaction open. One whose end cannot be learnt in time ends the process: Stalled."""
+        """Returns with no transaction open. Raises Stalled when the outcome of one is not known in time."""
         self._end_open(deadline)
         while (missing := self._missing(awaited)) and not deadline.expired():
-            time.sleep(POLL_S)
+            time.sleep(WAIT_STEP_S)
         if missing:
-            log.warning("labels not ready in time, the next owner makes them", batches=missing)
+            log.warning("labels not ready in time, the next owner makes them again", batches=missing)
         self._begin(deadline.expired)
         self._end_open(deadline)
 
     def close(self, deadline: Deadline) -> None:
-        self.finish((), Deadline(deadline.remaining_s() / 3))  # giving up takes its time, too
+        self.finish((), Deadline(deadline.remaining_s() / 3))  # to give up a transaction takes time as well
 
     def _begin(self, give_up: Callable[[], bool]) -> None:
-        """What goes in is ours at this moment, and the group's metadata are of this moment: if ownership is lost
-        later, the broker refuses the offsets of that epoch, and with them the labels.
+        """The work is owned and the group's metadata are valid at this moment. If ownership is lost later, the broker
+        refuses the offsets of this group epoch, and with them the labels.
 
-        After a transaction that failed for good there is no other: its work counts as done, so that a later one would
-        commit offsets of labels that were never written.
+        After a transaction that failed for good no other begins: the work of the failed one counts as finished, so
+        that the next would commit offsets of labels that were never written.
         """
         taken = [] if self._has_failed else self._take()
         if not taken:
             return
         for work, _ in taken:
-            self._ownership.done(work)
+            self._in_flight.finish_work(work)
         records = [record for _, records in taken for record in records]
-        offsets = self._ownership.to_commit()
+        offsets = self._in_flight.to_commit()
         transaction = Transaction(self._producer, records, offsets, self._group_metadata(), give_up)
         self._open = transaction, [work for work, _ in taken]
         self._start_thread(transaction.run)
@@ -101,7 +105,7 @@ class Transactional:
     def _end_open(self, deadline: Deadline) -> None:
         if self._open is not None:
             self._open[0].give_up = deadline.expired
-            self._open[0].ended.wait()  # it gives up by itself, an answer to its commit it must have
+            self._open[0].ended.wait()  # no limit: it gives up by itself, and the outcome of a commit must be known
             self._conclude()
 
     def _conclude(self) -> None:
@@ -113,13 +117,12 @@ class Transactional:
         if transaction.is_aborted:
             self._aborts_in_a_row += 1
             self._clear()
-            self.rewind()  # the consumer does not go back by itself
+            self._rewind()
             return
         self._aborts_in_a_row = 0
-        if self._ownership.committed(transaction.offsets):
-            self._progress.made()
+        self._in_flight.committed(transaction.offsets)
         for work in works:
-            self._progress.settled(work)
+            self._after_delivery(work)
 
     def _back_off_s(self) -> float:
         if not self._aborts_in_a_row:
@@ -129,13 +132,13 @@ class Transactional:
     def _missing(self, awaited: Collection[Work]) -> int:
         with self._changed:
             ready = {work for work, _ in self._ready}
-        return sum(work not in ready and self._ownership.is_current(work) for work in awaited)
+        return sum(work not in ready and self._in_flight.is_current_work(work) for work in awaited)
 
     def _take(self) -> list[tuple[Work, list[OutRecord]]]:
         with self._changed:
             taken = list(self._ready)
             self._clear()
-        return [(work, records) for work, records in taken if self._ownership.is_current(work)]
+        return [(work, records) for work, records in taken if self._in_flight.is_current_work(work)]
 
     def _clear(self) -> None:
         with self._changed:

@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 import redis
 
-from inference.cache.circuit import Circuit
+from inference.cache.circuit import CircuitBreaker
 from inference.cache.exact import CachedLabel, CacheEntry
-from inference.cache.store import MemoryKeyValues
 from infra.process import metrics
 from tests.support.cache_contract import ONE, TWO, CacheContract, label, new_cache
+from tests.support.memory_store import MemoryKeyValues
 
 
 class TestInMemory(CacheContract):
@@ -73,7 +73,7 @@ async def test_a_fault_is_a_miss_and_then_the_store_is_left_alone(fault: Excepti
     assert cache.store([CacheEntry(ONE, label())])
     values.fault, values.asked = fault, 0
     assert await cache.lookup([ONE, TWO]) == [None, None]
-    assert cache.is_open
+    assert cache._circuit.is_open
     for _ in range(100):
         assert await cache.lookup([ONE]) == [None]
         assert not cache.store([CacheEntry(TWO, label())])
@@ -96,7 +96,7 @@ async def test_it_comes_back_by_a_probe_that_no_frame_waits_for() -> None:
     values.fault = None
     before = threading.active_count()
     deadline = time.monotonic() + 5
-    while cache.is_open and time.monotonic() < deadline:
+    while cache._circuit.is_open and time.monotonic() < deadline:
         assert await cache.lookup([ONE]) in ([None], [label()])
         time.sleep(0.01)
     assert await cache.lookup([ONE]) == [label()]
@@ -139,7 +139,7 @@ async def test_every_answer_is_counted_once() -> None:
 
 
 def test_a_circuit_opens_once_probes_at_intervals_and_closes_once() -> None:
-    circuit = Circuit(open_ms=1000)
+    circuit = CircuitBreaker(open_ms=1000)
     assert not circuit.is_open and not circuit.probe_due(0)
     assert circuit.failed(100) and not circuit.failed(150)
     assert [now for now in range(200, 4000, 50) if circuit.probe_due(now)] == [1150, 2150, 3150]

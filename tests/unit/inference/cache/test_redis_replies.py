@@ -102,6 +102,6 @@ async def test_a_look_up_survives_them(tmp_path: Path) -> None:
         cache = open_cache(settings, info())
         assert await cache.lookup([ONE, TWO]) == [None, label()]
         assert await cache.lookup([ONE]) == [None]  # two answers for one key
-        assert cache.is_open
+        assert cache._circuit.is_open
         assert not cache.store([CacheEntry(ONE, label())])
         await cache.aclose()

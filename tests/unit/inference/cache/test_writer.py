@@ -3,26 +3,28 @@
 import time
 from collections.abc import Iterable
 
+import numpy as np
+import pytest
+
 from inference.cache.exact import CacheEntry, ExactCache
-from inference.cache.store import MemoryKeyValues
 from inference.cache.writer import CacheWriter
-from inference.device.work import Labelled, Origin, Work
+from inference.device.work import LabelledFrame, Work
 from inference.models.null import INFO
 from infra.process import metrics
-from schemas.records import Decision, Label, Prediction, Quality
-from schemas.records import Origin as LabelOrigin
-from tests.support.batches import QUALITY, micro_batch
+from schemas.coordinates import TopicPartition
+from schemas.records import Decision, Label, Origin, Prediction, Quality
+from tests.support.batches import QUALITY, batch_record, micro_batch
+from tests.support.memory_store import MemoryKeyValues
 
 
 def work(offset: int, quality: Quality = QUALITY) -> Work:
-    made = Work(Origin("batches", 0, 7, 1), items=micro_batch("frames.raw", 3, [offset]).items)
+    made = Work(batch_record(TopicPartition("batches", 0), 7), 1, items=micro_batch("frames.raw", 3, [offset]).items)
     item, predictions = made.items[0], (Prediction("1", "null 1", 0.5),)
-    made.outcomes[0] = Labelled(
-        Label(
-            item.frame_id, item.source_id, 1, 2, Decision.ACCEPTED, None, predictions, LabelOrigin.MODEL, INFO.ref,
-            quality, made.source_of(0),
-        )
+    label = Label(
+        item.frame_id, item.source_id, 1, 2, Decision.ACCEPTED, None, predictions, Origin.MODEL, INFO.ref, quality,
+        made.source_of(0),
     )  # fmt: skip
+    made.outcomes[0] = LabelledFrame(label, np.zeros(4, np.float16))
     return made
 
 
@@ -67,3 +69,16 @@ async def test_a_defect_of_the_cache_is_counted_and_does_not_end_it() -> None:
     writer.close(5)
     assert errors._value.get() == before + 1
     assert await is_kept(cache, work(2))
+
+
+@pytest.mark.parametrize("with_embeddings", [False, True])
+async def test_embeddings_are_written_only_when_they_are_wanted(with_embeddings: bool) -> None:
+    values, written = MemoryKeyValues(), work(1)
+    cache = ExactCache(values, INFO, prefix="t-", top_k=1, ttl_s=60, breaker_open_ms=200)
+    writer = CacheWriter(cache, with_embeddings)
+    writer.put(written)
+    writer.close(5)
+    image_hash = written.items[0].image_hash
+    label, embedding = await values.get_many([cache.label_key(image_hash), cache.embedding_key(image_hash)])
+    assert label is not None
+    assert embedding == (bytes(8) if with_embeddings else None)

@@ -1,4 +1,4 @@
-"""The worker's batcher: what a run is made of and when it starts."""
+"""The plan of the next run: what a run is made of and when it starts."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.device.runs import Batcher, Part
+from inference.device.runs import Part, RunPlanner
 
 MAX_ROWS, DELAY_MS = 8, 10
 
@@ -18,11 +18,11 @@ class Item:
     rows: int
 
 
-def filled(*rows: int, kind: str = "a", at_ms: float = 0) -> Batcher[str]:
-    batcher: Batcher[str] = Batcher(MAX_ROWS, DELAY_MS)
+def filled(*rows: int, kind: str = "a", at_ms: float = 0) -> RunPlanner[str]:
+    planner: RunPlanner[str] = RunPlanner(MAX_ROWS, DELAY_MS)
     for number, count in enumerate(rows):
-        batcher.add(f"w{number}", kind, count, 100 * count, at_ms)
-    return batcher
+        planner.add(f"w{number}", kind, count, 100 * count, at_ms)
+    return planner
 
 
 @pytest.mark.parametrize(
@@ -43,40 +43,40 @@ def filled(*rows: int, kind: str = "a", at_ms: float = 0) -> Batcher[str]:
     ],
 )
 def test_a_run_starts_full_or_late(rows: list[int], now_ms: float, idle: bool, taken: list[int]) -> None:
-    batcher = filled(*rows)
-    assert [part.count for part in batcher.take(now_ms, idle)] == taken
+    planner = filled(*rows)
+    assert [part.count for part in planner.take(now_ms, idle)] == taken
 
 
 def test_a_split_batch_goes_on_where_it_was_cut() -> None:
-    batcher = filled(20)
-    parts = [batcher.take(0, True), batcher.take(0, True), batcher.take(DELAY_MS, True)]
+    planner = filled(20)
+    parts = [planner.take(0, True), planner.take(0, True), planner.take(DELAY_MS, True)]
     assert parts == [[Part("w0", 0, 8)], [Part("w0", 8, 8)], [Part("w0", 16, 4)]]
-    assert batcher.size_bytes == 0
-    assert len(batcher) == 0
+    assert planner.size_bytes == 0
+    assert len(planner) == 0
 
 
 def test_another_kind_closes_the_run_early() -> None:
-    batcher = filled(3)
-    batcher.add("other", "b", 8, 1, 0)
-    assert batcher.take(0, idle=False) == []
-    assert batcher.take(0, idle=True) == [Part("w0", 0, 3)]
-    assert batcher.take(0, idle=False) == [Part("other", 0, 8)]
+    planner = filled(3)
+    planner.add("other", "b", 8, 1, 0)
+    assert planner.take(0, idle=False) == []
+    assert planner.take(0, idle=True) == [Part("w0", 0, 3)]
+    assert planner.take(0, idle=False) == [Part("other", 0, 8)]
 
 
 def test_bytes_count_until_the_last_row_is_taken() -> None:
-    batcher = filled(12)
-    batcher.take(0, True)
-    assert batcher.size_bytes == 1200
-    batcher.take(DELAY_MS, True)
-    assert batcher.size_bytes == 0
+    planner = filled(12)
+    planner.take(0, True)
+    assert planner.size_bytes == 1200
+    planner.take(DELAY_MS, True)
+    assert planner.size_bytes == 0
 
 
 def test_drop_takes_back_what_is_left_over_too() -> None:
-    batcher = filled(12, 3)
-    batcher.take(0, True)
-    assert batcher.drop(lambda work: work == "w0") == ["w0"]
-    assert batcher.size_bytes == 300
-    assert batcher.take(DELAY_MS, True) == [Part("w1", 0, 3)]
+    planner = filled(12, 3)
+    planner.take(0, True)
+    assert planner.drop(lambda work: work == "w0") == ["w0"]
+    assert planner.size_bytes == 300
+    assert planner.take(DELAY_MS, True) == [Part("w1", 0, 3)]
 
 
 ITEMS = st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 20), st.integers(0, 30)), max_size=30)
@@ -86,11 +86,11 @@ ITEMS = st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 20), st.integer
 def test_every_row_comes_once_in_order_and_never_late(
     items: list[tuple[str, int, int]], max_rows: int, delay_ms: int
 ) -> None:
-    batcher: Batcher[Item] = Batcher(max_rows, delay_ms)
+    planner: RunPlanner[Item] = RunPlanner(max_rows, delay_ms)
     now_ms, added, taken = 0, [], list[Part[Item]]()
 
     def take_all(idle: bool) -> None:
-        while parts := batcher.take(now_ms, idle):
+        while parts := planner.take(now_ms, idle):
             assert sum(part.count for part in parts) <= max_rows
             assert len({part.work.kind for part in parts if part.count}) <= 1
             taken.extend(parts)
@@ -98,14 +98,14 @@ def test_every_row_comes_once_in_order_and_never_late(
     for number, (kind, rows, pause_ms) in enumerate(items):
         work = Item(number, kind, rows)
         added.append(work)
-        batcher.add(work, kind, rows, rows, now_ms)
+        planner.add(work, kind, rows, rows, now_ms)
         take_all(idle=number % 2 == 0)
-        wait_ms = batcher.wait_ms(now_ms, True)
+        wait_ms = planner.wait_ms(now_ms, True)
         assert wait_ms is None or 0 <= wait_ms <= delay_ms
         now_ms += pause_ms
     now_ms += delay_ms
     take_all(idle=True)
-    assert batcher.size_bytes == 0
+    assert planner.size_bytes == 0
     assert [(part.work.number, part.start + row) for part in taken for row in range(part.count)] == [
         (work.number, row) for work in added for row in range(work.rows)
     ]
@@ -116,8 +116,8 @@ def test_every_row_comes_once_in_order_and_never_late(
 def test_take_gives_something_exactly_when_the_wait_is_over(
     items: list[tuple[str, int, int]], now_ms: int, idle: bool
 ) -> None:
-    batcher: Batcher[int] = Batcher(MAX_ROWS, DELAY_MS)
+    planner: RunPlanner[int] = RunPlanner(MAX_ROWS, DELAY_MS)
     for number, (kind, rows, _) in enumerate(items):
-        batcher.add(number, kind, rows, rows, 0)
-    wait_ms = batcher.wait_ms(now_ms, idle)
-    assert bool(batcher.take(now_ms, idle)) == (wait_ms == 0)
+        planner.add(number, kind, rows, rows, 0)
+    wait_ms = planner.wait_ms(now_ms, idle)
+    assert bool(planner.take(now_ms, idle)) == (wait_ms == 0)

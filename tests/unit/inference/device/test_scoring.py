@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from inference.device.scoring import Interrupted, Patience, Scored, checked, is_out_of_memory, score
+from inference.device.scoring import Interrupted, RetryLimit, ScoredRows, checked, is_out_of_memory, score
 from inference.models import Output, Pixels
 from schemas.errors import ModelError
 
@@ -21,8 +21,8 @@ class Clock:
         self.now_s += seconds
         return self.is_stopping
 
-    def patience(self, limit_s: float = 5.0) -> Patience:
-        return Patience(limit_s, self.sleep, lambda: self.now_s)
+    def limit(self, limit_s: float = 5.0) -> RetryLimit:
+        return RetryLimit(limit_s, self.sleep, lambda: self.now_s)
 
 
 class Model:
@@ -49,7 +49,7 @@ def pixels(count: int) -> Pixels:
     return np.arange(count, dtype=np.uint8).reshape(count, 1)
 
 
-def answers(scored: list[Scored]) -> dict[int, object]:
+def answers(scored: list[ScoredRows]) -> dict[int, object]:
     found: dict[int, object] = {}
     for piece in scored:
         for row in range(piece.count):
@@ -61,7 +61,7 @@ def answers(scored: list[Scored]) -> dict[int, object]:
 @pytest.mark.parametrize("fits", [1, 2, 3, 7, 8])
 def test_out_of_memory_splits_down_to_what_fits(fits: int) -> None:
     clock, model = Clock(), Model(fits=fits)
-    scored = score(model, pixels(8), clock.patience())
+    scored = score(model, pixels(8), clock.limit())
     assert answers(scored) == {row: row for row in range(8)}
     assert [piece.start for piece in scored] == sorted(piece.start for piece in scored)
     assert clock.slept == []  # a smaller batch is tried at once
@@ -69,14 +69,14 @@ def test_out_of_memory_splits_down_to_what_fits(fits: int) -> None:
 
 def test_one_bad_frame_costs_no_other_its_label() -> None:
     clock, model = Clock(), Model(bad=(5,))
-    found = answers(score(model, pixels(8), clock.patience()))
+    found = answers(score(model, pixels(8), clock.limit()))
     assert {row for row, answer in found.items() if answer == row} == {0, 1, 2, 3, 4, 6, 7}
     assert isinstance(found[5], ModelError)
 
 
 def test_a_row_is_retried_with_growing_jittered_waits_until_the_limit() -> None:
     clock, model = Clock(), Model(bad=(0,))
-    (piece,) = score(model, pixels(1), clock.patience(limit_s=5.0))
+    (piece,) = score(model, pixels(1), clock.limit(limit_s=5.0))
     assert isinstance(piece.error, ModelError)
     assert 5.0 <= clock.now_s <= 7.0
     assert clock.slept[0] < clock.slept[3] <= 1.05
@@ -85,12 +85,12 @@ def test_a_row_is_retried_with_growing_jittered_waits_until_the_limit() -> None:
 
 def test_a_failure_that_passes_is_nobodys_loss() -> None:
     clock, model = Clock(), Model(fails_first=6, error=RuntimeError("CUDA error"))
-    assert answers(score(model, pixels(4), clock.patience())) == {row: row for row in range(4)}
+    assert answers(score(model, pixels(4), clock.limit())) == {row: row for row in range(4)}
 
 
 def test_the_limit_is_the_whole_runs() -> None:
     clock, model = Clock(), Model(bad=tuple(range(16)))
-    found = answers(score(model, pixels(16), clock.patience(limit_s=2.0)))
+    found = answers(score(model, pixels(16), clock.limit(limit_s=2.0)))
     assert all(isinstance(answer, ModelError) for answer in found.values())
     assert clock.now_s < 4.0
 
@@ -99,7 +99,7 @@ def test_the_end_of_the_worker_cuts_the_waits() -> None:
     clock, model = Clock(), Model(bad=(0,))
     clock.is_stopping = True
     with pytest.raises(Interrupted):
-        score(model, pixels(1), clock.patience())
+        score(model, pixels(1), clock.limit())
 
 
 def output(
@@ -147,13 +147,13 @@ def test_an_output_that_no_labels_can_be_made_of_is_a_failure_of_the_model(given
 
 @pytest.mark.parametrize("given", [None, ([[0]], [[0.5]]), Output([[0]], [[0.5]])])  # type: ignore[arg-type]
 def test_what_is_no_output_at_all_fails_the_run_too(given: Output) -> None:
-    (piece,) = score(checked(lambda _: given, 10), pixels(1), Clock().patience(limit_s=0.1))
+    (piece,) = score(checked(lambda _: given, 10), pixels(1), Clock().limit(limit_s=0.1))
     assert piece.error is not None
 
 
 def test_a_frame_with_a_class_that_the_model_lacks_costs_no_other_its_label() -> None:
     clock = Clock()
-    found = answers(score(checked(Model(), 5), pixels(6), clock.patience()))
+    found = answers(score(checked(Model(), 5), pixels(6), clock.limit()))
     assert {row for row, answer in found.items() if answer == row} == {0, 1, 2, 3, 4}
     assert isinstance(found[5], ModelError)
     assert clock.now_s < 7.0

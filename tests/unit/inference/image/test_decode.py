@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from inference.image import decode_rgb, probe
+from inference.image import probe
 from inference.image.decode import decode
 from schemas.errors import BadFrame
 from tests.support.images import (
@@ -17,6 +17,7 @@ from tests.support.images import (
     WHOLE,
     corner_colours,
     corners,
+    decode_rgb,
     encoded,
     refusal,
     textured,

@@ -7,11 +7,23 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from inference.image import decode_rgb, prepare, probe, to_i420, to_model_input
+from inference.image import prepare, probe
 from inference.image.geometry import centre_cut, upright
 from inference.image.jpeg_header import exif_orientation, read_jpeg_header
 from schemas.records import PixelEncoding
-from tests.support.images import MAX_PIXELS, Square, corner_colours, corners, encoded, exif, textured, with_exif
+from tests.support.images import (
+    MAX_PIXELS,
+    Square,
+    corner_colours,
+    corners,
+    decode_rgb,
+    encoded,
+    exif,
+    textured,
+    to_i420,
+    to_model_input,
+    with_exif,
+)
 
 WHOLE = 10**6
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from inference.image import decode_rgb, probe
+from inference.image import probe
 from schemas.errors import BadFrame
 from tests.support.images import (
     MAX_PIXELS,
@@ -17,6 +17,7 @@ from tests.support.images import (
     bomb_png,
     bomb_webp,
     corners,
+    decode_rgb,
     encoded,
     refusal,
     textured,

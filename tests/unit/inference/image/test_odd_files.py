@@ -4,10 +4,10 @@ import csv
 
 import pytest
 
-from inference.image import decode_rgb, prepare, probe
+from inference.image import prepare, probe
 from schemas.errors import BadFrame
 from schemas.records import PixelEncoding
-from tests.support.images import MAX_PIXELS, Square
+from tests.support.images import MAX_PIXELS, Square, decode_rgb
 from tests.support.paths import SHARED
 
 ODD = SHARED / "data" / "odd"

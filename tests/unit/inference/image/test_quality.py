@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
-from inference.image import image_hash, measure_quality, prepare, to_i420, to_model_input
+from inference.image import image_hash, prepare
 from schemas.errors import BadFrame
 from schemas.records import PixelEncoding, Quality
-from tests.support.images import MAX_PIXELS, Square, encoded, textured
+from tests.support.images import MAX_PIXELS, Square, encoded, measure_quality, textured, to_i420, to_model_input
 
 
 def flags(rgb: np.ndarray) -> tuple[str, ...]:

@@ -1,19 +1,18 @@
 """Which records tell what became of a batch."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
-from inference.device.work import Failed, Labelled, Origin, Work
+from inference.device.work import FrameFailure, LabelledFrame, Work
 from inference.worker.labels_out import LabelsOut
-from infra.failures.outcomes import FrameRecord
+from infra.kafka.records import ConsumedRecord
 from infra.kafka.topics import TopicNames
 from infra.settings import RetrySettings
 from schemas import codec
-from schemas.coordinates import Coordinates
+from schemas.coordinates import Coordinates, TopicPartition
 from schemas.errors import BadFrame, ModelError
-from schemas.headers import Header, attempt_of, read_failure, replay_id_of, traceparent_of
-from schemas.records import Decision, Label, ModelRef, Prediction
-from schemas.records import Origin as LabelOrigin
-from tests.support.batches import QUALITY, micro_batch
+from schemas.headers import ATTEMPT, Header, attempt_of, read_failure, replay_id_of, traceparent_of
+from schemas.records import Decision, Label, ModelRef, Origin, Prediction
+from tests.support.batches import QUALITY, batch_record, micro_batch
 
 NAMES = TopicNames.for_lane("")
 TRACE = ("traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
@@ -23,26 +22,29 @@ OWN_TRACE = ("traceparent", b"00-11111111111111111111111111111111-b7ad6b71692033
 class Frames:
     """The source topic; offset 12 was deleted by retention."""
 
-    def fetch(self, topic: str, partition: int, offsets: Sequence[int]) -> dict[int, FrameRecord]:
+    def fetch(self, partition: TopicPartition, offsets: Iterable[int]) -> dict[int, ConsumedRecord]:
         return {
-            offset: FrameRecord(Coordinates(topic, partition, offset), 1_700, b"cam-3", b"frame", [OWN_TRACE])
+            offset: ConsumedRecord(*partition, offset, 1_700, b"cam-3", b"frame", [OWN_TRACE])
             for offset in offsets
             if offset != 12
         }
 
 
+BATCHES = TopicPartition("frames.batches", 3)
+
+
 def work(attempt: int = 0, *headers: Header) -> Work:
     batch = micro_batch("frames.raw", 3, [10, 11, 12])
-    origin = Origin("frames.batches", 3, 7, 1, timestamp_ms=99, key=b"3", headers=headers, attempt=attempt)
-    return Work(origin, items=batch.items, source_topic="frames.raw", source_partition=3)
+    record = batch_record(BATCHES, 7, None, *headers, (ATTEMPT, str(attempt).encode()))
+    return Work(record, 1, items=batch.items, source_topic="frames.raw", source_partition=3)
 
 
-def label(of: Work, index: int, decision: Decision) -> Labelled:
+def label(of: Work, index: int, decision: Decision) -> LabelledFrame:
     item = of.items[index]
     model, predictions = ModelRef("null", "1", "none"), (Prediction("1", "one", 0.9),)
-    return Labelled(
+    return LabelledFrame(
         Label(
-            item.frame_id, item.source_id, 1, 2, decision, None, predictions, LabelOrigin.MODEL, model, QUALITY,
+            item.frame_id, item.source_id, 1, 2, decision, None, predictions, Origin.MODEL, model, QUALITY,
             of.source_of(index),
         )
     )  # fmt: skip
@@ -53,7 +55,7 @@ def out(of: Work, with_review: bool = True) -> LabelsOut:
 
 
 def test_labels_by_source_and_the_review_subset_again() -> None:
-    given = work(0, TRACE, ("sightline-replay-id", b"r1"), ("sightline-attempt", b"0"))
+    given = work(0, TRACE, ("sightline-replay-id", b"r1"))
     decisions = [Decision.ACCEPTED, Decision.REVIEW, Decision.ACCEPTED]
     given.outcomes = {index: label(given, index, decision) for index, decision in enumerate(decisions)}
     records = out(given).records(given)
@@ -68,7 +70,7 @@ def test_failed_frames_go_to_the_retry_lane_as_they_were_and_back_again_until_th
     for attempt, topic, counted in [(0, "frames.retry", 1), (2, "frames.retry", 3), (3, "frames.dead", 3)]:
         given = work(attempt, ("sightline-replay-id", b"r1"))
         given.outcomes = {index: label(given, index, Decision.ACCEPTED) for index in (0, 2)}
-        given.outcomes[1] = Failed(ModelError("on purpose"))
+        given.outcomes[1] = FrameFailure(ModelError("on purpose"))
         labels, failure = out(given).records(given)[::2], out(given).records(given)[1]
         assert [record.topic for record in labels] == ["labels", "labels"]
         assert (failure.topic, failure.key, failure.value) == (topic, b"cam-3", b"frame")
@@ -86,7 +88,7 @@ def test_failed_frames_go_to_the_retry_lane_as_they_were_and_back_again_until_th
 def test_a_bad_frame_is_dead_at_once() -> None:
     given = work()
     given.outcomes = {index: label(given, index, Decision.ACCEPTED) for index in (0, 2)}
-    given.outcomes[1] = Failed(BadFrame("out_of_bounds", "bytes 9..10 of 5"))
+    given.outcomes[1] = FrameFailure(BadFrame("out_of_bounds", "bytes 9..10 of 5"))
     failure = out(given).records(given)[1]
     told = read_failure(failure.headers)
     assert failure.topic == "frames.dead"
@@ -99,8 +101,8 @@ def test_what_no_record_can_hold_is_dead_at_once_and_without_its_bytes() -> None
     small = LabelsOut(NAMES, RetrySettings(), Frames(), with_review=True, max_record_bytes=10)
     given = work()
     given.outcomes = {index: label(given, index, Decision.ACCEPTED) for index in (0, 2)}
-    given.outcomes[1] = Failed(ModelError("on purpose"))
-    bad = Work(given.origin, bad=BadFrame("not_avro", "starts with 3c"), raw=b"<html>")
+    given.outcomes[1] = FrameFailure(ModelError("on purpose"))
+    bad = Work(batch_record(BATCHES, 7, b"<html>"), 1, bad=BadFrame("not_avro", "starts with 3c"))
     for failure, error_class in ((small.records(given)[1], "ModelError"), (small.records(bad)[0], "not_avro")):
         told = read_failure(failure.headers)
         assert (failure.topic, failure.value) == ("frames.dead", None)
@@ -112,7 +114,7 @@ def test_what_no_record_can_hold_is_dead_at_once_and_without_its_bytes() -> None
 def test_a_frame_that_retention_took_still_leaves_a_trace() -> None:
     given = work()
     given.outcomes = {index: label(given, index, Decision.ACCEPTED) for index in (0, 1)}
-    given.outcomes[2] = Failed(ModelError("on purpose"))
+    given.outcomes[2] = FrameFailure(ModelError("on purpose"))
     failure = out(given).records(given)[2]
     told = read_failure(failure.headers)
     assert (failure.topic, failure.value) == ("frames.dead", None)
@@ -123,8 +125,7 @@ def test_a_frame_that_retention_took_still_leaves_a_trace() -> None:
 
 
 def test_bytes_that_are_no_batch_are_dead_by_their_own_coordinates() -> None:
-    origin = Origin("frames.batches", 3, 7, 1, timestamp_ms=99, key=b"3", headers=(TRACE,))
-    given = Work(origin, bad=BadFrame("not_avro", "starts with 3c"), raw=b"<html>")
+    given = Work(batch_record(BATCHES, 7, b"<html>", TRACE), 1, bad=BadFrame("not_avro", "starts with 3c"))
     (record,) = out(given).records(given)
     told = read_failure(record.headers)
     assert (record.topic, record.key, record.value) == ("frames.dead", b"3", b"<html>")

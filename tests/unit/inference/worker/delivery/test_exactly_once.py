@@ -5,19 +5,20 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
-from inference.worker.delivery.transaction import Verdict, verdict_on
+from confluent_kafka import KafkaError, KafkaException
 
-from inference.device.work import Origin, Work
-from inference.worker.delivery.at_least_once import Progress
-from inference.worker.delivery.exactly_once import Transactional
-from inference.worker.group.ownership import Ownership
-from inference.worker.labels_out import OutRecord
+from inference.device.work import Work
+from inference.worker.delivery.exactly_once import ExactlyOnce
+from inference.worker.group.work_in_flight import WorkInFlight
+from infra.kafka.sender import OutRecord
+from infra.kafka.transaction import Verdict, verdict_on
 from infra.process.lifecycle import Deadline, Stop
+from schemas.coordinates import TopicPartition
 from schemas.errors import Stalled
+from tests.support.batches import batch_record
 
-PLACES = [("batches", 0), ("batches", 1)]
-PER_PLACE = 6
+PARTITIONS = [TopicPartition("batches", 0), TopicPartition("batches", 1)]
+PER_PARTITION = 6
 
 
 def error(code: int = KafkaError._TIMED_OUT, **flags: bool) -> KafkaError:
@@ -43,7 +44,7 @@ class Broker:
 
     def __init__(self) -> None:
         self.labels: list[tuple[str, bytes]] = []
-        self.offsets: dict[tuple[str, int], int] = {}
+        self.offsets: dict[TopicPartition, int] = {}
 
 
 class Producer:
@@ -52,8 +53,11 @@ class Producer:
     def __init__(self, broker: Broker, fail_at: int, fault: KafkaError | type[BufferError], after: bool) -> None:
         self.broker, self.fault, self.after = broker, fault, after
         self.calls_left = fail_at
-        self.open: tuple[list[tuple[str, bytes]], dict[tuple[str, int], int]] | None = None
+        self.open: tuple[list[tuple[str, bytes]], dict[TopicPartition, int]] | None = None
         self.must_abort = self.is_fatal = self.did_fail = False
+
+    def init_transactions(self, timeout: float) -> None:
+        """Each worker of these tests begins with a producer of its own."""
 
     def begin_transaction(self) -> None:
         assert self.open is None
@@ -69,12 +73,12 @@ class Producer:
     def poll(self, timeout: float) -> int:
         return 0
 
-    def send_offsets_to_transaction(self, positions: list[TopicPartition], group_metadata: Any, timeout: float) -> None:
+    def send_offsets_to_transaction(self, positions: list[Any], group_metadata: Any, timeout: float) -> None:
         assert group_metadata == "fresh"
 
         def effect() -> None:
             assert self.open is not None
-            self.open[1].update({(place.topic, place.partition): place.offset for place in positions})
+            self.open[1].update({TopicPartition(place.topic, place.partition): place.offset for place in positions})
 
         self._call("offsets", effect)
 
@@ -118,35 +122,43 @@ class Producer:
 
 
 class Worker:
-    """The poll thread's side in small: reads a few batches, releases them, settles; begins anew when it must end."""
+    """The poll thread's side in small: reads a few batches, releases them, commits; begins anew when it must end."""
 
     def __init__(self, broker: Broker, producer: Producer) -> None:
-        self.ownership, self.stop = Ownership(), Stop()
-        self.ownership.assign(PLACES)
-        self.position = {place: broker.offsets.get(place, 0) for place in PLACES}
-        self.settled: list[Work] = []
-        progress = Progress(self.settled.append)
-        self.delivery = Transactional(
-            producer, lambda: "fresh", self.ownership, progress, self.stop, 0, start=lambda run: run()
+        self.in_flight, self.stop = WorkInFlight(), Stop()
+        self.in_flight.assign(PARTITIONS)
+        self.position = {place: broker.offsets.get(place, 0) for place in PARTITIONS}
+        self.delivered: list[Work] = []
+        self.delivery = ExactlyOnce(
+            producer,
+            lambda: "fresh",
+            self.in_flight,
+            self.delivered.append,
+            lambda: self.position.update(self.in_flight.rewind()),
+            self.stop,
+            transaction_ms=0,
+            start=lambda run: run(),
         )
-        self.delivery.rewind = lambda: self.position.update(self.ownership.rewind())
         self.now_s = 0.0
 
+    def read(self, place: TopicPartition, offset: int) -> Work:
+        generation = self.in_flight.generation(place)
+        assert generation is not None
+        work = Work(batch_record(place, offset), generation)
+        self.in_flight.start_work(work)
+        return work
+
     def turn(self) -> bool:
-        """False once everything was read and settled."""
-        for place in PLACES:
+        """False once everything was read and committed."""
+        for place in PARTITIONS:
             offset = self.position[place]
-            if offset < PER_PLACE:
-                generation = self.ownership.generation(place)
-                assert generation is not None
+            if offset < PER_PARTITION:
                 self.position[place] = offset + 1
-                work = Work(Origin(*place, offset, generation))
-                self.ownership.start(work)
-                self.delivery.release(work, records(place[1], offset))
+                self.delivery.release(self.read(place, offset), records(place.partition, offset))
         for _ in range(2):  # begun, and concluded
             self.now_s += 100
             self.delivery.tick(self.now_s)
-        return self.ownership.has_uncommitted or any(end < PER_PLACE for end in self.position.values())
+        return self.in_flight.has_uncommitted or any(end < PER_PARTITION for end in self.position.values())
 
 
 def records(partition: int, offset: int) -> list[OutRecord]:
@@ -156,7 +168,7 @@ def records(partition: int, offset: int) -> list[OutRecord]:
 EVERYTHING = sorted(
     ("labels", f"{partition}/{offset}/{part}".encode())
     for partition in (0, 1)
-    for offset in range(PER_PLACE)
+    for offset in range(PER_PARTITION)
     for part in "ab"
 )
 
@@ -187,7 +199,7 @@ def test_whichever_call_fails_every_label_is_there_once(fault: Any, after: bool)
                 assert restarts < 3
                 worker = Worker(broker, Producer(broker, 0, FATAL, False))
         assert sorted(broker.labels) == EVERYTHING, f"failing call {fail_at}"
-        assert broker.offsets == dict.fromkeys(PLACES, PER_PLACE)
+        assert broker.offsets == dict.fromkeys(PARTITIONS, PER_PARTITION)
         if not producer.did_fail:
             assert fail_at > 20
             return
@@ -203,7 +215,7 @@ class LateProducer(Producer):
             raise KafkaException(RETRIABLE)
 
 
-@pytest.mark.parametrize("fail_at", range(1, PER_PLACE + 1))
+@pytest.mark.parametrize("fail_at", range(1, PER_PARTITION + 1))
 def test_a_commit_that_answers_too_late_is_asked_for_again_and_happens_once(fail_at: int) -> None:
     broker = Broker()
     worker = Worker(broker, LateProducer(broker, fail_at, RETRIABLE, after=True))
@@ -220,10 +232,7 @@ def test_after_its_end_nothing_more_is_written() -> None:
     with pytest.raises(Stalled, match="could not begin a transaction"):
         worker.turn()
     producer.is_fatal = False
-    generation = worker.ownership.generation(PLACES[0])
-    assert generation is not None
-    work = Work(Origin(*PLACES[0], 1, generation))
-    worker.ownership.start(work)
+    work = worker.read(PARTITIONS[0], 1)
     worker.delivery.release(work, records(0, 1))
     worker.delivery.finish([work], Deadline(0.01))
     worker.delivery.close(Deadline(1.0))
@@ -234,30 +243,23 @@ def test_after_its_end_nothing_more_is_written() -> None:
 def test_lost_work_is_not_written() -> None:
     broker = Broker()
     worker = Worker(broker, Producer(broker, 0, FATAL, False))
-    generation = worker.ownership.generation(PLACES[0])
-    assert generation is not None
-    work = Work(Origin(*PLACES[0], 0, generation))
-    worker.ownership.start(work)
+    work = worker.read(PARTITIONS[0], 0)
     worker.delivery.release(work, records(0, 0))
-    worker.ownership.forget([PLACES[0]])
+    worker.in_flight.revoke([PARTITIONS[0]])
     worker.delivery.tick(1.0)
     worker.delivery.tick(2.0)
     assert broker.labels == []
     assert broker.offsets == {}
-    assert worker.settled == []
+    assert worker.delivered == []
 
 
 def test_a_revocation_ends_the_transaction_before_it_returns() -> None:
     broker = Broker()
     worker = Worker(broker, Producer(broker, 0, FATAL, False))
-    generation = worker.ownership.generation(PLACES[0])
-    assert generation is not None
-    done, late = (Work(Origin(*PLACES[0], offset, generation)) for offset in (0, 1))
-    worker.ownership.start(done)
-    worker.ownership.start(late)
+    done, late = worker.read(PARTITIONS[0], 0), worker.read(PARTITIONS[0], 1)
     worker.delivery.release(done, records(0, 0))
     worker.delivery.finish([done, late], Deadline(0.05))
-    assert broker.offsets == {PLACES[0]: 1}
+    assert broker.offsets == {PARTITIONS[0]: 1}
     assert [value for _, value in broker.labels] == [b"0/0/a", b"0/0/b"]
 
 
@@ -270,10 +272,7 @@ def test_a_commit_without_an_answer_ends_the_process_at_a_revocation() -> None:
 
     producer.commit_transaction = never  # type: ignore[method-assign]
     worker = Worker(broker, producer)
-    generation = worker.ownership.generation(PLACES[0])
-    assert generation is not None
-    work = Work(Origin(*PLACES[0], 0, generation))
-    worker.ownership.start(work)
+    work = worker.read(PARTITIONS[0], 0)
     worker.delivery.release(work, records(0, 0))
     with pytest.raises(Stalled, match="could not commit a transaction"):
         worker.delivery.finish([work], Deadline(0.01))

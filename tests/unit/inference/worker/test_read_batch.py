@@ -5,30 +5,34 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from inference.device.jpeg import Decoded
+from inference.device.jpeg import DecodedRow
 from inference.device.runs import Part
 from inference.device.staging import Run, Staging
-from inference.device.work import Failed, Origin, Work
+from inference.device.work import FrameFailure, Work
 from inference.models.null import INFO
-from inference.worker.intake import read_work
+from inference.worker.read_batch import read_work
 from schemas import codec
+from schemas.coordinates import TopicPartition
 from schemas.errors import BadFrame
 from schemas.fields import MAX_ID_BYTES
+from schemas.headers import REPLAY_ID, Header
 from schemas.records import MicroBatch, PixelEncoding, Quality
-from tests.support.batches import ROW_BYTES, micro_batch
+from tests.support.batches import ROW_BYTES, batch_record, micro_batch
 
-ORIGIN = Origin("batches", 0, 7, 1)
+
+def read_value(value: bytes | None, *headers: Header) -> Work:
+    return read_work(batch_record(TopicPartition("batches", 0), 7, value, *headers), 1, INFO.input)
 
 
 def read(batch: MicroBatch) -> Work:
-    return read_work(ORIGIN, codec.encode(batch), INFO.input)
+    return read_value(codec.encode(batch))
 
 
 def reasons(work: Work) -> dict[int, str]:
     return {
         index: outcome.error.reason
         for index, outcome in work.outcomes.items()
-        if isinstance(outcome, Failed) and isinstance(outcome.error, BadFrame)
+        if isinstance(outcome, FrameFailure) and isinstance(outcome.error, BadFrame)
     }
 
 
@@ -45,18 +49,20 @@ def reasons(work: Work) -> dict[int, str]:
     ],
 )
 def test_no_batch(value: bytes | None, reason: str) -> None:
-    work = read_work(ORIGIN, value, INFO.input)
+    work = read_value(value)
     assert work.bad is not None
     assert work.bad.reason == reason
-    assert work.raw == (value or b"")
-    assert work.is_whole
+    assert work.record.value == (value or b"")
+    assert work.is_complete
 
 
 def test_a_sound_batch_waits_for_the_model() -> None:
     work = read(micro_batch("raw", 3, [10, 11, 12]))
     assert work.rows == (0, 1, 2)
-    assert not work.is_whole
+    assert not work.is_complete
     assert work.source_of(1).offset == 11
+    assert (work.record.offset, work.generation) == (7, 1)
+    assert work.record.value is None, "the batch is not held twice"
 
 
 def changed(
@@ -88,7 +94,7 @@ def test_fields_that_a_label_or_a_look_up_cannot_hold_make_a_batch_bad_as_a_whol
     assert work.bad is not None
     assert work.bad.reason == "bad_fields"
     assert told in work.bad.detail
-    assert work.raw == codec.encode(batch)
+    assert work.record.value == codec.encode(batch)
     assert work.items == ()
 
 
@@ -101,8 +107,8 @@ def test_a_partition_of_more_bits_than_kafka_has_is_bad() -> None:
 
 def test_a_replay_id_over_a_kib_is_bad() -> None:
     value = codec.encode(micro_batch("raw", 3, [1]))
-    assert read_work(replace(ORIGIN, replay_id="r" * 1024), value, INFO.input).bad is None
-    work = read_work(replace(ORIGIN, replay_id="r" * 1025), value, INFO.input)
+    assert read_value(value, (REPLAY_ID, b"r" * 1024)).replay_id == "r" * 1024
+    work = read_value(value, (REPLAY_ID, b"r" * 1025))
     assert work.bad is not None
     assert work.bad.reason == "bad_fields"
 
@@ -114,7 +120,7 @@ def test_fields_at_their_limits_are_sound() -> None:
 
 
 def test_an_empty_batch_is_done_at_once() -> None:
-    assert read(micro_batch("raw", 3, [])).is_whole
+    assert read(micro_batch("raw", 3, [])).is_complete
 
 
 @pytest.mark.parametrize(
@@ -141,14 +147,14 @@ def test_a_frame_whose_bytes_cannot_be_its_own_fails_alone(start: int, length: i
 def test_images_of_another_size_all_fail() -> None:
     work = read(replace(micro_batch("raw", 3, [10, 11]), width=112))
     assert reasons(work) == {0: "wrong_size", 1: "wrong_size"}
-    assert work.is_whole
+    assert work.is_complete
 
 
 def lay_out(*works: Work, max_rows: int = 8, decode: bool = False) -> Run:
-    def decode_jpeg(data: bytes) -> Decoded:
+    def decode_jpeg(data: bytes) -> DecodedRow:
         if data.startswith(b"bad"):
             raise BadFrame("decode_failed")
-        return Decoded(data[:1] * ROW_BYTES, Quality(1.0, 2.0, 3.0))
+        return DecodedRow(data[:1] * ROW_BYTES, Quality(1.0, 2.0, 3.0))
 
     staging = Staging(INFO.input, max_rows, 0, decode_jpeg=decode_jpeg if decode else None)
     for work in works:
@@ -160,7 +166,7 @@ def lay_out(*works: Work, max_rows: int = 8, decode: bool = False) -> Run:
 def test_images_are_gathered_row_by_row_wherever_they_lie() -> None:
     first, second = micro_batch("raw", 3, [10, 11, 12]), micro_batch("raw", 4, [20, 21])
     shuffled = replace(first, items=(first.items[2], first.items[0], first.items[1]))
-    run = lay_out(read(shuffled), read_work(ORIGIN, b"bad", INFO.input), read(second))
+    run = lay_out(read(shuffled), read_value(b"bad"), read(second))
     assert run.pixels[:, 0].tolist() == [12, 10, 11, 20, 21]
     assert run.pixels.shape == (5, ROW_BYTES)
     assert all(part.work.pixels == b"" for part in run.parts)

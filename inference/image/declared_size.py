@@ -1,4 +1,4 @@
-"""Sizes that have to be known before Pillow opens a file, because opening alone makes memory of them."""
+"""The size that a file declares, checked before Pillow opens the file: opening alone allocates memory for it."""
 
 from struct import unpack_from
 
@@ -11,8 +11,8 @@ _EXTENSION, _FRAME, _TRAILER = 0x21, 0x2C, 0x3B
 _COMMENT, _APPLICATION = 0xFE, 0xFF
 
 
-def check_canvas(data: bytes, name: str, max_pixels: int) -> None:
-    """BadFrame `too_many_pixels` for a picture over the limit, `truncated` for a WebP that is cut short."""
+def check_declared_size(data: bytes, name: str, max_pixels: int) -> None:
+    """BadFrame `too_many_pixels` for a size over the limit, `truncated` for a WebP that ends too early."""
     if name == "WEBP":
         _check_webp(data, max_pixels)
     elif name == "GIF" and len(data) > 13:
@@ -35,7 +35,7 @@ def _check_webp(data: bytes, max_pixels: int) -> None:
 
 
 def _check_gif(data: bytes, max_pixels: int) -> None:
-    """A frame may reach beyond the screen; the picture is then as large as both. Walks to it just as Pillow does."""
+    """A frame may reach beyond the screen; the image then covers both. Walks to the first frame just as Pillow does."""
     width, height, flags = unpack_from("<HHB", data, 6)
     position = 13 + ((3 << (flags & 7) + 1) if flags & 0x80 else 0)
     junk = 0

@@ -1,17 +1,17 @@
-"""What is done with work whose outcome is on the broker: counted, judged by the breaker, given to the cache."""
+"""What follows once the labels of a batch are on the broker: metrics, the failure breaker, and the cache."""
 
 import time
 
 from inference.cache.writer import CacheWriter
-from inference.device.work import Failed, Labelled, Work
+from inference.device.work import LabelledFrame, Work
 from infra.failures.breaker import Breaker
 from infra.failures.outcomes import error_class_of
 from infra.process import metrics
 from schemas.errors import Stalled
 
 
-class Settled:
-    """Called by the poll thread, once per piece of work. Raises Stalled when the breaker opens."""
+class AfterDelivery:
+    """Called by the poll thread, once for each piece of work. Raises Stalled when the breaker opens."""
 
     def __init__(self, breaker: Breaker, cache: CacheWriter | None) -> None:
         self._breaker, self._cache = breaker, cache
@@ -19,12 +19,12 @@ class Settled:
     def __call__(self, work: Work) -> None:
         now_us = time.time_ns() // 1000
         for outcome in work.outcomes.values():
-            if isinstance(outcome, Labelled):
+            if isinstance(outcome, LabelledFrame):
                 label = outcome.label
                 metrics.LABELS.labels(label.origin, label.decision).inc()
                 metrics.END_TO_END_SECONDS.observe(max(0.0, (now_us - label.captured_at) / 1e6))
                 self._breaker.record()
-            elif isinstance(outcome, Failed):
+            else:
                 self._breaker.record(error_class_of(outcome.error))
         if work.bad is not None:
             self._breaker.record(error_class_of(work.bad))

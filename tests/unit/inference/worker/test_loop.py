@@ -1,0 +1,223 @@
+"""The poll thread: what it does with records, faults and rebalances, and when it pauses."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
+from typing import Any, cast
+
+import pytest
+
+from inference.device.staging import Staging
+from inference.device.work import Work
+from inference.models.null import INFO
+from inference.worker.group.membership import Membership
+from inference.worker.group.rewind import Rewind
+from inference.worker.group.work_in_flight import WorkInFlight
+from inference.worker.loop import ReadLimits, WorkerLoop
+from infra.kafka.consumer import BEGINNING, PartitionFault
+from infra.kafka.errors import FaultKind, KafkaFailure, KafkaFault
+from infra.kafka.records import ConsumedRecord
+from infra.kafka.sender import OutRecord
+from infra.kafka.start_offsets import StartOffsets
+from infra.process.lifecycle import Deadline, Stop
+from schemas import codec
+from schemas.coordinates import TopicPartition
+from schemas.errors import Stalled
+from tests.support.batches import batch_record, micro_batch
+
+P0, P1 = TopicPartition("batches", 0), TopicPartition("batches", 1)
+
+
+class Consumer:
+    """Gives what the test queued, then stops the loop."""
+
+    def __init__(self, stop: Stop) -> None:
+        self._stop = stop
+        self.queued: list[Callable[[], ConsumedRecord | PartitionFault | None]] = []
+        self.is_paused = False
+        self.started: dict[TopicPartition, int] = {}
+        self.sought: dict[TopicPartition, int] = {}
+        self.pauses: list[bool] = []
+        self.refuses = False
+
+    def subscribe(self, topics: list[str], rebalance: object) -> None:
+        assert topics == ["batches"]
+
+    def poll(self, timeout_s: float) -> ConsumedRecord | PartitionFault | None:
+        if not self.queued:
+            self._stop.set()
+            return None
+        return self.queued.pop(0)()
+
+    def pause(self) -> None:
+        self.is_paused = True
+        self.pauses.append(True)
+
+    def resume(self) -> None:
+        self.is_paused = False
+        self.pauses.append(False)
+
+    def start_at(self, offsets: Mapping[TopicPartition, int]) -> None:
+        self.started.update(offsets)
+
+    def seek(self, offsets: Mapping[TopicPartition, int]) -> None:
+        if self.refuses:
+            raise KafkaFailure(KafkaFault(FaultKind.OTHER, "_STATE", "Local: Erroneous state"))
+        self.sought.update(offsets)
+
+    def committed(self, partitions: Iterable[TopicPartition], timeout_s: float) -> dict[TopicPartition, int]:
+        return dict.fromkeys(partitions, 40)
+
+    def log_range(self, partition: TopicPartition, timeout_s: float) -> tuple[int, int]:
+        return (0, 100)
+
+
+class Delivery:
+    def __init__(self) -> None:
+        self.ticks = 0
+        self.awaited: list[Work] = []
+
+    def release(self, work: Work, records: list[OutRecord]) -> None:
+        raise AssertionError("nothing runs the model here")
+
+    def tick(self, now_s: float) -> None:
+        self.ticks += 1
+
+    def finish(self, awaited: Collection[Work], deadline: Deadline) -> None:
+        self.awaited += awaited
+
+    def close(self, deadline: Deadline) -> None: ...
+
+
+class Rig:
+    """A loop whose client and delivery are fakes; it owns both partitions."""
+
+    def __init__(self, max_bytes: int = 1 << 30, max_frames: int = 1_000) -> None:
+        self.stop, self.delivery, self.membership = Stop(), Delivery(), Membership()
+        self.consumer, self.in_flight = Consumer(self.stop), WorkInFlight()
+        self.staging = Staging(INFO.input, max_rows=8, max_delay_ms=0)
+        client: Any = cast(Any, self.consumer)
+        self.loop = WorkerLoop(
+            client,
+            "batches",
+            INFO.input,
+            None,
+            self.staging,
+            self.in_flight,
+            membership=self.membership,
+            delivery=self.delivery,
+            start_offsets=StartOffsets(client, BEGINNING, start=lambda ask: ask()),
+            limits=ReadLimits(max_bytes, max_frames),
+            stop=self.stop,
+        )
+        self.rewind = Rewind(client, self.in_flight, self.staging)
+        self.loop.on_assign([P0, P1])
+
+    def run(self, *polled: ConsumedRecord | PartitionFault | Callable[[], None]) -> None:
+        for one in polled:
+            self.consumer.queued.append(one if callable(one) else partial(_given, one))
+        self.loop.run()
+
+
+def _given(found: ConsumedRecord | PartitionFault) -> ConsumedRecord | PartitionFault:
+    return found
+
+
+def record(partition: TopicPartition, offset: int, frames: int = 1) -> ConsumedRecord:
+    first = offset * 10
+    batch = micro_batch("frames.raw", partition.partition, range(first, first + frames))
+    return batch_record(partition, offset, codec.encode(batch))
+
+
+def fault(kind: FaultKind, partition: TopicPartition = P0) -> PartitionFault:
+    return PartitionFault(partition, KafkaFault(kind, kind.name, "on purpose"))
+
+
+def test_a_record_is_queued_as_work_of_the_present_generation() -> None:
+    rig = Rig()
+    rig.run(record(P0, 5, frames=2), record(P1, 6))
+    (first, second) = rig.in_flight.in_flight()
+    assert (first.record.coordinates.offset, first.generation) == (5, rig.in_flight.generation(P0))
+    assert (second.record.topic_partition, second.frames) == (P1, 1)
+    assert rig.in_flight.frames == 3
+    assert rig.staging.drop([P0, P1]) == {first, second}
+    assert rig.delivery.ticks == 3
+    assert rig.membership.has_joined
+
+
+def test_a_record_that_was_fetched_before_its_partition_was_revoked_is_left_alone() -> None:
+    rig = Rig()
+    rig.loop.on_revoke([P0])
+    rig.run(record(P0, 5))
+    assert rig.in_flight.frames == 0
+    assert rig.staging.size_bytes == 0
+
+
+def test_a_revocation_waits_for_what_is_on_the_device_and_drops_the_rest() -> None:
+    rig = Rig()
+    rig.run(record(P0, 5), record(P1, 6), record(P0, 7))
+    on_device, other, waiting = sorted(rig.in_flight.in_flight(), key=lambda work: work.record.offset)
+    rig.staging._planner.drop(lambda work: work is on_device)  # as if it were taken for a run
+    rig.loop.on_revoke([P0])
+    assert rig.delivery.awaited == [on_device]
+    assert rig.in_flight.partitions() == [P1]
+    assert rig.staging.drop([P0, P1]) == {other}
+    assert not rig.in_flight.is_current_work(waiting)
+
+
+def test_lost_partitions_are_given_up_without_a_word() -> None:
+    rig = Rig()
+    rig.run(record(P0, 5), fault(FaultKind.OUT_OF_GROUP))
+    assert rig.in_flight.partitions() == []
+    assert rig.in_flight.frames == 0
+    assert rig.staging.size_bytes == 0
+    assert rig.delivery.awaited == []
+
+
+def test_a_fatal_fault_ends_the_worker_and_a_passing_one_does_not() -> None:
+    rig = Rig()
+    rig.run(fault(FaultKind.PASSING))
+    assert rig.delivery.ticks == 2
+    rig = Rig()
+    with pytest.raises(Stalled, match="the Kafka consumer cannot go on: on purpose"):
+        rig.run(fault(FaultKind.FATAL))
+
+
+def test_a_partition_without_an_offset_starts_at_the_committed_one_in_a_new_generation() -> None:
+    rig = Rig()
+    rig.run(record(P0, 5), fault(FaultKind.NO_OFFSET), lambda: None)
+    assert rig.consumer.started == {P0: 40}
+    assert rig.in_flight.frames == 0, "what was read before counts no more"
+    assert rig.staging.size_bytes == 0
+
+
+@pytest.mark.parametrize(("max_bytes", "max_frames"), [(1, 1_000), (1 << 30, 4)])
+def test_reading_pauses_at_a_limit_and_resumes_under_half_of_it(max_bytes: int, max_frames: int) -> None:
+    rig = Rig(max_bytes, max_frames)
+
+    def finish_all() -> None:
+        for work in list(rig.in_flight.in_flight()):
+            rig.staging.drop([work.record.topic_partition])
+            rig.in_flight.finish_work(work)
+
+    rig.run(record(P0, 5, frames=4), lambda: None, finish_all)
+    assert rig.consumer.pauses == [True, False]
+
+
+def test_after_an_abort_what_is_not_committed_is_read_again() -> None:
+    rig = Rig()
+    rig.run(record(P0, 5), record(P0, 6), record(P1, 9))
+    first = next(rig.in_flight.in_flight())
+    rig.in_flight.finish_work(first)
+    rig.in_flight.committed({P0: 6})
+    rig.rewind()
+    assert rig.consumer.sought == {P0: 6, P1: 9}
+    assert rig.in_flight.frames == 0
+    assert rig.staging.size_bytes == 0
+
+
+def test_a_client_that_cannot_go_back_ends_the_worker() -> None:
+    rig = Rig()
+    rig.run(record(P0, 5))
+    rig.consumer.refuses = True
+    with pytest.raises(Stalled, match="cannot go back to the committed offsets"):
+        rig.rewind()
