@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import httpx
+import httpx2
 
 from schemas.errors import BadFrame, Unavailable
 
@@ -28,9 +28,9 @@ class HttpRegistry:
 
     def __init__(self, url: str, timeout_s: float = 5.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._url = url.rstrip("/")
-        self._shown = str(httpx.URL(self._url).copy_with(userinfo=b""))
+        self._shown = str(httpx2.URL(self._url).copy_with(userinfo=b""))
         self._clock = clock
-        self._http = httpx.Client(
+        self._http = httpx2.Client(
             timeout=timeout_s,
             headers={"content-type": CONTENT_TYPE, "accept": CONTENT_TYPE},
         )
@@ -82,7 +82,7 @@ class HttpRegistry:
     def _ask(self, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
         try:
             response = self._http.request(method, self._url + path, json=body)
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             raise Unavailable(
                 "the schema registry",
                 self._shown,

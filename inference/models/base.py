@@ -56,7 +56,6 @@ class ModelInfo:
     ref: ModelRef
     input: InputSpec
     classes: tuple[tuple[str, str], ...]
-    embedding_size: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 NAME = "efficientnet-lite0"
 INPUT = InputSpec(width=224, height=224, resize=256)
-EMBEDDING_SIZE = 1280
 CLASS_COUNT = 1000
 MEAN, SCALE = 127.0, 128.0
 # Names every step on an image before the first convolution. Change it whenever a step changes: the model's version, and
@@ -35,7 +34,6 @@ def describe() -> ModelInfo:
         ref=ModelRef(NAME, weights.hexdigest()[:12], UNCALIBRATED.name),
         input=INPUT,
         classes=tuple((str(index), name) for index, name in enumerate(class_names())),
-        embedding_size=EMBEDDING_SIZE,
     )
 
 

@@ -1,6 +1,5 @@
 """A real Kafka on this machine: 1 or 3 nodes, each broker and controller in a JVM of its own."""
 
-import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -87,12 +86,6 @@ class LocalKafka:
                 )
             write_state(self._home.path, with_free_ports(self._adopt(state)))
 
-    def advertise(self, ports: Mapping[int, int]) -> None:
-        """Let brokers give clients another port on 127.0.0.1, that of a proxy, from a broker's next start on."""
-        with self._home.lock():
-            for broker_id, port in ports.items():
-                self._write(replace(self.broker(broker_id), advertised_port=port))
-
     def start(self, brokers: int | None = None, timeout_s: float = 90.0) -> None:
         """Start the brokers that do not run, and wait until all answer. On failure stop those that were started."""
         with self._home.lock():
@@ -127,36 +120,6 @@ class LocalKafka:
                 if time.monotonic() > until:
                     raise self._not_ready(broker_id, f"not ready after {timeout_s:g} s")
                 time.sleep(_POLL_S)
-
-    # -- one broker
-
-    def start_broker(self, broker_id: int, timeout_s: float = 90.0, *, wait: bool = True) -> None:
-        """Start one broker on the ports that it had; with `wait=False` do not wait until it answers."""
-        with self._home.lock():
-            write_state(self._home.path, self._adopt(self._state()))
-            if self.pid(broker_id) is None:
-                self._format([broker_id])
-                self._spawn(broker_id)
-        if wait:
-            self.wait_ready([broker_id], timeout_s)
-
-    def stop_broker(self, broker_id: int, timeout_s: float = 15.0) -> None:
-        """Stop one broker; its partitions get other leaders first. It counts as stopped and not as crashed."""
-        with self._home.lock():
-            self._stop([broker_id], timeout_s)
-
-    def kill_broker(self, broker_id: int) -> None:
-        """kill -9, as in a crash: the state still lists the broker as started. Returns when the process has ended."""
-        self.signal_broker(broker_id, signal.SIGKILL)
-        ref = self.broker(broker_id).process
-        if ref:
-            daemons.wait_gone([ref], 10.0)
-
-    def signal_broker(self, broker_id: int, signum: int) -> None:
-        """Send any signal (SIGSTOP, SIGCONT); nothing happens when the broker does not run."""
-        ref = self.broker(broker_id).process
-        if ref:
-            daemons.send(ref, signum)
 
     # -- details
 

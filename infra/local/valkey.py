@@ -60,18 +60,6 @@ class LocalValkey:
             if state.valkey:
                 write_state(self._home.path, replace(state, valkey=replace(state.valkey, process=None)))
 
-    def kill(self) -> None:
-        """kill -9, as in a crash: the state still lists the server as started. Returns when the process has ended."""
-        valkey = self._state().valkey
-        if valkey and valkey.process:
-            daemons.terminate([valkey.process], timeout_s=0.0)
-
-    def signal(self, signum: int) -> None:
-        """Send any signal (SIGSTOP, SIGCONT); nothing happens when it does not run."""
-        valkey = self._state().valkey
-        if valkey and valkey.process:
-            daemons.send(valkey.process, signum)
-
     def _state(self) -> LocalState:
         return read_state(self._home.path) or LocalState()
 

@@ -12,8 +12,7 @@ from typing import Any
 from confluent_kafka.admin import AdminClient
 
 from infra.local.home import Home
-from infra.local.kafka_cluster import LocalKafka
-from infra.local.valkey import LocalValkey
+from tests.support.controlled_services import ControlledKafka, ControlledValkey
 from tests.support.proxy import TcpProxy
 from tests.support.services import JARS_HOME, Services, stopped_at_exit
 
@@ -26,8 +25,8 @@ class Cluster:
     """Clients of all kinds go through the proxies; the brokers talk to each other past them."""
 
     services: Services
-    kafka: LocalKafka
-    valkey: LocalValkey
+    kafka: ControlledKafka
+    valkey: ControlledValkey
     broker_lines: Mapping[int, TcpProxy]
     redis_line: TcpProxy
 
@@ -90,8 +89,8 @@ class Cluster:
 def cluster(home_path: Path, rng: random.Random, data_dirs: Mapping[int, Path] | None = None) -> Iterator[Cluster]:
     """A cluster of one's own in that folder; gone at the end, also when this process is killed."""
     home = Home(home_path)
-    kafka = LocalKafka(home, jars_home=JARS_HOME, data_dirs=data_dirs, heap_mib=384)
-    valkey = LocalValkey(home)
+    kafka = ControlledKafka(home, jars_home=JARS_HOME, data_dirs=data_dirs, heap_mib=384)
+    valkey = ControlledValkey(home)
     lines: list[TcpProxy] = []
     with stopped_at_exit(home_path):
         try:

@@ -18,12 +18,12 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from infra.kafka.brokers import answering_brokers
 from infra.local.home import Home
-from infra.local.kafka_cluster import LocalKafka
 from infra.local.state import LocalState, read_state, write_state
 from infra.process.daemons import ProcessRef
 from infra.process.ports import find_ports, port_is_free
 from schemas.errors import ConfigError, Unavailable
 from tests.support.batches import wait_for
+from tests.support.controlled_services import ControlledKafka
 from tests.support.runner import Runner
 from tests.support.services import JARS_HOME, local_services, share_jars, stopped_at_exit
 
@@ -108,7 +108,7 @@ def test_stale_and_missing_pids_heal(machine: Runner) -> None:
 
 def test_a_port_that_was_taken_meanwhile_is_replaced(machine: Runner) -> None:
     home = Home(Path(machine.env["SIGHTLINE_HOME"]))
-    kafka = LocalKafka(home, jars_home=JARS_HOME)
+    kafka = ControlledKafka(home, jars_home=JARS_HOME)
     kafka.prepare(1)
     taken = kafka.broker(1)
     with _listening(taken.client_port):
@@ -151,7 +151,7 @@ def test_three_brokers_one_at_a_time(tmp_path: Path) -> None:
 
 def test_another_disk_another_port_other_settings(tmp_path: Path) -> None:
     home, data, proxy_port = Home(tmp_path / "home"), tmp_path / "another disk", find_ports(1)[0]
-    kafka = LocalKafka(home, jars_home=JARS_HOME, data_dirs={1: data}, properties={"message.max.bytes": "2000000"})
+    kafka = ControlledKafka(home, jars_home=JARS_HOME, data_dirs={1: data}, properties={"message.max.bytes": "2000000"})
     with stopped_at_exit(home.path):
         kafka.prepare(1)
         write_state(home.path, replace(_state(home.path), cluster_id="-AAAAAAAAAAAAAAAAAAAAA"))
@@ -169,7 +169,7 @@ def test_another_disk_another_port_other_settings(tmp_path: Path) -> None:
 
 
 def test_a_broker_that_cannot_start_says_why(tmp_path: Path) -> None:
-    kafka = LocalKafka(Home(tmp_path), jars_home=JARS_HOME, properties={"log.cleaner.threads": "none"})
+    kafka = ControlledKafka(Home(tmp_path), jars_home=JARS_HOME, properties={"log.cleaner.threads": "none"})
     with stopped_at_exit(tmp_path), pytest.raises(Unavailable, match=r"log\.cleaner\.threads"):
         kafka.start(1, timeout_s=180)
     assert kafka.pid(1) is None

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from schemas import codec, records
@@ -64,9 +64,9 @@ def wait_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     for _ in range(240):
         assert process.poll() is None, log.read_text()[-2000:]
         try:
-            if httpx.get(f"{url}/subjects", timeout=1).status_code == 200:
+            if httpx2.get(f"{url}/subjects", timeout=1).status_code == 200:
                 return
-        except httpx.TransportError:
+        except httpx2.TransportError:
             pass
         time.sleep(0.25)
     raise AssertionError(f"the registry is not ready after 60 s: {log.read_text()[-2000:]}")
@@ -92,9 +92,9 @@ def test_a_record_travels_in_confluents_wire_format(registry_url: str, connect: 
     assert codec.decode(records.Frame, data, reader) == FRAME
     assert codec.decode(records.Frame, codec.encode(FRAME), reader) == FRAME, "readers accept both framings"
 
-    subjects = httpx.get(f"{registry_url}/subjects").json()
+    subjects = httpx2.get(f"{registry_url}/subjects").json()
     assert subjects == ["frames.raw-value"]
-    config = httpx.get(f"{registry_url}/config/frames.raw-value").json()
+    config = httpx2.get(f"{registry_url}/config/frames.raw-value").json()
     assert config == {"compatibilityLevel": "BACKWARD_TRANSITIVE"}
 
 
@@ -103,7 +103,7 @@ def test_a_newer_writer_with_one_more_field_is_read(registry_url: str, connect: 
     newer["fields"].append({"name": "exposure_us", "type": "long", "default": 7})
     registry = connect()
     codec.encode(FRAME, registry, "frames.newer")
-    answer = httpx.post(
+    answer = httpx2.post(
         f"{registry_url}/subjects/frames.newer-value/versions",
         json={"schema": json.dumps(newer)},
     )
@@ -124,7 +124,7 @@ def test_an_id_of_another_kind_of_schema_is_a_bad_frame(
     registry_url: str, connect: Connect, kind: str, schema: str
 ) -> None:
     subject = f"{registry_url}/subjects/other-{kind}/versions"
-    answer = httpx.post(subject, json={"schema": schema, "schemaType": kind}, timeout=20)
+    answer = httpx2.post(subject, json={"schema": schema, "schemaType": kind}, timeout=20)
     answer.raise_for_status()
     written = b"\x00" + int(answer.json()["id"]).to_bytes(4, "big") + b"ftypheic"
     with pytest.raises(BadFrame, match="schema_unknown"):

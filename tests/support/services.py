@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.local.home import Home
-from infra.local.kafka_cluster import LocalKafka
-from infra.local.valkey import LocalValkey
+from tests.support.controlled_services import ControlledKafka, ControlledValkey
 from tests.support.paths import ROOT
 
 JARS_HOME = Home(ROOT / ".sightline")
@@ -35,8 +34,8 @@ class Services:
     bootstrap_servers: str
     redis_url: str
     home: Path
-    kafka: LocalKafka | None = None
-    valkey: LocalValkey | None = None
+    kafka: ControlledKafka | None = None
+    valkey: ControlledValkey | None = None
 
 
 def external_services(home: Path) -> Services | None:
@@ -53,8 +52,8 @@ def local_services(
 ) -> Iterator[Services]:
     """A Kafka of 1 or 3 brokers and a Valkey of one's own in that folder, stopped at the end, whatever happened."""
     home = Home(home_path)
-    kafka = LocalKafka(home, jars_home=JARS_HOME, properties=properties)
-    valkey = LocalValkey(home)
+    kafka = ControlledKafka(home, jars_home=JARS_HOME, properties=properties)
+    valkey = ControlledValkey(home)
     with stopped_at_exit(home_path):
         try:
             valkey.start()

@@ -2,7 +2,7 @@
 
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-import httpx
+import httpx2
 
 from ingest.sources.readers.base import CapturedImage, FrameReader, ImageRefused, Pace, SourceFault
 from ingest.sources.task import CaptureTask
@@ -15,8 +15,8 @@ def open_http(task: CaptureTask) -> FrameReader:
         with client.stream("GET", url) as answer:
             _check(answer)
             kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
-    except httpx.HTTPError as error:
-        raise SourceFault(_sentence(error)) from error
+    except httpx2.HTTPError as error:
+        raise SourceFault(_describe(error)) from error
     if kind.startswith("image/"):
         return SnapshotCamera(client, url, task)
     client.close()
@@ -34,7 +34,7 @@ class SnapshotCamera:
     skipped = 0
     damaged = 0
 
-    def __init__(self, client: httpx.Client, url: str, task: CaptureTask) -> None:
+    def __init__(self, client: httpx2.Client, url: str, task: CaptureTask) -> None:
         self._client, self._url = client, url
         self._fps, self._max_bytes = task.fps, task.max_image_bytes
         self.expected_per_s = task.fps
@@ -58,39 +58,39 @@ class SnapshotCamera:
                         raise ImageRefused(
                             "too_large", "snapshot", f"over {len(body)} bytes, the limit is {self._max_bytes}"
                         )
-        except httpx.HTTPError as error:
-            raise SourceFault(_sentence(error)) from error
+        except httpx2.HTTPError as error:
+            raise SourceFault(_describe(error)) from error
         return CapturedImage(data=bytes(body))
 
 
-def _client(task: CaptureTask) -> tuple[httpx.Client, str]:
-    """Credentials go into the client, not the address: httpx drops them when it is sent to another host."""
+def _client(task: CaptureTask) -> tuple[httpx2.Client, str]:
+    """Credentials move from the address to the client: httpx2 then drops them on a redirect to another host."""
     parts = urlsplit(task.address)
     host = parts.netloc.rpartition("@")[2]
     url = urlunsplit(parts._replace(netloc=host))
-    timeout = httpx.Timeout(task.read_timeout_ms / 1000, connect=task.open_timeout_ms / 1000)
-    auth: httpx.Auth | None = None
+    timeout = httpx2.Timeout(task.read_timeout_ms / 1000, connect=task.open_timeout_ms / 1000)
+    auth: httpx2.Auth | None = None
     if parts.username is not None:
         user, password = unquote(parts.username), unquote(parts.password or "")
         auth = _auth(url, user, password, timeout)
-    return httpx.Client(timeout=timeout, follow_redirects=True, auth=auth), url
+    return httpx2.Client(timeout=timeout, follow_redirects=True, auth=auth), url
 
 
-def _auth(url: str, user: str, password: str, timeout: httpx.Timeout) -> httpx.Auth:
+def _auth(url: str, user: str, password: str, timeout: httpx2.Timeout) -> httpx2.Auth:
     """Basic or digest authentication, as the camera asks for."""
     try:
-        with httpx.stream("GET", url, timeout=timeout) as answer:
+        with httpx2.stream("GET", url, timeout=timeout) as answer:
             asked = answer.headers.get("www-authenticate", "")
-    except httpx.HTTPError as error:
-        raise SourceFault(_sentence(error)) from error
-    return httpx.DigestAuth(user, password) if asked.lower().startswith("digest") else httpx.BasicAuth(user, password)
+    except httpx2.HTTPError as error:
+        raise SourceFault(_describe(error)) from error
+    return httpx2.DigestAuth(user, password) if asked.lower().startswith("digest") else httpx2.BasicAuth(user, password)
 
 
-def _check(answer: httpx.Response) -> None:
+def _check(answer: httpx2.Response) -> None:
     if not answer.is_success:
         raise SourceFault(f"it answers HTTP {answer.status_code} {answer.reason_phrase}")
 
 
-def _sentence(error: httpx.HTTPError) -> str:
+def _describe(error: httpx2.HTTPError) -> str:
     text = str(error) or type(error).__name__
-    return "it does not answer in time" if isinstance(error, httpx.TimeoutException) else f"it does not answer: {text}"
+    return "it does not answer in time" if isinstance(error, httpx2.TimeoutException) else f"it does not answer: {text}"

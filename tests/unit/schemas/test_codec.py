@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import fastavro
-import httpx
+import httpx2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -171,9 +171,9 @@ def test_an_id_of_something_else_than_one_avro_schema_is_a_bad_frame(
     answer: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As the first bytes of an MP4 or HEIC file name one."""
-    transport = httpx.MockTransport(lambda _request: httpx.Response(200, json=answer))
+    transport = httpx2.MockTransport(lambda _request: httpx2.Response(200, json=answer))
     registry = HttpRegistry("http://registry")
-    monkeypatch.setattr(registry, "_http", httpx.Client(transport=transport))
+    monkeypatch.setattr(registry, "_http", httpx2.Client(transport=transport))
     with pytest.raises(BadFrame) as caught:
         codec.decode(records.Frame, b"\x00\x00\x00\x1cftypheic", registry)
     assert caught.value.reason == "schema_unknown"

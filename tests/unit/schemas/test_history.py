@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from schemas import codec, compat, records
+from schemas import codec, records
+from tests.support import avro_compat
 from tests.support.paths import SHARED
 
 AVRO_CASES = SHARED / "data" / "avro"
@@ -26,7 +27,7 @@ def test_the_present_schema_is_the_newest_of_its_history(record_type: type[codec
 def test_every_version_reads_all_earlier_ones(record_type: type[codec.Record]) -> None:
     history = codec.history_of(record_type)
     for number, schema in enumerate(history):
-        assert compat.backward_transitive(schema, history[:number]) == []
+        assert avro_compat.backward_transitive(schema, history[:number]) == []
 
 
 def changed(**field: Any) -> dict[str, Any]:
@@ -37,8 +38,8 @@ def changed(**field: Any) -> dict[str, Any]:
 
 def test_a_new_field_needs_a_default() -> None:
     schema = codec.schema_of(records.Frame)
-    assert compat.backward_transitive(changed(name="exposure_us", type="long", default=0), [schema]) == []
-    assert compat.backward_transitive(changed(name="exposure_us", type="long"), [schema]) == [
+    assert avro_compat.backward_transitive(changed(name="exposure_us", type="long", default=0), [schema]) == []
+    assert avro_compat.backward_transitive(changed(name="exposure_us", type="long"), [schema]) == [
         "/exposure_us: new without a default"
     ]
 
@@ -47,7 +48,7 @@ def test_a_changed_type_and_a_lost_symbol_are_named() -> None:
     old, new = codec.schema_of(records.Frame), codec.schema_of(records.Frame)
     new["fields"][4]["type"] = "string"
     new["fields"][7]["type"]["symbols"].remove("WEBP")
-    assert compat.incompatibilities(new, old) == [
+    assert avro_compat.incompatibilities(new, old) == [
         "/frame_seq/: reader has string, writer has long",
         "/encoding/: reader lacks the symbols WEBP",
     ]
@@ -60,14 +61,14 @@ def test_a_recursive_schema_ends() -> None:
         "fields": [{"name": "next", "type": ["null", "Node"]}, {"name": "value", "type": "int"}],
     }
     wider = json.loads(json.dumps(node).replace('"int"', '"long"'))
-    assert compat.incompatibilities(wider, node) == []
-    assert compat.incompatibilities(node, wider) == ["/value/: reader has int, writer has long"]
+    assert avro_compat.incompatibilities(wider, node) == []
+    assert avro_compat.incompatibilities(node, wider) == ["/value/: reader has int, writer has long"]
 
 
 @needs_cases
 def test_the_cases_of_the_avro_project() -> None:
     for case in json.loads((AVRO_CASES / "cases_apache_reader_writer.json").read_text()):
-        found = compat.incompatibilities(case["reader"], case["writer"])
+        found = avro_compat.incompatibilities(case["reader"], case["writer"])
         assert (not found) == case["compatible"], (case, found)
 
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 
-import httpx
+import httpx2
 import pytest
 
 from schemas import registry as module
@@ -20,9 +20,9 @@ class Clock:
         return self.now_s
 
 
-def a_registry(answer: Callable[[httpx.Request], httpx.Response], clock: Clock | None = None) -> HttpRegistry:
+def a_registry(answer: Callable[[httpx2.Request], httpx2.Response], clock: Clock | None = None) -> HttpRegistry:
     registry = HttpRegistry("http://user:secret@registry", clock=clock or Clock())
-    registry._http = httpx.Client(transport=httpx.MockTransport(answer))
+    registry._http = httpx2.Client(transport=httpx2.MockTransport(answer))
     return registry
 
 
@@ -41,7 +41,7 @@ def a_registry(answer: Callable[[httpx.Request], httpx.Response], clock: Clock |
 )
 def test_an_id_without_a_schema_is_a_bad_frame_that_can_be_written_down(status: int, body: str) -> None:
     with pytest.raises(BadFrame) as caught:
-        a_registry(lambda _request: httpx.Response(status, content=body)).schema_for(1)
+        a_registry(lambda _request: httpx2.Response(status, content=body)).schema_for(1)
     assert caught.value.reason == "schema_unknown"
     assert caught.value.detail.encode()
 
@@ -55,7 +55,7 @@ def test_an_id_without_a_schema_is_a_bad_frame_that_can_be_written_down(status: 
     ],
 )
 def test_a_service_that_is_unwell_is_told_in_one_sentence_without_its_password(status: int, body: str) -> None:
-    registry = a_registry(lambda _request: httpx.Response(status, content=body))
+    registry = a_registry(lambda _request: httpx2.Response(status, content=body))
     with pytest.raises(Unavailable) as caught:
         registry.schema_for(1)
     with pytest.raises(Unavailable):
@@ -66,15 +66,15 @@ def test_a_service_that_is_unwell_is_told_in_one_sentence_without_its_password(s
 
 def test_an_answer_without_an_id_is_a_service_that_is_unwell() -> None:
     with pytest.raises(Unavailable, match="without an id"):
-        a_registry(lambda _request: httpx.Response(200, content="{}")).id_for("frames.raw-value", {})
+        a_registry(lambda _request: httpx2.Response(200, content="{}")).id_for("frames.raw-value", {})
 
 
 def test_an_id_that_is_unknown_is_asked_for_once_a_minute() -> None:
     clock, asked = Clock(), list[str]()
 
-    def answer(request: httpx.Request) -> httpx.Response:
+    def answer(request: httpx2.Request) -> httpx2.Response:
         asked.append(request.url.path)
-        return httpx.Response(404) if clock.now_s < 2 * UNKNOWN_FOR_S else httpx.Response(200, content=SCHEMA)
+        return httpx2.Response(404) if clock.now_s < 2 * UNKNOWN_FOR_S else httpx2.Response(200, content=SCHEMA)
 
     registry = a_registry(answer, clock)
     for now_s in (0, 1, UNKNOWN_FOR_S - 1, UNKNOWN_FOR_S, UNKNOWN_FOR_S + 1):
@@ -89,7 +89,7 @@ def test_an_id_that_is_unknown_is_asked_for_once_a_minute() -> None:
 
 def test_the_unknown_are_forgotten_the_oldest_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_UNKNOWN", 3)
-    registry = a_registry(lambda _request: httpx.Response(404))
+    registry = a_registry(lambda _request: httpx2.Response(404))
     for schema_id in range(5):
         with pytest.raises(BadFrame):
             registry.schema_for(schema_id)

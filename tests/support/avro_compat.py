@@ -1,6 +1,6 @@
-"""May data written with one Avro schema be read with another? (Avro 1.11, "Schema Resolution".)
+"""Whether data written with one Avro schema can be read with another (Avro 1.11, "Schema Resolution").
 
-Used to keep every change of `schemas/*.avsc` BACKWARD_TRANSITIVE: the new schema reads all earlier ones.
+The tests use it to keep every change of `schemas/*.avsc` BACKWARD_TRANSITIVE: the new schema reads all earlier ones.
 """
 
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ NAMED = {"record", "error", "enum", "fixed"}
 
 
 def incompatibilities(reader: Schema, writer: Schema) -> list[str]:
-    """Why `reader` cannot read what `writer` wrote, each with its place; empty when it can."""
+    """Each reason why `reader` cannot read what `writer` wrote, with its place in the schema; empty if it can."""
     return _Check(_names(reader), _names(writer)).compare(reader, writer, "/")
 
 
@@ -57,7 +57,10 @@ def _unqualified(schema: dict[str, Any]) -> str:
 class _Check:
     def __init__(self, reader_names: dict[str, Schema], writer_names: dict[str, Schema]) -> None:
         self._reader_names, self._writer_names = reader_names, writer_names
-        self._assumed: set[tuple[int, int]] = set()  # recursive types: a pair under test counts as compatible
+        self._assumed: set[tuple[int, int]] = (
+            set()
+            # Pairs of records under comparison count as compatible, so that recursive types end.
+        )
 
     def compare(self, reader: Schema, writer: Schema, where: str) -> list[str]:
         reader, writer = (
@@ -97,7 +100,7 @@ class _Check:
         for branch in reader:
             if not self.compare(branch, writer, where):
                 return []
-            self._assumed = set(assumed)  # what a failed branch assumed is worth nothing
+            self._assumed = set(assumed)  # the assumptions of a branch that failed do not hold
         return [f"{where}: no branch of the reader's union reads {_kind(_resolve(writer, self._writer_names))}"]
 
     def _record(self, reader: dict[str, Any], writer: dict[str, Any], where: str) -> list[str]:
