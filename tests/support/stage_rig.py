@@ -1,7 +1,7 @@
 """A stream stage with a producer and a cache that answer when the test says so."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import Mock
@@ -9,6 +9,8 @@ from unittest.mock import Mock
 from inference.cache.record import CachedLabel
 from inference.image import ImageInfo, Prepared
 from infra.failures.outcomes import FrameRecord
+from infra.kafka.errors import FaultKind, KafkaFault
+from infra.kafka.sender import DeliveryReport, OutRecord
 from infra.settings import Settings
 from schemas import codec
 from schemas.coordinates import Coordinates
@@ -26,15 +28,28 @@ INFO = Mock(spec=ImageInfo)
 
 @dataclass
 class Sent:
-    topic: str
-    key: Any
-    value: bytes
-    headers: Any
-    partition: int
-    report: Callable[[Any, Any], None]
+    """One record that the stage sent; the test says what the broker answers."""
+
+    record: OutRecord
+
+    @property
+    def topic(self) -> str:
+        return self.record.topic
+
+    @property
+    def value(self) -> bytes:
+        assert self.record.value is not None
+        return self.record.value
 
     def written(self) -> None:
-        self.report(None, Mock(partition=lambda: self.partition, offset=lambda: 0))
+        self._report(None)
+
+    def refused(self) -> None:
+        self._report(KafkaFault(FaultKind.OTHER, "_MSG_TIMED_OUT", "timed out"))
+
+    def _report(self, fault: KafkaFault | None) -> None:
+        assert self.record.on_delivery is not None
+        self.record.on_delivery(DeliveryReport(self.record.topic, self.record.partition, 0, fault))
 
 
 @dataclass
@@ -43,16 +58,17 @@ class FakeSender:
 
     busy: int = 0
     max_record_bytes: int = 9_000_000
+    fatal: str | None = None
     sent: list[Sent] = field(default_factory=list)
 
-    def send(
-        self, topic: str, key: Any, value: Any, *, headers: Any = None, partition: int = -1, timestamp_ms: int = 0,
-        on_delivery: Any = None,
-    ) -> None:  # fmt: skip
+    def send(self, record: OutRecord) -> None:
         if self.busy:
             self.busy -= 1
             raise Busy(0.001)
-        self.sent.append(Sent(topic, key, value, headers, partition, on_delivery))
+        self.sent.append(Sent(record))
+
+    def wait_for_room(self, size_bytes: int, timeout_s: float) -> bool:
+        return True
 
     def to(self, topic: str) -> list[Sent]:
         return [one for one in self.sent if one.topic == topic]
