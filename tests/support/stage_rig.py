@@ -16,8 +16,8 @@ from schemas import codec
 from schemas.coordinates import Coordinates
 from schemas.errors import BadFrame, Busy
 from schemas.records import Encoding, Frame, ModelRef, Prediction, Quality, SourceKind
-from streams.stage.frames import Taken
-from streams.stage.stage import Stage
+from streams.stage.frame_stage import FrameStage
+from streams.stage.frames import PendingFrame
 from streams.stage.writer import Outputs
 from tests.support.thread_pool import ThreadPool
 
@@ -99,17 +99,17 @@ class Rig:
         sections["stream"] = {"batch_deadline_ms": 1, **sections.get("stream", {})}
         settings = Settings(**sections)
         outputs = Outputs(settings, "live", self.sender, ModelRef("m", "1", "none"), None, 12, Mock())
-        self.stage = Stage(outputs, ThreadPool(work), cache, self.failures.append)
+        self.stage = FrameStage(outputs, ThreadPool(work), cache, self.failures.append)
 
     def take(self, offset: int, image: bytes = b"sound", value: bytes | None = None, partition: int = 0) -> None:
         frame = Frame(f"cam/1/{offset}", "cam", SourceKind.CAMERA, 1, offset, 7, 8, Encoding.JPEG, image)
         record = FrameRecord(Coordinates("frames.raw", partition, offset), 99, b"cam", value or codec.encode(frame), [])
-        self.stage.take(Taken(record, lambda: self.finished.append(offset)))
+        self.stage.take(PendingFrame(record, lambda: self.finished.append(offset)))
 
     async def settle(self) -> None:
         """Until every window is closed and worked off, reports aside; the machine may be slow."""
         async with asyncio.timeout(20):
-            while self.stage._windows or self.stage._batcher.due_ms is not None:
+            while self.stage._windows or self.stage._builder.due_ms is not None:
                 await asyncio.sleep(0.005)
         await asyncio.sleep(0.02)
 

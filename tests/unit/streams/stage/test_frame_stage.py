@@ -11,7 +11,7 @@ from schemas import codec, headers
 from schemas.coordinates import Coordinates
 from schemas.errors import Stalled
 from schemas.records import Encoding, Frame, Label, MicroBatch, Origin, SourceKind
-from streams.stage.frames import Taken
+from streams.stage.frames import PendingFrame
 from tests.support.stage_rig import FakeCache, Rig
 
 
@@ -195,7 +195,7 @@ async def test_headers_that_no_label_can_carry_are_left_behind() -> None:
         record = FrameRecord(
             Coordinates("frames.raw", 0, offset), 99, b"cam", codec.encode(SOUND), [(name, b"x" * 5_000_000)]
         )
-        rig.stage.take(Taken(record, lambda offset=offset: rig.finished.append(offset)))  # type: ignore[misc]
+        rig.stage.take(PendingFrame(record, lambda offset=offset: rig.finished.append(offset)))  # type: ignore[misc]
     await rig.settle()
     (batch,), (dead,) = rig.sender.to("frames.batches"), rig.sender.to("frames.dead")
     assert batch.record.headers == []
