@@ -16,7 +16,7 @@ from infra.kafka.schema_registry import registry_of
 from infra.kafka.topics import Lane, TopicNames
 from infra.process import logs
 from infra.process.health import HealthServer
-from infra.process.lifecycle import STOP_BUDGET_S, Deadline, Stop
+from infra.process.lifecycle import STOP_BUDGET_S, Stop, StopBudget
 from infra.settings import Settings
 from schemas.errors import Stalled
 from schemas.records import PixelEncoding
@@ -139,7 +139,7 @@ class Processor:
             self.retry.start()
             starting = asyncio.create_task(self.app.start())
             await self._until_stop(starting)
-            await self._close(Deadline(STOP_BUDGET_S))
+            await self._close(StopBudget(self.stop))
 
     async def _until_stop(self, starting: "asyncio.Task[None]") -> None:
         while not self.stop.is_set():
@@ -152,9 +152,9 @@ class Processor:
                 self.stop.set(Stalled(f"the Kafka producer ended: {self.publisher.fatal}"))
             await asyncio.sleep(LOOK_S)
 
-    async def _close(self, deadline: Deadline) -> None:
+    async def _close(self, budget: StopBudget) -> None:
         """Finish and commit the frames in flight, unless an error ends the process; then end the parts."""
-        threading.Thread(target=self._end_in_time, args=(deadline,), name="stop-budget", daemon=True).start()
+        threading.Thread(target=self._end_in_time, args=(budget,), name="stop-budget", daemon=True).start()
         self.stage.gate.set(Reason.STOPPING, True)
         if self.stop.error is None:
             if not await self.intake.drain(DRAIN_S):
@@ -166,15 +166,15 @@ class Processor:
         self.pool.close()
         if self.cache is not None:
             await self.cache.aclose()
-        self.publisher.close(min(FLUSH_S, deadline.remaining_s()))
-        log.info("stopped", seconds=round(STOP_BUDGET_S - deadline.remaining_s(), 1))
+        self.publisher.close(budget.at_most_s(FLUSH_S))
+        log.info("stopped", seconds=round(STOP_BUDGET_S - budget.remaining_s(), 1))
 
     def _not_ready(self) -> str | None:
         return "stopping" if self.stop.is_set() else self.intake.not_ready()
 
-    def _end_in_time(self, deadline: Deadline) -> None:
+    def _end_in_time(self, budget: StopBudget) -> None:
         """End the process when the stop budget is used up. It logs the reason, which is then raised nowhere."""
-        time.sleep(deadline.remaining_s())
+        time.sleep(budget.remaining_s())
         log.error("did not stop in time, ending the process", reason=str(self.stop.error or "asked to stop"))
         os._exit(1)
 

@@ -1,6 +1,6 @@
 """The bookkeeping of a group member: which partitions it owns, since when, and which offsets it may commit. Pure.
 
-Every consumer group of ours goes by it: the stream stage, the retry lane, the workers, the sinks. Not thread-safe,
+Every consumer group of ours goes by it: the stream stage, its retry consumer, the workers, the sinks. Not thread-safe,
 except that any thread may ask `generation` and `is_current`.
 """
 

@@ -64,7 +64,7 @@ def test_good_bad_and_known_frames(deployment: Deployment, sightline: Runner, fe
 
 @pytest.mark.parametrize("kept", ["uncompressed", "producer"])
 def test_producers_that_compress(deployment: Deployment, sightline: Runner, outcomes: Outcomes, kept: str) -> None:
-    """A topic of ours undoes it; one that somebody else made may keep it."""
+    """Our own topics store records uncompressed; a topic that somebody else created may keep the compression."""
     config = ConfigEntry("compression.type", kept, incremental_operation=AlterConfigOpType.SET)
     topic = ConfigResource("topic", deployment.topics.frames, incremental_configs=[config])
     admin = clients.admin(deployment.settings())
@@ -152,7 +152,7 @@ def test_two_share_the_partitions_and_one_leaves(
     assert one.stop() == 0
 
 
-def test_frames_of_the_retry_lane_come_back_as_batches_of_their_origin(
+def test_frames_of_the_retry_topic_come_back_as_batches_of_their_origin(
     deployment: Deployment, sightline: Runner, outcomes: Outcomes
 ) -> None:
     publisher = Publisher(deployment.settings())

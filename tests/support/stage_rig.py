@@ -107,7 +107,7 @@ class Rig:
         self.stage.take(PendingFrame(record, lambda: self.finished.append(offset)))
 
     async def settle(self) -> None:
-        """Until every window is closed and worked off, reports aside; the machine may be slow."""
+        """Wait until every window is closed and processed. Delivery reports are not awaited."""
         async with asyncio.timeout(20):
             while self.stage._windows or self.stage._builder.due_ms is not None:
                 await asyncio.sleep(0.005)

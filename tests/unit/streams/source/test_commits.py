@@ -1,4 +1,4 @@
-"""What the stage makes of Faust's consumer: whose acks count, which offset is committed, what a rebalance forgets."""
+"""Faust's consumer with our bookkeeping: what it commits, and what counts no more after a rebalance."""
 
 import asyncio
 from typing import Any
@@ -41,7 +41,7 @@ def finish(bench: Bench, *offsets: int) -> None:
 async def test_faust_acks_nothing_whatever_it_leaves_out(
     ours: Bench, iterator: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its iterator in Python acks the messages of a past generation, and all that come while the flow is stopped."""
+    """Faust's iterator in Python acks messages of a past generation, and those that come while the flow is stopped."""
     if iterator == "python":
         monkeypatch.setattr(faust.streams, "_CStreamIterator", None)
     seen: list[int] = []
@@ -61,7 +61,7 @@ async def test_faust_acks_nothing_whatever_it_leaves_out(
 
 @given(offsets=st.lists(st.integers(0, 60), min_size=1, unique=True), every=st.integers(1, 7), known=st.booleans())
 async def test_offsets_without_a_record_hold_nothing_up(offsets: list[int], every: int, known: bool) -> None:
-    """Markers, aborted records, what was compacted: whatever is missing, the last finished one is what counts."""
+    """Transaction markers, aborted records, compacted records: only the last finished record decides."""
     bench = await joined()
     consumer: Any = bench.consumer
     offsets.sort()
@@ -150,7 +150,7 @@ async def test_a_commit_counts_when_the_broker_took_it(ours: Bench) -> None:
 
 
 async def test_what_is_finished_is_committed_before_a_rebalance_forgets_it(ours: Bench) -> None:
-    """Faust alone drops it before anybody is told: an orderly rebalance labelled a second of frames twice."""
+    """Faust alone forgets it before it tells anybody: frames of up to a second were labelled twice at every rebalance."""
     consumer: Any = ours.consumer
     finish(ours, 0, 1, 2)
     await consumer.on_partitions_revoked({PLACE})

@@ -44,7 +44,7 @@ async def test_bad_frames_are_dead_letters_with_their_own_bytes() -> None:
     assert sorted(rig.finished) == [0, 1, 2]
 
 
-async def test_what_may_pass_goes_to_the_retry_lane() -> None:
+async def test_a_frame_whose_error_may_pass_goes_to_the_retry_topic() -> None:
     rig = Rig()
     rig.take(0, image=b"no room")
     await rig.settle()
