@@ -48,7 +48,7 @@ class Job:
             self.window.settle(index, result)
 
     def after_a_death(self, how: str) -> "list[Job]":
-        """The jobs to do again after a process died with this one: each image alone, to find the one that kills.
+        """The jobs to do again after a process died with this one: each image alone, to find the one at fault.
 
         When an image was alone at the second death, the death is its result.
         """

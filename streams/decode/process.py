@@ -45,10 +45,8 @@ class DecoderProcess:
                 raise
         self.channel.setblocking(False)
         assert self._process.stdin
-        with (
-            contextlib.suppress(BrokenPipeError),
-            self._process.stdin as stdin,
-        ):  # it is dead, which the channel reports
+        # When the process is dead already, the channel reports it.
+        with contextlib.suppress(BrokenPipeError), self._process.stdin as stdin:
             stdin.write(work)
 
     def has_room(self) -> bool:

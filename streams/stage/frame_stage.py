@@ -94,7 +94,7 @@ class FrameStage:
             else:
                 await self._writer.label(parsed, cached)
         prepared = await self._prepare(misses, failed)
-        await turn.come()
+        await turn.wait()
         self._judge(len(window) - len(failed), failed)
         for failure in failed:
             await self._writer.failure(failure)

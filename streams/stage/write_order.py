@@ -9,7 +9,7 @@ class Turn:
     def __init__(self, before: "Turn | None") -> None:
         self._before, self._over = before, asyncio.Event()
 
-    async def come(self) -> None:
+    async def wait(self) -> None:
         """Wait until every earlier window has passed its turn on."""
         if self._before is not None:
             await self._before._over.wait()
