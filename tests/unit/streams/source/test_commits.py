@@ -150,7 +150,7 @@ async def test_a_commit_counts_when_the_broker_took_it(ours: Bench) -> None:
 
 
 async def test_what_is_finished_is_committed_before_a_rebalance_forgets_it(ours: Bench) -> None:
-    """Faust alone forgets it before it tells anybody: frames of up to a second were labelled twice at every rebalance."""
+    """Faust alone forgets it before it tells anybody: up to a second of frames was labelled twice at a rebalance."""
     consumer: Any = ours.consumer
     finish(ours, 0, 1, 2)
     await consumer.on_partitions_revoked({PLACE})
