@@ -50,6 +50,9 @@ def build_processor(settings: Settings, lane: Lane, model: ModelInfo, stop: Stop
     loop, heartbeat = asyncio.get_running_loop(), Heartbeat()
     names = TopicNames.for_lane(settings.topic_prefix, lane)
 
+    # First, because its processes take a second to start and can do so while the rest is built.
+    pool = _decode_pool(settings, model)
+
     # What the stage writes, and how far the workers are behind with it.
     publisher = Publisher(settings)
     backlog = Backlog(settings.stream.max_inflight_bytes, settings.stream.max_batch_bytes // 8)
@@ -57,7 +60,6 @@ def build_processor(settings: Settings, lane: Lane, model: ModelInfo, stop: Stop
     outputs = Outputs(settings, lane, publisher, model.ref, registry_of(settings), partitions, backlog.wrote)
 
     # What becomes of a frame.
-    pool = _decode_pool(settings, model)
     cache = open_cache(settings, model) if settings.stream.cache else None
     stage = FrameStage(outputs, pool, cache, stop.set)
 
