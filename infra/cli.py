@@ -29,7 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "topics create": ("infra.commands.services:topics_create", "create or check all topics"),
     "config check": ("infra.commands.services:config_check", "all settings in force, or every fault in them"),
     "camera": ("ingest.camera.command:command", "publish the frames of cameras, files, folders"),
-    "stream": ("streams.processor:command", "the stream processor: frames to micro-batches"),
+    "stream": ("streams.command:command", "the stream processor: frames to micro-batches"),
     "infer": ("inference.worker.command:command", "the GPU worker: micro-batches to labels"),
     "classify": ("inference.classify:command", "label image files, without Kafka"),
     "subscribe": ("sinks.subscribe.command:command", "labels as they come, or from a time on"),

@@ -8,6 +8,7 @@ from typing import Literal
 
 from prometheus_client import Counter
 
+from infra.kafka.records import ConsumedRecord
 from infra.kafka.sender import DeliveryReport, OnDelivery, OutRecord
 from infra.kafka.topics import TopicNames
 from infra.process import metrics
@@ -35,6 +36,11 @@ class FrameRecord:
     value: bytes | None
     headers: RawHeaders
     attempt: int = 0
+
+    @classmethod
+    def of(cls, record: ConsumedRecord) -> "FrameRecord":
+        """The frame of a record that was read from its source topic."""
+        return cls(record.coordinates, record.timestamp_ms, record.key, record.value, record.headers)
 
     @property
     def size(self) -> int:

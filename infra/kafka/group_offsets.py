@@ -67,7 +67,7 @@ class Ahead:
 
 
 class GroupOffsets:
-    """Asks for one group and one topic; used by one thread. Raises KafkaException or TimeoutError without an answer."""
+    """Asks for one group and one topic; used by one thread. Raises KafkaFailure or TimeoutError without an answer."""
 
     def __init__(self, settings: Settings, group: str, topic: str) -> None:
         self._topic = topic
@@ -77,6 +77,15 @@ class GroupOffsets:
         self._consumer = clients.consumer(settings, group, **only_a_look)
 
     def ask(self, timeout_s: float) -> Offsets:
+        try:
+            return self._ask(timeout_s)
+        except KafkaException as error:
+            raise failure_of(error) from error
+
+    def close(self) -> None:
+        self._consumer.close()
+
+    def _ask(self, timeout_s: float) -> Offsets:
         partitions = self._admin.list_topics(self._topic, timeout=timeout_s).topics[self._topic].partitions
         starts = self._list(partitions, _spec("earliest"), timeout_s)
         ends = self._list(partitions, _spec("latest"), timeout_s)
@@ -85,9 +94,6 @@ class GroupOffsets:
         ):
             starts[found.partition] = max(starts[found.partition], found.offset)
         return Offsets({one: self._next(one, start, ends[one], timeout_s) for one, start in starts.items()}, ends)
-
-    def close(self) -> None:
-        self._consumer.close()
 
     def _next(self, partition: int, start: int, end: int, timeout_s: float) -> int:
         ahead = self._ahead.get(partition)

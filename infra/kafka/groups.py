@@ -1,6 +1,6 @@
 """The bookkeeping of a group member: which partitions it owns, since when, and which offsets it may commit. Pure.
 
-Every consumer group of ours goes by it: the stream stage, the retry lane, the workers, the sinks. Not thread-safe,
+Every consumer group of ours goes by it: the stream stage, its retry consumer, the workers, the sinks. Not thread-safe,
 except that any thread may ask `generation` and `is_current`.
 """
 
@@ -44,6 +44,8 @@ class GroupProgress(Generic[T]):
     def __init__(self) -> None:
         self._owned: dict[TopicPartition, _Owned[T]] = {}
         self._last_generation = 0
+        # Grows with every record that joins a finished prefix, so that a commit can count what it covers. Any thread.
+        self.completed = 0
 
     # -- ownership
 
@@ -98,13 +100,16 @@ class GroupProgress(Generic[T]):
 
     def finish(self, ticket: Ticket[T]) -> bool:
         """The outcome of the record is on the broker; False, and nothing happens, when it counts no more."""
-        if ticket.is_finished or not self.is_current(ticket):
+        owned = self._owned.get(ticket.topic_partition)
+        if ticket.is_finished or owned is None or owned.generation != ticket.generation:
             return False
         ticket.is_finished = True
-        owned = self._owned[ticket.topic_partition]
-        while owned.in_flight and owned.in_flight[0].is_finished:
-            behind = owned.in_flight.popleft().offset + 1
-            owned.next_offset = max(behind, owned.next_offset or 0)
+        in_flight = owned.in_flight
+        while in_flight and in_flight[0].is_finished:
+            behind = in_flight.popleft().offset + 1
+            if owned.next_offset is None or behind > owned.next_offset:
+                owned.next_offset = behind
+            self.completed += 1
         return True
 
     def in_flight(self, partitions: Iterable[TopicPartition] | None = None) -> Iterator[T]:
@@ -124,7 +129,7 @@ class GroupProgress(Generic[T]):
         return {
             partition: owned.next_offset
             for partition, owned in self._owned.items()
-            if owned.next_offset is not None and owned.next_offset != owned.committed
+            if owned.next_offset is not None and (owned.committed is None or owned.next_offset > owned.committed)
         }
 
     def committed(self, offsets: Mapping[TopicPartition, int]) -> bool:

@@ -1,8 +1,9 @@
-"""A decode process: `python -P -m streams.decode.child CHANNEL FILE...`, descriptors that the stage handed down.
+"""A decode process: `python -P -m streams.decode.child CHANNEL FILE...`, with file descriptors that it inherits.
 
-What to do comes pickled on stdin, once. A job is a list of images, pickled in one of the files, which live in memory;
-its place is told on the channel, a socket. What came of them is written over it and told in the same way. So images
-pass through no pipe that could fill up, and both sides go on with the next job while one is looked at.
+The function to run comes once, pickled, on stdin. A job is a list of images, pickled into one of the files, which are
+in memory; a message on the channel (a socket) says which file and how long. The pickled results replace the job in its
+file, and a message on the channel announces them. Images so pass through no pipe that could fill up, and each side can
+go on with another job meanwhile.
 """
 
 import os
@@ -19,14 +20,14 @@ from typing import Any
 from infra.process.children import die_with_parent
 from infra.process.memory import keep_freed_memory
 
-# Which file, and bytes of the pickled job in it.
+# The number of the file, and the length of the pickled job in it.
 JOB = struct.Struct("<QQ")
-# Bytes of the pickled results in the same file, and the seconds that they took. The first one only says: ready.
+# The length of the pickled results in the same file, and the seconds that the work took. The first answer means: ready.
 ANSWER = struct.Struct("<Qd")
 
 
 def main() -> None:
-    """Serve until the stage is gone. Ctrl-C and SIGTERM are its business, and it ends this process."""
+    """Work on jobs until the parent is gone. The parent handles Ctrl-C and SIGTERM, and ends this process."""
     die_with_parent(signal.SIGKILL)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
@@ -44,7 +45,7 @@ def main() -> None:
 
 
 def memory_file() -> int:
-    """A new descriptor of a file without a name; in memory where the system can do that."""
+    """A descriptor of a new file without a name, in memory where the system supports that."""
     create = getattr(os, "memfd_create", None)
     if create is not None:
         return int(create("decode-job"))
@@ -53,7 +54,7 @@ def memory_file() -> int:
 
 
 def dump(file: int, value: object) -> int:
-    """Pickle `value` into the file, over what is there; how many bytes that are."""
+    """Pickle `value` into the file, from its beginning. Returns the length."""
     data = memoryview(pickle.dumps(value, pickle.HIGHEST_PROTOCOL))
     written = 0
     while written < len(data):
@@ -62,7 +63,7 @@ def dump(file: int, value: object) -> int:
 
 
 def load(file: int, size: int) -> Any:
-    """What was pickled into these bytes. Only for what the other side of our own channel wrote."""
+    """Unpickle the first `size` bytes of the file. Only for data that the other side of our own channel wrote."""
     data = os.pread(file, size, 0)
     if len(data) < size:
         raise EOFError(f"{len(data)} of {size} bytes of a job")
@@ -72,7 +73,7 @@ def load(file: int, size: int) -> Any:
 def _result(work: Callable[[Any], Any], image: Any) -> Any:
     try:
         return work(image)
-    except Exception as error:  # noqa: BLE001 - one frame's failure is that frame's outcome
+    except Exception as error:  # noqa: BLE001 - the error is the result of this image alone
         return error
 
 

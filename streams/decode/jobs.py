@@ -1,4 +1,4 @@
-"""Windows of images cut into jobs for the decode processes, and put together again. Pure but for the future."""
+"""Windows of images, cut into jobs for the decode processes and put together again. Pure, except for the future."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -8,8 +8,8 @@ from typing import Any
 from schemas.errors import DecoderDied
 
 
-class Window:
-    """Images that go in together and come out together: `done` once `results` has one for each."""
+class ImageWindow:
+    """Images that are decoded together: `done` is set when `results` has a result for each."""
 
     def __init__(self, images: Sequence[Any], done: "asyncio.Future[None]") -> None:
         self.images, self.done = images, done
@@ -17,7 +17,7 @@ class Window:
         self._left = len(images)
 
     def jobs(self, size: int) -> "Iterator[Job]":
-        """Jobs of at most `size` images, in order."""
+        """The images in order, as jobs of at most `size` images."""
         indices = range(len(self.images))
         return (Job(self, indices[start : start + size]) for start in indices[::size])
 
@@ -34,9 +34,9 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Some images of a window; `deaths` of processes that had this job, or that of which it is a part."""
+    """Some images of a window. `deaths`: how many processes died with this job, or with the job it was a part of."""
 
-    window: Window
+    window: ImageWindow
     indices: Sequence[int]
     deaths: int = 0
 
@@ -48,9 +48,9 @@ class Job:
             self.window.settle(index, result)
 
     def after_a_death(self, how: str) -> "list[Job]":
-        """What is to be done again: each image alone, so that the innocent are not held for the one that did it.
+        """The jobs to do again after a process died with this one: each image alone, to find the one at fault.
 
-        The second death of an image that was alone is its result.
+        When an image was alone at the second death, the death is its result.
         """
         if len(self.indices) == 1 and self.deaths:
             self.settle([DecoderDied(f"the decode process {how}")])

@@ -1,7 +1,8 @@
-"""The decode pool: processes that turn images into model input beside the event loop.
+"""The decode pool: child processes that turn images into model input.
 
-Processes and not threads: a decode gives back and takes the GIL several times and would wait for the event loop each
-time; and an image that crashes a decoder, or keeps it for ever, must not take the stage with it, life after life.
+Processes and not threads, for two reasons. A decoder releases and takes the GIL several times for an image, and would
+wait for the event loop each time. And an image that crashes the decoder, or never lets it return, must not end the
+stage, which would read the same image again after each restart.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from typing import Generic, TypeVar
 
 from infra.process import logs
 from schemas.errors import Stalled
-from streams.decode.jobs import Job, Window
+from streams.decode.jobs import ImageWindow, Job
 from streams.decode.process import DecoderProcess
 
 log = logs.get(__name__)
@@ -23,15 +24,15 @@ Out = TypeVar("Out")
 MAX_IMAGES = 8
 LOOK_S = 0.5
 START_TIMEOUT_S = 60.0
-# In a row. One may be killed as it starts; when none gets that far, the next would not either.
+# In a row. One may be killed while it starts; after this many the next one is not expected to start either.
 MAX_FAILED_STARTS = 4
 
 
 class DecodePool(Generic[In, Out]):
-    """Runs `work` on every image of a window in `processes` processes; jobs are begun in the order of the calls.
+    """Runs `work` on every image of a window, in `processes` processes. Jobs start in the order of the calls.
 
-    `work` and what goes in and out of it must be picklable. A process that works at one job for longer than
-    `timeout_s` is killed. For the event loop only.
+    `work`, its argument and its result must be picklable. A process that works on one job for longer than `timeout_s`
+    is killed. For the event loop only; any thread may read `steps`.
     """
 
     def __init__(self, processes: int, work: Callable[[In], Out], timeout_s: float) -> None:
@@ -45,23 +46,23 @@ class DecodePool(Generic[In, Out]):
         self._timer = self._loop.call_later(LOOK_S, self._look)
 
     async def run(self, images: Sequence[In]) -> list[Out | Exception]:
-        """What `work` made of each image, in order: its result, or the exception that it raised.
+        """For each image, in order, the result of `work` or the exception that it raised.
 
-        DecoderDied stands for an image of which two processes ended or hung, the second alone with it. Raises
-        Stalled when processes do not start.
+        DecoderDied is the result of an image with which two processes died or hung, the second with this image alone.
+        Raises Stalled when processes do not start.
         """
         if self._error is not None:
             raise self._error
         if not images:
             return []
-        window = Window(images, self._loop.create_future())
+        window = ImageWindow(images, self._loop.create_future())
         self._waiting.extend(window.jobs(min(MAX_IMAGES, -(-len(images) // len(self._processes)))))
         self._hand_out()
         await window.done
         return window.results
 
     def close(self) -> None:
-        """End the processes; what they are at is lost."""
+        """End the processes; the jobs that they work on are lost."""
         self._timer.cancel()
         for process in self._processes:
             self._loop.remove_reader(process.channel)
@@ -73,7 +74,7 @@ class DecodePool(Generic[In, Out]):
         return process
 
     def _hand_out(self) -> None:
-        """To whoever has least to do. Only a few each: what a process has is done again when it dies."""
+        """Give jobs to the least busy processes. Each holds few: all jobs of a process that dies are done again."""
         while self._waiting:
             process = min(self._processes, key=lambda one: len(one.jobs))
             if not process.has_room():
@@ -90,7 +91,10 @@ class DecodePool(Generic[In, Out]):
         self._hand_out()
 
     def _look(self) -> None:
-        """After a pause of the whole machine answers come first: the loop serves sockets before timers."""
+        """Replace processes that hang.
+
+        After a pause of the whole machine their answers come first: the loop serves sockets before timers.
+        """
         for process in list(self._processes):
             limit_s = self._timeout_s if process.is_ready else START_TIMEOUT_S
             if process.busy_s(self._loop.time()) > limit_s:
@@ -109,17 +113,17 @@ class DecodePool(Generic[In, Out]):
             return
         self.steps += 1
         log.warning("a decode process is replaced", how=how, was_ready=process.is_ready)
-        if process.jobs and process.is_ready:  # else it had not begun
+        if process.jobs and process.is_ready:  # otherwise it had not begun its first job
             suspect = process.jobs.popleft()
             process.jobs.extendleft(reversed(suspect.after_a_death(how)))
         self._waiting.extendleft(reversed(process.jobs))
         try:
             self._processes.append(self._start())
-        except OSError as error:  # no process or no file left to be had: the next one would not start either
+        except OSError as error:  # the system gives no more processes or files
             self._fail(Stalled(f"a decode process cannot be started: {error}"), ())
 
     def _fail(self, error: Stalled, lost: Iterable[Job]) -> None:
-        """Whoever waits, or comes next, is told."""
+        """All callers of `run`, present and future, get this error."""
         self._error = error
         for job in (*lost, *self._waiting, *(job for process in self._processes for job in process.jobs)):
             job.window.fail(error)

@@ -1,4 +1,4 @@
-"""The stage's side of one decode process: started, given jobs, listened to, ended. The other side is `decoder`."""
+"""The parent's side of one decode process; the other side is `streams.decode.child`."""
 
 import contextlib
 import os
@@ -12,16 +12,16 @@ from infra.process.memory import MIB
 from streams.decode import child
 from streams.decode.jobs import Job
 
-# One that is decoded and one that waits, so that the process never waits for the event loop.
+# One that is worked on and one that waits, so that the process never waits for the event loop.
 JOBS_AHEAD = 2
-# A file that grew beyond this for one job gives its memory back.
+# A file that grew beyond this size is truncated after its job, so that its memory is freed.
 KEPT_BYTES = 8 * MIB
 
 
 class DecoderProcess:
-    """One process, our end of its channel, its files, and the `jobs` in them, which it works off in order.
+    """One process, our end of its channel, its files, and the `jobs` in them, which it does in order.
 
-    Raises OSError where the system has no process or file left to give.
+    Raises OSError where the system gives no more processes or files.
     """
 
     def __init__(self, work: bytes, now_s: float) -> None:
@@ -45,18 +45,19 @@ class DecoderProcess:
                 raise
         self.channel.setblocking(False)
         assert self._process.stdin
-        with contextlib.suppress(BrokenPipeError), self._process.stdin as stdin:  # it is dead: the channel says so
+        # When the process is dead already, the channel reports it.
+        with contextlib.suppress(BrokenPipeError), self._process.stdin as stdin:
             stdin.write(work)
 
     def has_room(self) -> bool:
         return len(self.jobs) < len(self._files)
 
     def busy_s(self, now_s: float) -> float:
-        """How long it has been at its job, or at starting; 0 while it has nothing to do."""
+        """For how long it has worked on its present job, or has been starting; 0 while it has nothing to do."""
         return now_s - self._since_s if self.jobs or not self.is_ready else 0.0
 
     def give(self, job: Job, now_s: float) -> None:
-        """Only while it has room. One that is dead takes it, too: reading tells."""
+        """Give it a job; only while it has room. That it is dead shows only when its answer is read."""
         index = self._given % len(self._files)
         size = child.dump(self._files[index], job.images())
         self._given += 1
@@ -67,7 +68,7 @@ class DecoderProcess:
             self.channel.sendall(child.JOB.pack(index, size))
 
     def take_answer(self, now_s: float) -> bool:
-        """Settle the job that it tells the end of. False when it is dead or dying."""
+        """Read one answer and settle the job that it belongs to. False when the process is dead or dying."""
         try:
             message = self.channel.recv(child.ANSWER.size)
         except ConnectionError:
@@ -81,7 +82,7 @@ class DecoderProcess:
         return True
 
     def end(self) -> str:
-        """Kill it and wait; how it ended."""
+        """Kill it and wait for its end. Returns how it ended, in words."""
         self._process.kill()
         code = self._process.wait()
         self._close()

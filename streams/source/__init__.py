@@ -1,1 +1,4 @@
-"""The source topic through Faust: frames in, offsets out. Besides `infra.kafka` the only importer of a Kafka client."""
+"""The source topic, read through Faust: frames in, offsets out.
+
+The only package besides `infra.kafka` that imports a Kafka client. May import: schemas, infra, `streams.stage`.
+"""

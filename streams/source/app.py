@@ -1,17 +1,17 @@
-"""The Faust application of the stream stage: one topic in, acks by hand, nothing written but offsets.
+"""The Faust application of the stream stage: it reads one topic and writes nothing but offsets.
 
-What is changed of Faust's own behaviour, and why (all of it pinned by tests/unit/streams/source/test_app.py):
+What differs from Faust's own behaviour, and why (tests/unit/streams/source/test_app.py pins all of it):
 
-- The channel's queue is bounded in bytes as well as in events, and holds the fetcher back by waiting. Faust counts
+- The channel's queue is bounded in bytes as well as in events, and a full queue makes the fetcher wait. Faust counts
   events only, and at 80 % it takes partitions away from the fetcher, which then sleeps for a whole second.
-- aiokafka sends one fetch per broker at a time, and Faust lets it wait 1.5 s for data: a busy camera's partition
-  stands still meanwhile when the others are idle. Ours waits 0.05 s for a MiB:
-  a fetch for every frame cost a third more CPU.
-- `stream_wait_empty=False`: Faust would hold a rebalance (and with it the group) until every frame under way is
-  acked, without any limit. `streams.processor` waits for them itself, within a budget, and commits.
-- Nothing is acked but by us, and commits are counted (`streams.source.commits`).
-- A record is read whatever the names of its headers (`streams.source.lenient_records`).
-- No leader topic, no changelogs, no tables, no data directory, no producer of Faust's own.
+- aiokafka sends one fetch at a time to a broker, and Faust lets the broker wait 1.5 s for data: while other partitions
+  are idle, the partition of a busy camera is not read for so long. Here a fetch waits 0.05 s for 1 MiB; a fetch for
+  every single frame cost a third more CPU.
+- `stream_wait_empty=False`: Faust would hold up a rebalance, and with it the whole group, until every frame in flight
+  is acked, without a limit. `streams.source.intake` waits for them within a budget, and commits.
+- Faust's acks have no effect; offsets come from our own bookkeeping (`streams.source.commits`).
+- A record is read whatever the names of its headers are (`streams.source.lenient_records`).
+- No leader topic, no changelogs, no tables, no data directory, no Faust producer.
 """
 
 import ssl
@@ -34,13 +34,14 @@ FETCH_MAX_WAIT_MS = 50
 FETCH_MIN_BYTES = MIB
 QUEUE_EVENTS = 64
 QUEUE_BYTES = 8 * MIB
-# Never: while the workers are behind nobody polls for as long as that lasts, and aiokafka lets a member that it has put
-# out of the group for it back in only after a poll, which needs partitions. `streams.watch.watchdog` judges progress.
+# Practically never. While the workers are behind, nobody polls, for as long as that lasts. aiokafka lets a member that
+# left the group for want of a poll back in only after a poll, which needs partitions. `streams.watch.progress_rule`
+# judges progress instead.
 MAX_POLL_INTERVAL_S = 10 * 365 * 86_400.0
 
 
 class ByteQueue(ThrowableQueue):  # type: ignore[type-arg]
-    """Holds at most QUEUE_EVENTS events and QUEUE_BYTES of keys and values; one event is always taken."""
+    """Holds at most QUEUE_EVENTS events and QUEUE_BYTES of keys and values; an empty queue accepts any event."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._held_bytes = 0
@@ -50,7 +51,7 @@ class ByteQueue(ThrowableQueue):  # type: ignore[type-arg]
         return self.qsize() >= QUEUE_EVENTS or self._held_bytes >= QUEUE_BYTES
 
     def in_pressure_high_state(self, callback: Any) -> bool:
-        return False  # `full` alone holds the fetcher back
+        return False  # only `full` makes the fetcher wait
 
     def clear(self) -> None:
         super().clear()
@@ -71,7 +72,7 @@ def _size(message: Any) -> int:
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):
-    """Sets what Faust has no setting for, before the consumer starts."""
+    """Sets what Faust has no setting for on the aiokafka consumer, before that starts."""
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -87,9 +88,9 @@ class _Consumer(CommitsByHand, driver.Consumer):
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def wait_first(self, *waits: Any, timeout: Any = None) -> Any:  # noqa: ASYNC109 - as Faust has it
-        """Faust hands over each message in four tasks, so that a rebalance can interrupt one that waits for room.
+        """Hand a message over directly when there is room for it.
 
-        Where there is room nothing waits, and the message is handed over as it is.
+        Faust uses four tasks for each message, so that a rebalance can interrupt one that waits for room.
         """
         if len(waits) == 2 and cast(StreamApp, self.app).has_room():
             hand_over, suspended = waits
@@ -98,7 +99,7 @@ class _Consumer(CommitsByHand, driver.Consumer):
         return await super().wait_first(*waits, timeout=timeout)
 
     def verify_event_path(self, now: float, tp: Any) -> None:
-        """Faust's guess at a stall, which only logs and is often wrong: `streams.watch.watchdog` does this."""
+        """Nothing: Faust's check for stalls only logs and is often wrong; `streams.watch` replaces it."""
 
 
 class _Transport(driver.Transport):
@@ -106,7 +107,7 @@ class _Transport(driver.Transport):
 
 
 class _Monitor(faust.Monitor):
-    """Faust's statistics of every message, left out: nobody reads them here (`infra.process.metrics` has ours)."""
+    """Leaves out Faust's statistics of every message, which nobody reads; ours are in `infra.process.metrics`."""
 
     def on_message_in(self, *_: Any) -> None:
         pass
@@ -131,7 +132,7 @@ class StreamApp(faust.App):
         super().__init__(*args, monitor=_Monitor(), **kwargs)
 
     def has_room(self) -> bool:
-        """A message can be handed over now without waiting for anything."""
+        """Whether a message can be handed over now without waiting."""
         return self.flow_control.is_active() and not any(queue.full() for queue in self._queues)
 
     def _create_directories(self) -> None:
@@ -142,11 +143,11 @@ class StreamApp(faust.App):
 
     @property
     def commits(self) -> CommitsByHand:
-        """The consumer, as far as acks and commits go."""
+        """The consumer. The first call creates it, and Faust binds it to the event loop that runs then."""
         return cast(CommitsByHand, self.consumer)
 
     def member(self) -> tuple[int, str]:
-        """The generation that this member of the group is in, and the name that the broker gave it."""
+        """The generation of the group that this process is a member of, and its member id."""
         coordinator = cast(_Consumer, self.consumer)._thread._ensure_consumer()._coordinator
         return coordinator.generation, coordinator.member_id
 
@@ -157,7 +158,10 @@ class StreamApp(faust.App):
 
 
 class _Boot(BootStrategy):
-    """The consumer and its agent; outputs go through `infra.kafka.publisher`, so Faust's producer never connects."""
+    """Starts the consumer and its agent.
+
+    Output goes through `infra.kafka.publisher`, so Faust's producer never connects.
+    """
 
     enable_kafka_consumer = True
     enable_kafka_producer = False
@@ -168,7 +172,7 @@ StreamApp.BootStrategy = _Boot
 
 
 def build_app(settings: Settings, lane: Lane) -> StreamApp:
-    """The application of one lane; nothing is opened before it is started."""
+    """The application of one lane. Nothing is opened before it is started."""
     lenient_records.install()
     configured = _client_settings({**settings.kafka.client, **settings.kafka.consumer})
     app = StreamApp(
@@ -200,16 +204,16 @@ def _broker_settings(stream: StreamSettings) -> dict[str, Any]:
         "broker_rebalance_timeout": 30.0,
         "broker_max_poll_interval": MAX_POLL_INTERVAL_S,
         "broker_request_timeout": max(40.0, stream.session_timeout_ms / 1000),
-        # As librdkafka has it: it costs 2 % of a frame's time, and every image is looked at by its decoder anyway.
+        # Off, as in librdkafka: it costs 2 % of the time per frame, and the decoder examines every image anyway.
         "broker_check_crcs": False,
         "consumer_auto_offset_reset": "earliest",
         "consumer_group_instance_id": stream.group_instance_id or None,
     }
 
 
-# librdkafka's keys that Faust has a setting for, with what turns one into the other. Others do not reach the stream
-# stage's consumer (they do reach its producer and its retry lane).
-_SAME: dict[str, tuple[str, Any]] = {
+# librdkafka's keys that Faust has a setting for: the name of that setting, and the conversion of the value. Other keys
+# do not reach the Faust consumer; they do reach the stage's producer and its retry consumer.
+_FAUST_SETTINGS: dict[str, tuple[str, Any]] = {
     "client.id": ("broker_client_id", str),
     "max.partition.fetch.bytes": ("consumer_max_fetch_size", int),
     "fetch.message.max.bytes": ("consumer_max_fetch_size", int),
@@ -223,12 +227,12 @@ _SECURITY = ("security.protocol", "sasl.", "ssl.")
 
 
 def ignored_keys(keys: Mapping[str, Any]) -> list[str]:
-    """The configured client keys that the stage's consumer has no use for."""
-    return sorted(key for key in keys if key not in _SAME and not key.startswith(_SECURITY))
+    """The configured client keys that have no effect on the stage's Faust consumer."""
+    return sorted(key for key in keys if key not in _FAUST_SETTINGS and not key.startswith(_SECURITY))
 
 
 def _client_settings(keys: Mapping[str, Any]) -> dict[str, Any]:
-    found = {name: convert(keys[key]) for key, (name, convert) in _SAME.items() if key in keys}
+    found = {name: convert(keys[key]) for key, (name, convert) in _FAUST_SETTINGS.items() if key in keys}
     credentials = _credentials(keys)
     return {**found, "broker_credentials": credentials} if credentials else found
 

@@ -1,11 +1,13 @@
-"""Faust's consumer with its acks and commits in our hands."""
+"""Faust's consumer with the bookkeeping of offsets, and thereby the commits, in our hands."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from faust.transport.consumer import Consumer
+from faust.types import TP
 
+from infra.kafka.groups import GroupProgress, Ticket
 from infra.process import logs
 
 log = logs.get(__name__)
@@ -14,36 +16,45 @@ BEFORE_REVOKE_S = 3.0
 
 
 class CommitsByHand(Consumer):
-    """Mixed into a consumer of Faust's, for the event loop: nothing is acked but by `finish`, commits are counted.
+    """Mixed into a Faust consumer. What it commits comes from `progress`; acks of Faust have no effect.
 
-    Offsets without a record (a transaction's markers, what it aborted, what was compacted) hold nothing up: messages
-    are finished in order, so all before the last finished one is done with. Faust looks for holes itself, and stumbles
-    over them: behind offset 0 it commits nothing any more, elsewhere one run of neighbouring offsets each time.
+    Faust's own bookkeeping commits over a message in flight when acks come out of order (faust-streaming/faust#606).
+    It also looks for offsets without a record (transaction markers, aborted or compacted records) and stumbles over
+    them: behind such a gap after offset 0 it never commits again, and elsewhere it commits one run of neighbouring
+    offsets at a time. For the event loop; any thread may read `commits` and `uncommitted`.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.commits = 0  # that succeeded, each with an offset further than the one before
-        self._finished = self._settled = 0
+        self.progress: GroupProgress[None] = GroupProgress()
+        self.commits = 0  # successful commits that moved an offset forward
+        self._generation: int | None = None
+        self._offered = self._settled = 0
 
     @property
     def uncommitted(self) -> int:
-        """Messages that were finished in this generation and wait for a commit."""
-        return self._finished - self._settled
+        """Messages of this generation that are finished, with all before them, and not committed yet."""
+        return self.progress.completed - self._settled
+
+    def begin(self, message: Any) -> Ticket[None] | None:
+        """A message was read. None for one of a past generation: it must be left alone, its next owner reads it."""
+        if message.generation_id != self._generation:
+            return None
+        return self.progress.start(message.tp, message.offset, None)
+
+    def finish(self, ticket: Ticket[None]) -> None:
+        """The outcome of the message is on the broker. Without effect when its generation is over."""
+        self.progress.finish(ticket)
 
     def ack(self, _message: Any) -> bool:
-        """Nothing: Faust acks what it leaves out (`noack` or not), messages of a past generation among it."""
+        """Nothing: Faust also acks messages that it skips, those of a past generation among them."""
         return False
 
-    def finish(self, message: Any) -> None:
-        """The message has its outcome and all before it in its partition have: its offset may be committed."""
-        if super().ack(message):
-            self._finished += 1
-
     async def commit_within(self, budget_s: float) -> None:
-        """Commit what is finished; what is not committed in time is read again, not lost.
+        """Commit what is finished. Whatever is not committed in time is read again, not lost.
 
-        It goes on when the time is over: cancelled while another is under way, Faust would start one more and wait.
+        The commit goes on after that time: if it were cancelled while Faust waits for another one, Faust would start
+        one more and wait for that.
         """
         commit = asyncio.ensure_future(self.commit())
         done, _ = await asyncio.wait({commit}, timeout=budget_s)
@@ -53,31 +64,34 @@ class CommitsByHand(Consumer):
             log.warning("a commit was not answered in time; its frames may be read again")
 
     async def _add_gap(self, tp: Any, offset_from: int, offset_to: int) -> None:
-        """Nothing needs to be known of it."""
+        """Nothing: `progress` needs no list of the offsets without a record."""
 
-    def _new_offset(self, tp: Any) -> int | None:
-        finished = self._acked[tp]
-        if not finished:
-            return None
-        offset: int = max(finished) + 1
-        finished.clear()
-        self._acked_index[tp].clear()
-        return offset
+    def _filter_committable_offsets(self, _tps: Iterable[Any]) -> dict[Any, int]:
+        """The offsets to commit, for all partitions and not only for those where Faust knows of an ack."""
+        self._offered = self.progress.completed
+        return {TP(*partition): offset for partition, offset in self.progress.to_commit().items()}
 
     async def _commit(self, offsets: Mapping[Any, int]) -> bool:
-        finished = self._finished
+        offered = self._offered
         committed: bool = await super()._commit(offsets)  # type: ignore[safe-super]
         if committed:
-            self.commits += 1
-            self._settled = max(self._settled, finished)
+            self.commits += self.progress.committed(offsets)
+            self._settled = max(self._settled, offered)
         return committed
 
     async def on_partitions_revoked(self, revoked: Any) -> None:
-        """Faust forgets what is finished and not committed before it asks anybody, so that is committed first."""
+        """All partitions are taken away: Faust's group protocol is eager.
+
+        What is finished is committed first, because waiting for frames in flight may take longer than this process
+        remains a member. After the wait, whatever is still in flight counts no more.
+        """
         await self.commit_within(BEFORE_REVOKE_S)
         await super().on_partitions_revoked(revoked)
+        self.progress.revoke(self.progress.partitions())
 
     async def on_partitions_assigned(self, assigned: Any, generation_id: int = 0) -> None:
-        """What was not committed by now is read again."""
-        self._settled = self._finished
+        """A new generation begins. Whatever is not committed by now is read again, by us or by another member."""
+        self._generation, self._settled = generation_id, self.progress.completed
+        self.progress.revoke(self.progress.partitions())
+        self.progress.assign(assigned)
         await super().on_partitions_assigned(assigned, generation_id)

@@ -1,4 +1,4 @@
-"""Frames from the source topic into the stage, and their acks back to Faust: the only code that touches events."""
+"""Frames from the source topic into the stage, and their end back to the bookkeeping of offsets."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,90 +7,95 @@ from typing import Any, cast
 from mode import CrashingSupervisor
 
 from infra.failures.outcomes import FrameRecord
+from infra.kafka.records import ConsumedRecord
 from infra.process import logs
 from infra.process.lifecycle import Deadline
-from schemas.coordinates import Coordinates
 from schemas.errors import Stalled
-from streams.source.acks import OrderedAcks
 from streams.source.app import StreamApp
-from streams.stage.frames import Taken
-from streams.stage.stage import Stage
+from streams.stage.frame_stage import FrameStage
+from streams.stage.frames import PendingFrame
 
 log = logs.get(__name__)
 
 REVOKE_BUDGET_S = 3.0
 
 
-class Intake:
-    """One agent, concurrency 1, `noack().events()`: what is acked is decided here alone, in order.
+def consumed_record(message: Any) -> ConsumedRecord:
+    """The record of a Faust message, whose timestamp is in seconds."""
+    return ConsumedRecord(
+        message.topic,
+        message.partition,
+        message.offset,
+        round(message.timestamp * 1000),
+        message.key,
+        message.value,
+        message.headers,
+    )
 
-    `take()` and automatic acks lose frames when anything fails; see tests/unit/streams/source/test_app.py.
+
+class Intake:
+    """One Faust agent with concurrency 1 over `noack().events()`: only this class decides which frames are finished.
+
+    Faust's `take()` and its automatic acks lose frames when anything fails; see
+    tests/unit/streams/source/test_app.py. For the event loop; any thread may read `partitions`.
     """
 
-    def __init__(self, app: StreamApp, topic: str, stage: Stage, fail: Callable[[BaseException], None]) -> None:
-        self._app, self._stage, self._fail = app, stage, fail
-        # None while it is in no group.
+    def __init__(self, app: StreamApp, topic: str, stage: FrameStage, fail: Callable[[BaseException], None]) -> None:
+        self._app, self._commits, self._stage, self._fail = app, app.commits, stage, fail
+        # The partitions of this member; None while it is not in the group.
         self.partitions: frozenset[int] | None = None
         self._member: tuple[int, str] | None = None
         self._instance_id: str | None = app.conf.consumer_group_instance_id
-        self.acks: OrderedAcks[Any] = OrderedAcks(self._finish, lambda: app.consumer_generation_id)
         channel = app.topic(topic, key_serializer="raw", value_serializer="raw")
         app.agent(channel, name="frames", concurrency=1, supervisor_strategy=CrashingSupervisor)(self._read)
         app.on_partitions_revoked.connect(cast(Any, self._on_revoked))
         app.on_partitions_assigned.connect(cast(Any, self._on_assigned))
 
     def not_ready(self) -> str | None:
-        """None once the group has given us our share (which may be nothing), else what is missing."""
+        """None once the group has given this member its partitions (which may be none), else what is missing."""
         return None if self.partitions is not None else "not yet in the consumer group"
 
     async def drain(self, budget_s: float) -> bool:
-        """Wait until every frame taken has its outcome; False when the time is over first."""
-        deadline = Deadline(budget_s)
+        """Wait until every frame in flight has its outcome; False when the time is over first."""
+        deadline, progress = Deadline(budget_s), self._commits.progress
         self._stage.close_window()
-        while self.acks.pending() and not deadline.expired():  # noqa: ASYNC110 - an end of the time is part of it
+        while progress.pending() and not deadline.expired():  # noqa: ASYNC110 - there is a time limit as well
             await asyncio.sleep(0.01)
-        return not self.acks.pending()
+        return not progress.pending()
 
     async def _read(self, stream: Any) -> None:
         await self._stage.gate.wait()
         async for event in stream.noack().events():
-            self._take(event)
+            self._take(event.message)
             await self._stage.gate.wait()
 
-    def _finish(self, message: Any) -> None:
-        self._app.commits.finish(message)
-
-    def _take(self, event: Any) -> None:
-        message = event.message
-        ticket = self.acks.take(message.topic, message.partition, message.offset, message.generation_id, message)
-        record = FrameRecord(
-            Coordinates(message.topic, message.partition, message.offset),
-            round(message.timestamp * 1000),
-            message.key,
-            message.value,
-            message.headers,
-        )
-        self._stage.take(Taken(record, lambda: self.acks.done(ticket)))
+    def _take(self, message: Any) -> None:
+        ticket = self._commits.begin(message)
+        if ticket is None:
+            return
+        record = FrameRecord.of(consumed_record(message))
+        self._stage.take(PendingFrame(record, lambda: self._commits.finish(ticket)))
 
     async def _on_revoked(self, _app: StreamApp, revoked: Any, **_: Any) -> None:
-        pending = self.acks.pending()
+        progress = self._commits.progress
+        in_flight = progress.pending()
         if not await self.drain(REVOKE_BUDGET_S):
-            log.warning("frames under way at a rebalance will be read again", frames=self.acks.pending())
-        await self._app.commits.commit_within(REVOKE_BUDGET_S)
+            log.warning("frames in flight at a rebalance will be read again", frames=progress.pending())
+        await self._commits.commit_within(REVOKE_BUDGET_S)
         self.partitions = None
         if revoked:
-            log.info("partitions revoked", partitions=len(revoked), under_way=pending)
+            log.info("partitions revoked", partitions=len(revoked), in_flight=in_flight)
 
     async def _on_assigned(self, _app: StreamApp, assigned: Any, **_: Any) -> None:
         self._refuse_a_twin()
-        self.acks.forget_old()
         self.partitions = frozenset(tp.partition for tp in assigned)
         log.info("partitions assigned", partitions=len(assigned), generation=self._app.consumer_generation_id)
 
     def _refuse_a_twin(self) -> None:
-        """A static member that is given another name in the same generation was replaced by its twin, and did the same.
+        """End the process when another one is in the group under the same group.instance.id.
 
-        aiokafka would go on so for ever: it does not know FENCED_INSTANCE_ID (KIP-345).
+        The broker gave this static member a new member id in the same generation: a twin replaced it, and it replaced
+        the twin. aiokafka does not know the error FENCED_INSTANCE_ID (KIP-345), so the two would do that for ever.
         """
         member, before = self._app.member(), self._member
         self._member = member

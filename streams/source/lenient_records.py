@@ -1,7 +1,7 @@
-"""aiokafka's reading of fetched records, mended for topics that other people write to.
+"""A tolerant parser of fetched records for aiokafka, because other producers write to our topics too.
 
-The name of a header is bytes to a broker, which takes any. aiokafka decodes it as UTF-8 and gives the batch up where
-that fails, with all that lies behind: one record would stop its partition for ever.
+To a broker the name of a header is any bytes. aiokafka decodes it as UTF-8, and when that fails it gives up the batch
+and everything behind it: one record would block its partition for ever.
 """
 
 from collections.abc import Iterator
@@ -15,12 +15,12 @@ from aiokafka.record.memory_records import _MemoryRecordsPy
 
 
 def install() -> None:
-    """Every consumer of aiokafka in this process reads by `Records` from now on; it has no setting for that."""
+    """Make every aiokafka consumer of this process parse with `Records`; aiokafka has no setting for it."""
     fetcher.MemoryRecords = Records
 
 
 class Records(_MemoryRecordsPy):  # type: ignore[misc]
-    """The batches of one fetch, in order. Raises CorruptRecordException for what is no batch."""
+    """The batches of one fetch, in order. Raises CorruptRecordException for bytes that are no batch."""
 
     def next_batch(self, *args: Any) -> Any:
         raw = self._next_slice
@@ -29,7 +29,7 @@ class Records(_MemoryRecordsPy):  # type: ignore[misc]
 
 
 class _Batch:
-    """A batch whose records all come, by aiokafka's parser in C up to the first that it cannot read."""
+    """A batch that gives all its records: aiokafka's parser in C reads up to the first that it cannot parse."""
 
     def __init__(self, batch: DefaultRecordBatch, raw: memoryview) -> None:
         self._batch = batch
@@ -52,7 +52,7 @@ class _Batch:
 
 
 class _Lenient(_DefaultRecordBatchPy):  # type: ignore[misc]
-    """Reads what Kafka takes: names of any bytes, and any byte for a record's attributes, which is no varint."""
+    """Parses what brokers accept: header names of any bytes, and any byte as attributes, which are no varint."""
 
     def __iter__(self) -> "_Lenient":
         super().__iter__()
@@ -63,14 +63,14 @@ class _Lenient(_DefaultRecordBatchPy):  # type: ignore[misc]
         reads = count()
 
         def read(buffer: bytearray, at: int) -> tuple[int, int]:
-            is_attributes = next(reads) == 1  # behind the record's length
+            is_attributes = next(reads) == 1  # the second number read; the first is the record's length
             return (buffer[at], at + 1) if is_attributes else decode_varint(buffer, at)
 
         return super()._read_msg(read)
 
 
 class _AnyText(bytearray):
-    """Bytes of which every part decodes: what is no UTF-8 is written out (`\\xff`)."""
+    """Bytes of which every slice decodes: bytes that are no UTF-8 become an escape such as `\\xff`."""
 
     def __getitem__(self, at: Any) -> Any:
         found = super().__getitem__(at)

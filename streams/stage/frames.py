@@ -1,8 +1,9 @@
-"""A frame on its way through the stage, wherever it came from (the source topic or the retry lane)."""
+"""A frame on its way through the stage: pending, then parsed, then prepared or failed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from inference.image import Prepared
 from infra.failures.outcomes import FrameRecord
 from schemas import headers
 from schemas.errors import BadFrame
@@ -17,8 +18,11 @@ def held_bytes(record: FrameRecord) -> int:
 
 
 @dataclass(slots=True)
-class Taken:
-    """A record that was read and has no outcome yet. `finish` is called once, when its outcome is on the broker."""
+class PendingFrame:
+    """A record that was read and has no outcome yet, from the source topic or from the retry topic.
+
+    `finish` is called once, on the event loop, when the broker has acknowledged the outcome.
+    """
 
     record: FrameRecord
     finish: Callable[[], None]
@@ -32,10 +36,38 @@ class Taken:
         self.traceparent = headers.traceparent_of(self.record.headers)
 
 
-def check_fields(frame: Frame, replay_id: str | None) -> None:
-    """BadFrame `bad_fields` for ids over 1 KiB and times outside the years 1970 to 9999.
+@dataclass(frozen=True, slots=True)
+class ParsedFrame:
+    """A pending frame whose value is a valid Frame."""
 
-    They go on into batches and labels: the broker takes those up to a size, and their readers make dates of the times.
+    pending: PendingFrame
+    frame: Frame
+    image_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedFrame:
+    """A parsed frame whose image is decoded into model input: it can be packed into a micro-batch."""
+
+    pending: PendingFrame
+    frame: Frame
+    image_hash: bytes
+    image: Prepared
+
+
+@dataclass(frozen=True, slots=True)
+class FailedFrame:
+    """A pending frame that gets no label now, with the reason."""
+
+    pending: PendingFrame
+    error: Exception
+
+
+def check_fields(frame: Frame, replay_id: str | None) -> None:
+    """Raises BadFrame `bad_fields` for an id over 1 KiB and for a time outside the years 1970 to 9999.
+
+    Ids and times are copied into batches and labels. The broker accepts those only up to a size, and their consumers
+    convert the times to dates.
     """
     for name, text in (("frame_id", frame.frame_id), ("source_id", frame.source_id), ("replay id", replay_id or "")):
         check_size(name, text.encode())

@@ -1,7 +1,7 @@
-"""The gate before the next frame is taken: closed while this process holds enough, or the workers are behind.
+"""The gate in front of the stage: closed while the stage holds enough frames, or while the workers are behind.
 
-It stands BEFORE the stream is asked for its next event, so that a stage that waits for others holds no frame
-that Faust would have to wait for in a rebalance.
+The gate is passed before Faust is asked for the next event. A stage that waits therefore holds no event that Faust
+would have to wait for in a rebalance.
 """
 
 import asyncio
@@ -11,13 +11,15 @@ from infra.process import metrics
 
 
 class Reason(StrEnum):
+    """Why the gate is closed; the values are those of the metric's label."""
+
     BUFFER = "buffer"
     BACKLOG = "backlog"
     STOPPING = "stopping"
 
 
 class Gate:
-    """Open unless a reason says otherwise. Frames and bytes held are counted here; used by the event loop only."""
+    """Open while no reason closes it. Counts the frames and bytes that the stage holds. For the event loop only."""
 
     def __init__(self, max_frames: int, max_bytes: int) -> None:
         self._max_frames, self._max_bytes = max_frames, max_bytes
@@ -28,18 +30,19 @@ class Gate:
         metrics.BUFFER_BYTES.set_function(lambda: self._bytes)
 
     def hold(self, size: int) -> None:
-        """A frame was taken. The last one taken may go over the limit: its size is known only then."""
+        """A frame was taken. The last one may exceed the limit: its size is known only once it is taken."""
         self._frames += 1
         self._bytes += size
         self._weigh()
 
     def release(self, size: int) -> None:
-        """A frame has left this process."""
+        """A frame has its outcome and is no longer held."""
         self._frames -= 1
         self._bytes -= size
         self._weigh()
 
     def set(self, reason: Reason, closed: bool) -> None:
+        """Close the gate for this reason, or withdraw the reason; the gate opens when none is left."""
         if closed == (reason in self._closed):
             return
         (self._closed.add if closed else self._closed.discard)(reason)
@@ -55,11 +58,12 @@ class Gate:
 
     @property
     def frames(self) -> int:
+        """How many frames are held. Any thread may ask."""
         return self._frames
 
     @property
     def is_open(self) -> bool:
-        """For a look from another thread: `wait` is what the event loop goes by."""
+        """Whether a frame may be taken now. Any thread may ask; the event loop uses `wait`."""
         return not self._closed
 
     def _weigh(self) -> None:

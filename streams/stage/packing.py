@@ -1,4 +1,4 @@
-"""Prepared frames into MicroBatches: one source partition, one replay id and one attempt each, capped. Pure."""
+"""Prepared frames into MicroBatches: one source partition, one replay id and one attempt each, size-limited. Pure."""
 
 import secrets
 from collections.abc import Iterable, Iterator
@@ -6,38 +6,25 @@ from dataclasses import dataclass
 
 from schemas import headers
 from schemas.headers import Header
-from schemas.records import BatchItem, Frame, MicroBatch, PixelEncoding, Quality
-from streams.stage.frames import Taken
+from schemas.records import BatchItem, MicroBatch, PixelEncoding
+from streams.stage.frames import PendingFrame, PreparedFrame
 
-# Numbers, hash, quality with its flags, and the trace context in the headers.
+# The numbers, the hash and the quality of one item, and its trace context in the headers.
 ITEM_OVERHEAD_BYTES = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
-    """A frame that can be packed: its pixels and what is said of it."""
-
-    taken: Taken
-    frame: Frame
-    image_hash: bytes
-    pixels: bytes
-    width: int
-    height: int
-    quality: Quality
-
-
-@dataclass(frozen=True, slots=True)
-class Packed:
-    """A MicroBatch with the headers of its record and the frames that it carries."""
+class PackedBatch:
+    """A MicroBatch, the headers of its record, and the frames that it carries."""
 
     batch: MicroBatch
     headers: list[Header]
-    frames: list[Taken]
+    frames: list[PendingFrame]
 
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """What all frames of one MicroBatch share; the record has no other place for replay id and attempt."""
+    """What all frames of one MicroBatch have in common; its record holds replay id and attempt only once."""
 
     topic: str
     partition: int
@@ -47,12 +34,14 @@ class _Group:
     height: int
 
 
-def pack(frames: Iterable[Ready], lane: str, encoding: PixelEncoding, max_frames: int, max_bytes: int) -> list[Packed]:
-    """MicroBatches in the order of their first frames; frames keep their order inside each partition.
+def pack(
+    frames: Iterable[PreparedFrame], lane: str, encoding: PixelEncoding, max_frames: int, max_bytes: int
+) -> list[PackedBatch]:
+    """MicroBatches in the order of their first frames; the frames of a partition keep their order.
 
-    `max_bytes` counts what the frames take in the record; one frame alone may be larger.
+    `max_bytes` limits the bytes that the frames take in the record; a single frame may be larger.
     """
-    groups: dict[_Group, list[Ready]] = {}
+    groups: dict[_Group, list[PreparedFrame]] = {}
     for frame in frames:
         groups.setdefault(_group_of(frame), []).append(frame)
     return [
@@ -62,14 +51,14 @@ def pack(frames: Iterable[Ready], lane: str, encoding: PixelEncoding, max_frames
     ]
 
 
-def _group_of(ready: Ready) -> _Group:
-    record = ready.taken.record
-    source = record.source
-    return _Group(source.topic, source.partition, ready.taken.replay_id, record.attempt, ready.width, ready.height)
+def _group_of(prepared: PreparedFrame) -> _Group:
+    pending, image = prepared.pending, prepared.image
+    source = pending.record.source
+    return _Group(source.topic, source.partition, pending.replay_id, pending.record.attempt, image.width, image.height)
 
 
-def _split(frames: list[Ready], max_frames: int, max_bytes: int) -> Iterator[list[Ready]]:
-    part: list[Ready] = []
+def _split(frames: list[PreparedFrame], max_frames: int, max_bytes: int) -> Iterator[list[PreparedFrame]]:
+    part: list[PreparedFrame] = []
     size = 0
     for frame in frames:
         more = _item_bytes(frame)
@@ -81,17 +70,18 @@ def _split(frames: list[Ready], max_frames: int, max_bytes: int) -> Iterator[lis
     yield part
 
 
-def _item_bytes(ready: Ready) -> int:
-    """At most so much does the frame add to the record, its part of the headers included."""
-    frame = ready.frame
-    return len(ready.pixels) + len(frame.frame_id.encode()) + len(frame.source_id.encode()) + ITEM_OVERHEAD_BYTES
+def _item_bytes(prepared: PreparedFrame) -> int:
+    """The most that the frame adds to the record, its share of the headers included."""
+    frame = prepared.frame
+    ids_bytes = len(frame.frame_id.encode()) + len(frame.source_id.encode())
+    return len(prepared.image.pixels) + ids_bytes + ITEM_OVERHEAD_BYTES
 
 
-def _packed(group: _Group, frames: list[Ready], lane: str, encoding: PixelEncoding) -> Packed:
+def _packed(group: _Group, frames: list[PreparedFrame], lane: str, encoding: PixelEncoding) -> PackedBatch:
     items, start = [], 0
-    for ready in frames:
-        items.append(_item(ready, start))
-        start += len(ready.pixels)
+    for prepared in frames:
+        items.append(_item(prepared, start))
+        start += len(prepared.image.pixels)
     batch = MicroBatch(
         batch_id=f"{group.partition}-{items[0].offset}-{secrets.token_hex(4)}",
         lane=lane,
@@ -101,29 +91,29 @@ def _packed(group: _Group, frames: list[Ready], lane: str, encoding: PixelEncodi
         source_topic=group.topic,
         source_partition=group.partition,
         items=tuple(items),
-        pixels=b"".join([ready.pixels for ready in frames]),
+        pixels=b"".join([prepared.image.pixels for prepared in frames]),
     )
-    return Packed(batch, _headers(group, frames), [ready.taken for ready in frames])
+    return PackedBatch(batch, _headers(group, frames), [prepared.pending for prepared in frames])
 
 
-def _item(ready: Ready, start: int) -> BatchItem:
+def _item(prepared: PreparedFrame, start: int) -> BatchItem:
     return BatchItem(
-        offset=ready.taken.record.source.offset,
-        frame_id=ready.frame.frame_id,
-        source_id=ready.frame.source_id,
-        captured_at=ready.frame.captured_at,
-        image_hash=ready.image_hash,
-        quality=ready.quality,
+        offset=prepared.pending.record.source.offset,
+        frame_id=prepared.frame.frame_id,
+        source_id=prepared.frame.source_id,
+        captured_at=prepared.frame.captured_at,
+        image_hash=prepared.image_hash,
+        quality=prepared.image.quality,
         start=start,
-        length=len(ready.pixels),
+        length=len(prepared.image.pixels),
     )
 
 
-def _headers(group: _Group, frames: list[Ready]) -> list[Header]:
+def _headers(group: _Group, frames: list[PreparedFrame]) -> list[Header]:
     made: list[Header] = []
     if group.replay_id is not None:
         made.append((headers.REPLAY_ID, group.replay_id.encode()))
     if group.attempt:
         made.append((headers.ATTEMPT, str(group.attempt).encode()))
-    made.extend(headers.batch_traceparents([ready.taken.traceparent for ready in frames]))
+    made.extend(headers.batch_traceparents([prepared.pending.traceparent for prepared in frames]))
     return made

@@ -1,4 +1,4 @@
-"""Delivery reports from the producer's thread into the event loop, many at a time."""
+"""Delivery reports from the producer's thread to the event loop, many at a time."""
 
 import asyncio
 import threading
@@ -11,9 +11,9 @@ Fail = Callable[[str], None]
 
 
 class Deliveries:
-    """Turns reports into calls on the event loop: `done` of each record that was written, `fail` for one that was not.
+    """Turns delivery reports into calls on the event loop: `done` for a record that was written, else `fail`.
 
-    The loop is woken once for all reports that came meanwhile, not once for each.
+    Reports that arrive while the loop is busy are handed over together, with a single wake-up of the loop.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, fail: Fail) -> None:
@@ -22,7 +22,7 @@ class Deliveries:
         self._reports: list[tuple[DeliveryReport, Done]] = []
 
     def expect(self, done: Done) -> OnDelivery:
-        """The callback to send a record with; `done` runs on the loop once the broker has acknowledged it."""
+        """The delivery callback for a record; `done` runs on the loop once the broker has acknowledged the record."""
 
         def on_delivery(report: DeliveryReport) -> None:
             with self._lock:

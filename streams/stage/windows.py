@@ -1,7 +1,8 @@
-"""When a window of frames closes: by count, by bytes, or by the deadline counted from its first frame. Pure.
+"""When a window of frames closes: by count, by bytes, or at a deadline counted from its first frame. Pure.
 
-Faust's `take(n, within)` has a free-running timer, so a frame waits anything up to `within` and windows are cut
-by the clock; here a frame never waits longer than the deadline, and an idle camera's last frame is not kept.
+Faust's `take(n, within)` closes windows by a timer that runs on regardless of arrivals, so a frame waits for any time
+up to `within`. Here no frame waits longer than the deadline, and the last frame of an idle camera does not wait for
+the next one.
 """
 
 from typing import Generic, TypeVar
@@ -9,10 +10,10 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Batcher(Generic[T]):
-    """Collects items in order into windows of at most `max_items` and `max_bytes` (one item alone may be larger).
+class WindowBuilder(Generic[T]):
+    """Collects items in order into windows of at most `max_items` and `max_bytes`; one item alone may be larger.
 
-    Whoever owns it calls `close_due` when `due_ms` has come.
+    The owner calls `close_due` when `due_ms` has come.
     """
 
     def __init__(self, max_items: int, max_bytes: int, deadline_ms: float) -> None:
@@ -27,7 +28,7 @@ class Batcher(Generic[T]):
         return self._due_ms
 
     def add(self, item: T, size: int, now_ms: float) -> list[list[T]]:
-        """Take one item; the windows that this filled, oldest first (two when it is too large for the open one)."""
+        """Add one item. Returns the windows that are now closed, oldest first: two when the item fills one alone."""
         closed: list[list[T]] = []
         if self._items and self._bytes + size > self._max_bytes:
             closed += self.close()
@@ -40,11 +41,11 @@ class Batcher(Generic[T]):
         return closed
 
     def close_due(self, now_ms: float) -> list[list[T]]:
-        """The open window if its deadline has come, else nothing."""
+        """The open window if its deadline has passed, else nothing."""
         return self.close() if self._due_ms is not None and now_ms >= self._due_ms else []
 
     def close(self) -> list[list[T]]:
-        """The open window, whatever its age; nothing when it is empty."""
+        """The open window, whatever its deadline; nothing when it is empty."""
         if not self._items:
             return []
         closed, self._items, self._bytes, self._due_ms = self._items, [], 0, None

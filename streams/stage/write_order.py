@@ -1,16 +1,16 @@
-"""Who writes next: windows are worked on at the same time and write in the order in which they were closed."""
+"""The order in which windows write: windows are worked on concurrently, and write in the order of their closing."""
 
 import asyncio
 
 
 class Turn:
-    """One window's place in the order."""
+    """The place of one window in the order."""
 
     def __init__(self, before: "Turn | None") -> None:
         self._before, self._over = before, asyncio.Event()
 
-    async def come(self) -> None:
-        """Wait until everybody before has passed on."""
+    async def wait(self) -> None:
+        """Wait until every earlier window has passed its turn on."""
         if self._before is not None:
             await self._before._over.wait()
             self._before = None
@@ -19,12 +19,15 @@ class Turn:
         self._over.set()
 
 
-class Turns:
-    """Hands out turns. A window that never passes on stops all later ones: its failure must end the process."""
+class WriteOrder:
+    """Hands out turns.
+
+    A window that never passes its turn on blocks all later windows: its failure must end the process.
+    """
 
     def __init__(self) -> None:
         self._last: Turn | None = None
 
-    def next(self) -> Turn:
+    def next_turn(self) -> Turn:
         self._last = Turn(self._last)
         return self._last

@@ -1,4 +1,4 @@
-"""What the stage writes: labels of frames seen before, micro-batches, retries and dead letters. Event loop only."""
+"""What the stage writes: labels from the cache, micro-batches, retries and dead letters. For the event loop only."""
 
 import time
 from collections.abc import Callable
@@ -14,24 +14,27 @@ from infra.settings import KIB, Settings
 from schemas import codec
 from schemas.errors import BadFrame
 from schemas.headers import REPLAY_ID, TRACEPARENT, Header
-from schemas.records import Decision, Frame, ModelRef, Origin
-from streams.stage.frames import Taken
-from streams.stage.packing import Packed
+from schemas.records import Decision, ModelRef, Origin
+from streams.stage.frames import FailedFrame, ParsedFrame, PendingFrame
+from streams.stage.packing import PackedBatch
 from streams.stage.reports import Deliveries
 
 log = logs.get(__name__)
 
 STAGE = "stream"
-# What a MicroBatch's record holds beside its frames: most of it is the replay id.
+# What the record of a MicroBatch holds beside its frames; most of it is the replay id.
 RECORD_OVERHEAD_BYTES = 2 * KIB
 
-Finish = Callable[[list[Taken]], None]
+Finish = Callable[[list[PendingFrame]], None]
 OnBatch = Callable[[int, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """Where the stage writes to and how. `on_batch` is told partition, offset and size of each batch, in any thread."""
+    """Where the stage writes, and how.
+
+    `on_batch` is called with partition, offset and size of each batch that the broker has, in a thread of the producer.
+    """
 
     settings: Settings
     lane: Lane
@@ -43,40 +46,41 @@ class Outputs:
 
 
 class Writer:
-    """Each method returns once the producer has the record; `finish` gets the frames once the broker has it."""
+    """Each method returns when the producer has the record; `finish` gets the frames when the broker has it."""
 
     def __init__(self, outputs: Outputs, deliveries: Deliveries, finish: Finish) -> None:
         self._outputs, self._deliveries, self._finish = outputs, deliveries, finish
         self._names = TopicNames.for_lane(outputs.settings.topic_prefix, outputs.lane)
-        # A replay has its own labels; what people review are live ones.
+        # Only live labels are reviewed by people; a replay writes to its own labels topic alone.
         self._with_review = outputs.lane == "live"
 
-    async def label(self, taken: Taken, frame: Frame, cached: CachedLabel) -> None:
-        """The label of a frame whose very bytes were labelled before."""
+    async def label(self, parsed: ParsedFrame, cached: CachedLabel) -> None:
+        """The label of a frame whose image bytes were labelled before."""
+        pending = parsed.pending
         label = label_for(
-            frame,
-            taken.record.source,
+            parsed.frame,
+            pending.record.source,
             cached.predictions,
             cached.quality,
             model=self._outputs.model,
             origin=Origin.CACHE_EXACT,
             labelled_at=time.time_ns() // 1000,
             min_probability=self._outputs.settings.infer.min_probability,
-            replay_id=taken.replay_id,
+            replay_id=pending.replay_id,
         )
         topics = [self._names.labels]
         if label.decision is Decision.REVIEW and self._with_review:
             topics.append(self._names.review)
-        waiting = len(topics)
+        unwritten = len(topics)
 
         def written() -> None:
-            nonlocal waiting
-            waiting -= 1
-            if waiting == 0:
+            nonlocal unwritten
+            unwritten -= 1
+            if unwritten == 0:
                 metrics.LABELS.labels(label.origin.value, label.decision.value).inc()
-                self._finish([taken])
+                self._finish([pending])
 
-        headers = _headers(taken)
+        headers = _headers(pending)
         for topic in topics:
             value = codec.encode(label, self._outputs.registry, topic)
             report = self._deliveries.expect(written)
@@ -84,16 +88,17 @@ class Writer:
                 self._outputs.sender, OutRecord(topic, label.source_id, value, headers, on_delivery=report)
             )
 
-    async def failure(self, taken: Taken, error: Exception) -> None:
-        """A dead letter, or one more try later."""
+    async def failure(self, failed: FailedFrame) -> None:
+        """A dead letter, or a record for the retry topic when the error may pass."""
+        pending, error = failed.pending, failed.error
         if not isinstance(error, BadFrame):
-            log.warning("a frame failed that may yet be labelled", source=str(taken.record.source), exc_info=error)
+            log.warning("a frame failed that may yet be labelled", source=str(pending.record.source), exc_info=error)
         sender, retry = self._outputs.sender, self._outputs.settings.retry
-        report = self._deliveries.expect(lambda: self._finish([taken]))
+        report = self._deliveries.expect(lambda: self._finish([pending]))
         record = retry_or_dead(
             self._names,
             retry,
-            taken.record,
+            pending.record,
             STAGE,
             error,
             max_record_bytes=sender.max_record_bytes,
@@ -101,28 +106,30 @@ class Writer:
         )
         await send_async(sender, record)
 
-    async def batch(self, packed: Packed) -> None:
-        """A micro-batch, to the partition of its frames' number."""
+    async def batch(self, packed: PackedBatch) -> None:
+        """A micro-batch, for the partition with the number of its frames' source partition."""
         batch = packed.batch
         value = codec.encode(batch, self._outputs.registry, self._names.batches)
         limit = self._outputs.settings.topics.max_frame_bytes - RECORD_OVERHEAD_BYTES
         if len(value) > limit and len(packed.frames) == 1:
             detail = f"prepared as {batch.encoding} it is {len(value)} bytes, and {limit} fit into a record"
-            await self.failure(packed.frames[0], BadFrame("too_large", detail))
+            await self.failure(FailedFrame(packed.frames[0], BadFrame("too_large", detail)))
             return
 
         def written() -> None:
             metrics.BATCH_FRAMES.observe(len(packed.frames))
             self._finish(packed.frames)
 
-        report = self._told(self._deliveries.expect(written), len(value))
-        # A frame of a foreign origin (a retried one) may come from a partition that the topic does not have.
+        report = self._reported(self._deliveries.expect(written), len(value))
+        # The frames may come from another topic (by retry), whose partition number the batches topic may not have.
         partition = batch.source_partition if batch.source_partition < self._outputs.batch_partitions else -1
         key = str(batch.source_partition)
         record = OutRecord(self._names.batches, key, value, packed.headers, partition, on_delivery=report)
         await send_async(self._outputs.sender, record)
 
-    def _told(self, report: OnDelivery, size: int) -> OnDelivery:
+    def _reported(self, report: OnDelivery, size: int) -> OnDelivery:
+        """The callback that also reports a written batch to `on_batch`."""
+
         def on_delivery(found: DeliveryReport) -> None:
             if found.fault is None:
                 self._outputs.on_batch(found.partition, found.offset, size)
@@ -131,6 +138,6 @@ class Writer:
         return on_delivery
 
 
-def _headers(taken: Taken) -> list[Header]:
-    found = ((TRACEPARENT, taken.traceparent), (REPLAY_ID, taken.replay_id))
+def _headers(pending: PendingFrame) -> list[Header]:
+    found = ((TRACEPARENT, pending.traceparent), (REPLAY_ID, pending.replay_id))
     return [(name, value.encode()) for name, value in found if value is not None]

@@ -1,6 +1,7 @@
-"""Once a second, in threads of their own: the workers' backlog and our own lag, and the watchdog that goes by them.
+"""Looks once a second at the backlog of the workers, at the stage's own lag, and at its progress.
 
-The broker is asked, not Faust. Nobody waits for its answers but who asks: the watchdog sees most when none come.
+Offsets come from the broker, not from Faust. The lag thread alone waits for the broker's answers: the watchdog thread
+is needed most when none come.
 """
 
 import os
@@ -9,8 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from confluent_kafka import KafkaException
-
+from infra.kafka.errors import KafkaFailure
 from infra.kafka.group_offsets import GroupOffsets
 from infra.kafka.topics import Lane, TopicNames, group
 from infra.process import logs, metrics
@@ -18,22 +18,23 @@ from infra.process.standstill import Standstill
 from infra.settings import Settings
 from schemas.errors import Stalled
 from streams.watch.backlog import Backlog
-from streams.watch.watchdog import Sight, Watchdog
+from streams.watch.progress_rule import ProgressRule, WatchdogInput
 
 log = logs.get(__name__)
 
 PERIOD_S = 1.0
 ASK_TIMEOUT_S = 5.0
-# A stalled process is given this long to end by itself before it is ended from here.
+# A stalled process has this long to end by itself before the watchdog ends it.
 LAST_GRACE_S = 12.0
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """What the event loop says of itself, the retry lane included in both counts.
+class StageProgress:
+    """How far the stage is, including retried frames.
 
-    Frames taken and not committed, and how many of them are finished; a number that grows with every commit, one that
-    grows with every step of the work; the partitions it owns (None: it is in no group); when it was last alive.
+    `taken`: frames taken and not committed; `uncommitted`: those of them that are finished; `commits` and `steps`:
+    counters that grow with every commit and with every step of the decoders; `partitions`: those of this member, None
+    while it is in no group; `beat_s`: when the event loop last ran.
     """
 
     taken: int
@@ -45,13 +46,14 @@ class View:
 
 
 class Monitor:
-    """Calls `pause(True/False)` as the backlog grows and shrinks, `fail` when the stage has stalled."""
+    """Calls `pause(True)` or `pause(False)` as the backlog grows or shrinks, and `fail` when the stage has stalled."""
 
     def __init__(
         self,
         settings: Settings,
         lane: Lane,
-        view: Callable[[], View],
+        backlog: Backlog,
+        progress: Callable[[], StageProgress],
         pause: Callable[[bool], None],
         fail: Callable[[BaseException], None],
     ) -> None:
@@ -59,12 +61,10 @@ class Monitor:
         prefix = settings.topic_prefix
         self._batches = GroupOffsets(settings, group("infer", prefix, lane), names.batches)
         self._frames = GroupOffsets(settings, group("stream", prefix, lane), names.frames)
-        self._view, self._pause, self._fail = view, pause, fail
+        self._backlog, self._progress, self._pause, self._fail = backlog, progress, pause, fail
         self._stall_ms = settings.stream.stall_timeout_ms
-        self._watchdog = Watchdog(self._stall_ms)
-        self._loop_stands, self._beat_s = Standstill(), 0.0
-        self._backlog = Backlog(settings.stream.max_inflight_bytes, settings.stream.max_batch_bytes // 8)
-        self._lock = threading.Lock()
+        self._rule = ProgressRule(self._stall_ms)
+        self._loop_hangs, self._beat_s = Standstill(), 0.0
         self._paused = False
         self._answered = True
         self._lag = 0
@@ -77,48 +77,44 @@ class Monitor:
     def close(self) -> None:
         self._closing.set()
 
-    def wrote(self, partition: int, offset: int, size: int) -> None:
-        """A batch was written; from any thread."""
-        with self._lock:
-            self._backlog.wrote(partition, offset, size)
-
     def _run(self, look: Callable[[], None]) -> None:
         try:
             while not self._closing.wait(PERIOD_S):
                 look()
-        except Exception as error:  # noqa: BLE001 - without its watchdog the process may not go on
+        except Exception as error:  # noqa: BLE001 - without these threads the process must not go on
             self._fail(error)
 
     def _look(self) -> None:
         try:
             batches, frames = self._batches.ask(ASK_TIMEOUT_S), self._frames.ask(ASK_TIMEOUT_S)
-        except (KafkaException, TimeoutError) as error:
+        except (KafkaFailure, TimeoutError) as error:
             if self._answered:
-                log.warning("the broker does not tell offsets", error=str(error) or "no answer in time")
+                log.warning("the broker does not report offsets", error=str(error) or "no answer in time")
             self._answered = False
             return
         self._answered = True
-        with self._lock:
-            self._backlog.update(batches.committed, batches.ends)
-            size, paused = self._backlog.bytes(), self._backlog.should_pause()
+        self._backlog.update(batches.committed, batches.ends)
+        size, paused = self._backlog.bytes(), self._backlog.should_pause()
         metrics.BACKLOG_BYTES.set(size)
         if paused != self._paused:
             self._paused = paused
-            log.info("workers are behind, frames wait in their topic" if paused else "workers caught up", bytes=size)
+            log.info("paused: the workers are behind" if paused else "resumed: the workers have caught up", bytes=size)
             self._pause(paused)
-        self._lag = frames.lag(self._view().partitions)
+        self._lag = frames.lag(self._progress().partitions)
 
     def _watch(self) -> None:
-        view, now_ms = self._view(), time.monotonic() * 1000
-        hung_ms = self._loop_stands.look(view.beat_s != self._beat_s, now_ms)
-        self._beat_s = view.beat_s
+        progress, now_ms = self._progress(), time.monotonic() * 1000
+        hung_ms = self._loop_hangs.look(progress.beat_s != self._beat_s, now_ms)
+        self._beat_s = progress.beat_s
         if hung_ms >= self._stall_ms:
-            log.error("the event loop stands still, ending the process", seconds=round(hung_ms / 1000))
+            log.error("the event loop hangs, ending the process", seconds=round(hung_ms / 1000))
             os._exit(1)
-        # Who paused us is not heard of any more: that is no reason to wait for ever.
+        # Without answers of the broker nobody knows that the workers are still behind: then the pause is no excuse.
         may_wait = self._paused and self._answered
-        sight = Sight(view.taken, view.uncommitted, self._lag, view.commits, view.steps, may_wait)
-        sentence = self._watchdog.stalled(sight, now_ms)
+        seen = WatchdogInput(
+            progress.taken, progress.uncommitted, self._lag, progress.commits, progress.steps, may_wait
+        )
+        sentence = self._rule.stalled(seen, now_ms)
         if sentence is not None:
             self._fail(Stalled(sentence))
             if not self._closing.wait(LAST_GRACE_S):

@@ -1,12 +1,13 @@
-"""What waits for a group is what it can read: neither markers nor what was aborted, deleted or is not decided yet."""
+"""The lag counts the records that a group can read: no transaction markers, no aborted, deleted or undecided ones."""
 
 import time
 from collections.abc import Iterator
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from infra.kafka import clients
+from infra.kafka.errors import KafkaFailure
 from infra.kafka.group_offsets import GroupOffsets, Offsets
 from tests.support.deployment import Deployment
 from tests.support.sink_records import Wire
@@ -59,8 +60,8 @@ def ask(offsets: GroupOffsets) -> Offsets:
     while True:
         try:
             return offsets.ask(10)
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.NOT_LEADER_FOR_PARTITION or time.monotonic() > until_s:
+        except KafkaFailure as error:
+            if error.fault.name != "NOT_LEADER_FOR_PARTITION" or time.monotonic() > until_s:
                 raise
             time.sleep(0.1)
 

@@ -71,12 +71,12 @@ def test_a_frame_too_large_for_a_dead_letter_leaves_its_coordinates_and_holds_up
     assert sum(len(batch.items) for batch, _ in outcomes.batches) == 2 * PARTITIONS, "those behind it go on"
     assert len(outcomes.dead) == PARTITIONS
     for dead in outcomes.dead:
-        failure = headers.read_failure(dead.headers())
+        failure = headers.read_failure(dead.headers)
         assert failure is not None
         assert (failure.source.topic, failure.source.offset) == (deployment.topics.frames, 1)
         assert failure.error_class == "not_avro"
         assert f"value of {LARGE} bytes left out" in failure.message
-        assert (dead.key(), dead.value()) == (b"cam", None)
+        assert (dead.key, dead.value) == (b"cam", None)
     wait_committed(deployment, len(places))
     assert stage.exit_code is None
     assert stage.stop() == 0, stage.stderr

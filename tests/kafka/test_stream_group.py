@@ -1,4 +1,4 @@
-"""The stream stage as a member of its group: what it commits where offsets have no record, and names that stay."""
+"""The stream stage as a member of its group: commits across offsets without a record, and static membership."""
 
 import time
 
@@ -22,7 +22,7 @@ NAMED = {"SIGHTLINE_STREAM__GROUP_INSTANCE_ID": "stage-0", "SIGHTLINE_STREAM__SE
 def test_commits_reach_the_last_frame_of_a_producer_with_transactions(
     deployment: Deployment, sightline: Runner, outcomes: Outcomes
 ) -> None:
-    """Markers and aborted frames lie between, behind the very first one too: Faust alone stopped committing there."""
+    """Markers and aborted frames lie between its frames, from offset 1 on. Faust alone would stop committing there."""
     stage = sightline.start(*START, env={"SIGHTLINE_STREAM__STALL_TIMEOUT_MS": "10000"})
     keys = {"transactional.id": f"{deployment.prefix}tx", "delivery.timeout.ms": 30_000}
     producer = Producer(clients.producer_config(deployment.settings(), **keys))
@@ -52,7 +52,7 @@ def test_commits_reach_the_last_frame_of_a_producer_with_transactions(
 def test_a_killed_stage_with_a_name_is_followed_at_once(
     deployment: Deployment, sightline: Runner, feed: Feed, outcomes: Outcomes
 ) -> None:
-    """Under its name the next one need not wait until the session of the killed one is over."""
+    """A process with the same name need not wait until the session of the killed one is over."""
     first = sightline.start(*START, env=NAMED)
     for number in range(20):
         feed.send(number)
@@ -70,7 +70,7 @@ def test_a_killed_stage_with_a_name_is_followed_at_once(
 def test_two_stages_of_one_name_end_with_a_sentence(
     deployment: Deployment, sightline: Runner, feed: Feed, outcomes: Outcomes
 ) -> None:
-    """aiokafka lets them put each other out of the group for ever."""
+    """aiokafka would let them replace each other in the group for ever."""
     twins = [sightline.start(*START, env=NAMED, ready=number == 0) for number in range(2)]
     until = time.monotonic() + 60
     while all(twin.exit_code is None for twin in twins):

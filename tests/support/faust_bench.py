@@ -31,16 +31,8 @@ class FaustConsumer(Consumer):
         return sorted(self._acked[PLACE])
 
     def next_commit(self) -> int | None:
-        """What Faust would commit now; takes the run of acks off its list, as its commit does."""
-        offset = self._new_offset(PLACE)
-        return offset if offset is not None and self._should_commit(PLACE, offset) else None
-
-    def commit_to(self) -> int | None:
-        """As `next_commit`, and it is committed."""
-        offset = self.next_commit()
-        if offset is not None:
-            self._committed_offset[PLACE] = offset
-        return offset
+        """What would be committed now. Removes the run of acks from Faust's list, as Faust's commit does."""
+        return self._filter_committable_offsets([PLACE]).get(PLACE)
 
     def set_committed(self, offset: int | None) -> None:
         self._committed_offset[PLACE] = offset
@@ -58,7 +50,7 @@ class FaustConsumer(Consumer):
 
 
 class OurConsumer(CommitsByHand, FaustConsumer):
-    """The same as the stage has it."""
+    """The same, with the bookkeeping of the stage."""
 
 
 FaustConsumer.__abstractmethods__ = OurConsumer.__abstractmethods__ = frozenset()

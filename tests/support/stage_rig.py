@@ -1,7 +1,7 @@
 """A stream stage with a producer and a cache that answer when the test says so."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import Mock
@@ -9,13 +9,15 @@ from unittest.mock import Mock
 from inference.cache.record import CachedLabel
 from inference.image import ImageInfo, Prepared
 from infra.failures.outcomes import FrameRecord
+from infra.kafka.errors import FaultKind, KafkaFault
+from infra.kafka.sender import DeliveryReport, OutRecord
 from infra.settings import Settings
 from schemas import codec
 from schemas.coordinates import Coordinates
 from schemas.errors import BadFrame, Busy
 from schemas.records import Encoding, Frame, ModelRef, Prediction, Quality, SourceKind
-from streams.stage.frames import Taken
-from streams.stage.stage import Stage
+from streams.stage.frame_stage import FrameStage
+from streams.stage.frames import PendingFrame
 from streams.stage.writer import Outputs
 from tests.support.thread_pool import ThreadPool
 
@@ -26,15 +28,28 @@ INFO = Mock(spec=ImageInfo)
 
 @dataclass
 class Sent:
-    topic: str
-    key: Any
-    value: bytes
-    headers: Any
-    partition: int
-    report: Callable[[Any, Any], None]
+    """One record that the stage sent; the test says what the broker answers."""
+
+    record: OutRecord
+
+    @property
+    def topic(self) -> str:
+        return self.record.topic
+
+    @property
+    def value(self) -> bytes:
+        assert self.record.value is not None
+        return self.record.value
 
     def written(self) -> None:
-        self.report(None, Mock(partition=lambda: self.partition, offset=lambda: 0))
+        self._report(None)
+
+    def refused(self) -> None:
+        self._report(KafkaFault(FaultKind.OTHER, "_MSG_TIMED_OUT", "timed out"))
+
+    def _report(self, fault: KafkaFault | None) -> None:
+        assert self.record.on_delivery is not None
+        self.record.on_delivery(DeliveryReport(self.record.topic, self.record.partition, 0, fault))
 
 
 @dataclass
@@ -43,16 +58,17 @@ class FakeSender:
 
     busy: int = 0
     max_record_bytes: int = 9_000_000
+    fatal: str | None = None
     sent: list[Sent] = field(default_factory=list)
 
-    def send(
-        self, topic: str, key: Any, value: Any, *, headers: Any = None, partition: int = -1, timestamp_ms: int = 0,
-        on_delivery: Any = None,
-    ) -> None:  # fmt: skip
+    def send(self, record: OutRecord) -> None:
         if self.busy:
             self.busy -= 1
             raise Busy(0.001)
-        self.sent.append(Sent(topic, key, value, headers, partition, on_delivery))
+        self.sent.append(Sent(record))
+
+    def wait_for_room(self, size_bytes: int, timeout_s: float) -> bool:
+        return True
 
     def to(self, topic: str) -> list[Sent]:
         return [one for one in self.sent if one.topic == topic]
@@ -83,17 +99,17 @@ class Rig:
         sections["stream"] = {"batch_deadline_ms": 1, **sections.get("stream", {})}
         settings = Settings(**sections)
         outputs = Outputs(settings, "live", self.sender, ModelRef("m", "1", "none"), None, 12, Mock())
-        self.stage = Stage(outputs, ThreadPool(work), cache, self.failures.append)
+        self.stage = FrameStage(outputs, ThreadPool(work), cache, self.failures.append)
 
     def take(self, offset: int, image: bytes = b"sound", value: bytes | None = None, partition: int = 0) -> None:
         frame = Frame(f"cam/1/{offset}", "cam", SourceKind.CAMERA, 1, offset, 7, 8, Encoding.JPEG, image)
         record = FrameRecord(Coordinates("frames.raw", partition, offset), 99, b"cam", value or codec.encode(frame), [])
-        self.stage.take(Taken(record, lambda: self.finished.append(offset)))
+        self.stage.take(PendingFrame(record, lambda: self.finished.append(offset)))
 
     async def settle(self) -> None:
-        """Until every window is closed and worked off, reports aside; the machine may be slow."""
+        """Wait until every window is closed and processed. Delivery reports are not awaited."""
         async with asyncio.timeout(20):
-            while self.stage._windows or self.stage._batcher.due_ms is not None:
+            while self.stage._windows or self.stage._builder.due_ms is not None:
                 await asyncio.sleep(0.005)
         await asyncio.sleep(0.02)
 

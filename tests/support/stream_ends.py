@@ -9,8 +9,9 @@ import simplejpeg
 from confluent_kafka import TopicPartition
 
 from infra.kafka import clients
-from infra.kafka.clients import Message
 from infra.kafka.publisher import Publisher
+from infra.kafka.records import ConsumedRecord, consumed_record
+from infra.kafka.sender import DeliveryReport, OutRecord
 from infra.kafka.topics import group
 from schemas import codec, headers
 from schemas.records import Encoding, Frame, Label, MicroBatch, SourceKind
@@ -43,17 +44,19 @@ class Feed:
             jpeg(number) if image is None else image,
         )  # fmt: skip
 
-        def delivered(error: object, message: Message) -> None:
-            assert error is None
-            self.places.add((int(message.partition() or 0), int(message.offset() or 0)))
+        def delivered(report: DeliveryReport) -> None:
+            assert report.fault is None
+            self.places.add((report.partition, report.offset))
 
         self._publisher.send(
-            self.deployment.topics.frames,
-            frame.source_id,
-            codec.encode(frame) if value is None else value,
-            headers=[(name.replace("_", "-"), text) for name, text in extra.items()],
-            partition=number % PARTITIONS,
-            on_delivery=delivered,
+            OutRecord(
+                self.deployment.topics.frames,
+                frame.source_id,
+                codec.encode(frame) if value is None else value,
+                [(name.replace("_", "-"), text) for name, text in extra.items()],
+                number % PARTITIONS,
+                on_delivery=delivered,
+            )
         )
 
     def close(self) -> None:
@@ -71,15 +74,15 @@ class Outcomes:
             [TopicPartition(topic, one, 0) for topic in (names.batches, names.labels, names.dead)
              for one in range(PARTITIONS)]
         )  # fmt: skip
-        self.batches: list[tuple[MicroBatch, Message]] = []
+        self.batches: list[tuple[MicroBatch, ConsumedRecord]] = []
         self.labels: list[Label] = []
-        self.dead: list[Message] = []
+        self.dead: list[ConsumedRecord] = []
 
     def places(self) -> Counter[Place]:
         found = Counter((batch.source_partition, item.offset) for batch, _ in self.batches for item in batch.items)
         found.update((label.source.partition, label.source.offset) for label in self.labels)
-        for message in self.dead:
-            failure = headers.read_failure(message.headers())  # type: ignore[arg-type]
+        for letter in self.dead:
+            failure = headers.read_failure(letter.headers)
             assert failure is not None
             found[failure.source.partition, failure.source.offset] += 1
         return found
@@ -95,15 +98,16 @@ class Outcomes:
         message = self._consumer.poll(0.5)
         if message is None or message.error():
             return
-        if message.topic() == self._deployment.topics.batches:
-            batch = codec.decode(MicroBatch, message.value())
-            assert message.partition() == batch.source_partition
-            assert message.key() == str(batch.source_partition).encode()
-            self.batches.append((batch, message))
-        elif message.topic() == self._deployment.topics.labels:
-            self.labels.append(codec.decode(Label, message.value()))
+        record = consumed_record(message)
+        if record.topic == self._deployment.topics.batches:
+            batch = codec.decode(MicroBatch, record.value)
+            assert record.partition == batch.source_partition
+            assert record.key == str(batch.source_partition).encode()
+            self.batches.append((batch, record))
+        elif record.topic == self._deployment.topics.labels:
+            self.labels.append(codec.decode(Label, record.value))
         else:
-            self.dead.append(message)
+            self.dead.append(record)
 
     def close(self) -> None:
         self._consumer.close()

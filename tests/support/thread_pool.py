@@ -1,4 +1,4 @@
-"""A decode pool without processes, for tests of what stands around it; the pool's own tests are run on both."""
+"""A decode pool of threads, for tests of the code that uses a pool. The pool's own tests run on both kinds."""
 
 import asyncio
 from collections.abc import Callable, Sequence

@@ -182,3 +182,36 @@ def test_no_offset_is_ever_committed_past_a_record_that_is_not_finished(actions:
             assert all(ticket.is_finished for ticket in of_it if ticket.offset < offset)
         unfinished = [ticket.item for ticket in current if not ticket.is_finished]
         assert sorted(progress.in_flight()) == sorted(unfinished)
+
+
+def test_a_record_that_is_read_twice_in_one_generation_is_waited_for_twice() -> None:
+    progress = owning(P0)
+    first, second, again = (read(progress, P0, offset) for offset in (5, 6, 5))
+    progress.finish(again)
+    assert progress.to_commit() == {}
+    progress.finish(first)
+    progress.finish(second)
+    assert progress.to_commit() == {P0: 7}, "the second reading does not move the offset back"
+    assert progress.pending() == 0
+
+
+def test_an_offset_behind_the_committed_one_is_never_committed() -> None:
+    """The answer to a commit of the past generation may come after the partition was assigned again."""
+    progress = owning(P0)
+    progress.committed({P0: 9})
+    progress.finish(read(progress, P0, 5))
+    assert progress.to_commit() == {}
+    progress.finish(read(progress, P0, 9))
+    assert progress.to_commit() == {P0: 10}
+
+
+def test_completed_counts_the_records_of_finished_prefixes_alone() -> None:
+    progress = owning(P0, P1)
+    first, second = read(progress, P0, 5), read(progress, P0, 6)
+    progress.finish(second)
+    assert progress.completed == 0
+    progress.finish(first)
+    progress.finish(read(progress, P1, 3))
+    assert progress.completed == 3
+    progress.finish(second)
+    assert progress.completed == 3

@@ -1,6 +1,6 @@
 """What we rely on in Faust 0.15.3, with its real Stream and Agent machinery and a consumer that only records acks.
 
-If a Faust upgrade turns one of these red, the stream stage may lose frames: read streams/source/intake.py first.
+If one of these fails after an upgrade of Faust, the stream stage may lose frames: read streams/source/intake.py first.
 """
 
 import asyncio
@@ -11,7 +11,6 @@ import faust
 import pytest
 
 from infra.settings import Settings
-from streams.source.acks import OrderedAcks
 from streams.source.app import (
     FETCH_MAX_WAIT_MS,
     FETCH_MIN_BYTES,
@@ -22,7 +21,7 @@ from streams.source.app import (
     build_app,
     ignored_keys,
 )
-from tests.support.faust_bench import TOPIC, Bench, FaustConsumer
+from tests.support.faust_bench import Bench, FaustConsumer
 
 
 @pytest.fixture
@@ -56,7 +55,7 @@ async def test_noack_events_acks_nothing_when_the_body_raises(bench: Bench) -> N
     assert bench.consumer.acked() == []
 
 
-async def test_event_ack_is_what_makes_an_offset_committable(bench: Bench) -> None:
+async def test_an_ack_of_an_event_makes_faust_commit_its_offset(bench: Bench) -> None:
     events: list[Any] = []
 
     async def body(stream: Any) -> None:
@@ -86,7 +85,7 @@ async def test_a_stale_generation_is_not_given_to_us(bench: Bench) -> None:
     assert seen == [8]
 
 
-async def test_faust_commits_over_a_hole_which_is_why_acks_are_ordered_here(bench: Bench) -> None:
+async def test_faust_commits_over_a_hole_which_is_why_its_acks_have_no_effect_here(bench: Bench) -> None:
     """faust-streaming/faust#606: with offset 0 in flight, acks of 1 and 2 move the commit past it."""
     events: list[Any] = []
 
@@ -100,28 +99,7 @@ async def test_faust_commits_over_a_hole_which_is_why_acks_are_ordered_here(benc
     bench.consumer.set_committed(None)
     events[1].ack()
     events[2].ack()
-    assert bench.consumer.next_commit() == 3, "Faust was mended: streams/source/acks.py may become simpler"
-
-
-async def test_our_ordered_acks_leave_no_hole_to_commit_over(bench: Bench) -> None:
-    acks: OrderedAcks[Any] = OrderedAcks(lambda event: event.ack(), lambda: bench.app.consumer_generation_id)
-    tickets: list[Any] = []
-
-    async def body(stream: Any) -> None:
-        async for event in stream.noack().events():
-            message = event.message
-            tickets.append(acks.take(TOPIC, 0, message.offset, message.generation_id, event))
-
-    for offset in range(3):
-        await bench.put(offset)
-    await bench.run(body)
-    bench.consumer.set_committed(None)
-    acks.done(tickets[1])
-    acks.done(tickets[2])
-    assert bench.consumer.acked() == []
-    assert bench.consumer.next_commit() is None
-    acks.done(tickets[0])
-    assert bench.consumer.next_commit() == 3
+    assert bench.consumer.next_commit() == 3, "Faust was mended: streams/source/commits.py may become simpler"
 
 
 async def test_take_acks_a_batch_whose_processing_failed_which_is_why_we_never_use_it(bench: Bench) -> None:

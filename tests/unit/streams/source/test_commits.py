@@ -1,4 +1,4 @@
-"""What the stage makes of Faust's consumer: whose acks count, which offset is committed, what a rebalance forgets."""
+"""Faust's consumer with our bookkeeping: what it commits, and what counts no more after a rebalance."""
 
 import asyncio
 from typing import Any
@@ -14,23 +14,34 @@ from tests.support.faust_bench import PLACE, TOPIC, Bench, FaustConsumer, OurCon
 
 @pytest.fixture
 async def ours() -> Bench:
-    return Bench(OurConsumer)
+    return await joined()
 
 
-def message(offset: int) -> ConsumerMessage:
-    return ConsumerMessage(TOPIC, 0, offset, 0.0, 0, [], b"cam", b"frame", None, tp=PLACE, generation_id=1)
+async def joined() -> Bench:
+    """A bench with the stage's consumer, in its first generation."""
+    bench = Bench(OurConsumer)
+    await bench.consumer.on_partitions_assigned({PLACE}, 1)
+    return bench
+
+
+def message(offset: int, generation: int = 1) -> ConsumerMessage:
+    return ConsumerMessage(TOPIC, 0, offset, 0.0, 0, [], b"cam", b"frame", None, tp=PLACE, generation_id=generation)
+
+
+def begin(bench: Bench, offset: int, generation: int = 1) -> Any:
+    return bench.consumer.begin(message(offset, generation))  # type: ignore[attr-defined]
 
 
 def finish(bench: Bench, *offsets: int) -> None:
     for offset in offsets:
-        bench.consumer.finish(message(offset))  # type: ignore[attr-defined]
+        bench.consumer.finish(begin(bench, offset))  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("iterator", ["compiled", "python"])
 async def test_faust_acks_nothing_whatever_it_leaves_out(
     ours: Bench, iterator: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its iterator in Python acks the messages of a past generation, and all that come while the flow is stopped."""
+    """Faust's iterator in Python acks messages of a past generation, and those that come while the flow is stopped."""
     if iterator == "python":
         monkeypatch.setattr(faust.streams, "_CStreamIterator", None)
     seen: list[int] = []
@@ -50,20 +61,77 @@ async def test_faust_acks_nothing_whatever_it_leaves_out(
 
 @given(offsets=st.lists(st.integers(0, 60), min_size=1, unique=True), every=st.integers(1, 7), known=st.booleans())
 async def test_offsets_without_a_record_hold_nothing_up(offsets: list[int], every: int, known: bool) -> None:
-    """Markers, aborted records, what was compacted: whatever is missing, the last finished one is what counts."""
-    bench = Bench(OurConsumer)
+    """Transaction markers, aborted records, compacted records: only the last finished record decides."""
+    bench = await joined()
+    consumer: Any = bench.consumer
     offsets.sort()
-    committed = None
     for number, offset in enumerate(offsets, 1):
         if known and number > 1:
-            await bench.consumer._add_gap(PLACE, offsets[number - 2] + 1, offset)
+            await consumer._add_gap(PLACE, offsets[number - 2] + 1, offset)
         finish(bench, offset)
         if number % every == 0:
-            committed = bench.consumer.commit_to()
-            assert committed == offset + 1
-    bench.consumer.commit_to()
-    assert bench.consumer._committed_offset[PLACE] == offsets[-1] + 1
-    assert bench.consumer.acked() == [], "nothing is remembered that is committed"
+            await consumer.commit()
+            assert consumer.committed[-1] == offset + 1
+    await consumer.commit()
+    assert consumer.committed[-1] == offsets[-1] + 1
+    assert (consumer.uncommitted, consumer.next_commit()) == (0, None)
+
+
+async def test_a_commit_leaves_no_hole_where_faust_would_commit_over_it(ours: Bench) -> None:
+    """faust-streaming/faust#606; see test_app.py for what Faust does alone."""
+    consumer: Any = ours.consumer
+    first, second, third = (begin(ours, offset) for offset in range(3))
+    consumer.finish(second)
+    consumer.finish(third)
+    assert (consumer.uncommitted, consumer.next_commit()) == (0, None)
+    consumer.finish(first)
+    assert (consumer.uncommitted, consumer.next_commit()) == (3, 3)
+
+
+async def test_an_offset_that_is_read_twice_in_one_generation_is_waited_for_twice(ours: Bench) -> None:
+    consumer: Any = ours.consumer
+    first, second, again = begin(ours, 5), begin(ours, 6), begin(ours, 5)
+    consumer.finish(again)
+    assert consumer.next_commit() is None
+    consumer.finish(first)
+    consumer.finish(second)
+    assert (consumer.next_commit(), consumer.progress.pending()) == (7, 0)
+
+
+async def test_frames_of_a_past_generation_count_no_more_and_are_not_taken(ours: Bench) -> None:
+    consumer: Any = ours.consumer
+    late = begin(ours, 6)
+    await consumer.on_partitions_revoked({PLACE})
+    consumer.finish(late)
+    assert begin(ours, 7) is None, "between two generations nothing is ours"
+    await consumer.on_partitions_assigned({PLACE}, 2)
+    assert begin(ours, 7) is None, "read in the past generation"
+    again = begin(ours, 6, generation=2)
+    consumer.finish(late)
+    assert (consumer.next_commit(), consumer.uncommitted, consumer.progress.pending()) == (None, 0, 1)
+    consumer.finish(again)
+    assert consumer.next_commit() == 7
+
+
+async def test_a_partition_that_went_to_another_member_is_not_committed(ours: Bench) -> None:
+    consumer: Any = ours.consumer
+    ticket = begin(ours, 6)
+    await consumer.on_partitions_revoked({PLACE})
+    await consumer.on_partitions_assigned(set(), 2)
+    consumer.finish(ticket)
+    await consumer.commit()
+    assert consumer.committed == []
+
+
+async def test_a_commit_that_failed_is_tried_again(ours: Bench) -> None:
+    """Faust alone takes it for done, and commits nothing until the next frame is finished."""
+    consumer: Any = ours.consumer
+    consumer.broker_takes = False
+    finish(ours, 0)
+    await consumer.commit()
+    consumer.broker_takes = True
+    await consumer.commit()
+    assert (consumer.committed, consumer.commits, consumer.uncommitted) == ([1, 1], 1, 0)
 
 
 async def test_a_commit_counts_when_the_broker_took_it(ours: Bench) -> None:
@@ -82,7 +150,7 @@ async def test_a_commit_counts_when_the_broker_took_it(ours: Bench) -> None:
 
 
 async def test_what_is_finished_is_committed_before_a_rebalance_forgets_it(ours: Bench) -> None:
-    """Faust alone drops it before anybody is told: an orderly rebalance labelled a second of frames twice."""
+    """Faust alone forgets it before it tells anybody: up to a second of frames was labelled twice at a rebalance."""
     consumer: Any = ours.consumer
     finish(ours, 0, 1, 2)
     await consumer.on_partitions_revoked({PLACE})

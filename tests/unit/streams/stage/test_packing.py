@@ -1,19 +1,23 @@
 """MicroBatches: one partition, one replay id, one attempt each; caps, order and slices hold."""
 
+from unittest.mock import Mock
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inference.image import ImageInfo, Prepared
 from infra.failures.outcomes import FrameRecord
 from schemas import codec, headers
 from schemas.coordinates import Coordinates
 from schemas.records import Encoding, Frame, PixelEncoding, Quality, SourceKind
-from streams.stage.frames import Taken
-from streams.stage.packing import Ready, pack
+from streams.stage.frames import PendingFrame, PreparedFrame
+from streams.stage.packing import pack
 
+INFO = Mock(spec=ImageInfo)
 TRACE_A, TRACE_B = (f"00-{number:032x}-{number:016x}-01" for number in (10, 11))
 
 
-def ready(
+def prepared(
     offset: int,
     partition: int = 0,
     size: int = 10,
@@ -21,7 +25,7 @@ def ready(
     attempt: int = 0,
     trace: str = "",
     frame_id: str = "",
-) -> Ready:
+) -> PreparedFrame:
     found = [(headers.REPLAY_ID, replay.encode()), (headers.TRACEPARENT, trace.encode())]
     record = FrameRecord(
         Coordinates("frames.raw", partition, offset), 0, b"cam", b"", [one for one in found if one[1]], attempt
@@ -30,12 +34,13 @@ def ready(
         frame_id or f"cam/1/{offset}", "cam", SourceKind.CAMERA, 1, offset, 1000 + offset, 0, Encoding.JPEG, b""
     )
     pixels = bytes([offset % 256]) * size
-    return Ready(Taken(record, lambda: None), frame, bytes(16), pixels, 224, 224, Quality(1, 2, 3))
+    image = Prepared(pixels, 224, 224, Quality(1, 2, 3), INFO)
+    return PreparedFrame(PendingFrame(record, lambda: None), frame, bytes(16), image)
 
 
 frames = st.lists(
     st.builds(
-        ready,
+        prepared,
         st.integers(0, 200),
         partition=st.integers(0, 3),
         size=st.integers(1, 60),
@@ -47,17 +52,17 @@ frames = st.lists(
 
 
 @given(frames, st.integers(1, 8), st.integers(1, 3000))
-def test_batches_keep_caps_order_and_pixels(given_frames: list[Ready], max_frames: int, max_bytes: int) -> None:
+def test_batches_keep_caps_order_and_pixels(given_frames: list[PreparedFrame], max_frames: int, max_bytes: int) -> None:
     packed = pack(given_frames, "live", PixelEncoding.I420, max_frames, max_bytes)
     for one in packed:
         batch = one.batch
         assert 1 <= len(batch.items) <= max_frames
         assert len(batch.items) == 1 or len(batch.pixels) <= max_bytes
-        assert len({(taken.replay_id, taken.record.attempt) for taken in one.frames}) == 1
-        for item, taken in zip(batch.items, one.frames, strict=True):
+        assert len({(pending.replay_id, pending.record.attempt) for pending in one.frames}) == 1
+        for item, pending in zip(batch.items, one.frames, strict=True):
             assert (batch.source_partition, item.offset) == (
-                taken.record.source.partition,
-                taken.record.source.offset,
+                pending.record.source.partition,
+                pending.record.source.offset,
             )
             assert set(batch.pixels[item.start : item.start + item.length]) == {item.offset % 256}
     for partition in range(4):
@@ -65,21 +70,24 @@ def test_batches_keep_caps_order_and_pixels(given_frames: list[Ready], max_frame
             for attempt in (0, 1):
                 key = (partition, replay, attempt)
                 expected = [
-                    each.taken
+                    each.pending
                     for each in given_frames
-                    if key == (each.taken.record.source.partition, each.taken.replay_id, each.taken.record.attempt)
+                    if key
+                    == (each.pending.record.source.partition, each.pending.replay_id, each.pending.record.attempt)
                 ]
                 assert expected == [
-                    taken
+                    pending
                     for one in packed
-                    for taken in one.frames
-                    if key == (one.batch.source_partition, taken.replay_id, taken.record.attempt)
+                    for pending in one.frames
+                    if key == (one.batch.source_partition, pending.replay_id, pending.record.attempt)
                 ]
 
 
 def test_ids_and_traces_count_into_the_size_of_a_batch() -> None:
     """The limit is one of the broker: what is on the wire has to be below it, headers and all."""
-    long = [ready(offset, size=400, trace=TRACE_A[:-2] + f"{offset:02x}", frame_id="é" * 500) for offset in range(40)]
+    long = [
+        prepared(offset, size=400, trace=TRACE_A[:-2] + f"{offset:02x}", frame_id="é" * 500) for offset in range(40)
+    ]
     packed = pack(long, "live", PixelEncoding.I420, 100, 20_000)
     assert sum(len(one.frames) for one in packed) == 40
     assert all(len(one.frames) > 5 for one in packed[:-1])
@@ -88,7 +96,7 @@ def test_ids_and_traces_count_into_the_size_of_a_batch() -> None:
 
 
 def test_headers_say_what_the_record_has_no_field_for() -> None:
-    (packed,) = pack([ready(1, replay="r7", attempt=2, trace=TRACE_A)], "replay", PixelEncoding.I420, 8, 1000)
+    (packed,) = pack([prepared(1, replay="r7", attempt=2, trace=TRACE_A)], "replay", PixelEncoding.I420, 8, 1000)
     assert headers.replay_id_of(packed.headers) == "r7"
     assert headers.attempt_of(packed.headers) == 2
     assert headers.traceparent_of(packed.headers) == TRACE_A
@@ -98,12 +106,12 @@ def test_headers_say_what_the_record_has_no_field_for() -> None:
 def test_each_frame_keeps_its_own_trace() -> None:
     traces = [TRACE_A, "", TRACE_B]
     (packed,) = pack(
-        [ready(offset, trace=trace) for offset, trace in enumerate(traces)], "live", PixelEncoding.I420, 8, 1000
+        [prepared(offset, trace=trace) for offset, trace in enumerate(traces)], "live", PixelEncoding.I420, 8, 1000
     )
     assert headers.traceparents_of(packed.headers, 3) == [TRACE_A, None, TRACE_B]
 
 
 def test_batch_ids_differ_even_for_the_same_frames() -> None:
-    one, two = (pack([ready(1)], "live", PixelEncoding.I420, 8, 1000)[0].batch.batch_id for _ in range(2))
+    one, two = (pack([prepared(1)], "live", PixelEncoding.I420, 8, 1000)[0].batch.batch_id for _ in range(2))
     assert one != two
     assert one.startswith("0-1-")

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.stage.windows import Batcher
+from streams.stage.windows import WindowBuilder
 
 MAX_ITEMS, MAX_BYTES, DEADLINE_MS = 8, 1000, 20
 
@@ -12,18 +12,18 @@ arrivals = st.lists(st.tuples(st.integers(0, 1500), st.integers(0, 50)), max_siz
 
 def feed(steps: list[tuple[int, int]]) -> tuple[list[list[tuple[int, int, int]]], list[tuple[int, int, int]]]:
     """Items (number, size, arrival) as windows, with a clock that calls `close_due` every ms."""
-    batcher: Batcher[tuple[int, int, int]] = Batcher(MAX_ITEMS, MAX_BYTES, DEADLINE_MS)
+    builder: WindowBuilder[tuple[int, int, int]] = WindowBuilder(MAX_ITEMS, MAX_BYTES, DEADLINE_MS)
     windows, sent, now = [], [], 0
     for number, (size, pause) in enumerate(steps):
         for _ in range(pause):
             now += 1
-            for window in batcher.close_due(now):
+            for window in builder.close_due(now):
                 assert now - window[0][2] <= DEADLINE_MS
                 windows.append(window)
         item = (number, size, now)
         sent.append(item)
-        windows += batcher.add(item, size, now)
-    return windows + batcher.close(), sent
+        windows += builder.add(item, size, now)
+    return windows + builder.close(), sent
 
 
 @given(arrivals)
@@ -46,16 +46,16 @@ def test_nobody_waits_longer_than_the_deadline_from_the_first_item(steps: list[t
 
 
 def test_the_deadline_counts_from_the_first_item_and_is_not_moved_by_later_ones() -> None:
-    batcher: Batcher[str] = Batcher(10, 1000, 20)
-    batcher.add("a", 1, 100)
-    batcher.add("b", 1, 119)
-    assert batcher.due_ms == 120
-    assert batcher.close_due(119.9) == []
-    assert batcher.close_due(120) == [["a", "b"]]
-    assert batcher.due_ms is None
+    builder: WindowBuilder[str] = WindowBuilder(10, 1000, 20)
+    builder.add("a", 1, 100)
+    builder.add("b", 1, 119)
+    assert builder.due_ms == 120
+    assert builder.close_due(119.9) == []
+    assert builder.close_due(120) == [["a", "b"]]
+    assert builder.due_ms is None
 
 
 def test_an_item_over_the_byte_cap_is_a_window_of_its_own() -> None:
-    batcher: Batcher[str] = Batcher(10, 1000, 20)
-    batcher.add("small", 1, 0)
-    assert batcher.add("huge", 5000, 1) == [["small"], ["huge"]]
+    builder: WindowBuilder[str] = WindowBuilder(10, 1000, 20)
+    builder.add("small", 1, 0)
+    assert builder.add("huge", 5000, 1) == [["small"], ["huge"]]

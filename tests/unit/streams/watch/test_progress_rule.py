@@ -1,21 +1,21 @@
-"""The watchdog's rule, one row per history: what was seen when, and whether the process must end at the last sight."""
+"""The rule of the watchdog, one row per history: what was seen when, and whether the process must end at the end."""
 
 from collections.abc import Callable
 from functools import partial
 
 import pytest
 
-from streams.watch.watchdog import Sight, Watchdog
+from streams.watch.progress_rule import ProgressRule, WatchdogInput
 
 T = 60_000  # the stall time-out
 STEP_MS = 1_000
-idle = Sight(taken=0, uncommitted=0, lag=0, commits=0, steps=0, may_wait=False)
+idle = WatchdogInput(taken=0, uncommitted=0, lag=0, commits=0, steps=0, may_wait=False)
 
 
 def sight(
     commits: int, taken: int = 0, lag: int = 0, may_wait: bool = False, steps: int = 0, uncommitted: int = 0
-) -> Sight:
-    return Sight(taken, uncommitted, lag, commits, steps, may_wait)
+) -> WatchdogInput:
+    return WatchdogInput(taken, uncommitted, lag, commits, steps, may_wait)
 
 
 @pytest.mark.parametrize(
@@ -52,14 +52,14 @@ def sight(
         ),
     ],
 )
-def test_rule(history: list[tuple[int, Sight]], stalled: bool) -> None:
+def test_rule(history: list[tuple[int, WatchdogInput]], stalled: bool) -> None:
     assert (sentence_of(history) is not None) == stalled
 
 
-def seconds_to_live(seen: Callable[[int], Sight]) -> float | None:
-    """After how many seconds of such sights the process must end; None: not within ten stall time-outs."""
-    dog = Watchdog(T)
-    return next((now / 1000 for now in range(0, 10 * T, STEP_MS) if dog.stalled(seen(now), now)), None)
+def seconds_to_live(seen: Callable[[int], WatchdogInput]) -> float | None:
+    """After how many seconds of such a sight the process must end; None: not within ten stall time-outs."""
+    rule = ProgressRule(T)
+    return next((now / 1000 for now in range(0, 10 * T, STEP_MS) if rule.stalled(seen(now), now)), None)
 
 
 def test_pictures_that_keep_the_decoders_busy_are_given_more_time() -> None:
@@ -86,17 +86,17 @@ def test_the_sentence_says_how_long_and_how_many() -> None:
 
 
 def test_a_process_that_was_stopped_for_an_hour_is_not_stalled_when_it_goes_on() -> None:
-    dog = Watchdog(T)
-    assert dog.stalled(sight(1, lag=3), 0) is None
-    assert dog.stalled(sight(1, lag=3), 3_600_000) is None
+    rule = ProgressRule(T)
+    assert rule.stalled(sight(1, lag=3), 0) is None
+    assert rule.stalled(sight(1, lag=3), 3_600_000) is None
 
 
-def sentence_of(history: list[tuple[int, Sight]]) -> str | None:
+def sentence_of(history: list[tuple[int, WatchdogInput]]) -> str | None:
     """Looks once a second, as the monitor does, at the newest sight of the history; the first sentence said."""
-    dog = Watchdog(T)
+    rule = ProgressRule(T)
     for now_ms in range(0, history[-1][0] + 1, STEP_MS):
         seen = [one for since_ms, one in history if since_ms <= now_ms][-1]
-        sentence = dog.stalled(seen, now_ms)
+        sentence = rule.stalled(seen, now_ms)
         if sentence is not None:
             return sentence
     return None

@@ -3,7 +3,6 @@
 import asyncio
 from dataclasses import replace
 from typing import Any
-from unittest.mock import Mock
 
 import pytest
 
@@ -12,7 +11,7 @@ from schemas import codec, headers
 from schemas.coordinates import Coordinates
 from schemas.errors import Stalled
 from schemas.records import Encoding, Frame, Label, MicroBatch, Origin, SourceKind
-from streams.stage.frames import Taken
+from streams.stage.frames import PendingFrame
 from tests.support.stage_rig import FakeCache, Rig
 
 
@@ -25,7 +24,7 @@ async def test_a_frame_is_finished_only_by_the_report_of_its_batch() -> None:
     assert (rig.finished, rig.stage.gate.frames) == ([], 2)
     batch = codec.decode(MicroBatch, sent.value)
     assert [item.offset for item in batch.items] == [0, 1]
-    assert (sent.key, sent.partition) == ("0", 0)
+    assert (sent.record.key, sent.record.partition) == ("0", 0)
     await rig.written()
     assert (rig.finished, rig.stage.gate.frames) == ([0, 1], 0)
 
@@ -36,21 +35,21 @@ async def test_bad_frames_are_dead_letters_with_their_own_bytes() -> None:
     rig.take(1, image=b"bad")
     rig.take(2)
     await rig.settle()
-    dead = {headers.read_failure(one.headers).source.offset: one for one in rig.sender.to("frames.dead")}  # type: ignore[union-attr]
+    dead = {headers.read_failure(one.record.headers).source.offset: one for one in rig.sender.to("frames.dead")}  # type: ignore[union-attr]
     assert sorted(dead) == [0, 1]
     assert dead[0].value == b"no avro at all"
-    reasons = [headers.to_map(dead[offset].headers)[headers.ERROR_CLASS] for offset in (0, 1)]
+    reasons = [headers.to_map(dead[offset].record.headers)[headers.ERROR_CLASS] for offset in (0, 1)]
     assert reasons == [b"not_avro", b"truncated"]
     await rig.written()
     assert sorted(rig.finished) == [0, 1, 2]
 
 
-async def test_what_may_pass_goes_to_the_retry_lane() -> None:
+async def test_a_frame_whose_error_may_pass_goes_to_the_retry_topic() -> None:
     rig = Rig()
     rig.take(0, image=b"no room")
     await rig.settle()
     (sent,) = rig.sender.to("frames.retry")
-    assert headers.attempt_of(sent.headers) == 1
+    assert headers.attempt_of(sent.record.headers) == 1
     await rig.written()
     assert rig.finished == [0]
 
@@ -109,7 +108,7 @@ async def test_an_output_that_is_finally_refused_ends_the_process_and_finishes_n
     rig = Rig()
     rig.take(0)
     await rig.settle()
-    rig.sender.sent[0].report(Mock(str=lambda: "timed out"), Mock(topic=lambda: "frames.batches"))
+    rig.sender.sent[0].refused()
     await rig.settle()
     assert isinstance(rig.failures[0], Stalled)
     assert rig.finished == []
@@ -144,7 +143,7 @@ async def test_a_jpeg_batch_that_no_record_can_hold_is_a_dead_letter() -> None:
     rig.take(0, image=b"x" * 400)
     await rig.settle()
     (sent,) = rig.sender.to("frames.dead")
-    assert headers.to_map(sent.headers)[headers.ERROR_CLASS] == b"too_large"
+    assert headers.to_map(sent.record.headers)[headers.ERROR_CLASS] == b"too_large"
 
 
 SOUND = Frame("cam/1/1", "cam", SourceKind.CAMERA, 1, 1, 7, 8, Encoding.JPEG, b"sound")
@@ -172,10 +171,10 @@ async def test_fields_that_nothing_behind_can_carry_or_read_make_a_dead_letter(
     rig.take(2)
     await rig.settle()
     (dead,) = rig.sender.to("frames.dead")
-    assert (dead.value, dead.key) == (value, b"cam")
-    assert headers.to_map(dead.headers)[headers.ERROR_CLASS] == b"bad_fields"
-    assert next(iter(changes)).encode() in headers.to_map(dead.headers)[headers.ERROR_MESSAGE]
-    assert sum(len(name) + len(text) for name, text in dead.headers) < 2_000
+    assert (dead.value, dead.record.key) == (value, b"cam")
+    assert headers.to_map(dead.record.headers)[headers.ERROR_CLASS] == b"bad_fields"
+    assert next(iter(changes)).encode() in headers.to_map(dead.record.headers)[headers.ERROR_MESSAGE]
+    assert sum(len(name) + len(text) for name, text in dead.record.headers) < 2_000
     await rig.written()
     assert sorted(rig.finished) == [0, 1, 2]
 
@@ -196,11 +195,11 @@ async def test_headers_that_no_label_can_carry_are_left_behind() -> None:
         record = FrameRecord(
             Coordinates("frames.raw", 0, offset), 99, b"cam", codec.encode(SOUND), [(name, b"x" * 5_000_000)]
         )
-        rig.stage.take(Taken(record, lambda offset=offset: rig.finished.append(offset)))  # type: ignore[misc]
+        rig.stage.take(PendingFrame(record, lambda offset=offset: rig.finished.append(offset)))  # type: ignore[misc]
     await rig.settle()
     (batch,), (dead,) = rig.sender.to("frames.batches"), rig.sender.to("frames.dead")
-    assert batch.headers == []
-    assert headers.to_map(dead.headers)[headers.ERROR_CLASS] == b"bad_fields"
+    assert batch.record.headers == []
+    assert headers.to_map(dead.record.headers)[headers.ERROR_CLASS] == b"bad_fields"
 
 
 async def test_batches_fit_into_a_record_whatever_the_settings_allow() -> None:

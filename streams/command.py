@@ -1,0 +1,54 @@
+"""`sightline stream`: checks what the stage needs, then runs it until a signal."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from inference.models import describe_model
+from infra.commands.options import HttpPortOption, LaneOption, ModelOption
+from infra.kafka import clients
+from infra.kafka.topics import Lane, TopicNames
+from infra.process import logs
+from infra.process.lifecycle import Stop
+from infra.process.memory import give_back_now_and_then, keep_freed_memory
+from infra.redis.client import require_redis
+from infra.settings import Settings, load_settings
+from streams.processor import run_processor
+from streams.source.app import ignored_keys
+
+log = logs.get(__name__)
+
+
+def command(
+    lane: LaneOption = "live",
+    model: ModelOption = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Send every frame to the model.")] = False,
+    http_port: HttpPortOption = None,
+) -> None:
+    """Turn frames into micro-batches for the workers, and frames seen before into labels."""
+    stream = {"cache": False} if no_cache else {}
+    settings = load_settings({"infer": {"model": model}, "stream": stream, "http": {"port": http_port}})
+    logs.setup(settings.log)
+    run(settings, lane)
+
+
+def run(settings: Settings, lane: Lane) -> None:
+    """Run until a signal. Raises the error that ended the stage otherwise.
+
+    Frames without an outcome at the end are read again by the next process.
+    """
+    model = describe_model(settings.infer.model)
+    clients.require_kafka(settings)
+    names = TopicNames.for_lane(settings.topic_prefix, lane)
+    clients.require_topics(settings, names.frames, names.batches, names.labels, names.review, names.retry, names.dead)
+    if settings.stream.cache:
+        require_redis(settings)
+    ignored = ignored_keys({**settings.kafka.client, **settings.kafka.consumer})
+    if ignored:
+        log.warning("these keys have no effect on the stream stage's consumer (aiokafka)", keys=ignored)
+    keep_freed_memory()
+    give_back_now_and_then()
+    stop = Stop().install()
+    asyncio.run(run_processor(settings, lane, model, stop))
+    stop.raise_error()

@@ -1,0 +1,212 @@
+"""The consumer of the retry topic: what it commits, when it pauses, what a rebalance makes it forget."""
+
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+
+from infra.kafka.consumer import PartitionFault, Rebalance
+from infra.kafka.errors import FaultKind, KafkaFailure, KafkaFault
+from infra.kafka.records import ConsumedRecord
+from infra.settings import RetrySettings, Settings
+from schemas import headers
+from schemas.coordinates import Coordinates, TopicPartition
+from schemas.errors import Stalled
+from schemas.headers import Failure, RawHeaders
+from streams.processor import Heartbeat, stage_progress
+from streams.retry.consumer import RetryConsumer
+from streams.stage.frames import PendingFrame
+from streams.watch.progress_rule import ProgressRule, WatchdogInput
+
+P0, P1 = (TopicPartition("frames.retry", number) for number in range(2))
+
+
+class FakeConsumer:
+    """Follows its script, one step for each poll: a record or fault that it returns, or something that happens."""
+
+    def __init__(self, partitions: list[TopicPartition]) -> None:
+        self.owned = partitions
+        self.script: deque[ConsumedRecord | PartitionFault | Callable[[], None] | None] = deque()
+        self.commits: list[tuple[TopicPartition, int]] = []
+        self.refused: list[KafkaFault] = []
+        self.is_paused = False
+
+    def subscribe(self, topics: list[str], rebalance: Rebalance) -> None:
+        self.rebalance = rebalance
+        rebalance.on_assign(self.owned)
+
+    def poll(self, timeout_s: float) -> ConsumedRecord | PartitionFault | None:
+        step = self.script.popleft() if self.script else None
+        if not callable(step):
+            return step
+        step()
+        return None
+
+    def revoke(self, partition: TopicPartition) -> None:
+        self.rebalance.on_revoke([partition])
+
+    def lose(self, partition: TopicPartition) -> None:
+        self.rebalance.on_lost([partition])
+
+    def pause(self) -> None:
+        self.is_paused = True
+
+    def resume(self) -> None:
+        self.is_paused = False
+
+    def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        if self.refused:
+            raise KafkaFailure(self.refused.pop())
+        self.commits += offsets.items()
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def consumer(monkeypatch: pytest.MonkeyPatch) -> FakeConsumer:
+    made = FakeConsumer([P0, P1])
+    monkeypatch.setattr("streams.retry.consumer.GroupConsumer", lambda *_, **__: made)
+    return made
+
+
+def record(partition: int, offset: int, age_s: float, found: RawHeaders = ()) -> ConsumedRecord:
+    written_ms = int((time.time() - age_s) * 1000)
+    return ConsumedRecord("frames.retry", partition, offset, written_ms, b"cam", b"frame", found)
+
+
+class Run:
+    """What a retry consumer did until its script was over: the frames that it gave, the errors that it ended with."""
+
+    def __init__(self, consumer: FakeConsumer, max_held_frames: int = 10, finish: bool = True) -> None:
+        """`finish`: the stage finishes each frame at once."""
+        self._consumer, self._finish = consumer, finish
+        self._over = threading.Event()
+        self.taken: list[PendingFrame] = []
+        self.errors: list[BaseException] = []
+        settings = Settings(retry=RetrySettings(delays_ms=(60_000,), max_held_frames=max_held_frames))
+        self._retry = RetryConsumer(settings, "live", self._take, lambda: True, self._fail)
+
+    def until_over(self) -> "Run":
+        self._consumer.script.append(self._over.set)
+        self._retry.start()
+        assert self._over.wait(5)
+        self._retry.close(5)
+        return self
+
+    def finish_first(self) -> None:
+        self.taken[0].finish()
+
+    def offsets(self) -> list[int]:
+        return [pending.record.source.offset for pending in self.taken]
+
+    def _take(self, pending: PendingFrame) -> None:
+        self.taken.append(pending)
+        if self._finish:
+            pending.finish()
+
+    def _fail(self, error: BaseException) -> None:
+        self.errors.append(error)
+        self._over.set()
+
+
+def test_frames_of_partitions_that_stay_are_neither_forgotten_nor_passed_over(consumer: FakeConsumer) -> None:
+    """As with cooperative assignment: partition 1 goes; of partition 0 a frame is held and a later one is done."""
+    consumer.script += [record(0, 5, 0), record(1, 7, 0), lambda: consumer.revoke(P1), record(0, 6, 3600)]
+    run = Run(consumer).until_over()
+    assert (run.errors, run.offsets()) == ([], [6])
+    assert consumer.commits == [], "offset 5 has no outcome yet"
+
+
+def test_what_is_finished_is_committed_when_its_partition_goes(consumer: FakeConsumer) -> None:
+    consumer.script += [record(0, 5, 3600), None, lambda: consumer.revoke(P0)]
+    assert Run(consumer).until_over().errors == []
+    assert consumer.commits == [(P0, 6)]
+
+
+def test_of_a_partition_that_was_lost_nothing_is_committed(consumer: FakeConsumer) -> None:
+    run = Run(consumer, finish=False)
+    consumer.script += [record(0, 5, 3600), None, lambda: consumer.lose(P0), run.finish_first]
+    assert run.until_over().errors == []
+    assert consumer.commits == []
+
+
+def test_a_frame_that_is_finished_after_its_partition_went_and_came_back_counts_no_more(
+    consumer: FakeConsumer,
+) -> None:
+    run = Run(consumer, finish=False)
+    consumer.script += [
+        record(0, 5, 3600), None, lambda: consumer.revoke(P0), lambda: consumer.rebalance.on_assign([P0]),
+        record(0, 5, 3600), None, run.finish_first,
+    ]  # fmt: skip
+    assert run.until_over().errors == []
+    assert (len(run.taken), consumer.commits) == (2, [])
+
+
+def test_a_commit_that_failed_is_tried_again(consumer: FakeConsumer) -> None:
+    consumer.refused.append(KafkaFault(FaultKind.PASSING, "_TRANSPORT", "no broker"))
+    consumer.script += [record(0, 5, 3600)]
+    assert Run(consumer).until_over().errors == []
+    assert consumer.commits == [(P0, 6)]
+
+
+def test_a_full_consumer_is_paused_until_it_has_room(consumer: FakeConsumer) -> None:
+    paused: list[bool] = []
+    look: Callable[[], None] = lambda: paused.append(consumer.is_paused)  # noqa: E731
+    consumer.script += [look, record(0, 5, 0), None, look, lambda: consumer.revoke(P0), look]
+    assert Run(consumer, max_held_frames=1).until_over().errors == []
+    assert paused == [False, True, False]
+
+
+def test_a_frame_of_the_other_lane_is_left_to_its_processor(consumer: FakeConsumer) -> None:
+    origin = Failure(Coordinates("frames.replay", 0, 3), 42, "infer", "MemoryError", "no room", 1)
+    consumer.script += [record(0, 5, 3600, headers.failure_headers((), origin))]
+    run = Run(consumer).until_over()
+    assert (run.errors, run.taken) == ([], [])
+    assert consumer.commits == [(P0, 6)]
+
+
+@pytest.mark.parametrize(("kind", "ends"), [(FaultKind.FATAL, True), (FaultKind.GONE, False)])
+def test_only_a_fatal_error_of_the_client_ends_it(consumer: FakeConsumer, kind: FaultKind, ends: bool) -> None:
+    consumer.script += [PartitionFault(P0, KafkaFault(kind, "NAME", "the reason")), record(0, 5, 3600)]
+    run = Run(consumer).until_over()
+    assert [type(error) for error in run.errors] == ([Stalled] if ends else [])
+    assert run.offsets() == ([] if ends else [5])
+
+
+@pytest.fixture
+def given(consumer: FakeConsumer) -> Iterator[tuple[RetryConsumer, "queue.Queue[PendingFrame]"]]:
+    """A retry consumer whose topic holds a few frames, and the queue in which it puts what it gives to the stage."""
+    consumer.script += [record(1, offset, 3600) for offset in range(5)]
+    taken: queue.Queue[PendingFrame] = queue.Queue()
+    failures: list[BaseException] = []
+    retry = RetryConsumer(Settings(), "live", taken.put, lambda: True, failures.append)
+    retry.start()
+    yield retry, taken
+    retry.close(5)
+    assert failures == []
+
+
+def test_a_stage_that_works_on_retried_frames_alone_is_not_stalled(
+    given: tuple[RetryConsumer, "queue.Queue[PendingFrame]"],
+) -> None:
+    retry, taken = given
+    stage: Any = Mock(gate=Mock(frames=32))
+    commits: Any = Mock(commits=7, uncommitted=0)  # live cameras are quiet
+    pool: Any = Mock(steps=3)
+    intake: Any = Mock(partitions=frozenset({0}))
+    rule = ProgressRule(3_000)
+
+    def look(now_ms: float) -> str | None:
+        seen = stage_progress(stage, commits, retry, pool, intake, Heartbeat())
+        return rule.stalled(WatchdogInput(seen.taken, seen.uncommitted, 0, seen.commits, seen.steps, False), now_ms)
+
+    for second in range(5):
+        taken.get(timeout=10).finish()
+        assert look(second * 1_000) is None
+    assert [look(second * 1_000) is None for second in (5, 6, 7)] == [True, True, False], "and now it is"
