@@ -28,7 +28,7 @@ class Row:
 
 
 class Sink(Protocol):
-    """Where labels are stored. A new kind of sink implements this, and runs the suite `tests/support/sink_contract.py`."""
+    """Where labels are stored. A new kind of sink implements this; its tests run `tests/support/sink_contract.py`."""
 
     @property
     def name(self) -> str:

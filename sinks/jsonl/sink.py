@@ -60,7 +60,7 @@ class JsonlSink:
     ) -> None:
         self._folder = folder.absolute()
         self._settings, self._disk, self._clock = settings, disk or Disk(), clock
-        self._lock: int | None = None
+        self.lock: int | None = None
         self._manifest = Manifest("", "")
         self._parts: dict[str, _Part] = {}
         self._added: dict[str, list[str]] = {}
@@ -110,9 +110,9 @@ class JsonlSink:
         try:
             self._close_files(list(self._parts))
         finally:
-            if self._lock is not None:
-                os.close(self._lock)
-                self._lock = None
+            if self.lock is not None:
+                os.close(self.lock)
+                self.lock = None
 
     # -- a flush
 
@@ -213,7 +213,7 @@ class JsonlSink:
 
     def _take_lock(self) -> None:
         """The kernel frees it when the process ends, however it ends."""
-        if self._lock is not None:
+        if self.lock is not None:
             return
         descriptor = os.open(self._folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
@@ -221,7 +221,7 @@ class JsonlSink:
         except BlockingIOError:
             os.close(descriptor)
             raise ConfigError(f"another sink writes to {self._text}: give each sink a folder of its own") from None
-        self._lock = descriptor
+        self.lock = descriptor
 
     def _read_manifest(self) -> Manifest | None:
         path = self._folder / MANIFEST
