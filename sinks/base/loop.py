@@ -1,10 +1,9 @@
 """The loop of a sink: a member of its consumer group that stores labels in micro-batches and commits behind them."""
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Protocol
+from collections.abc import Callable, Collection
 
-from infra.kafka.consumer import CommitReport, PartitionFault, Rebalance
+from infra.kafka.consumer import CommitReport, PartitionFault
 from infra.kafka.errors import FaultKind, KafkaFailure
 from infra.kafka.groups import GroupProgress
 from infra.kafka.records import ConsumedRecord
@@ -14,6 +13,7 @@ from infra.settings import SinkSettings
 from schemas.coordinates import TopicPartition
 from schemas.errors import Busy, Stalled
 from sinks.base.batch import Batch, Entry
+from sinks.base.commits import Commits, Member
 from sinks.base.contract import Sink
 from sinks.base.flusher import Flusher
 from sinks.base.starts import Beginnings
@@ -25,24 +25,7 @@ POLL_S = 0.1
 REVOKE_BUDGET_S = 5.0
 # How long one flush waits for the acknowledgement of dead letters before it counts as Busy.
 DEAD_LETTERS_S = 5.0
-COMMIT_AGAIN_S = 1.0
 SAME_FAULT_S = 60.0
-
-
-class Member(Protocol):
-    """What is used of `infra.kafka.consumer.GroupConsumer`; tests have one in memory."""
-
-    @property
-    def is_paused(self) -> bool: ...
-    def subscribe(self, topics: list[str], rebalance: Rebalance) -> None: ...
-    def poll(self, timeout_s: float) -> ConsumedRecord | PartitionFault | None: ...
-    def pause(self) -> None: ...
-    def resume(self) -> None: ...
-    def start_at(self, offsets: Mapping[TopicPartition, int]) -> None: ...
-    def commit_soon(self, offsets: Mapping[TopicPartition, int]) -> None: ...
-    def commit_within(self, offsets: Mapping[TopicPartition, int], deadline: Deadline) -> str | None: ...
-    def committed(self, partitions: Iterable[TopicPartition], timeout_s: float) -> dict[TopicPartition, int]: ...
-    def log_range(self, partition: TopicPartition, timeout_s: float) -> tuple[int, int] | None: ...
 
 
 class SinkLoop:
@@ -71,8 +54,7 @@ class SinkLoop:
         self._beginnings = Beginnings(member, reset, settings.repeat_window_offsets, start)
         self._begun: dict[TopicPartition, int] = {}  # where storing began, of the partitions that are read
         self._flushed: dict[TopicPartition, int] = {}
-        self._uncommitted_starts: dict[TopicPartition, int] = {}
-        self._commit_at_s = 0.0
+        self._commits = Commits(member, progress)
         self._retry_at_s = 0.0
         self._busy: Busy | None = None
         self.is_closing = False
@@ -107,7 +89,7 @@ class SinkLoop:
         ready, is_due = self._beginnings.ready(now_s), self._batch.is_due(now_s)
         if now_s >= self._retry_at_s and (ready or is_due):
             self._attempt(lambda: self._work(ready, is_due, now_s))
-        self._commit(now_s)
+        self._commits.tick(now_s)
         should_pause = self._busy is not None or self._batch.is_full()
         if should_pause != self._member.is_paused:
             (self._member.pause if should_pause else self._member.resume)()
@@ -115,13 +97,12 @@ class SinkLoop:
     def close(self, deadline: Deadline) -> None:
         """Flush and commit what was read, if the target takes it: one attempt. The member is left in the group."""
         self.is_closing = True
-        self._flush_and_commit(deadline)
+        self._flush_once(deadline)
+        self._commits.finish(deadline)
 
     def on_commit(self, report: CommitReport) -> None:
         """The answer to a commit of ours; called from within `poll`."""
-        self._stored(report.stored)
-        if report.fault is not None:
-            log.warning("offsets were not committed; it is tried again", error=str(report.fault))
+        self._commits.on_report(report)
 
     # -- reading
 
@@ -142,7 +123,7 @@ class SinkLoop:
             self.on_lost(self._progress.partitions())
         elif fault.kind is FaultKind.NO_OFFSET:
             if partition in self._begun:  # else its beginning is being asked for already
-                log.warning("the offset to read is gone", partition=str(partition))
+                log.info("there is no offset to read on at: the partition begins anew", partition=str(partition))
                 self._forget([partition])
                 self._assign([partition])
             return
@@ -166,7 +147,7 @@ class SinkLoop:
         for partition, (facts, beginning) in begun.items():
             self._begun[partition] = beginning.position
             if facts.committed != beginning.position:
-                self._uncommitted_starts[partition] = beginning.position
+                self._commits.start_at(partition, beginning.position)
             if beginning.skipped:
                 metrics.SINK_SKIPPED.labels(self._sink.name).inc(len(beginning.skipped))
                 log.warning(
@@ -176,7 +157,6 @@ class SinkLoop:
                     last=beginning.skipped.stop - 1,
                 )
         self._flusher.begin(begun)
-        self._commit_at_s = 0.0
         try:
             self._member.start_at({partition: beginning.read_from for partition, (_, beginning) in begun.items()})
         except KafkaFailure as error:
@@ -203,44 +183,12 @@ class SinkLoop:
     def _flush(self, deadline: Deadline) -> None:
         self._flushed.update(self._flusher.flush(self._batch.entries, deadline))
         self._batch.clear(self._clock())
-        self._commit_at_s = 0.0
+        self._commits.hurry()
 
-    def _flush_and_commit(self, deadline: Deadline) -> None:
+    def _flush_once(self, deadline: Deadline) -> None:
         """What is possible in that time: a target that is known to be busy is not asked."""
         if self._batch.entries and self._busy is None:
             self._attempt(lambda: self._flush(deadline))
-        offsets = self._to_commit()
-        if offsets:
-            why = self._member.commit_within(offsets, deadline)
-            if why is None:
-                self._stored(offsets)
-            else:
-                log.warning("flushed labels could not be committed and are read again", error=why)
-
-    # -- offsets
-
-    def _to_commit(self) -> dict[TopicPartition, int]:
-        return {**self._uncommitted_starts, **self._progress.to_commit()}
-
-    def _commit(self, now_s: float) -> None:
-        if now_s < self._commit_at_s:
-            return
-        self._commit_at_s = now_s + COMMIT_AGAIN_S
-        offsets = self._to_commit()
-        if not offsets:
-            return
-        try:
-            self._member.commit_soon(offsets)
-        except KafkaFailure as error:
-            if error.fault.is_fatal:
-                raise Stalled(f"the Kafka consumer cannot go on: {error}") from error
-            log.warning("offsets were not committed; it is tried again", error=str(error))
-
-    def _stored(self, offsets: Mapping[TopicPartition, int]) -> None:
-        self._progress.committed(offsets)
-        for partition, offset in offsets.items():
-            if offset >= self._uncommitted_starts.get(partition, offset + 1):
-                del self._uncommitted_starts[partition]
 
     # -- rebalances
 
@@ -250,8 +198,13 @@ class SinkLoop:
         log.info("partitions assigned", partitions=sorted(one.partition for one in partitions))
 
     def on_revoke(self, partitions: list[TopicPartition]) -> None:
+        """Within a rebalance the client gives no answer to a commit that is waited for in another thread, and one that
+        is waited for in this thread knows no deadline. So the commit is only sent: ahead of the request that gives the
+        partitions up, on the same connection.
+        """
         if not self.is_closing:  # then it was done already
-            self._flush_and_commit(Deadline(REVOKE_BUDGET_S))
+            self._flush_once(Deadline(REVOKE_BUDGET_S))
+            self._commits.send()
         self._forget(partitions)
         self._forget_flushed(partitions)
         log.info("partitions revoked", partitions=sorted(one.partition for one in partitions))
@@ -270,9 +223,9 @@ class SinkLoop:
         self._progress.revoke(partitions)
         self._beginnings.forget(partitions)
         self._flusher.forget(partitions)
+        self._commits.forget(partitions)
         for partition in partitions:
-            for book in (self._begun, self._uncommitted_starts):
-                book.pop(partition, None)
+            self._begun.pop(partition, None)
         self._batch.keep(lambda entry: self._progress.generation(entry.record.topic_partition) == entry.generation)
 
     def _forget_flushed(self, partitions: Collection[TopicPartition]) -> None:
