@@ -24,7 +24,7 @@ from infra.kafka.topic_admin import log_id
 from infra.kafka.topics import Lane, TopicNames, group
 from infra.process import logs, metrics
 from infra.process.health import HealthServer
-from infra.process.lifecycle import STOP_BUDGET_S, Deadline, Stop
+from infra.process.lifecycle import STOP_BUDGET_S, Deadline, Stop, StopBudget
 from infra.process.memory import give_back_now_and_then
 from infra.settings import Settings
 from schemas.errors import Busy, SightlineError, Stalled
@@ -166,19 +166,19 @@ def membership(settings: Settings) -> dict[str, object]:
 
 def close(sink: Sink, member: SinkMember | None, stop: Stop) -> None:
     """Flush and commit unless something went wrong, release the target, leave the group; all within the budget."""
-    deadline = Deadline(STOP_BUDGET_S - EXIT_S)
-    log.info("stopping")
     has_failed = stop.error is not None
     stop.set()
+    budget = StopBudget(stop, STOP_BUDGET_S - EXIT_S)
+    log.info("stopping")
     steps: list[Callable[[], None]] = [sink.close]
     if member is not None and not has_failed:
-        steps.insert(0, lambda: member.flush(Deadline(max(0.0, deadline.remaining_s() - LEAVE_S))))
+        steps.insert(0, lambda: member.flush(Deadline(budget.at_most_s(STOP_BUDGET_S, LEAVE_S))))
     for step in steps:
         try:
             step()
         except SightlineError as error:
             stop.set(error)
-    if member is not None and not member.leave(deadline):
+    if member is not None and not member.leave(Deadline(budget.remaining_s())):
         # A thread inside a client that waits for a broker can keep the interpreter from ending.
         os._exit(tell(stop.error))
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from infra.kafka.topics import Lane
+from infra.commands.options import HttpPortOption, LaneOption
 from infra.process import logs
 from infra.process.lifecycle import Stop
 from infra.settings import load_settings
@@ -15,8 +15,8 @@ from sinks.jsonl.sink import JsonlSink
 
 def command(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Written by this sink alone; made when missing.")],
-    lane: Annotated[Lane, typer.Option(help="live, or replay for labels.replay.")] = "live",
-    http_port: Annotated[int | None, typer.Option(help="Port of /livez, /readyz, /metrics; 0 is any.")] = None,
+    lane: LaneOption = "live",
+    http_port: HttpPortOption = None,
 ) -> None:
     """Labels as JSON lines in files: DIR/day=.../hour=.../labels-*.jsonl, by the hour (UTC) of capture.
 

@@ -13,6 +13,7 @@ from infra.process.lifecycle import Deadline
 from infra.settings import BreakerSettings, SinkSettings
 from schemas import codec
 from schemas.coordinates import Coordinates, TopicPartition
+from schemas.errors import BadFrame
 from schemas.records import Label
 from sinks.base.contract import Sink
 from sinks.base.dead import DeadLabels
@@ -45,12 +46,16 @@ class LabelLog:
         return Coordinates(TOPIC, partition, len(records) - 1)
 
     def distinct(self, window_offsets: int) -> list[Coordinates]:
-        """The places of all labels but repeats: what a sink has to store."""
+        """The places of all labels but repeats, and but bytes that are no label: what a sink has to store."""
         places = []
         for partition, values in self.records.items():
             window = RepeatWindow(window_offsets)
             for offset, value in enumerate(values):
-                if not window.is_repeat(offset, codec.decode(Label, value)):
+                try:
+                    label = codec.decode(Label, value)
+                except BadFrame:
+                    continue
+                if not window.is_repeat(offset, label):
                     places.append(Coordinates(*partition, offset))
         return places
 

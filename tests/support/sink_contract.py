@@ -6,8 +6,10 @@ A subclass says how its sink is opened on a target that stays, how its process i
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 
 import pytest
+from hypothesis import strategies as st
 
 from schemas import headers
 from schemas.coordinates import Coordinates, TopicPartition
@@ -24,9 +26,13 @@ class Killed(BaseException):
 class KilledSink:
     """A sink whose process is killed at the nth call of one of its methods, before or after that call."""
 
-    def __init__(self, sink: Sink, method: str, *, nth: int = 1, after: bool = False) -> None:
-        self._sink, self._method, self._left, self._after = sink, method, nth, after
+    def __init__(self, sink: Sink, method: str = "", *, nth: int = 1, after: bool = False) -> None:
+        self._sink = sink
         self.name = sink.name
+        self.arm(method, nth=nth, after=after)
+
+    def arm(self, method: str, *, nth: int, after: bool) -> None:
+        self._method, self._left, self._after = method, nth, after
 
     def setup(self, log_id: str) -> None:
         self._sink.setup(log_id)
@@ -56,10 +62,50 @@ class KilledSink:
             raise Killed
 
 
+@dataclass(frozen=True)
+class Step:
+    """One thing that happens to a sink. What the numbers mean depends on what it is."""
+
+    what: str
+    partition: int
+    number: int
+    flag: bool
+
+
+WINDOW_OFFSETS = 4
+STEPS = st.lists(
+    st.builds(
+        Step,
+        st.sampled_from(
+            [
+                *["put", "turn"] * 6,
+                *["busy", "lose"] * 2,
+                "bad",
+                "kill add",
+                "kill flush",
+                "crash",
+                "stop",
+                "commits",
+                "revoke",
+            ]
+        ),
+        st.integers(0, 1),
+        st.integers(1, 6),
+        st.booleans(),
+    ),
+    min_size=30,
+    max_size=80,
+)
+
+
 class SinkContract(ABC):
     """`is_exactly_once` is False for a target that stores no positions and cannot upsert: then at least once holds."""
 
     is_exactly_once = True
+
+    @abstractmethod
+    def reset(self) -> None:
+        """A new, empty target; called before every test and every example of one."""
 
     @abstractmethod
     def open(self) -> Sink:
@@ -78,6 +124,10 @@ class SinkContract(ABC):
         """The target takes nothing, or takes labels again."""
 
     # -- helpers
+
+    @pytest.fixture(autouse=True)
+    def _new_target(self) -> None:
+        self.reset()
 
     def expect(self, places: Collection[Coordinates]) -> None:
         if self.is_exactly_once:
@@ -266,6 +316,23 @@ class SinkContract(ABC):
         run.stop()
         self.expect(places)
 
+    def test_a_partition_that_is_lost_while_the_target_is_busy_comes_again_whole(self) -> None:
+        log = LabelLog()
+        run = SinkRun(log, self.open())
+        run.turn_until_idle()
+        places = [log.put(frame, frame % 2) for frame in range(4)]
+        self.set_busy(True)
+        for _ in range(20):
+            run.turn()
+        run.member.revoke([TWO], lost=True)
+        run.member.assign([TWO])
+        self.set_busy(False)
+        for _ in range(60):
+            run.turn()
+        run.stop()
+        self.expect(places)
+        assert log.committed == {ONE: 2, TWO: 2}
+
     def test_what_another_member_stored_meanwhile_is_not_stored_here(self) -> None:
         log = LabelLog()
         places = [log.put(frame, 1) for frame in range(4)]
@@ -302,6 +369,23 @@ class SinkContract(ABC):
         self.expect(places[4:])
         assert log.committed[ONE] == 6
 
+    def each_label_is_stored_once(self, steps: list[Step]) -> None:
+        """A subclass calls it from a property test of its own, `@given(STEPS)`."""
+        self.reset()
+        log, history = LabelLog(), _History(self)
+        history.start(log)
+        for step in steps:
+            try:
+                history.take(step)
+            except Killed:
+                history.restart()
+        self.set_busy(False)
+        history.restart()
+        history.run.turn_until_idle()
+        history.run.stop()
+        self.expect(log.distinct(WINDOW_OFFSETS))
+        assert log.committed == {one: len(records) for one, records in log.records.items()}
+
     def test_what_was_only_added_is_dropped_by_discard_and_by_close(self) -> None:
         log = LabelLog(1)
         log.put(0)
@@ -314,3 +398,52 @@ class SinkContract(ABC):
         assert self.stored() == []
         sink.close()
         assert self.stored() == []
+
+
+class _History:
+    """Sinks one after the other on one target and one log, with what happens to them."""
+
+    def __init__(self, contract: SinkContract) -> None:
+        self._contract = contract
+
+    def start(self, log: LabelLog) -> None:
+        self._log, self._letters = log, Letters()
+        self._open()
+
+    def restart(self) -> None:
+        """After a kill."""
+        self._contract.kill(self._sink)
+        self._open()
+
+    def take(self, step: Step) -> None:
+        member, partition = self.run.member, TopicPartition(TOPIC, step.partition)
+        match step.what:
+            case "put":
+                self._log.put(step.number, step.partition)
+            case "bad":
+                self._log.put_value(b"no label", step.partition)
+            case "turn":
+                for _ in range(2 * step.number):
+                    self.run.turn(0.5 if step.flag else 0.0)
+            case "kill add" | "kill flush":
+                self._killed.arm(step.what.removeprefix("kill "), nth=step.number, after=step.flag)
+            case "crash":
+                raise Killed
+            case "stop":
+                self._contract.set_busy(False)
+                self.run.stop()
+                self._open()
+            case "busy":
+                self._contract.set_busy(step.flag)
+            case "commits":
+                member.refuses_commits = step.flag
+            case "revoke" | "lose" if partition in member.assigned():
+                member.revoke([partition], lost=step.what == "lose")
+            case "revoke" | "lose":
+                member.assign([partition])
+
+    def _open(self) -> None:
+        self._contract.set_busy(False)
+        self._sink = self._contract.open()
+        self._killed = KilledSink(self._sink)
+        self.run = SinkRun(self._log, self._killed, letters=self._letters, window_offsets=WINDOW_OFFSETS)

@@ -1,6 +1,7 @@
 """The contract on the sink in memory, and what only a target that refuses labels can show."""
 
 import pytest
+from hypothesis import given
 
 from schemas import headers
 from schemas.coordinates import Coordinates
@@ -8,12 +9,11 @@ from schemas.errors import BadLabel, Busy, SinkError
 from sinks.base.contract import Row, Sink
 from sinks.base.memory import MemorySink, MemoryTarget
 from tests.support.label_log import LabelLog, Letters, SinkRun
-from tests.support.sink_contract import ONE, SinkContract
+from tests.support.sink_contract import ONE, STEPS, SinkContract, Step
 
 
 class TestMemorySink(SinkContract):
-    @pytest.fixture(autouse=True)
-    def _target(self) -> None:
+    def reset(self) -> None:
         self.target = MemoryTarget()
 
     def open(self) -> Sink:
@@ -27,6 +27,10 @@ class TestMemorySink(SinkContract):
 
     def set_busy(self, is_busy: bool) -> None:
         self.target.offline = offline if is_busy else lambda: None
+
+    @given(STEPS)
+    def test_whatever_happens_each_label_is_stored_once(self, steps: list[Step]) -> None:
+        self.each_label_is_stored_once(steps)
 
 
 def offline() -> None:

@@ -3,16 +3,18 @@
 import errno
 import json
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
 
 from infra.settings import JsonlSettings
 from schemas.coordinates import Coordinates
 from sinks.base.contract import Sink
 from sinks.jsonl.disk import Disk
 from sinks.jsonl.sink import JsonlSink
-from tests.support.sink_contract import SinkContract
+from tests.support.sink_contract import STEPS, SinkContract, Step
 
 
 class FullDisk(Disk):
@@ -45,9 +47,14 @@ def stored_in(folder: Path) -> list[Coordinates]:
 
 
 class TestJsonlSink(SinkContract):
+    home: Path
+
     @pytest.fixture(autouse=True)
-    def _folder(self, tmp_path: Path) -> None:
-        self.folder, self.disk = tmp_path / "labels", FullDisk()
+    def _home(self, tmp_path: Path) -> None:
+        TestJsonlSink.home = tmp_path
+
+    def reset(self) -> None:
+        self.folder, self.disk = Path(tempfile.mkdtemp(dir=self.home)), FullDisk()
 
     def open(self) -> Sink:
         return JsonlSink(self.folder, JsonlSettings(max_file_bytes=2_000), disk=self.disk)
@@ -62,3 +69,7 @@ class TestJsonlSink(SinkContract):
 
     def set_busy(self, is_busy: bool) -> None:
         self.disk.is_full = is_busy
+
+    @given(STEPS)
+    def test_whatever_happens_each_label_is_stored_once(self, steps: list[Step]) -> None:
+        self.each_label_is_stored_once(steps)
