@@ -17,12 +17,16 @@ from infra.kafka.topics import group
 from schemas import headers
 from schemas.coordinates import Coordinates
 from tests.support.deployment import PARTITIONS, Deployment
+from tests.support.deployment import deployment as deployment_of
 from tests.support.runner import Runner, Running
+from tests.support.services import local_services
 from tests.support.sink_records import Wire
 
 # A static member comes back at once; another one waits until the group has given up the one that was killed.
 STATIC = {"SIGHTLINE_SINK__GROUP_INSTANCE_ID": "one"}
 FAST = {"SIGHTLINE_SINK__FLUSH_INTERVAL_MS": "100"}
+
+LABELS = "sightline_sink_labels_total"
 
 Identity = tuple[str, int, int, str, str | None]
 
@@ -43,12 +47,15 @@ def identity(line: dict[str, Any]) -> Identity:
     return source["topic"], source["partition"], source["offset"], line["frame_id"], line["replay_id"]
 
 
-def wait_for_commit(process: Running, labels: int, timeout_s: float = 30.0) -> None:
-    """Until the sink is done with so many labels and has committed them."""
+def wait_for_labels(process: Running, labels: int, timeout_s: float = 30.0) -> None:
+    """Until the process is done with so many labels."""
     until = time.monotonic() + timeout_s
-    while sum(process.metric("sightline_sink_labels_total", result=one) for one in ("written", "repeated")) < labels:
-        assert time.monotonic() < until, process.stderr[-3000:]
-        time.sleep(0.1)
+    while True:
+        is_up = process.probe("/livez")[0] == 200
+        if is_up and sum(process.metric(LABELS, result=result) for result in ("written", "repeated")) >= labels:
+            return
+        assert time.monotonic() < until and process.exit_code is None, process.stderr[-3000:]
+        time.sleep(0.02)
 
 
 def test_lines_are_those_of_subscribe_and_what_is_no_label_lies_on_labels_dead(
@@ -59,9 +66,9 @@ def test_lines_are_those_of_subscribe_and_what_is_no_label_lies_on_labels_dead(
         wire.label(Coordinates("frames.raw", frame % PARTITIONS, frame), frame_id=f"dock-1/1/{frame}")
     bad = wire.send(wire.topics.labels, b"no label", partition=1)
     wire.label(Coordinates("frames.raw", 0, 4), frame_id="dock-1/1/4")
-    wait_for_commit(process, 21)
-    assert process.metric("sightline_sink_labels_total", sink="jsonl", result="refused") == 1
-    assert process.metric("sightline_sink_labels_total", sink="jsonl", result="repeated") == 1
+    wait_for_labels(process, 21)
+    assert process.metric(LABELS, sink="jsonl", result="refused") == 1
+    assert process.metric(LABELS, sink="jsonl", result="repeated") == 1
     assert process.stop() == 0
     assert not list((tmp_path / "out").rglob("*.part"))
     printed = sightline.run("subscribe", "--from", "-1h", "--limit", "20", "--dedupe").stdout.splitlines()
@@ -106,28 +113,58 @@ class Load:
         self._wire.flush()
 
 
-def test_killed_ten_times_under_load_lines_are_the_distinct_labels(
-    sightline: Runner, wire: Wire, tmp_path: Path, deployment: Deployment
+@pytest.mark.parametrize("kills", [3, pytest.param(10, marks=pytest.mark.system)])
+def test_killed_again_and_again_under_load_lines_are_the_distinct_labels(
+    sightline: Runner, wire: Wire, tmp_path: Path, deployment: Deployment, kills: int
 ) -> None:
     folder, drawn = tmp_path / "out", random.Random(13)
     env = {**FAST, **STATIC, "SIGHTLINE_JSONL__MAX_FILE_AGE_S": "1"}
-    seen = []
     with Load(wire, seed=14) as load:
-        for kill in range(10):
-            process = sightline.start("sink", "jsonl", str(folder), env=env, ready=kill % 3 != 2)
-            time.sleep(drawn.uniform(0.2, 1.5))
+        for kill in range(kills):
+            process = sightline.start("sink", "jsonl", str(folder), env=env, ready=False)
+            if kill % 3 == 2:  # as it starts: while it recovers, joins, or reads what it has to remember
+                time.sleep(drawn.uniform(0.5, 4.0))
+            else:  # while it stores
+                wait_for_labels(process, drawn.randrange(1, 400), timeout_s=60)
             process.kill()
-            seen.append(len(lines_of(folder)))
-        sent_meanwhile = load.sent
         last = sightline.start("sink", "jsonl", str(folder), env=FAST)
     wait_until_idle(deployment, last)
     assert last.stop() == 0
-    found = [identity(line) for line in lines_of(folder)]
+    expect_distinct(load, folder)
+    assert not list(folder.rglob("*.part"))
+
+
+@pytest.mark.system
+def test_the_broker_is_killed_too(tmp_path: Path) -> None:
+    """A broker of its own, killed under load together with the sink, and once without it."""
+    with local_services(tmp_path / "home") as services, deployment_of(services) as deployment:
+        assert services.kafka is not None
+        sightline, folder = Runner(deployment.env), tmp_path / "out"
+        try:
+            with Load(Wire(deployment), seed=16) as load:
+                for with_the_sink in (False, True, False):
+                    process = sightline.start("sink", "jsonl", str(folder), env={**FAST, **STATIC})
+                    wait_for_labels(process, 100)
+                    services.kafka.kill_broker(1)
+                    if with_the_sink:
+                        process.kill()
+                    services.kafka.start_broker(1)
+                    if not with_the_sink:
+                        wait_for_labels(process, 400, timeout_s=90)
+                        assert process.stop() == 0
+                last = sightline.start("sink", "jsonl", str(folder), env={**FAST, **STATIC})
+            wait_until_idle(deployment, last)
+            assert last.stop() == 0
+            expect_distinct(load, folder)
+        finally:
+            sightline.close()
+
+
+def expect_distinct(load: Load, *folders: Path) -> None:
+    found = [identity(line) for line in lines_of(*folders)]
     assert len(found) == len(set(found)), "a label was stored twice"
     assert set(found) == load.identities
     assert load.sent > len(load.identities), "there were repeats"
-    assert sent_meanwhile > 1_000 and len(set(seen)) > 5, "it was killed while it stored"
-    assert not list(folder.rglob("*.part"))
 
 
 def wait_until_idle(deployment: Deployment, process: Running, timeout_s: float = 60.0) -> None:
@@ -149,7 +186,7 @@ def test_two_members_share_the_partitions_and_hand_them_over_without_doubling(
         time.sleep(1)
         second = sightline.start("sink", "jsonl", str(two), env=FAST)
         until = time.monotonic() + 30
-        while not second.metric("sightline_sink_labels_total", result="written"):
+        while not second.metric(LABELS, result="written"):
             assert time.monotonic() < until, second.stderr[-3000:]
             time.sleep(0.1)
         time.sleep(1)
@@ -157,9 +194,7 @@ def test_two_members_share_the_partitions_and_hand_them_over_without_doubling(
         time.sleep(1)
     wait_until_idle(deployment, second)
     assert second.stop() == 0
-    found = [identity(line) for line in lines_of(one, two)]
-    assert len(found) == len(set(found)), "a label was stored twice"
-    assert set(found) == load.identities
+    expect_distinct(load, one, two)
     assert lines_of(one) and lines_of(two)
 
 
