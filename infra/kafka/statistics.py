@@ -3,14 +3,15 @@
 import json
 from typing import Any
 
-# An empty share is announced by no callback in KIP-848; this long in the group without one means standing by.
+# With KIP-848 no callback announces an empty share. A member that is in the group for this long without a partition
+# counts as standing by.
 STANDBY_MS, STATISTICS_MS = 10_000, 5_000
 
 
 def stands_by(statistics: str) -> bool:
-    """Whether they are of a member that was given nothing for a while.
+    """Whether they are of a member that has had no partition for a while.
 
-    Its join state says `init` for as long, so the state of the coordinator's connection has to do.
+    Its join state stays `init` meanwhile, so the state of the connection to the group's coordinator is used.
     """
     group = json.loads(statistics).get("cgrp", {})
     return bool(group.get("state") == "up" and group["stateage"] >= STANDBY_MS and not group["assignment_size"])
