@@ -10,7 +10,6 @@ folder, and the other one gets them again.
 """
 
 import errno
-import fcntl
 import os
 import secrets
 import time
@@ -25,8 +24,9 @@ from schemas.errors import Busy, ConfigError, SinkError
 from sinks.base.contract import Row
 from sinks.base.label_text import json_line
 from sinks.jsonl import manifest as manifests
+from sinks.jsonl import recovery
 from sinks.jsonl.disk import Disk
-from sinks.jsonl.layout import LOCK, MANIFEST, PART_GLOB, PART_SUFFIX, STATE_FOLDER, file_name, hour_folder
+from sinks.jsonl.layout import MANIFEST, PART_SUFFIX, STATE_FOLDER, file_name, hour_folder
 from sinks.jsonl.manifest import Manifest, OpenFile
 
 log = logs.get(__name__)
@@ -71,10 +71,11 @@ class JsonlSink:
         """Raises ConfigError while another sink writes here, or for a folder that cannot be used."""
         try:
             self._disk.make_folder(self._folder / STATE_FOLDER)
-            self._take_lock()
-            found = self._read_manifest() or Manifest(log_id, secrets.token_hex(2))
-            self._close_found(found)
-            self._remove_strays()
+            if self.lock is None:
+                self.lock = recovery.take_lock(self._folder)
+            found = recovery.read_manifest(self._folder) or Manifest(log_id, secrets.token_hex(2))
+            recovery.close_files(self._folder, found, self._disk)
+            recovery.remove_strays(self._folder, self._disk)
             if found.log_id != log_id:
                 log.warning("the labels topic is another one than before: its positions begin anew", folder=self._text)
                 found = replace(found, log_id=log_id, positions={})
@@ -208,48 +209,6 @@ class JsonlSink:
         except OSError as error:  # nobody knows which of the two is there after a crash
             raise self._broken(error) from error
         self._manifest = manifest
-
-    # -- after a crash
-
-    def _take_lock(self) -> None:
-        """The kernel frees it when the process ends, however it ends."""
-        if self.lock is not None:
-            return
-        descriptor = os.open(self._folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            raise ConfigError(f"another sink writes to {self._text}: give each sink a folder of its own") from None
-        self.lock = descriptor
-
-    def _read_manifest(self) -> Manifest | None:
-        path = self._folder / MANIFEST
-        try:
-            return manifests.from_bytes(path.read_bytes(), str(path))
-        except FileNotFoundError:
-            return None
-
-    def _close_found(self, found: Manifest) -> None:
-        for path, file in found.files.items():
-            part, final = self._part_path(path), self._folder / path
-            size_bytes = part.stat().st_size if part.exists() else -1
-            if size_bytes >= file.length_bytes:
-                self._disk.truncate(part, file.length_bytes)
-                self._disk.rename(part, final)
-            elif size_bytes < 0 and (final.exists() or file.is_closing):
-                if not final.exists():  # closed files are free to be moved away
-                    log.warning("a file was moved away before the sink had finished with it", file=str(final))
-            else:
-                raise ConfigError(
-                    f"{part} holds {max(0, size_bytes)} bytes where {file.length_bytes} were stored: somebody changed "
-                    f"or removed it. Restore it, or let the sink write a new folder"
-                )
-
-    def _remove_strays(self) -> None:
-        """What a crash left of flushes that did not happen."""
-        for part in self._folder.glob(PART_GLOB):
-            self._disk.remove(part)
 
     # -- helpers
 

@@ -12,7 +12,7 @@ from sinks.base.batch import Batch, Entry
 from sinks.base.memory import MemorySink, MemoryTarget
 from sinks.base.process import Status, close, wait_for_target
 from tests.support.label_log import LabelLog, Letters, SinkRun
-from tests.support.sink_contract import ONE, TWO
+from tests.support.sink_target import ONE, TWO
 
 
 def fault(kind: FaultKind, name: str = "_X") -> PartitionFault:

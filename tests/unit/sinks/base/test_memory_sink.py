@@ -9,7 +9,9 @@ from schemas.errors import BadLabel, Busy, SinkError
 from sinks.base.contract import Row, Sink
 from sinks.base.memory import MemorySink, MemoryTarget
 from tests.support.label_log import LabelLog, Letters, SinkRun
-from tests.support.sink_contract import ONE, STEPS, SinkContract, Step
+from tests.support.sink_contract import SinkContract
+from tests.support.sink_histories import STEPS, Step
+from tests.support.sink_target import ONE
 
 
 class TestMemorySink(SinkContract):

@@ -14,7 +14,8 @@ from schemas.coordinates import Coordinates
 from sinks.base.contract import Sink
 from sinks.jsonl.disk import Disk
 from sinks.jsonl.sink import JsonlSink
-from tests.support.sink_contract import STEPS, SinkContract, Step
+from tests.support.sink_contract import SinkContract
+from tests.support.sink_histories import STEPS, Step
 
 
 class FullDisk(Disk):

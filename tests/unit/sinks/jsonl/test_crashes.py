@@ -13,8 +13,8 @@ from schemas.errors import ConfigError, SinkError
 from sinks.base.contract import Row
 from sinks.jsonl.disk import Disk
 from sinks.jsonl.sink import JsonlSink
-from tests.support.sink_contract import Killed
 from tests.support.sink_records import a_label
+from tests.support.sink_target import Killed
 from tests.unit.sinks.jsonl.test_contract import stored_in
 
 PART = TopicPartition("labels", 0)
