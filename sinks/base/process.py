@@ -5,12 +5,10 @@ labels -> group consumer -> micro-batch -> repeats left out -> the sink -> commi
 """
 
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from traceback import format_exception
 
 from infra.failures.breaker import Breaker
 from infra.kafka.clients import consumer_config, require_kafka, require_topics
@@ -24,7 +22,7 @@ from infra.kafka.topic_admin import log_id
 from infra.kafka.topics import Lane, TopicNames, group
 from infra.process import logs, metrics
 from infra.process.health import HealthServer
-from infra.process.lifecycle import STOP_BUDGET_S, Deadline, Stop, StopBudget
+from infra.process.lifecycle import STOP_BUDGET_S, Deadline, Stop, StopBudget, print_end
 from infra.process.memory import give_back_now_and_then
 from infra.settings import Settings
 from schemas.errors import Busy, SightlineError, Stalled
@@ -180,7 +178,7 @@ def close(sink: Sink, member: SinkMember | None, stop: Stop) -> None:
             stop.set(error)
     if member is not None and not member.leave(Deadline(budget.remaining_s())):
         # A thread inside a client that waits for a broker can keep the interpreter from ending.
-        os._exit(tell(stop.error))
+        os._exit(print_end(stop.error))
 
 
 def end_in_time(stop: Stop) -> None:
@@ -190,15 +188,6 @@ def end_in_time(stop: Stop) -> None:
         stop.wait()
         time.sleep(STOP_BUDGET_S)
         stop.set(Stalled("the target did not finish in time; what was not committed is stored again at the next start"))
-        os._exit(tell(stop.error))
+        os._exit(print_end(stop.error))
 
     threading.Thread(target=run, name="stop-budget", daemon=True).start()
-
-
-def tell(error: BaseException | None) -> int:
-    """What a process that cannot unwind says of its end, and its exit code."""
-    if error is None:
-        return 0
-    text = f"sightline: {error}\n" if isinstance(error, SightlineError) else "".join(format_exception(error))
-    print(text, end="", file=sys.stderr, flush=True)
-    return 1
