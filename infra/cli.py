@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "infer": ("inference.worker.command:command", "the GPU worker: micro-batches to labels"),
     "classify": ("inference.classify:command", "label image files, without Kafka"),
     "subscribe": ("sinks.subscribe.command:command", "labels as they come, or from a time on"),
+    "sink jsonl": ("sinks.jsonl.command:command", "labels as JSON lines, in files by day and hour"),
     "audit": ("sinks.audit.command:command", "prove that every frame has its outcome"),
     "dead list": ("sinks.dead.command:list_command", "dead letters, by time, stage, error, source"),
     "dead show": ("sinks.dead.command:show_command", "one dead letter in full"),

@@ -4,6 +4,7 @@ SightlineError
  ├─ ConfigError     the person at the keyboard mends it; nothing was opened. Caught by the CLI: exit 2.
  ├─ Unavailable     a service does not answer at its address, or lacks a part. Caught by the CLI at start: exit 1.
  ├─ BadFrame        this one input can never be labelled. Caught by the stage: dead letter.
+ ├─ BadLabel        this one label can never be taken by a sink. Caught by the sink's loop: `labels.dead`.
  ├─ DecoderDied     the process that decoded this input ended or hung. Caught by the stage: retry lane.
  ├─ Busy            try this again later, it was not done. Caught by the stage: wait, then again.
  ├─ ModelError      the model failed on input that was sound. Caught by the worker: split, retry, retry lane.
@@ -13,6 +14,8 @@ SightlineError
 
 Anything else that is raised is a defect and ends the process with its traceback.
 """
+
+from schemas.coordinates import Coordinates
 
 
 class SightlineError(Exception):
@@ -42,6 +45,17 @@ class BadFrame(SightlineError):
 
     def __init__(self, reason: str, detail: str = "") -> None:
         self.reason, self.detail = reason, detail
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+
+
+class BadLabel(SightlineError):
+    """A label that a sink can never take. `reason` is a short snake_case word, `detail` is for people.
+
+    `at` is the place of the label's record; needed only where a flush of many labels finds out.
+    """
+
+    def __init__(self, reason: str, detail: str = "", at: Coordinates | None = None) -> None:
+        self.reason, self.detail, self.at = reason, detail, at
         super().__init__(f"{reason}: {detail}" if detail else reason)
 
 

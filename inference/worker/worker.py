@@ -6,11 +6,9 @@ frames.batches -> poll thread -> Staging (bounded queue, next run is filled) -> 
 """
 
 import os
-import sys
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from traceback import format_exception
 
 from inference.cache.exact import open_cache
 from inference.cache.writer import CacheWriter
@@ -42,7 +40,7 @@ from infra.kafka.start_offsets import StartOffsets, first_offset
 from infra.kafka.topics import Lane, TopicNames, group
 from infra.kafka.transaction import init_transactions
 from infra.process import logs
-from infra.process.lifecycle import STOP_BUDGET_S, Deadline, Stop, StopBudget
+from infra.process.lifecycle import STOP_BUDGET_S, Deadline, Stop, StopBudget, print_end
 from infra.settings import InferSettings, Settings
 from schemas.errors import SightlineError, Stalled
 
@@ -157,15 +155,6 @@ class Worker:
         if stuck or not has_left:
             # A thread that hangs inside a model or a client can keep the interpreter from ending.
             os._exit(print_end(self.stop.error))
-
-
-def print_end(error: BaseException | None) -> int:
-    """For a process that cannot raise its error: print why it ends, and return its exit code."""
-    if error is None:
-        return 0
-    text = f"sightline: {error}\n" if isinstance(error, SightlineError) else "".join(format_exception(error))
-    print(text, end="", file=sys.stderr, flush=True)
-    return 1
 
 
 def _staging(settings: Settings, model: Model) -> Staging:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
 from infra.kafka.clients import admin, bootstrap
@@ -77,6 +77,20 @@ def delete_topics(settings: Settings) -> None:
             future.result(_TIMEOUT_S)
     except KafkaException as error:
         raise failure_of(error) from error
+
+
+def log_id(settings: Settings, topic: str) -> str:
+    """Identifies the log behind the name: the ids of the cluster and of the topic. Made again, a topic has another one.
+
+    Raises Unavailable when the topic is not there or the broker does not answer.
+    """
+    client = admin(settings)
+    try:
+        cluster = client.list_topics(timeout=_TIMEOUT_S).cluster_id
+        found = client.describe_topics(TopicCollection([topic]), request_timeout=_TIMEOUT_S)[topic].result(_TIMEOUT_S)
+    except (KafkaException, TimeoutError) as error:
+        raise Unavailable("Kafka", bootstrap(settings), f"{topic} could not be described: {_words(error)}") from error
+    return f"{cluster}/{found.topic_id}"
 
 
 def _missing(client: AdminClient, wanted: Sequence[TopicSpec]) -> list[TopicSpec]:

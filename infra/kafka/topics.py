@@ -9,11 +9,13 @@ Lane = Literal["live", "replay"]
 HOUR_MS = 3_600_000
 # Dead letters carry their frame and up to this much of headers more.
 DEAD_HEADROOM_BYTES = MIB
+# Kafka's own limit of a record, which the topics of labels keep.
+LABEL_BYTES_DEFAULT = 1_048_588
 
 
 @dataclass(frozen=True, slots=True)
 class TopicNames:
-    """The topics of one lane; retries and dead letters are shared by both."""
+    """The topics of one lane; retries and dead letters, of frames and of labels, are shared by both."""
 
     frames: str
     batches: str
@@ -21,6 +23,7 @@ class TopicNames:
     review: str
     retry: str
     dead: str
+    labels_dead: str
 
     @staticmethod
     def for_lane(prefix: str, lane: Lane = "live") -> "TopicNames":
@@ -36,6 +39,7 @@ class TopicNames:
             "labels.review",
             "frames.retry",
             "frames.dead",
+            "labels.dead",
         )
         return TopicNames(*(prefix + name for name in names))
 
@@ -99,6 +103,11 @@ def specs(settings: Settings) -> list[TopicSpec]:
             {**as_sent, "max.message.bytes": frame_bytes},
         ),
         (replay.labels, topics.frames_retention_h, text),
+        (
+            live.labels_dead,
+            topics.dead_retention_h,
+            {**text, "max.message.bytes": str(LABEL_BYTES_DEFAULT + DEAD_HEADROOM_BYTES)},
+        ),
     ]
     return [_spec(topics, name, retention_h, config) for name, retention_h, config in table]
 

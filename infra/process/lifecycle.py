@@ -2,11 +2,15 @@
 
 import math
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
+from traceback import format_exception
 from types import FrameType
 from typing import TypeVar
+
+from schemas.errors import SightlineError
 
 # From SIGTERM to the end of the process: `docker stop` waits 10 s before SIGKILL.
 STOP_BUDGET_S = 9.0
@@ -114,3 +118,12 @@ class StopBudget:
     def at_most_s(self, wanted_s: float, keep_s: float = 0.0) -> float:
         """Seconds for a wait that would last `wanted_s`: no more than what is left, less `keep_s` for what follows."""
         return min(wanted_s, max(0.0, self.remaining_s() - keep_s))
+
+
+def print_end(error: BaseException | None) -> int:
+    """For a process that cannot raise its error: print why it ends, and return its exit code."""
+    if error is None:
+        return 0
+    text = f"sightline: {error}\n" if isinstance(error, SightlineError) else "".join(format_exception(error))
+    print(text, end="", file=sys.stderr, flush=True)
+    return 1

@@ -105,3 +105,20 @@ QUEUE_BYTES = Gauge("sightline_queue_bytes", "bytes of micro-batches waiting for
 CACHE_STORES = Counter("sightline_cache_stores_total", "labels offered to the cache", ["result"])
 CACHE_UP = Gauge("sightline_cache_up", "1 while Redis answers, 0 while the cache is left alone")
 FRAMES_OPEN = Gauge("sightline_infer_open_frames", "frames read by this worker whose outcome is not settled yet")
+
+# sinks
+SINK_LABELS = Counter(
+    "sightline_sink_labels_total",
+    "labels that a sink is done with: written, repeated (a second one of its frame), refused (on labels.dead)",
+    ["sink", "result"],
+)
+SINK_LAG = Gauge("sightline_sink_lag_labels", "offsets of the sink's partitions that are not committed yet", ["sink"])
+SINK_SKIPPED = Counter(
+    "sightline_sink_skipped_offsets_total",
+    "offsets that were gone from the labels topic before they were read",
+    ["sink"],
+)
+SINK_BUSY = Gauge("sightline_sink_busy", "1 while the target takes nothing and the sink waits", ["sink"])
+SINK_FLUSH_SECONDS = Histogram(
+    "sightline_sink_flush_seconds", "one flush that stored labels", ["sink"], buckets=STAGE_BUCKETS
+)

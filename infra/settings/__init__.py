@@ -20,6 +20,7 @@ from infra.settings.infra import (
 from infra.settings.ingest import CameraSettings
 from infra.settings.load import load_settings
 from infra.settings.places import home
+from infra.settings.sinks import JsonlSettings, SinkSettings
 from infra.settings.streams import StreamSettings
 from infra.settings.whole import Settings
 
@@ -32,11 +33,13 @@ __all__ = [
     "Delivery",
     "HttpSettings",
     "InferSettings",
+    "JsonlSettings",
     "KafkaSettings",
     "LogSettings",
     "RedisSettings",
     "RetrySettings",
     "Settings",
+    "SinkSettings",
     "StreamSettings",
     "TopicSettings",
     "home",

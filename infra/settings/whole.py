@@ -18,6 +18,7 @@ from infra.settings.infra import (
 )
 from infra.settings.ingest import CameraSettings
 from infra.settings.places import config_file
+from infra.settings.sinks import JsonlSettings, SinkSettings
 from infra.settings.streams import StreamSettings
 
 ENV_PREFIX = "SIGHTLINE_"
@@ -39,6 +40,8 @@ class Settings(BaseSettings):
     camera: CameraSettings = CameraSettings()
     stream: StreamSettings = StreamSettings()
     infer: InferSettings = InferSettings()
+    sink: SinkSettings = SinkSettings()
+    jsonl: JsonlSettings = JsonlSettings()
     retry: RetrySettings = RetrySettings()
     breaker: BreakerSettings = BreakerSettings()
     http: HttpSettings = HttpSettings()

@@ -107,6 +107,17 @@ class Wire:
         value = codec.encode(a_label(source, **changes))
         return self.send(self.topics.labels, value, partition=source.partition)
 
+    def label_soon(self, source: Coordinates, **changes: Any) -> None:
+        """Written by the time that `flush` returns."""
+        value = codec.encode(a_label(source, **changes))
+        self._producer.produce(
+            self.topics.labels, value, changes.get("source_id", "dock-1"), partition=source.partition
+        )
+        self._producer.poll(0)
+
+    def flush(self) -> None:
+        assert self._producer.flush(30) == 0
+
     def labels(self, sources: Iterable[Coordinates], **changes: Any) -> None:
         values = [codec.encode(a_label(source, **changes)) for source in sources]
         self.send_all(self.topics.labels, values)

@@ -3,9 +3,10 @@
 import uuid
 from collections.abc import Callable
 
-from inference.worker.group.membership import STATISTICS_MS, membership_keys
+from inference.worker.group.membership import membership_keys
 from infra.kafka.clients import consumer_config
 from infra.kafka.consumer import CommitReport, GroupConsumer
+from infra.kafka.statistics import STATISTICS_MS
 from infra.kafka.transaction import TransactionalProducer, transactional_producer
 from infra.settings import InferSettings, Settings
 

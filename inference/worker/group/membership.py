@@ -1,16 +1,12 @@
 """What a worker knows of its place in the consumer group, and the client's settings for both group protocols."""
 
-import json
 from typing import Any
 
+from infra.kafka.statistics import stands_by
 from infra.process import logs
 from infra.settings import InferSettings
 
 log = logs.get(__name__)
-
-# With KIP-848 no callback announces an empty share. A member that is in the group for this long without a partition
-# counts as standing by.
-STANDBY_MS, STATISTICS_MS = 10_000, 5_000
 
 
 class Membership:
@@ -36,15 +32,6 @@ class Membership:
         if not self.has_joined and stands_by(statistics):
             self.has_joined = True
             log.info("the group has no partition for this worker: standing by")
-
-
-def stands_by(statistics: str) -> bool:
-    """Whether librdkafka's statistics (STATISTICS.md, `cgrp`) are of a member that has had no partition for a while.
-
-    Its join state stays `init` meanwhile, so the state of the connection to the group's coordinator is used.
-    """
-    group = json.loads(statistics).get("cgrp", {})
-    return bool(group.get("state") == "up" and group["stateage"] >= STANDBY_MS and not group["assignment_size"])
 
 
 def membership_keys(infer: InferSettings) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 import pytest
 
 from inference.worker.command import Probes, warm_sizes
-from inference.worker.worker import print_end
 from infra.process.lifecycle import Stop
 from schemas.errors import Stalled
 
@@ -11,15 +10,6 @@ from schemas.errors import Stalled
 @pytest.mark.parametrize(("largest", "sizes"), [(1, (1,)), (2, (1, 2)), (6, (1, 2, 4, 6)), (32, (1, 2, 4, 8, 16, 32))])
 def test_sizes_that_are_warmed(largest: int, sizes: tuple[int, ...]) -> None:
     assert warm_sizes(largest) == sizes
-
-
-def test_a_process_that_cannot_unwind_says_why_it_ends(capsys: pytest.CaptureFixture[str]) -> None:
-    assert print_end(None) == 0
-    assert capsys.readouterr().err == ""
-    assert print_end(Stalled("nothing moves")) == 1
-    assert capsys.readouterr().err == "sightline: nothing moves\n"
-    assert print_end(RuntimeError("a defect")) == 1
-    assert "RuntimeError: a defect" in capsys.readouterr().err
 
 
 def test_a_process_without_a_worker_lives_and_is_not_ready() -> None:

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from infra.process.lifecycle import Deadline, Stop, StopBudget
+from infra.process.lifecycle import Deadline, Stop, StopBudget, print_end
+from schemas.errors import Stalled
 
 
 @pytest.fixture
@@ -101,3 +102,12 @@ def test_the_first_error_is_the_one_that_the_process_ends_with() -> None:
     stop.set(RuntimeError("second"))
     with pytest.raises(RuntimeError, match="first"):
         stop.raise_error()
+
+
+def test_a_process_that_cannot_unwind_says_why_it_ends(capsys: pytest.CaptureFixture[str]) -> None:
+    assert print_end(None) == 0
+    assert capsys.readouterr().err == ""
+    assert print_end(Stalled("nothing moves")) == 1
+    assert capsys.readouterr().err == "sightline: nothing moves\n"
+    assert print_end(RuntimeError("a defect")) == 1
+    assert "RuntimeError: a defect" in capsys.readouterr().err

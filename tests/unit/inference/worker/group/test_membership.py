@@ -2,10 +2,9 @@
 
 import json
 
-import pytest
-
 from inference.worker.group.clients import transactional_id
-from inference.worker.group.membership import STANDBY_MS, Membership, membership_keys, stands_by
+from inference.worker.group.membership import Membership, membership_keys
+from infra.kafka.statistics import STANDBY_MS
 from infra.settings import InferSettings
 
 
@@ -28,23 +27,6 @@ def test_transactional_ids_are_stable_where_the_instance_has_a_name() -> None:
     assert transactional_id(InferSettings(group_instance_id="gpu-0"), "g") == "g-gpu-0"
     assert transactional_id(InferSettings(transactional_id="t", group_instance_id="gpu-0"), "g") == "g-t"
     assert transactional_id(InferSettings(), "g") != transactional_id(InferSettings(), "g")
-
-
-@pytest.mark.parametrize(
-    ("group", "expected"),
-    [
-        ({"state": "up", "stateage": STANDBY_MS, "assignment_size": 0}, True),
-        ({"state": "up", "stateage": STANDBY_MS - 1, "assignment_size": 0}, False),
-        ({"state": "up", "stateage": STANDBY_MS, "assignment_size": 3}, False),
-        ({"state": "wait-coord", "stateage": STANDBY_MS, "assignment_size": 0}, False),
-    ],
-)
-def test_a_member_without_a_share_stands_by(group: dict[str, object], expected: bool) -> None:
-    assert stands_by(statistics(**group)) is expected
-
-
-def test_statistics_before_the_group_is_joined_say_nothing() -> None:
-    assert not stands_by(json.dumps({"name": "sightline#consumer-1"}))
 
 
 def test_a_worker_is_outside_until_it_is_given_partitions_or_stands_by() -> None:

@@ -3,9 +3,9 @@
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from inference.worker.group.membership import STANDBY_MS, STATISTICS_MS
 from inference.worker.group.starvation import MIN_PATIENCE_MS, GroupWatch, MemberView, StarvationRule
 from infra.kafka.group_offsets import Offsets
+from infra.kafka.statistics import STANDBY_MS, STATISTICS_MS
 
 T = 60_000  # the stall time-out
 STEP_MS = 1_000

@@ -1,0 +1,94 @@
+"""When a sink commits: behind each flush, again while there is no answer that says yes, and at the end."""
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from infra.kafka.consumer import CommitReport, PartitionFault, Rebalance
+from infra.kafka.errors import KafkaFailure
+from infra.kafka.groups import GroupProgress
+from infra.kafka.records import ConsumedRecord
+from infra.process import logs
+from infra.process.lifecycle import Deadline
+from schemas.coordinates import TopicPartition
+from schemas.errors import Stalled
+
+log = logs.get(__name__)
+
+AGAIN_S = 1.0
+
+
+class Member(Protocol):
+    """What a sink uses of `infra.kafka.consumer.GroupConsumer`; tests have one in memory."""
+
+    @property
+    def is_paused(self) -> bool: ...
+    def subscribe(self, topics: list[str], rebalance: Rebalance) -> None: ...
+    def poll(self, timeout_s: float) -> ConsumedRecord | PartitionFault | None: ...
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
+    def start_at(self, offsets: Mapping[TopicPartition, int]) -> None: ...
+    def commit_soon(self, offsets: Mapping[TopicPartition, int]) -> None: ...
+    def commit_within(self, offsets: Mapping[TopicPartition, int], deadline: Deadline) -> str | None: ...
+    def committed(self, partitions: Iterable[TopicPartition], timeout_s: float) -> dict[TopicPartition, int]: ...
+    def log_range(self, partition: TopicPartition, timeout_s: float) -> tuple[int, int] | None: ...
+
+
+class Commits:
+    """For the loop's thread. At most one commit is under way, except within a rebalance."""
+
+    def __init__(self, member: Member, progress: GroupProgress[None]) -> None:
+        self._member, self._progress = member, progress
+        self._starts: dict[TopicPartition, int] = {}
+        self._is_waiting = False
+        self._next_s = 0.0
+
+    def start_at(self, partition: TopicPartition, position: int) -> None:
+        """Where reading begins is committed before the first label: monitors see a lag, and `latest` skips nothing."""
+        self._starts[partition] = position
+        self.hurry()
+
+    def forget(self, partitions: Iterable[TopicPartition]) -> None:
+        for partition in partitions:
+            self._starts.pop(partition, None)
+
+    def hurry(self) -> None:
+        """Something was flushed."""
+        self._next_s = 0.0
+
+    def tick(self, now_s: float) -> None:
+        if now_s >= self._next_s and not self._is_waiting:
+            self._next_s = now_s + AGAIN_S
+            self.send()
+
+    def send(self) -> None:
+        """Sent at once, and not waited for: `on_report` is told."""
+        offsets = self._to_commit()
+        if not offsets:
+            return
+        try:
+            self._is_waiting = True
+            self._member.commit_soon(offsets)
+        except KafkaFailure as error:
+            self._is_waiting = False
+            if error.fault.is_fatal:
+                raise Stalled(f"the Kafka consumer cannot go on: {error}") from error
+            log.warning("offsets were not committed; it is tried again", error=str(error))
+
+    def finish(self, deadline: Deadline) -> None:
+        """Commit what is left and wait for the answer. Not within a rebalance: there the answer does not come."""
+        offsets = self._to_commit()
+        why = self._member.commit_within(offsets, deadline) if offsets else None
+        if why is not None:
+            log.warning("flushed labels could not be committed", error=why)
+
+    def on_report(self, report: CommitReport) -> None:
+        self._is_waiting = False
+        self._progress.committed(report.stored)
+        for partition, offset in report.stored.items():
+            if offset >= self._starts.get(partition, offset + 1):
+                del self._starts[partition]
+        if report.fault is not None:
+            log.warning("offsets were not committed; it is tried again", error=str(report.fault))
+
+    def _to_commit(self) -> dict[TopicPartition, int]:
+        return {**self._starts, **self._progress.to_commit()}

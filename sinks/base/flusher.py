@@ -1,0 +1,123 @@
+"""One attempt to store a micro-batch: decode, leave repeats out, add, bury what is refused, flush."""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+
+from infra.failures.breaker import Breaker
+from infra.kafka.groups import GroupProgress
+from infra.process import metrics
+from infra.process.lifecycle import Deadline
+from schemas import codec
+from schemas.codec import Registry
+from schemas.coordinates import TopicPartition
+from schemas.errors import BadFrame, BadLabel, Busy, SinkError, Stalled, Unavailable
+from schemas.records import Label
+from sinks.base.batch import Entry, positions_behind
+from sinks.base.contract import Row, Sink
+from sinks.base.dead import DeadLabels
+from sinks.base.repeats import RepeatWindow
+
+REGISTRY_AGAIN_S = 1.0
+
+
+class Flusher:
+    """Knows the sink, not the consumer. Entries keep what an attempt found out about them for the next attempt."""
+
+    def __init__(
+        self,
+        sink: Sink,
+        progress: GroupProgress[None],
+        dead: DeadLabels,
+        breaker: Breaker,
+        window_offsets: int,
+        registry: Registry | None = None,
+    ) -> None:
+        self._sink, self._progress, self._dead, self._breaker = sink, progress, dead, breaker
+        self._window_offsets, self._registry = window_offsets, registry
+        self._windows: dict[TopicPartition, RepeatWindow] = {}
+
+    def begin(self, partitions: Iterable[TopicPartition]) -> None:
+        """These are read from the start of their window: nothing is remembered of them."""
+        for partition in partitions:
+            self._windows[partition] = RepeatWindow(self._window_offsets)
+
+    def forget(self, partitions: Iterable[TopicPartition]) -> None:
+        for partition in partitions:
+            self._windows.pop(partition, None)
+
+    def flush(self, entries: Sequence[Entry], deadline: Deadline) -> dict[TopicPartition, int]:
+        """When it returns the sink has them all, and the positions behind them, and their tickets are finished.
+
+        Raises Busy when the same call has to be made again later: nothing was stored. Raises SinkError, or Stalled when
+        almost everything is refused. `deadline` bounds the wait for dead letters.
+        """
+        positions = positions_behind(entries)
+        try:
+            for entry in entries:
+                if not entry.is_judged:
+                    self._judge(entry)
+            while not self._store(entries, positions, deadline):
+                self._sink.discard()
+        except BaseException:
+            self._sink.discard()
+            raise
+        self._settle(entries)
+        return positions
+
+    def _judge(self, entry: Entry) -> None:
+        record, is_wanted = entry.record, entry.ticket is not None
+        try:
+            label = codec.decode(Label, record.value, self._registry)
+        except Unavailable as away:
+            raise Busy(REGISTRY_AGAIN_S, str(away)) from away
+        except BadFrame as error:
+            if is_wanted:
+                entry.refuse(BadLabel(error.reason, error.detail, record.coordinates))
+        else:
+            is_repeat = self._windows[record.topic_partition].is_repeat(record.offset, label)
+            if is_wanted and not is_repeat:
+                entry.row = Row(label, record.coordinates)
+        entry.is_judged = True
+
+    def _store(self, entries: Sequence[Entry], positions: Mapping[TopicPartition, int], deadline: Deadline) -> bool:
+        """False when the flush refused a label for good: the attempt is to be made again without it."""
+        rows = 0
+        for entry in entries:
+            if entry.row is not None:
+                try:
+                    self._sink.add(entry.row)
+                    rows += 1
+                except BadLabel as bad:
+                    entry.refuse(bad)
+        # Before the flush: a sink that stores positions is past the refused labels behind it.
+        self._dead.bury([entry for entry in entries if entry.bad is not None], deadline)
+        started_s = time.perf_counter()
+        try:
+            self._sink.flush(positions)
+        except BadLabel as bad:
+            refused = [entry for entry in entries if entry.row is not None and entry.row.at == bad.at]
+            if not refused:
+                raise SinkError(f"{self._sink.name} refused a label without saying which: {bad}") from bad
+            for entry in refused:
+                entry.refuse(bad)
+            return False
+        if rows:
+            metrics.SINK_FLUSH_SECONDS.labels(self._sink.name).observe(time.perf_counter() - started_s)
+        return True
+
+    def _settle(self, entries: Sequence[Entry]) -> None:
+        counts = {"written": 0, "repeated": 0, "refused": 0}
+        for entry in entries:
+            if entry.ticket is None:
+                continue
+            self._progress.finish(entry.ticket)
+            counts["written" if entry.row else "refused" if entry.bad else "repeated"] += 1
+            if entry.bad is not None:
+                self._breaker.record(entry.bad.reason)
+            else:
+                self._breaker.record()
+        for result, count in counts.items():
+            metrics.SINK_LABELS.labels(self._sink.name, result).inc(count)
+        reason = self._breaker.verdict()
+        if reason is not None:
+            raise Stalled(reason)

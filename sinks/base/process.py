@@ -1,0 +1,193 @@
+"""The process of a sink, from start to end: what every `sightline sink ...` command runs.
+
+labels -> group consumer -> micro-batch -> repeats left out -> the sink -> commit
+                                       └-> labels.dead, what can never be taken
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from infra.failures.breaker import Breaker
+from infra.kafka.clients import consumer_config, require_kafka, require_topics
+from infra.kafka.consumer import CommitReport, GroupConsumer
+from infra.kafka.groups import GroupProgress
+from infra.kafka.publisher import Publisher
+from infra.kafka.schema_registry import registry_of
+from infra.kafka.start_offsets import first_offset
+from infra.kafka.statistics import STATISTICS_MS, lag_offsets, stands_by
+from infra.kafka.topic_admin import log_id
+from infra.kafka.topics import Lane, TopicNames, group
+from infra.process import logs, metrics
+from infra.process.health import HealthServer
+from infra.process.lifecycle import STOP_BUDGET_S, Deadline, Stop, StopBudget, print_end
+from infra.process.memory import give_back_now_and_then
+from infra.settings import Settings
+from schemas.errors import Busy, SightlineError, Stalled
+from sinks.base.contract import Sink
+from sinks.base.dead import DeadLabels
+from sinks.base.flusher import Flusher
+from sinks.base.loop import SinkLoop
+
+log = logs.get(__name__)
+
+# Of the budget at the stop, what leaving the group may take, and what the interpreter needs to end.
+LEAVE_S, EXIT_S = 2.0, 1.0
+LONGEST_TURN_S = 60.0
+
+
+def serve(settings: Settings, sink: Sink, lane: Lane, stop: Stop) -> None:
+    """Until `stop`. The target is opened before the group is joined, however long that takes."""
+    names = TopicNames.for_lane(settings.topic_prefix, lane)
+    require_kafka(settings)
+    require_topics(settings, names.labels, names.labels_dead)
+    give_back_now_and_then()
+    end_in_time(stop)
+    status = Status(stop)
+    with HealthServer(settings.http, live=status.live, ready=status.ready):
+        try:
+            if wait_for_target(sink, log_id(settings, names.labels), status, stop):
+                status.member = SinkMember(settings, sink, lane, names)
+                status.member.run(stop)
+        except BaseException as error:  # noqa: BLE001 - raised below, once everything is closed
+            stop.set(error)
+        finally:
+            close(sink, status.member, stop)
+    stop.raise_error()
+
+
+def wait_for_target(sink: Sink, topic_log_id: str, status: "Status", stop: Stop) -> bool:
+    """False when the process is to end before the target answers."""
+    while not stop.is_set():
+        try:
+            sink.setup(topic_log_id)
+            return True
+        except Busy as busy:
+            status.on_target_busy(sink.name, busy)
+            stop.wait(busy.retry_after_s)
+    return False
+
+
+@dataclass(slots=True)
+class Status:
+    """What the probes answer."""
+
+    stop: Stop
+    member: "SinkMember | None" = None
+    waiting: str = "the target is being opened"
+
+    def live(self) -> str | None:
+        if self.stop.error is not None:
+            return str(self.stop.error) or type(self.stop.error).__name__
+        return self.member.stuck() if self.member else None
+
+    def ready(self) -> str | None:
+        if self.stop.is_set():
+            return "stopping"
+        return self.member.loop.waiting_for() if self.member else self.waiting
+
+    def on_target_busy(self, name: str, busy: Busy) -> None:
+        waiting = f"waiting for the target: {busy}"
+        if waiting != self.waiting:
+            log.warning("the target cannot be opened yet", sink=name, reason=str(busy))
+        self.waiting = waiting
+
+
+class SinkMember:
+    """The wiring of one member of the group around a sink that is set up."""
+
+    def __init__(self, settings: Settings, sink: Sink, lane: Lane, names: TopicNames) -> None:
+        self._name, self._topic = sink.name, names.labels
+        self._publisher = Publisher(settings)
+        progress = GroupProgress[None]()
+        self._consumer = GroupConsumer(
+            settings,
+            group(f"sink-{sink.name}", settings.topic_prefix, lane),
+            on_commit=self._on_commit,
+            on_statistics=self._on_statistics,
+            defaults=membership(settings),
+            forced={"auto.offset.reset": "error"},
+            tables="kafka.client, kafka.consumer or sink",
+        )
+        flusher = Flusher(
+            sink,
+            progress,
+            DeadLabels(self._publisher, names.labels_dead, f"sink-{sink.name}"),
+            Breaker(settings.breaker),
+            settings.sink.repeat_window_offsets,
+            registry_of(settings),
+        )
+        reset = first_offset(str(consumer_config(settings, "")["auto.offset.reset"]))
+        self.loop = SinkLoop(self._consumer, names.labels, sink, flusher, progress, settings.sink, reset)
+
+    def run(self, stop: Stop) -> None:
+        self.loop.run(stop)
+
+    def stuck(self) -> str | None:
+        """A target that answers neither yes nor no holds the loop; None while it comes round."""
+        turn_s = time.monotonic() - self.loop.turned_s
+        return f"one call of the target has taken {turn_s:.0f} s" if turn_s > LONGEST_TURN_S else None
+
+    def flush(self, deadline: Deadline) -> None:
+        self.loop.close(deadline)
+
+    def leave(self, deadline: Deadline) -> bool:
+        """False when the group could not be left in time."""
+        self.loop.is_closing = True
+        has_left = self._consumer.close_within(deadline)
+        self._publisher.close(deadline.remaining_s())
+        return has_left
+
+    def _on_commit(self, report: CommitReport) -> None:
+        self.loop.on_commit(report)
+
+    def _on_statistics(self, statistics: str) -> None:
+        metrics.SINK_LAG.labels(self._name).set(lag_offsets(statistics, self._topic))
+        if not self.loop.has_joined and stands_by(statistics):
+            self.loop.has_joined = True
+            log.info("the group has no partition for this sink: standing by")
+
+
+def membership(settings: Settings) -> dict[str, object]:
+    """The classic protocol, which every broker speaks, with cooperative rebalances: only what moves is interrupted."""
+    sink = settings.sink
+    keys: dict[str, object] = {
+        "partition.assignment.strategy": "cooperative-sticky",
+        "session.timeout.ms": sink.session_timeout_ms,
+        "heartbeat.interval.ms": sink.session_timeout_ms // 3,
+        "statistics.interval.ms": STATISTICS_MS,
+    }
+    return {**keys, "group.instance.id": sink.group_instance_id} if sink.group_instance_id else keys
+
+
+def close(sink: Sink, member: SinkMember | None, stop: Stop) -> None:
+    """Flush and commit unless something went wrong, release the target, leave the group; all within the budget."""
+    has_failed = stop.error is not None
+    stop.set()
+    budget = StopBudget(stop, STOP_BUDGET_S - EXIT_S)
+    log.info("stopping")
+    steps: list[Callable[[], None]] = [sink.close]
+    if member is not None and not has_failed:
+        steps.insert(0, lambda: member.flush(Deadline(budget.at_most_s(STOP_BUDGET_S, LEAVE_S))))
+    for step in steps:
+        try:
+            step()
+        except SightlineError as error:
+            stop.set(error)
+    if member is not None and not member.leave(Deadline(budget.remaining_s())):
+        # A thread inside a client that waits for a broker can keep the interpreter from ending.
+        os._exit(print_end(stop.error))
+
+
+def end_in_time(stop: Stop) -> None:
+    """A target that hangs must not hold the process beyond its budget: what is not committed is read again."""
+
+    def run() -> None:
+        stop.wait()
+        time.sleep(STOP_BUDGET_S)
+        stop.set(Stalled("the target did not finish in time; what was not committed is stored again at the next start"))
+        os._exit(print_end(stop.error))
+
+    threading.Thread(target=run, name="stop-budget", daemon=True).start()

@@ -1,0 +1,229 @@
+"""The sink contract on a folder of JSON lines. A label is in the folder exactly once, whatever is killed when.
+
+A flush appends to the unclosed file of each hour and waits for the disk, and then replaces the manifest, which tells
+how long each unclosed file is and which offset of each partition comes next. That replacement is the commit point:
+before it the flush did not happen, behind it labels and positions are there. Kafka's committed offsets only follow.
+`setup` cuts what lies behind the commit point, closes what lies before it, and reading goes on at the manifest's
+positions. The promise holds for one folder. Two sinks of the group, each with its own folder, hand partitions over by
+Kafka's committed offsets: a sink that is killed between its commit point and Kafka's commit has these labels in its
+folder, and the other one gets them again.
+"""
+
+import errno
+import os
+import secrets
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from infra.process import logs
+from infra.settings import JsonlSettings
+from schemas.coordinates import TopicPartition
+from schemas.errors import Busy, ConfigError, SinkError
+from sinks.base.contract import Row
+from sinks.base.label_text import json_line
+from sinks.jsonl import manifest as manifests
+from sinks.jsonl import recovery
+from sinks.jsonl.disk import Disk
+from sinks.jsonl.layout import MANIFEST, PART_SUFFIX, STATE_FOLDER, file_name, hour_folder
+from sinks.jsonl.manifest import Manifest, OpenFile
+
+log = logs.get(__name__)
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+ROOM_AGAIN_S = 5.0
+
+
+@dataclass(slots=True)
+class _Part:
+    """The unclosed file of one hour: its final path relative to the folder, and how many bytes are flushed."""
+
+    path: str
+    length_bytes: int
+    opened_s: float
+    written_s: float
+
+
+class JsonlSink:
+    """See the module. `clock` counts seconds; a file's age goes by it."""
+
+    name = "jsonl"
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: JsonlSettings,
+        *,
+        disk: Disk | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._folder = folder.absolute()
+        self._settings, self._disk, self._clock = settings, disk or Disk(), clock
+        self.lock: int | None = None
+        self._manifest = Manifest("", "")
+        self._parts: dict[str, _Part] = {}
+        self._added: dict[str, list[str]] = {}
+
+    # -- the contract
+
+    def setup(self, log_id: str) -> None:
+        """Raises ConfigError while another sink writes here, or for a folder that cannot be used."""
+        try:
+            self._disk.make_folder(self._folder / STATE_FOLDER)
+            if self.lock is None:
+                self.lock = recovery.take_lock(self._folder)
+            found = recovery.read_manifest(self._folder) or Manifest(log_id, secrets.token_hex(2))
+            recovery.close_files(self._folder, found, self._disk)
+            recovery.remove_strays(self._folder, self._disk)
+            if found.log_id != log_id:
+                log.warning("the labels topic is another one than before: its positions begin anew", folder=self._text)
+                found = replace(found, log_id=log_id, positions={})
+        except OSError as error:
+            if error.errno in NO_ROOM:
+                raise self._no_room(error) from error
+            raise ConfigError(f"{self._text} cannot be used: {error.strerror} ({error.filename})") from error
+        self._parts.clear()
+        self._added.clear()
+        self._replace_manifest(replace(found, files={}))
+
+    def positions(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
+        found = self._manifest.positions
+        return {partition: found[partition] for partition in partitions if partition in found}
+
+    def add(self, row: Row) -> None:
+        line = json_line(row.label, row.at.topic, row.at.partition, row.at.offset)
+        self._added.setdefault(hour_folder(row.label.captured_at), []).append(line)
+
+    def flush(self, positions: Mapping[TopicPartition, int]) -> None:
+        now_s = self._clock()
+        # First what may raise Busy without anything of the attempt being stored.
+        self._close_files(self._due(now_s))
+        if self._added or not positions.items() <= self._manifest.positions.items():
+            self._store(positions, now_s)
+
+    def discard(self) -> None:
+        self._added.clear()
+
+    def close(self) -> None:
+        """Closes every file, so that a folder whose sink has stopped holds whole files alone."""
+        self.discard()
+        try:
+            self._close_files(list(self._parts))
+        finally:
+            if self.lock is not None:
+                os.close(self.lock)
+                self.lock = None
+
+    # -- a flush
+
+    def _store(self, positions: Mapping[TopicPartition, int], now_s: float) -> None:
+        """Up to the commit point. Raises Busy, with everything as it was, where the disk is full."""
+        written, number = self._append(now_s)
+        parts = {**self._parts, **written}
+        self._replace_manifest(
+            replace(
+                self._manifest,
+                next_number=number,
+                positions={**self._manifest.positions, **positions},
+                files={part.path: OpenFile(part.length_bytes) for part in parts.values()},
+            ),
+            undo=lambda: self._undo(written),
+        )
+        self._parts = parts
+        self._added.clear()
+
+    def _append(self, now_s: float) -> tuple[dict[str, _Part], int]:
+        """The hours' files as they are with all that was added, and the number of the next new file."""
+        number, written = self._manifest.next_number, dict[str, _Part]()
+        for hour, lines in self._added.items():
+            data = ("\n".join(lines) + "\n").encode()
+            part = self._parts.get(hour)
+            if part is None:
+                part = _Part(f"{hour}/{file_name(self._manifest.token, number)}", 0, now_s, now_s)
+                number += 1
+            written[hour] = replace(part, length_bytes=part.length_bytes + len(data), written_s=now_s)
+            try:
+                self._disk.make_folder(self._folder / hour)
+                self._disk.append(self._part_path(part.path), data)
+            except OSError as error:
+                self._undo(written)
+                raise self._failed(error) from error
+        return written, number
+
+    def _undo(self, written: Mapping[str, _Part]) -> None:
+        """Cut the files of an attempt that failed back to what was flushed before it."""
+        try:
+            for hour, part in written.items():
+                before = self._parts.get(hour)
+                if before is not None:
+                    self._disk.truncate(self._part_path(before.path), before.length_bytes)
+                else:
+                    self._disk.remove(self._part_path(part.path))
+        except OSError as error:
+            raise self._broken(error) from error
+
+    def _due(self, now_s: float) -> list[str]:
+        """Hours whose file is large or old enough, and the least recently written ones where too many are open."""
+        limits = self._settings
+        due = [
+            hour
+            for hour, part in self._parts.items()
+            if part.length_bytes >= limits.max_file_bytes or now_s - part.opened_s >= limits.max_file_age_s
+        ]
+        rest = sorted(self._parts.keys() - set(due), key=lambda hour: self._parts[hour].written_s, reverse=True)
+        return due + rest[limits.max_open_files :]
+
+    def _close_files(self, hours: Collection[str]) -> None:
+        """Give files their final names. Raises Busy, with everything as it was, where the disk is full.
+
+        The manifest drops them with the next flush; until then it says that they are being closed.
+        """
+        if not hours:
+            return
+        closing = {self._parts[hour].path for hour in hours}
+        files = {
+            path: replace(one, is_closing=one.is_closing or path in closing)
+            for path, one in self._manifest.files.items()
+        }
+        self._replace_manifest(replace(self._manifest, files=files))
+        try:
+            for path in sorted(closing):
+                self._disk.rename(self._part_path(path), self._folder / path)
+        except OSError as error:
+            raise self._broken(error) from error
+        for hour in hours:
+            del self._parts[hour]
+
+    def _replace_manifest(self, manifest: Manifest, undo: Callable[[], None] = lambda: None) -> None:
+        """The commit point. Raises Busy, after `undo`, when the disk has no room for it."""
+        path = self._folder / MANIFEST
+        temporary = path.with_name(path.name + ".tmp")
+        try:
+            self._disk.write_new(temporary, manifests.to_bytes(manifest))
+        except OSError as error:
+            undo()
+            raise self._failed(error) from error
+        try:
+            self._disk.rename(temporary, path)
+        except OSError as error:  # nobody knows which of the two is there after a crash
+            raise self._broken(error) from error
+        self._manifest = manifest
+
+    # -- helpers
+
+    @property
+    def _text(self) -> str:
+        return str(self._folder)
+
+    def _part_path(self, path: str) -> Path:
+        return self._folder / (path + PART_SUFFIX)
+
+    def _failed(self, error: OSError) -> Busy | SinkError:
+        return self._no_room(error) if error.errno in NO_ROOM else self._broken(error)
+
+    def _no_room(self, error: OSError) -> Busy:
+        return Busy(ROOM_AGAIN_S, f"{self._text} takes no more: {error.strerror}")
+
+    def _broken(self, error: OSError) -> SinkError:
+        return SinkError(f"{self._text} cannot be written: {error.strerror or error}; no offset is committed past it")
