@@ -194,7 +194,7 @@ def _worker(picture: Picture, y: int) -> None:
 
 
 def _consumers(picture: Picture, y: int) -> None:
-    picture.process(y, 130, "Consumers of labels", "each at its own pace; none holds another up")
+    picture.process(y, 130, "Consumers of labels", "each at its own pace")
     top = y + 44
     columns = [
         ("sightline subscribe", "no group, commits nothing", "sinks/subscribe/command.py"),
