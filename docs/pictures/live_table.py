@@ -76,6 +76,7 @@ def live_table() -> str:
     """The picture. Fonts are the reader's: rich's own template would fetch one from the network."""
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     console.print(live(stats(), SECONDS, HINT))
+    console.print()  # the last line would touch the lower edge
     svg = console.export_svg(title="make demo", unique_id="sightline")
     svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
     return "\n".join(line.rstrip() for line in svg.splitlines()) + "\n"

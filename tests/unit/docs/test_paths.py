@@ -1,8 +1,8 @@
 """What the documents name exists: files, what is defined in them, links, headings that links point to, settings.
 
 Notation of the documents: a path in backticks is relative to the root of the repository (`streams/stage/stage.py`,
-`streams/stage/`; a module may leave out its `.py`), may hold `*` and `{a,b}`, and a name behind it (`streams/stage/stage.py`: `Stage`, or `Stage.take`)
-is defined in that file.
+`streams/stage/`; a module may leave out its `.py`) and may hold `*` and `{a,b}`. A name behind it
+(`streams/stage/stage.py`: `Stage`, or `Stage.take`) is defined in that file.
 """
 
 import ast
@@ -143,3 +143,15 @@ def test_every_decision_is_dated_and_in_the_index() -> None:
 
     assert [heading for _, heading in headings if not re.search(r"\(\d{4}-\d\d-\d\d\)$", heading)] == []
     assert [heading for area, heading in headings if f"({area}#{anchor(heading)})" not in index] == []
+
+
+def test_documents_that_code_points_to_exist() -> None:
+    wrong = {
+        f"{file.relative_to(ROOT)}: {path}"
+        for folder in FOLDERS
+        for file in (ROOT / folder).rglob("*.py")
+        for path in re.findall(r"docs/[\w./-]+\.(?:md|svg)", file.read_text())
+        if not (ROOT / path).exists()
+    }
+
+    assert wrong == set()
