@@ -137,13 +137,13 @@ def _stream(picture: Picture, y: int) -> None:
     picture.step(5, 40, top, 230, ["Consumer thread", "fetch into a queue of 8 MiB"], "streams/source/app.py")
     window = ["Event loop: gate, then window", "closed by count, bytes or deadline"]
     picture.step(6, 300, top, 330, window, "streams/stage/windows.py")
-    picture.step(7, 690, top, 350, hold, "streams/retry/lane.py")
+    picture.step(7, 690, top, 350, hold, "streams/retry/consumer.py")
     picture.step(8, 40, middle, 230, ["Cache look-up", "one round trip a window"], "inference/cache/exact.py")
     decode = ["Decode processes", "check, decode, orient, cut, measure"]
     picture.step(9, 300, middle, 330, decode, "inference/image/prepare.py")
     write = ["Event loop: write in order", "labels, micro-batches, retries, dead letters"]
     picture.step(10, 690, middle, 350, write, "streams/stage/writer.py")
-    picture.step(11, 40, low, 230, ["Acks in order, then commit"], "streams/source/acks.py")
+    picture.step(11, 40, low, 230, ["Offsets in order: commit"], "streams/source/commits.py")
     picture.step(0, 300, low, 330, ["Monitor and watchdog threads"], "streams/watch/monitor.py")
     picture.step(0, 690, low, 350, ["Producer thread: delivery reports"], "infra/kafka/publisher.py")
     picture.line("flow", (235, 242), (235, top))
@@ -182,7 +182,7 @@ def _worker(picture: Picture, y: int) -> None:
     deliver = ["Delivery: labels, retries, dead letters; then offsets", "at least once, or both in one transaction"]
     picture.step(16, 40, low, 440, deliver, *files)
     picture.step(
-        0, 520, low, 260, ["Watchdog threads", "end a worker that hangs"], "inference/worker/group/watchdog.py"
+        0, 520, low, 260, ["Watchdog threads", "end a worker that hangs"], "inference/worker/stall_watchdog.py"
     )
     picture.step(17, 820, low, 220, ["Cache thread", "store what is settled"], "inference/cache/writer.py")
     picture.line("flow", (235, 688), (235, top))
@@ -198,7 +198,7 @@ def _consumers(picture: Picture, y: int) -> None:
     top = y + 44
     columns = [
         ("sightline subscribe", "no group, commits nothing", "sinks/subscribe/command.py"),
-        ("a sink, such as sink jsonl", "group sightline-sink-NAME", "sinks/base/"),
+        ("a sink, such as sink jsonl", "group sightline-sink-NAME", "sinks/base/loop.py"),
         ("sightline audit", "no group, commits nothing", "sinks/audit/command.py"),
     ]
     for index, (name, group, file) in enumerate(columns):

@@ -133,6 +133,13 @@ def test_commands_exist(document: Path) -> None:
     assert wrong == []
 
 
+def test_metrics_exist(document: Path) -> None:
+    catalogue = (ROOT / "infra" / "process" / "metrics.py").read_text()
+    named = {code for code in CODE.findall(prose(document)) if code.startswith("sightline_")}
+
+    assert sorted(name for name in named if f'"{name}"' not in catalogue) == []
+
+
 def test_every_decision_is_dated_and_in_the_index() -> None:
     folder = ROOT / "docs" / "decisions"
     index = (folder / "README.md").read_text()
