@@ -69,6 +69,25 @@ def test_a_worker_that_stands_by_without_a_partition_is_ready(services: Services
             runner.start(*infer("at_least_once"))
 
 
+@pytest.mark.parametrize("protocol", ["consumer", "classic"])
+def test_a_worker_that_gives_partitions_away_commits_what_it_finished(
+    feeder: Feeder, sightline: Runner, protocol: str
+) -> None:
+    """Without its commit the next owner labels again all since the last one: here everything, for none is due."""
+    env = {"SIGHTLINE_INFER__GROUP_PROTOCOL": protocol, "SIGHTLINE_INFER__COMMIT_INTERVAL_MS": "15000"}
+    first = sightline.start(*infer("at_least_once"), env=env)
+    feeder.feed(batches=40)
+    wait_for(lambda: set(labelled(feeder)) == feeder.frames, 60, "a label for every frame", [first])
+    second = sightline.start(*infer("at_least_once"), env=env)
+    wait_for(lambda: "partitions revoked" in first.stderr, 30, "a rebalance", [first, second])
+    feeder.feed(batches=40)
+    wait_for(lambda: set(labelled(feeder)) == feeder.frames, 60, "a label for every frame", [first, second])
+    assert set(labelled(feeder).values()) == {1}
+    assert "not committed" not in first.stderr
+    assert first.stop() == 0, first.stderr
+    assert second.stop() == 0, second.stderr
+
+
 @BOTH
 def test_a_restart_begins_where_the_last_one_ended(feeder: Feeder, sightline: Runner, delivery: str) -> None:
     for _ in range(3):

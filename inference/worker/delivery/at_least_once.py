@@ -71,7 +71,9 @@ class AtLeastOnce:
             if missing:
                 log.warning("labels not delivered in time, the next owner makes them again", batches=len(missing))
         finally:
-            self._commit_now(deadline)
+            # A waiting commit gets no answer inside a rebalance callback (librdkafka 2.16). One that is not waited for
+            # reaches the coordinator before this member gives the partitions up.
+            self._commit_soon()
 
     def close(self, deadline: Deadline) -> None:
         left = self._publisher.close(deadline.remaining_s() / 2)
