@@ -23,7 +23,7 @@ def balanced(ledger: Ledger, frames: set[int] | None = None, times_ms: dict[int,
     for span in ledger.unverified():
         for offset in range(span.start, span.end):
             if frames is None or offset in frames:
-                ledger.saw(span.topic_partition, offset, (times_ms or {}).get(offset, 0))
+                ledger.frame_found(span.topic_partition, offset, (times_ms or {}).get(offset, 0))
         ledger.searched(span)
     assert ledger.unverified() == []
     return ledger.balance()
