@@ -211,7 +211,7 @@ class SinkRun:
 
     def begin(self) -> None:
         """Up to the first record; no time passes."""
-        while self.loop.waiting_for() == "waiting for the broker to tell where to begin":
+        while self.loop.waiting_for() == "waiting for the broker to return the start offsets":
             self.turn(0)
 
     def turn_until_idle(self) -> None:
