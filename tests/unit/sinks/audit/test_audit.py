@@ -1,4 +1,4 @@
-"""The audit against topics in memory: what it reads, how far back, and what it says of what is gone."""
+"""The audit of topics in memory: which records it reads, how far back, and what it reports about removed records."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
@@ -22,7 +22,7 @@ FRAMES, LABELS = "frames.raw", "labels"
 
 
 class Topics:
-    """One partition each, by Kafka's rules: a look-up by time gives the first record that is not older."""
+    """Topics with one partition each. As in Kafka, a look-up by time returns the first record that is not older."""
 
     def __init__(self) -> None:
         self.logs: dict[str, list[ConsumedRecord]] = {}
@@ -77,7 +77,7 @@ def minute(number: int) -> int:
 
 @pytest.fixture
 def outage() -> Topics:
-    """A frame a minute; while the pipeline was away retention took 400 to 599, and more that had been labelled."""
+    """A frame a minute. The pipeline was down; retention removed frames 0 to 599, of which 400 to 599 had no label."""
     topics = Topics()
     for number in range(1_000):
         topics.put(FRAMES, minute(number))
@@ -176,7 +176,7 @@ def test_an_audit_that_is_stopped_says_so_and_calls_nothing_missing(reads: int) 
 
 
 class Busy(Topics):
-    """A frame comes, and gets its label, whenever somebody asks how far the labels go."""
+    """Topics where a frame and its label are written each time that the end of the labels topic is read."""
 
     def spans(self, topic: str, from_us: Micros | None = None) -> list[Span]:
         if topic == LABELS:

@@ -1,4 +1,4 @@
-"""What retention took without an outcome is told from what had one, from other times, and from what is not known."""
+"""Removed frames without an outcome are told apart from those with one, those of other times, and unknown ones."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Where a sink begins: a table of what the broker and the sink know."""
+"""Where a sink starts to read, for each combination of what the broker and the sink know."""
 
 from collections.abc import Iterable
 
@@ -21,11 +21,11 @@ ONE, TWO = TopicPartition("labels", 0), TopicPartition("labels", 1)
         (PartitionOffsets(None, 0, 50), None, END, StartPosition(50, 40)),
         (PartitionOffsets(30, 0, 50), None, END, StartPosition(30, 20)),
         (PartitionOffsets(30, 25, 50), None, BEGINNING, StartPosition(30, 25)),
-        # Ahead of the group after a crash between flush and commit; behind where others had the partition.
+        # The sink is ahead of the group after a crash between flush and commit, and behind if others had the partition.
         (PartitionOffsets(30, 0, 50), 33, BEGINNING, StartPosition(33, 23)),
         (PartitionOffsets(30, 0, 50), 3, BEGINNING, StartPosition(30, 20)),
         (PartitionOffsets(None, 0, 50), 33, END, StartPosition(33, 23)),
-        # Retention was faster than the sink.
+        # Retention removed labels before the sink had read them.
         (PartitionOffsets(3, 20, 50), None, BEGINNING, StartPosition(20, 20, range(3, 20))),
         (PartitionOffsets(3, 50, 50), 5, BEGINNING, StartPosition(50, 50, range(5, 50))),
         # The broker lost its last records.

@@ -1,4 +1,4 @@
-"""Dead letters as people and files see them: nothing that came from outside is obeyed."""
+"""Dead letters on a terminal and in files: control characters and paths in their fields have no effect."""
 
 import io
 import json

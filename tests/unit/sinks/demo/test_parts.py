@@ -1,4 +1,4 @@
-"""The demo's own arithmetic and pictures."""
+"""The figures and pictures of the demo, and its configuration of cameras."""
 
 import io
 import json

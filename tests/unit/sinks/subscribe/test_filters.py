@@ -1,4 +1,4 @@
-"""Which labels pass, and what a line of each format holds."""
+"""Which labels `subscribe` selects, and the content of a line in each format."""
 
 import json
 import math
