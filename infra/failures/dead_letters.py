@@ -19,7 +19,7 @@ Place = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A record on `frames.dead`. `failure` is None when the record lacks the headers that say why the frame failed."""
+    """A record on `frames.dead`. `failure` is None when no known header says why the frame failed."""
 
     place: Place
     timestamp_ms: int

@@ -41,7 +41,7 @@ from sinks.audit.text import describe
 
 HOUR_US = 3_600_000_000
 POLL_S = 0.5
-# The audit looks up which offsets without an outcome hold a frame only after their number has not changed for so long.
+# The audit looks up which offsets without an outcome hold a frame only after their number was unchanged for this long.
 STILL_S = 2.0
 
 WaitOption = Annotated[

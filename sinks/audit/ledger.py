@@ -243,7 +243,7 @@ class Ledger:
 
 
 def _surplus(book: _PartitionBook) -> int:
-    """The number of duplicate outcomes: more than one for a frame, plus one for each time that it was redriven."""
+    """The number of duplicates. A frame may have one outcome, and one more for each time that it was redriven."""
     outcomes = book.labels.astype(np.int32) + book.dead - book.redriven
     return int(np.maximum(outcomes - 1, 0)[book.in_period()].sum())
 

@@ -45,7 +45,7 @@ class Sink(Protocol):
         """
 
     def positions(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
-        """Per partition, the offset after the last label in the target, if the target stores positions with its rows.
+        """Per partition, the next offset that the target needs, if the target stores positions together with its rows.
 
         Reading starts there when the committed offset of the consumer group is earlier, so that a crash between `flush`
         and commit stores no label twice. A sink without stored positions returns an empty mapping; after such a crash

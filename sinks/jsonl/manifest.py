@@ -25,7 +25,7 @@ class OpenFile:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """`positions`: per partition, the offset after the last flushed label. `files`: unclosed files by their final path.
+    """`positions`: per partition, the next offset that the folder needs. `files`: unclosed files by their final path.
 
     `next_number`: the number of the next new file. `log_id`: the cluster and topic to which the positions belong.
     """
