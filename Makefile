@@ -1,6 +1,7 @@
-# Everything a person or CI runs. `make help` lists the targets.
+# The commands that people and CI run. `make help` lists the targets.
 
-# 3.11 to 3.13 have wheels of everything; a newer one is taken where there is no other. PYTHON=/path/to/python names yours.
+# All dependencies have wheels for Python 3.11 to 3.13. A newer Python is used only if there is no other; PYTHON=/path/to/python
+# chooses one.
 python_from = $(shell $(1) -c 'import sys; (3, 11) <= sys.version_info < (3, $(2)) and print("$(1)")' 2>/dev/null)
 PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,$(call python_from,$(p),14)) $(call python_from,python3,99))
 UV_VERSION := 0.13.9
@@ -8,15 +9,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-# How long `make demo` runs, and what else it is told: make demo DURATION=60 ARGS="--source rtsp://..."
+# The duration of `make demo` in seconds, and further options of a command: make demo DURATION=60 ARGS="--source rtsp://..."
 DURATION ?=
 ARGS ?=
 BENCHES ?= stream infer e2e cache latency delivery
-# The soak's length, its frames a second, and the model.
+# Of `make soak`: its duration, the frames a second, and the model.
 MINUTES ?= 20
 RATE ?= 50
 MODEL ?= null
-# 1 or 3; empty keeps what is there.
+# 1 or 3; empty keeps the present number.
 BROKERS ?=
 
 export UV_HTTP_TIMEOUT ?= 300
@@ -25,66 +26,66 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test check static format-check lint types layers unit search integration system format bench faults soak up down status lock clean kafka-tools
 
-help: ## this list
+help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: venv kafka-tools ## cameras to labels on this machine (DURATION=60 ends it after a minute)
+demo: venv kafka-tools ## run the whole pipeline on this machine (DURATION=60 ends it after a minute)
 	$(BIN)/sightline demo $(if $(DURATION),--duration $(DURATION)) $(ARGS)
 
-test: unit integration ## all tests of a normal day: unit, real broker, whole processes, real model
+test: unit integration ## the everyday tests: unit, real broker, whole processes, real model
 
-check: static unit ## format, lint, types, layers and unit tests
+check: static unit ## check format, lint, types and layers, and run the unit tests
 
-static: format-check lint types layers ## what is checked without running anything
+static: format-check lint types layers ## check format, lint, types and layers, without running any test
 
-format-check: venv ## is every file formatted?
+format-check: venv ## check that every file is formatted
 	$(BIN)/ruff format --check .
 
-lint: venv ## ruff's rules
+lint: venv ## check the rules of ruff
 	$(BIN)/ruff check .
 
-types: venv ## mypy --strict over packages and tests
+types: venv ## check types with mypy --strict, in packages and tests
 	$(BIN)/mypy
 
-layers: venv ## which package may import which
+layers: venv ## check which package imports which
 	$(BIN)/lint-imports
 
-unit: venv ## unit tests: no network, seconds
+unit: venv ## run the unit tests, without a network
 	$(BIN)/python -m pytest tests/unit -q
 
-search: venv ## the property tests with thousands of fresh draws (minutes)
+search: venv ## run the property tests with thousands of new random examples (minutes)
 	HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest -q $$(grep -l "^from hypothesis" -r tests/unit --include=*.py) $(ARGS)
 
-# They wait more than they work: two at a time, each with a broker of its own, take less than two thirds of the time.
-integration: venv kafka-tools ## only the tests that need a real broker or the real model
+# These tests mostly wait. Two at a time, each with its own broker, take less than two thirds of the time of one at a time.
+integration: venv kafka-tools ## run only the tests that need a real broker or the real model
 	$(BIN)/python -m pytest tests/kafka tests/e2e tests/model tests/bench -m "not system" -q -n 2 --dist worksteal
 
-system: venv kafka-tools ## the longer tests beside `make test`: processes killed again and again (minutes)
+system: venv kafka-tools ## run the longer tests that `make test` leaves out: processes killed many times (minutes)
 	$(BIN)/python -m pytest tests/kafka tests/e2e -m system -q -n 2 --dist worksteal $(ARGS)
 
-format: venv ## format every file and mend what ruff can mend
+format: venv ## format every file and fix what ruff can fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: venv kafka-tools ## every benchmark, as JSON lines (BENCHES="stream infer" for some)
+bench: venv kafka-tools ## run every benchmark and print JSON lines (BENCHES="stream infer" chooses some)
 	@for name in $(BENCHES); do $(BIN)/sightline bench $$name --json $(ARGS) || exit 1; done
 
-faults: venv kafka-tools ## the fault suite: kill, cut, corrupt, and count every frame (tens of minutes)
+faults: venv kafka-tools ## run the fault suite: kill processes, cut connections, corrupt data, and count every frame (tens of minutes)
 	$(BIN)/python -m pytest tests/faults -q $(ARGS)
 
-soak: venv kafka-tools ## random faults, then every frame is counted (MINUTES=20 RATE=50 MODEL=null, ARGS="--seed N" repeats, "--harm around" spares the stages)
+soak: venv kafka-tools ## run under random faults, then count every frame (MINUTES=20 RATE=50 MODEL=null; ARGS="--seed N" repeats a run, "--harm around" spares the stages)
 	$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) --rate $(RATE) --model $(MODEL) $(ARGS)
 
 up: venv kafka-tools ## start a local Kafka and Valkey (BROKERS=3 for three brokers)
 	$(BIN)/sightline up $(if $(BROKERS),--brokers $(BROKERS))
 
-down: venv ## stop them; what they hold stays
+down: venv ## stop the local Kafka and Valkey; their data stays
 	$(BIN)/sightline down
 
-status: venv ## where Kafka and Redis are, and whether they answer
+status: venv ## show where Kafka and Redis are, and whether they answer
 	$(BIN)/sightline status
 
-venv: $(READY) ## the environment: every dependency as locked, Sightline itself editable
+venv: $(READY) ## create the environment: locked dependencies, and Sightline itself as an editable install
 
 $(READY): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "make: Python 3.11 or newer is missing: sudo apt-get install -y python3 python3-venv" >&2; exit 1; }
@@ -96,7 +97,7 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# The local Kafka runs on Java and is fetched by Maven; with a Kafka of your own neither is needed.
+# The local Kafka needs Java to run and Maven to download it. If the settings name another Kafka, neither is needed.
 kafka-tools:
 ifndef SIGHTLINE_KAFKA__BOOTSTRAP_SERVERS
 	@java -version 2>&1 | grep -qE 'version "(1[7-9]|[2-9][0-9])' \
@@ -104,9 +105,9 @@ ifndef SIGHTLINE_KAFKA__BOOTSTRAP_SERVERS
 	@command -v mvn >/dev/null || { echo "make: Maven is missing: sudo apt-get install -y maven" >&2; exit 1; }
 endif
 
-lock: venv ## resolve the dependencies anew into requirements.lock
+lock: venv ## resolve the newest dependencies into requirements.lock
 	$(BIN)/uv pip compile --quiet --extra dev --generate-hashes --no-emit-index-url --no-header --upgrade \
 		--python-version 3.11 pyproject.toml --output-file requirements.lock
 
-clean: ## remove the environment and the caches; the local services' data in .sightline stays
+clean: ## remove the environment and the caches; the data of the local services in .sightline stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info

@@ -1,4 +1,4 @@
-"""The command `sightline`: a table of commands; a command's module is imported only when that command is called."""
+"""The program `sightline`: a table of commands. The module of a command is imported only when that command runs."""
 
 import difflib
 import functools
@@ -21,36 +21,36 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # command -> ("package.module:function", one line for `sightline --help`); a name with a space is a sub-command.
 COMMANDS: dict[str, tuple[str, str]] = {
-    "demo": ("sinks.demo.command:command", "everything on one machine, with a live table of labels"),
+    "demo": ("sinks.demo.command:command", "run everything on one machine, with a live table of labels"),
     "up": ("infra.commands.services:up", "start the local Kafka and Valkey"),
-    "down": ("infra.commands.services:down", "stop them; their state stays"),
-    "status": ("infra.commands.services:status", "where Kafka and Redis are and whether they answer"),
+    "down": ("infra.commands.services:down", "stop the local Kafka and Valkey; their data stays"),
+    "status": ("infra.commands.services:status", "show where Kafka and Redis are and whether they answer"),
     "doctor": ("infra.commands.doctor:command", "check this machine and this installation"),
-    "topics create": ("infra.commands.services:topics_create", "create or check all topics"),
-    "config check": ("infra.commands.services:config_check", "all settings in force, or every fault in them"),
-    "camera": ("ingest.camera.command:command", "publish the frames of cameras, files, folders"),
-    "stream": ("streams.command:command", "the stream processor: frames to micro-batches"),
-    "infer": ("inference.worker.command:command", "the GPU worker: micro-batches to labels"),
+    "topics create": ("infra.commands.services:topics_create", "create all topics, or check existing ones"),
+    "config check": ("infra.commands.services:config_check", "show all settings in force, or every error in them"),
+    "camera": ("ingest.camera.command:command", "publish the frames of cameras, files and folders"),
+    "stream": ("streams.command:command", "run the stream processor: frames to micro-batches"),
+    "infer": ("inference.worker.command:command", "run the GPU worker: micro-batches to labels"),
     "classify": ("inference.classify:command", "label image files, without Kafka"),
-    "subscribe": ("sinks.subscribe.command:command", "labels as they come, or from a time on"),
-    "sink jsonl": ("sinks.jsonl.command:command", "labels as JSON lines, in files by day and hour"),
-    "audit": ("sinks.audit.command:command", "prove that every frame has its outcome"),
-    "dead list": ("sinks.dead.command:list_command", "dead letters, by time, stage, error, source"),
-    "dead show": ("sinks.dead.command:show_command", "one dead letter in full"),
-    "dead export": ("sinks.dead.command:export_command", "dead letters as files"),
+    "subscribe": ("sinks.subscribe.command:command", "print labels as they are written, or from a given time on"),
+    "sink jsonl": ("sinks.jsonl.command:command", "store labels as JSON lines, in files by day and hour"),
+    "audit": ("sinks.audit.command:command", "prove that every frame became a label or a dead letter"),
+    "dead list": ("sinks.dead.command:list_command", "list dead letters, by time, stage, error and source"),
+    "dead show": ("sinks.dead.command:show_command", "show one dead letter in full"),
+    "dead export": ("sinks.dead.command:export_command", "write dead letters to files"),
     "redrive": ("ingest.redrive.command:command", "send dead letters through the pipeline again"),
-    "bench": ("streams.bench.command:command", "compare the pipeline with the bare limit"),
+    "bench": ("streams.bench.command:command", "measure the pipeline and compare it with the limit of the machine"),
 }
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The console script. A SightlineError is printed as one sentence, with exit code 1, or 2 for a ConfigError.
+    """The console script. A SightlineError is printed as one sentence; the exit code is 2 for a ConfigError, else 1.
 
-    Any other exception is a defect and keeps its traceback.
+    Any other exception is a defect in Sightline and is shown with its traceback.
     """
     words = sys.argv[1:] if arguments is None else arguments
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # not every file name can be written in the locale
+        sys.stdout.reconfigure(errors="backslashreplace")  # the locale's encoding lacks some characters
     try:
         check_packages()
         run(words)
@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def run(words: list[str]) -> None:
-    """Find the command that `words` begin with, import its module and no other, and run it."""
+    """Find the command that `words` start with, import its module and no other, and run it."""
     if words[:1] == ["--version"]:
         print(importlib.metadata.version("sightline"))
         return
@@ -84,7 +84,7 @@ def run(words: list[str]) -> None:
 
 
 def check_packages() -> None:
-    """Raises ConfigError when one of our six package names belongs to another distribution, as PyPI's `inference`."""
+    """Raises ConfigError when one of our six packages was installed by another project, such as PyPI's `inference`."""
     for name in PACKAGES:
         spec = importlib.util.find_spec(name)
         origin = Path(spec.origin).resolve() if spec and spec.origin else None
@@ -106,7 +106,7 @@ def _app(name: str) -> typer.Typer:
 
 
 def _until_unread(function: Callable[..., None]) -> Callable[..., None]:
-    """The command, with exit code 0 when the reader of its output closes the pipe, as `| head` does."""
+    """The command, with exit code 0 when the program that reads its output closes the pipe, as `| head` does."""
 
     @functools.wraps(function)
     def command(**options: Any) -> None:

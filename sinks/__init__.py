@@ -1,4 +1,4 @@
-"""Consumers of labels and dead letters: a folder a command, each with its text and its rules beside it.
+"""The consumers of labels and dead letters: one folder for each command, with its rules and its output text.
 
-May import: infra, schemas. Sinks that write labels elsewhere stand on the contract in `base`.
+May import: infra, schemas. A sink that writes labels to another system implements the contract in `base`.
 """

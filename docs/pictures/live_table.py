@@ -14,7 +14,7 @@ from rich.console import Console
 from schemas.coordinates import Coordinates
 from schemas.records import Decision, Label, ModelRef, Origin, Prediction, Quality
 from sinks.demo.stats import DemoStats
-from sinks.demo.view import live
+from sinks.demo.view import live_picture
 
 SVG = Path(__file__).with_suffix(".svg")
 COLUMNS = 104
@@ -75,7 +75,7 @@ def stats() -> DemoStats:
 def live_table() -> str:
     """The picture. Fonts are the reader's: rich's own template would fetch one from the network."""
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, color_system="truecolor")
-    console.print(live(stats(), SECONDS, HINT))
+    console.print(live_picture(stats(), SECONDS, HINT))
     console.print()  # the last line would touch the lower edge
     svg = console.export_svg(title="make demo", unique_id="sightline")
     svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)

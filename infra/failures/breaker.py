@@ -1,6 +1,7 @@
-"""The circuit breaker of a stage: when nearly every frame fails, the deployment is at fault and not the frames. Pure.
+"""The circuit breaker of a stage: it stops a stage in which nearly every frame fails. Pure.
 
-It judges the last N frames, and only once N frames have been seen: a few bad frames at the start do not stop a stage.
+When nearly every frame fails, the likely cause is the deployment and not the frames. The breaker judges the last N
+frames, and only after N frames, so that a few bad frames at the start do not stop a stage.
 """
 
 from collections import Counter, deque
@@ -26,7 +27,7 @@ class Breaker:
         self._counts[error_class] += 1
 
     def verdict(self) -> str | None:
-        """None while the stage may go on, else the sentence with which it must stop."""
+        """None while the stage may continue; otherwise the error message with which it must stop."""
         seen, failed = len(self._last), len(self._last) - self._counts[GOOD]
         if seen < self._settings.window_frames or failed / seen <= self._settings.max_bad_share:
             return None
@@ -34,5 +35,5 @@ class Breaker:
         return (
             f"{failed} of the last {seen} frames failed ({kinds}), more than breaker.max_bad_share = "
             f"{self._settings.max_bad_share:g}: this looks like a broken deployment and not like bad frames, "
-            "so the stage stops instead of making dead letters of everything"
+            "so the stage stops instead of turning every frame into a dead letter"
         )

@@ -1,4 +1,4 @@
-"""Reads `frames.dead`: dead letters, which a filter selects, and the marks of those that were redriven."""
+"""Reads `frames.dead`: the dead letters that a filter selects, and the marks of dead letters that were redriven."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ Place = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """`failure` is None when the record has no headers of a known family; `source_id` is the key of the record."""
+    """A record on `frames.dead`. `failure` is None when no known header says why the frame failed."""
 
     place: Place
     timestamp_ms: int
@@ -30,6 +30,7 @@ class DeadLetter:
 
     @property
     def source_id(self) -> str:
+        """The key of the record."""
         return (self.key or b"").decode(errors="replace")
 
     @property
@@ -43,9 +44,9 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A record that says that the dead letter at `letter`, of the frame at `origin`, was redriven at `timestamp_ms`.
+    """A record which says that the dead letter at `letter`, of the frame at `origin`, was redriven at `timestamp_ms`.
 
-    The mark itself is at `place`, in the partition of the letter.
+    The mark itself is at `place`, in the partition of its dead letter.
     """
 
     letter: Place
@@ -72,7 +73,7 @@ class DeadFilter:
         )
 
 
-def read_letters(
+def read_dead_letters(
     reader: Reader,
     topic: str,
     wanted: DeadFilter,
@@ -82,10 +83,10 @@ def read_letters(
     all_marks: bool = False,
     stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[DeadLetter | Mark]:
-    """The wanted letters of the time range, and every mark after the start of the range.
+    """The dead letters that `wanted` selects in the time range, and every mark after the start of the range.
 
-    A letter's time is that at which its frame was declared dead. A mark comes after the letter that it marks.
-    `all_marks`: also the marks before the range. Ends early when `stop()` returns true.
+    The time of a dead letter is when its frame was declared dead. A mark comes after the dead letter that it marks.
+    `all_marks`: also return the marks before the range. Reading ends early when `stop()` returns true.
     """
     period = Period(from_us, to_us)
     spans = reader.spans(topic, None if all_marks else from_us)
@@ -107,7 +108,7 @@ def parse(record: ConsumedRecord) -> DeadLetter | Mark:
 
 
 def parse_place(text: str, topic: str) -> Place:
-    """`3/17`, `frames.dead/3/17` or `frames.dead-3-17`. Raises ConfigError."""
+    """Parse `3/17`, `frames.dead/3/17` or `frames.dead-3-17`. Raises ConfigError."""
     bare = text
     for separator in "/-":
         bare = bare.removeprefix(f"{topic}{separator}")

@@ -1,6 +1,6 @@
-"""The outcome of a frame that got no label: another attempt (`frames.retry`) or a dead letter (`frames.dead`).
+"""Records for a frame that failed: a retry (`frames.retry`) or a dead letter (`frames.dead`).
 
-Pure: it makes the records and sends none. Both stages use this, so that a dead letter looks the same whoever wrote it.
+Pure: this module builds records and sends none. Both stages use it, so that their dead letters have the same form.
 """
 
 from dataclasses import dataclass, replace
@@ -20,15 +20,15 @@ from schemas.headers import Failure, RawHeaders
 
 Outcome = Literal["retry", "dead"]
 
-# An upper limit for what we add to a record beside its key, value and own headers: our headers and Kafka's fields.
+# An upper limit for the bytes of a record beside its key, value and original headers: our headers and Kafka's fields.
 RECORD_OVERHEAD_BYTES = 4 * KIB
-# A larger key or header is neither an id nor a trace context: it is left out together with the value.
+# A key or header larger than this is neither an id nor a trace context. It is left out when the value is left out.
 MAX_KEPT_BYTES = KIB
 
 
 @dataclass(frozen=True, slots=True)
 class FrameRecord:
-    """A frame's record as it was read; `source` and `timestamp_ms` are those of the first record that held it."""
+    """The record of a frame. `source` and `timestamp_ms` are those of the first record that held the frame."""
 
     source: Coordinates
     timestamp_ms: int
@@ -39,17 +39,17 @@ class FrameRecord:
 
     @classmethod
     def of(cls, record: ConsumedRecord) -> "FrameRecord":
-        """The frame of a record that was read from its source topic."""
+        """The frame of a record on its source topic, such as `frames.raw`."""
         return cls(record.coordinates, record.timestamp_ms, record.key, record.value, record.headers)
 
     @property
     def size(self) -> int:
-        """An upper limit for the size of the retry or dead letter of this frame."""
+        """An upper limit for the size in bytes of the retry or dead letter of this frame."""
         kept = sum(len(value) for name, value in headers.to_map(self.headers).items() if name in headers.KEPT)
         return _length(self.key) + _length(self.value) + kept + RECORD_OVERHEAD_BYTES
 
     def without_value(self) -> "FrameRecord":
-        """The record without its value and large headers, which always fits: the key, and where the frame came from."""
+        """The record without its value, a large key and large headers. The result fits on `frames.dead` in any case."""
         small = [(name, value) for name, value in self.headers or () if _length(value) <= MAX_KEPT_BYTES]
         return replace(self, key=self.key if _length(self.key) <= MAX_KEPT_BYTES else None, value=None, headers=small)
 
@@ -60,7 +60,7 @@ def error_class_of(error: BaseException) -> str:
 
 
 def outcome_of(retry: RetrySettings, record: FrameRecord, error: BaseException) -> Outcome:
-    """A bad frame is dead at once; with any other error the frame is tried again until the last delay is used."""
+    """A bad frame becomes a dead letter at once. After any other error the frame is retried, once for each delay."""
     if isinstance(error, BadFrame) or record.attempt >= len(retry.delays_ms):
         return "dead"
     return "retry"
@@ -76,10 +76,10 @@ def retry_or_dead(
     max_record_bytes: int,
     on_delivery: OnDelivery | None = None,
 ) -> OutRecord:
-    """The record to send to where `outcome_of` says, with `sightline-attempt` one up on the retry lane.
+    """The record for the topic that `outcome_of` chooses. A retry increases the header `sightline-attempt` by one.
 
-    A frame that no record of ours can hold (other producers' topics may) is a dead letter at once. The frame's offset
-    may move only after a report without a fault.
+    A frame that is larger than our producer may send (another producer's may send more) becomes a dead letter at once.
+    The offset of the frame may be committed only after a delivery report without a fault.
     """
     if outcome_of(retry, record, error) == "dead" or record.size > max_record_bytes:
         return dead_letter(names, record, stage, error, max_record_bytes=max_record_bytes, on_delivery=on_delivery)
@@ -96,9 +96,9 @@ def dead_letter(
     max_record_bytes: int,
     on_delivery: OnDelivery | None = None,
 ) -> OutRecord:
-    """The dead letter: the record's own bytes under its own key for `frames.dead`, with the reason in its headers.
+    """The record for `frames.dead`: the original key and value, with the reason in the headers.
 
-    A value that no record of ours can hold is left out: the headers tell its place and its size.
+    A value that is too large is left out; the headers then contain the coordinates of the frame and the size.
     """
     failure = _failure(record, stage, error, record.attempt)
     if record.size > max_record_bytes:

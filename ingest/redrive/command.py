@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from infra.commands.options import ErrorOption, FromOption, JsonOption, SourceIdOption, StageOption, ToOption
-from infra.failures.dead_letters import DeadFilter, parse_place, read_letters
+from infra.failures.dead_letters import DeadFilter, parse_place, read_dead_letters
 from infra.kafka.clients import require_kafka, require_topics
 from infra.kafka.publisher import Publisher
 from infra.kafka.reader import Reader
@@ -99,7 +99,7 @@ def read_plan(
     """Decide by the dead letters and all marks. Raises ConfigError when there is no dead letter at a wanted place."""
     topic = TopicNames.for_lane(settings.topic_prefix).dead
     planner = Planner(max_attempts, registry_of(settings))
-    for entry in read_letters(reader, topic, wanted, *period, all_marks=True, stop=stop.is_set):
+    for entry in read_dead_letters(reader, topic, wanted, *period, all_marks=True, stop=stop.is_set):
         planner.add(entry)
     if stop.is_set():
         raise SightlineError("stopped while the dead letters were read; nothing was written")

@@ -1,1 +1,5 @@
-"""`sightline audit`: the proof that every frame has its outcome. `ledger` is the pure bookkeeping; `command` reads."""
+"""`sightline audit`: proves that every frame has an outcome, a label or a dead letter.
+
+`ledger` and `expired` do the bookkeeping and are pure; `outcome_reader` reads labels and dead letters; `command` is the
+wiring; `text` prints the result. May import: infra, schemas.
+"""

@@ -1,14 +1,17 @@
-"""`sightline audit`: proves for a range of time that every frame has become a label or a dead letter.
+"""`sightline audit`: proves that every frame of a time range has become a label or a dead letter.
 
-Frames are taken by the timestamps of their records, wherever they lie; outcomes by the coordinates that they refer
-to. A frame that is still on its way counts as missing: give the pipeline time, or `--wait`.
+A frame belongs to the range by the timestamp of its record, at whatever offset it lies. An outcome (a label or a dead
+letter) belongs to a frame by the coordinates that the outcome names. A frame that is still being processed counts as
+missing; `--wait` gives the pipeline time to finish it.
 
-An outcome tells when its frame was captured, so only offsets without one are read from the frames topic, and a sound
-day is proved without fetching its images. Clocks of cameras differ, so a frame of the range may lie anywhere behind
-its beginning: from there to the log's end, past `--to`, the audit reads every outcome, keeps four bytes an offset,
-and fetches what has no outcome, which is the backlog of a pipeline that is behind.
+An outcome contains the capture time of its frame. So the audit fetches from the frames topic only the offsets that have
+no outcome, and proves a day without losses without fetching its images. The clocks of cameras differ, so a frame of
+the range can lie anywhere after the first offset of the range. The audit therefore reads every outcome from that offset
+to the end of the log, also past `--to`; it keeps four bytes an offset in memory and fetches every frame without an
+outcome. Where the pipeline is behind, it fetches the backlog.
 
-Labels outlive frames: the offsets that outcomes refer to also show whether retention took a frame without one.
+Labels are kept longer than frames. The offsets that outcomes name therefore also show whether retention removed a frame
+that had no outcome.
 """
 
 import json
@@ -31,18 +34,19 @@ from infra.process.times import now_us, parse_time_range
 from infra.settings import Settings, load_settings
 from schemas.coordinates import TopicPartition
 from schemas.records import Label, Micros
-from sinks.audit.expired import Expired
+from sinks.audit.expired import ExpiredOffsets
 from sinks.audit.ledger import Balance, Ledger
-from sinks.audit.outcomes import CLOCK_MARGIN_US, Cut, Outcomes
+from sinks.audit.outcome_reader import CLOCK_MARGIN_US, OutcomeReader, StopLatch
 from sinks.audit.text import describe
 
 HOUR_US = 3_600_000_000
 POLL_S = 0.5
-# While outcomes keep coming nobody looks up which of the open offsets hold a frame.
+# The audit looks up which offsets without an outcome hold a frame only after their number was unchanged for this long.
 STILL_S = 2.0
 
 WaitOption = Annotated[
-    float, typer.Option("--wait", metavar="SEC", min=0, help="Wait up to so long for frames that are on their way.")
+    float,
+    typer.Option("--wait", metavar="SEC", min=0, help="Wait up to this long for frames that have no outcome yet."),
 ]
 
 
@@ -54,9 +58,10 @@ def command(
     as_json: JsonOption = False,
     lane: LaneOption = "live",
 ) -> None:
-    """Prove that every frame of a time range has its outcome; without --from and --to, every frame that is kept.
+    """Prove that every frame of a time range has an outcome: a label or a dead letter.
 
-    Exit code 1, and the coordinates of the frames, when any has none. With --json one object.
+    Without --from and --to the range is every frame that Kafka still holds. If a frame has no outcome, its coordinates
+    are printed and the exit code is 1. With --json the result is one JSON object.
     """
     settings = load_settings()
     logs.setup(settings.log)
@@ -74,7 +79,7 @@ def command(
 
 
 class Audit:
-    """One range of frames and the outcomes that were found for it so far."""
+    """The audit of one range of frames, with the outcomes that were read so far."""
 
     def __init__(
         self,
@@ -86,33 +91,35 @@ class Audit:
         on_label: Callable[[Label], None] = lambda _label: None,
         *,
         period: Period | None = None,
-        expired: dict[TopicPartition, Expired] | None = None,
+        expired: dict[TopicPartition, ExpiredOffsets] | None = None,
         since_us: Micros | None = None,
     ) -> None:
-        """`frames`: the range to prove, or its part that lies in `period`. `outcomes`: where on labels and dead
-        letters its outcomes can begin.
+        """`frames`: the offsets to prove; with `period`, only the frames of that time.
 
-        `on_label` gets the first label of every frame of the range. `expired`: what retention took before the frames.
-        `since_us`: that outcomes begin at this time is a guess, and earlier ones may have to be read.
+        `outcomes`: where to start reading labels and dead letters.
+
+        `on_label` is called with the first label of every frame of the range. `expired`: the offsets before `frames`
+        that retention removed. `since_us`: the time at which `outcomes` start, if it is a guess; the audit then reads
+        earlier outcomes when it needs them. None: earlier outcomes are never needed.
         """
         self._names = TopicNames.for_lane(settings.topic_prefix, lane)
         self._reader = reader
         self._frames = list(frames)
         self._period = period or Period()
         self.ledger = Ledger(self._frames, period, expired)
-        self._outcomes = Outcomes(settings, reader, self._names, outcomes, self.ledger, on_label, since_us)
+        self._outcomes = OutcomeReader(settings, reader, self._names, outcomes, self.ledger, on_label, since_us)
 
     @staticmethod
     def of_time(
         settings: Settings, reader: Reader, lane: Lane, from_us: Micros | None, to_us: Micros | None
     ) -> "Audit":
-        """Frames that are there now, not older than `from_us` but older than `to_us`; None is no limit."""
+        """The audit of the frames that Kafka holds now from `from_us` on and before `to_us`; None means no limit."""
         names = TopicNames.for_lane(settings.topic_prefix, lane)
         frames = reader.spans(names.frames, from_us)
         since = None if from_us is None else from_us - CLOCK_MARGIN_US
         outcomes = reader.spans(names.labels, since) + reader.spans(names.dead, since)
         period = Period(from_us, to_us)
-        # By the time that they are kept, none of this age was removed: no need to look for what is not there.
+        # A range younger than the retention time has lost no frame, so an empty partition needs no search for one.
         kept_us = now_us() - settings.topics.frames_retention_h * HOUR_US
         used = [span for span in frames if len(span) or from_us is None or from_us < kept_us]
         expired = _expired(reader, used, outcomes, period)
@@ -121,12 +128,12 @@ class Audit:
     def settle(
         self, remaining_s: Callable[[], float] = lambda: 0.0, stop: Callable[[], bool] = lambda: False
     ) -> Balance:
-        """Read the outcomes that are there, and wait for more as long as frames lack one and time remains.
+        """Read all outcomes written so far; while frames have none and time remains, wait and read again.
 
-        `stop` also ends the reading itself: what it cuts short gives a balance that is not complete. It is to turn
-        true later than `remaining_s` ends, which leaves time for the last look.
+        `stop` also interrupts the reading, and the balance is then not `complete`. `stop` should become true only some
+        time after `remaining_s` has reached 0, because the last look-up of frames happens in between.
         """
-        opened, changed_s, cut = -1, time.monotonic(), Cut(stop)
+        opened, changed_s, cut = -1, time.monotonic(), StopLatch(stop)
         while True:
             self._outcomes.read(cut)
             count = self.ledger.open_count()
@@ -142,31 +149,31 @@ class Audit:
             time.sleep(min(POLL_S, left_s))
 
     def follow(self, frames_now: Callable[[], list[Span]]) -> None:
-        """For a range that still grows: take in its frames up to now, and the outcomes that are there.
+        """For a range that still grows: add the frames written since, and read the outcomes written since.
 
-        What was read before is not read again, so that `settle` has little left to do.
+        Nothing is read twice, so a later `settle` has little left to read.
         """
 
         def grown() -> list[Span]:
             self._frames = frames_now()
             return self._frames
 
-        self._outcomes.read(Cut(lambda: False), grown)
+        self._outcomes.read(StopLatch(lambda: False), grown)
 
-    def _verify(self, cut: Cut) -> None:
-        """Look up which of the offsets that no outcome tells of hold a frame of the range."""
+    def _verify(self, cut: StopLatch) -> None:
+        """Fetch the offsets without an outcome, to learn which of them hold a frame of the range."""
         holes, known = self.ledger.unverified(), len(self._reader.expired)
         for record in self._reader.read(holes, cut):
-            self.ledger.saw(record.topic_partition, record.offset, record.timestamp_ms)
+            self.ledger.frame_found(record.topic_partition, record.offset, record.timestamp_ms)
         if cut.hit:
             return
         for span in holes:
             self.ledger.searched(span)
         for span in self._reader.expired[known:]:
-            self.ledger.removed(span)
+            self.ledger.retention_removed(span)
 
     def notes(self, balance: Balance) -> list[str]:
-        """What a reader of the result must know to read it right."""
+        """The sentences that a reader needs to interpret the result."""
         found = []
         if balance.frames == 0 and balance.expired == 0:
             found.append("there is no frame in this range")
@@ -176,29 +183,37 @@ class Audit:
             where = "before this range" if self._period.from_us is None else "before or inside this range"
             found.append(
                 f"retention has removed frames {where} on {len(cut)} of {len(self._frames)} partitions; "
-                "those that had their outcome are not counted"
+                "removed frames that had an outcome are not counted"
             )
         expired = sum(len(span) for span in self._reader.expired if span.topic == self._names.frames)
         if expired:
-            found.append(f"retention removed {expired} offsets while they were looked up")
+            found.append(f"retention removed {expired} offsets while the audit looked them up")
         if doubtful := self.ledger.expired_counts()[1]:
             found.append(
-                f"retention removed {doubtful} offsets without an outcome that may have held no frame, as others on "
-                "this topic (markers of transactions); they are not counted"
+                f"retention removed {doubtful} offsets without an outcome that may have held no frame, because this "
+                "topic has offsets without a frame (transaction markers); they are not counted"
             )
         lacking = balance.missing_count or balance.expired
         if (lacking or cut) and self._outcomes.truncated():
             found.append(
                 "retention has removed labels or dead letters too: "
-                + ("what is missing may have had its outcome" if lacking else "of older frames nothing is known")
+                + (
+                    "the missing frames may have had an outcome"
+                    if lacking
+                    else "whether older frames had an outcome is not known"
+                )
             )
         if self._outcomes.undecodable:
-            found.append(f"{self._outcomes.undecodable} records on {self._names.labels} are no Label and were left out")
+            found.append(
+                f"{self._outcomes.undecodable} records on {self._names.labels} are not valid labels and were left out"
+            )
         return found
 
 
-def _expired(reader: Reader, frames: list[Span], outcomes: list[Span], period: Period) -> dict[TopicPartition, Expired]:
-    """The books of what retention took before the frames, for partitions where it may have been of the period."""
+def _expired(
+    reader: Reader, frames: list[Span], outcomes: list[Span], period: Period
+) -> dict[TopicPartition, ExpiredOffsets]:
+    """The offsets that retention removed before `frames`, of the partitions where they may belong to the period."""
     log_starts = reader.log_starts(span.topic_partition for span in frames)
     cut = [span for span in frames if 0 < span.start <= log_starts[span.topic_partition]]
     truncated = [
@@ -208,11 +223,11 @@ def _expired(reader: Reader, frames: list[Span], outcomes: list[Span], period: P
     if cut and truncated:
         first_ms = max(reader.first_times_ms(truncated).values())
         if first_ms < 0:
-            return {}  # all were removed, of what time cannot be known
+            return {}  # every outcome was removed, so the time of the removed frames cannot be known
         whole_from_ms = first_ms + CLOCK_MARGIN_US // 1000
-    return {span.topic_partition: Expired(span.start, period, whole_from_ms) for span in cut}
+    return {span.topic_partition: ExpiredOffsets(span.start, period, whole_from_ms) for span in cut}
 
 
 def audit_json(audit: Audit, balance: Balance) -> dict[str, Any]:
-    """The contract of `audit --json`, and the notes."""
+    """The object that `audit --json` prints. Its keys are a contract."""
     return {**asdict(balance), "ok": balance.ok, "notes": audit.notes(balance)}

@@ -1,4 +1,4 @@
-"""Double-entry book of frames and their outcomes, by source coordinates. Pure; four bytes an offset."""
+"""Which frames have which outcomes, counted by the coordinates of the frames. Pure; four bytes an offset."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from infra.kafka.spans import Period, Span
 from schemas.coordinates import Coordinates, TopicPartition
-from sinks.audit.expired import Expired
+from sinks.audit.expired import ExpiredOffsets
 
 MAX_MISSING_SHOWN = 100
-# Holes nearer to each other than this are read in one go: a fetch brings that many records anyway.
+# Offsets to look up that are nearer to each other than this are read as one range: a fetch returns so many anyway.
 MERGE_OFFSETS = 32
 _FULL = 255
 
@@ -21,9 +21,10 @@ Counts = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """What became of the frames of a range. `missing` is cut at 100, `missing_count` is whole.
+    """What became of the frames of a range. `missing` holds at most 100 coordinates; `missing_count` counts all.
 
-    `expired`: how many more retention removed without an outcome. Not `complete`: outcomes were left unread.
+    `expired`: further frames that retention removed before they had an outcome. `complete` is False when the audit was
+    stopped before it had read every outcome.
     """
 
     frames: int
@@ -37,12 +38,16 @@ class Balance:
 
     @property
     def ok(self) -> bool:
-        """Every frame has its outcome. Surplus outcomes do not spoil it: delivery is at least once."""
+        """Whether every frame has an outcome. Duplicate outcomes are allowed, because delivery is at least once."""
         return self.complete and self.missing_count == 0 and self.expired == 0
 
 
-class _What(IntEnum):
-    """What an offset holds: a frame of the period, one of another time, none (a marker, compacted), or who knows."""
+class _State(IntEnum):
+    """What an offset holds.
+
+    FRAME: a frame of the period. OTHER_TIME: a frame outside the period. NO_FRAME: a transaction marker, or a record
+    that was compacted away. EXPIRED: retention removed it before the audit could look.
+    """
 
     UNKNOWN = 0
     FRAME = 1
@@ -52,141 +57,146 @@ class _What(IntEnum):
 
 
 @dataclass(slots=True)
-class _Page:
-    """The book of one partition: how often each offset was labelled, died, was sent through again; 255 means more."""
+class _PartitionBook:
+    """How often each offset of one partition was labelled, declared dead and redriven. A count stops at 255."""
 
     span: Span
     labels: Counts = field(init=False)
     dead: Counts = field(init=False)
     redriven: Counts = field(init=False)
-    what: Counts = field(init=False)
+    state: Counts = field(init=False)
 
     def __post_init__(self) -> None:
         size = len(self.span)
-        self.labels, self.dead, self.redriven, self.what = (np.zeros(size, np.uint8) for _ in range(4))
+        self.labels, self.dead, self.redriven, self.state = (np.zeros(size, np.uint8) for _ in range(4))
 
     def grow(self, end: int) -> None:
-        """Up to that offset; what is entered stays."""
+        """Extend the span to the offset `end`. The counts so far stay."""
         if end <= self.span.end:
             return
         more = np.zeros(end - self.span.end, np.uint8)
         self.span = replace(self.span, end=end)
-        for column in ("labels", "dead", "redriven", "what"):
+        for column in ("labels", "dead", "redriven", "state"):
             setattr(self, column, np.concatenate([getattr(self, column), more]))
 
-    def open(self) -> NDArray[np.bool_]:
-        """Offsets without any outcome that may hold a frame of the period."""
-        found: NDArray[np.bool_] = (self.labels == 0) & (self.dead == 0) & (self.what <= _What.FRAME)
+    def without_outcome(self) -> NDArray[np.bool_]:
+        """The offsets that may hold a frame of the period and have no outcome, as a mask."""
+        found: NDArray[np.bool_] = (self.labels == 0) & (self.dead == 0) & (self.state <= _State.FRAME)
         return found
 
-    def ours(self) -> NDArray[np.bool_]:
-        """Offsets whose outcomes count."""
-        found: NDArray[np.bool_] = self.what != _What.OTHER_TIME
+    def in_period(self) -> NDArray[np.bool_]:
+        """The offsets whose outcomes count: all but the frames of another time, as a mask."""
+        found: NDArray[np.bool_] = self.state != _State.OTHER_TIME
         return found
 
 
 class Ledger:
-    """Knows the frames of a period within the given spans; outcomes that refer to anything else are not its business.
+    """Counts the outcomes of the frames of `period` within `spans`. Outcomes of other frames are ignored.
 
-    An outcome proves its frame, and mostly tells its time too, so only the other offsets need to be looked up:
-    `unverified()` says which, `saw` and `searched` take the answer. `balance()` is right once nothing is unverified.
+    An outcome proves that its frame exists, and most outcomes name its time. The other offsets have to be looked up:
+    `unverified()` lists them; `frame_found` and `searched` take the answer. `balance()` is right once `unverified()` is
+    empty.
     """
 
     def __init__(
         self,
         spans: Iterable[Span],
         period: Period | None = None,
-        expired: Mapping[TopicPartition, Expired] | None = None,
+        expired: Mapping[TopicPartition, ExpiredOffsets] | None = None,
     ) -> None:
-        """`expired`: what lay before the spans and was removed by retention, per partition."""
-        self._pages = {span.topic_partition: _Page(span) for span in spans if len(span)}
+        """`expired`: per partition, the offsets before the span that retention removed."""
+        self._books = {span.topic_partition: _PartitionBook(span) for span in spans if len(span)}
         self._expired = dict(expired or {})
         self._period = period or Period()
 
     def grow(self, spans: Iterable[Span]) -> None:
-        """More frames behind those that are known, and partitions that are new."""
+        """Extend the spans of known partitions to new ends, and add new partitions."""
         for span in spans:
-            if (page := self._pages.get(span.topic_partition)) is not None:
-                page.grow(span.end)
+            if (book := self._books.get(span.topic_partition)) is not None:
+                book.grow(span.end)
             elif len(span):
-                self._pages[span.topic_partition] = _Page(span)
+                self._books[span.topic_partition] = _PartitionBook(span)
 
     def label(self, source: Coordinates, frame_ms: int | None = None) -> bool:
-        """Whether it is the first label of a frame of the range. `frame_ms`: the frame's timestamp, if it is told."""
+        """Count a label. True when it is the first one of a frame of the range.
+
+        `frame_ms`: the timestamp of the frame, if the outcome names it.
+        """
         return self._outcome(source, "labels", frame_ms) == 1
 
     def dead_letter(self, source: Coordinates, frame_ms: int | None = None) -> None:
         self._outcome(source, "dead", frame_ms)
 
     def redriven(self, source: Coordinates) -> None:
-        """The frame was sent through again on purpose: one outcome more is none too many."""
+        """The frame was redriven, so one more outcome of it is not a duplicate."""
         self._count(source, "redriven")
 
     def unverified(self) -> list[Span]:
-        """Offsets of which neither an outcome nor a look has told yet what they hold, as ranges to read."""
+        """The ranges to read: offsets that have no outcome and were not looked up yet."""
         return [
-            Span(*key, page.span.start + first, page.span.start + last)
-            for key, page in self._pages.items()
-            for first, last in _runs(page.what == _What.UNKNOWN)
+            Span(*key, book.span.start + first, book.span.start + last)
+            for key, book in self._books.items()
+            for first, last in _runs(book.state == _State.UNKNOWN)
         ]
 
-    def saw(self, key: TopicPartition, offset: int, frame_ms: int) -> None:
-        """There is a frame at this offset; its own timestamp is the last word on its time."""
-        page = self._pages[key]
-        page.what[offset - page.span.start] = self._what(frame_ms)
+    def frame_found(self, key: TopicPartition, offset: int, frame_ms: int) -> None:
+        """The look-up found a frame at this offset. Its own timestamp overrides the time that an outcome named."""
+        book = self._books[key]
+        book.state[offset - book.span.start] = self._state_of(frame_ms)
 
     def searched(self, span: Span) -> None:
-        """Every offset of the span was looked for: what was not seen and has no outcome is no frame."""
-        page = self._pages[span.topic_partition]
-        part = slice(span.start - page.span.start, span.end - page.span.start)
-        unseen, proved = page.what[part] == _What.UNKNOWN, (page.labels[part] > 0) | (page.dead[part] > 0)
-        page.what[part][unseen] = np.where(proved[unseen], _What.FRAME, _What.NO_FRAME)
+        """The look-up of this span has ended: an offset that was not found and has no outcome holds no frame."""
+        book = self._books[span.topic_partition]
+        part = slice(span.start - book.span.start, span.end - book.span.start)
+        unseen, proved = book.state[part] == _State.UNKNOWN, (book.labels[part] > 0) | (book.dead[part] > 0)
+        book.state[part][unseen] = np.where(proved[unseen], _State.FRAME, _State.NO_FRAME)
 
-    def removed(self, span: Span) -> None:
-        """Retention took the span before the search reached it: what has no outcome may have been a frame."""
-        page = self._pages[span.topic_partition]
-        part = page.what[span.start - page.span.start : span.end - page.span.start]
-        part[part == _What.NO_FRAME] = _What.EXPIRED
+    def retention_removed(self, span: Span) -> None:
+        """Retention removed the span before the look-up: an offset in it without an outcome may have held a frame."""
+        book = self._books[span.topic_partition]
+        part = book.state[span.start - book.span.start : span.end - book.span.start]
+        part[part == _State.NO_FRAME] = _State.EXPIRED
 
     def lowest_open(self) -> dict[TopicPartition, int]:
-        """The first offset without an outcome of each partition that has one, removed ones included."""
-        offsets = {key: np.flatnonzero(page.open()) + page.span.start for key, page in self._pages.items()}
+        """Per partition, the first offset without an outcome, if any; offsets that retention removed count too."""
+        offsets = {key: np.flatnonzero(book.without_outcome()) + book.span.start for key, book in self._books.items()}
         removed = {key: expired.lowest_open() for key, expired in self._expired.items()}
         return {key: int(found[0]) for key, found in offsets.items() if len(found)} | {
             key: offset for key, offset in removed.items() if offset is not None
         }
 
     def expired_counts(self) -> tuple[int, int]:
-        """How many offsets retention removed without an outcome: those that held frames, and those that may not have.
+        """Two numbers of offsets that retention removed without an outcome: those of frames, and the doubtful ones.
 
-        Where the log has offsets without a frame (markers of transactions), a run no longer than those may be such.
+        A log can have offsets without a frame (transaction markers). A removed run is doubtful when it is no longer
+        than the longest run of such offsets in the rest of the log.
         """
         frames = doubtful = 0
-        for key in self._pages.keys() | self._expired.keys():
+        for key in self._books.keys() | self._expired.keys():
             lengths = [self._expired[key].gaps()[1]] if key in self._expired else []
             longest_hole = 0
-            if (page := self._pages.get(key)) is not None:
-                lengths.append(_lengths(page.what == _What.EXPIRED))
-                longest_hole = int(_lengths(page.what == _What.NO_FRAME).max(initial=0))
+            if (book := self._books.get(key)) is not None:
+                lengths.append(_lengths(book.state == _State.EXPIRED))
+                longest_hole = int(_lengths(book.state == _State.NO_FRAME).max(initial=0))
             for runs in lengths:
                 frames += int(runs[runs > longest_hole].sum())
                 doubtful += int(runs[runs <= longest_hole].sum())
         return frames, doubtful
 
     def open_count(self) -> int:
-        """How many offsets have no outcome yet, as far as they may hold a frame of the period."""
-        return sum(int(page.open().sum()) for page in self._pages.values())
+        """How many offsets may hold a frame of the period and have no outcome."""
+        return sum(int(book.without_outcome().sum()) for book in self._books.values())
 
     def balance(self) -> Balance:
-        pages = self._pages.values()
-        labelled = sum(int(((page.labels > 0) & page.ours()).sum()) for page in pages)
-        dead = sum(int(((page.dead > 0) & (page.labels == 0) & page.ours()).sum()) for page in pages)
+        books = self._books.values()
+        labelled = sum(int(((book.labels > 0) & book.in_period()).sum()) for book in books)
+        dead = sum(int(((book.dead > 0) & (book.labels == 0) & book.in_period()).sum()) for book in books)
         missing_count = self.open_count()
         return Balance(
             frames=labelled + dead + missing_count,
             labels=labelled,
             dead=dead,
-            duplicates=sum(_surplus(page) for page in pages),
+            duplicates=sum(_surplus(book) for book in books),
             missing=self._missing(),
             missing_count=missing_count,
             expired=self.expired_counts()[0],
@@ -194,58 +204,58 @@ class Ledger:
 
     def _missing(self) -> list[Coordinates]:
         found: list[Coordinates] = []
-        for (topic, partition), page in sorted(self._pages.items()):
-            offsets = np.flatnonzero(page.open())[: MAX_MISSING_SHOWN - len(found)]
-            found += [Coordinates(topic, partition, page.span.start + int(offset)) for offset in offsets]
+        for (topic, partition), book in sorted(self._books.items()):
+            offsets = np.flatnonzero(book.without_outcome())[: MAX_MISSING_SHOWN - len(found)]
+            found += [Coordinates(topic, partition, book.span.start + int(offset)) for offset in offsets]
         return found
 
     def _outcome(self, source: Coordinates, column: str, frame_ms: int | None) -> int:
-        """How often it has been counted now; 0 for what is outside the spans or the period."""
+        """The count of this offset after this outcome; 0 outside the spans or the period."""
         if (expired := self._expired.get(source.topic_partition)) is not None:
             expired.outcome(source.offset, frame_ms)
         count = self._count(source, column)
         if not count:
             return 0
-        page = self._pages[source.topic_partition]
-        index = source.offset - page.span.start
-        # An outcome proves the frame, also where retention had taken it by the time of the search.
-        if page.what[index] in (_What.UNKNOWN, _What.NO_FRAME, _What.EXPIRED):
-            page.what[index] = self._what(frame_ms)
-        return 0 if page.what[index] == _What.OTHER_TIME else count
+        book = self._books[source.topic_partition]
+        index = source.offset - book.span.start
+        # An outcome proves that the frame existed, even if the look-up found nothing because retention had removed it.
+        if book.state[index] in (_State.UNKNOWN, _State.NO_FRAME, _State.EXPIRED):
+            book.state[index] = self._state_of(frame_ms)
+        return 0 if book.state[index] == _State.OTHER_TIME else count
 
-    def _what(self, frame_ms: int | None) -> _What:
+    def _state_of(self, frame_ms: int | None) -> _State:
         if self._period.endless:
-            return _What.FRAME
+            return _State.FRAME
         if frame_ms is None:
-            return _What.UNKNOWN
-        return _What.FRAME if self._period.holds(frame_ms) else _What.OTHER_TIME
+            return _State.UNKNOWN
+        return _State.FRAME if self._period.holds(frame_ms) else _State.OTHER_TIME
 
     def _count(self, source: Coordinates, column: str) -> int:
-        """How often it has been counted now; 0 for what is outside the spans."""
-        page = self._pages.get(source.topic_partition)
-        if page is None or not page.span.start <= source.offset < page.span.end:
+        """The count of this offset after one more; 0 outside the spans."""
+        book = self._books.get(source.topic_partition)
+        if book is None or not book.span.start <= source.offset < book.span.end:
             return 0
-        index = source.offset - page.span.start
-        counts: Counts = getattr(page, column)
+        index = source.offset - book.span.start
+        counts: Counts = getattr(book, column)
         if counts[index] < _FULL:
             counts[index] += 1
         return int(counts[index])
 
 
-def _surplus(page: _Page) -> int:
-    """Outcomes beyond the one that each frame should have, and one more for each time that it was redriven."""
-    outcomes = page.labels.astype(np.int32) + page.dead - page.redriven
-    return int(np.maximum(outcomes - 1, 0)[page.ours()].sum())
+def _surplus(book: _PartitionBook) -> int:
+    """The number of duplicates. A frame may have one outcome, and one more for each time that it was redriven."""
+    outcomes = book.labels.astype(np.int32) + book.dead - book.redriven
+    return int(np.maximum(outcomes - 1, 0)[book.in_period()].sum())
 
 
 def _lengths(wanted: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """How long each run of True is."""
+    """The length of each run of True."""
     edges = np.flatnonzero(np.diff(wanted, prepend=False, append=False))
     return edges[1::2] - edges[0::2]
 
 
 def _runs(wanted: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """The runs of True as (first, behind the last); runs nearer than MERGE_OFFSETS are one."""
+    """The runs of True as (first, end), `end` excluded. Runs nearer to each other than MERGE_OFFSETS become one."""
     indexes = np.flatnonzero(wanted)
     if not len(indexes):
         return []

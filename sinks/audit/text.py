@@ -1,10 +1,10 @@
-"""An audit's result for people. Pure."""
+"""The result of an audit as text for people. Pure."""
 
 from sinks.audit.ledger import Balance
 
 
 def describe(balance: Balance, notes: list[str]) -> str:
-    """A few lines: the account, the missing coordinates, the verdict, and what to know about it."""
+    """A few lines: the counts, the coordinates of missing frames, the notes and the verdict."""
     rows = [
         ("frames", balance.frames, ""),
         ("labels", balance.labels, ""),
@@ -13,7 +13,7 @@ def describe(balance: Balance, notes: list[str]) -> str:
         (
             "duplicates",
             balance.duplicates,
-            "  surplus outcomes, to be expected after a crash" * bool(balance.duplicates),
+            "  further outcomes of the same frame, expected after a crash" * bool(balance.duplicates),
         ),
     ]
     if balance.expired:
@@ -29,9 +29,9 @@ def describe(balance: Balance, notes: list[str]) -> str:
 
 
 def verdict(balance: Balance) -> str:
-    """One sentence."""
+    """The result in one sentence."""
     if not balance.complete:
-        return "NOT proved: the time was over before every outcome was read"
+        return "NOT proved: the time ran out before every outcome was read"
     faults = []
     if balance.missing_count:
         faults.append(f"{balance.missing_count:,} frames have no outcome")
@@ -41,7 +41,7 @@ def verdict(balance: Balance) -> str:
 
 
 def missing_places(balance: Balance) -> list[str]:
-    """`frames.raw/3 offset 17`, neighbours in one: `frames.raw/3 offsets 17 to 25`."""
+    """`frames.raw/3 offset 17`; consecutive offsets become one line: `frames.raw/3 offsets 17 to 25`."""
     runs: list[tuple[str, int, int]] = []
     for place in balance.missing:
         name = f"{place.topic}/{place.partition}"

@@ -1,7 +1,8 @@
-"""What sinks share: the contract, the loop that keeps it, labels as text, and which labels were seen before.
+"""What sinks share: the contract, the loop that runs a sink, labels as text, and the recognition of repeated labels.
 
-A sink that stores labels implements `contract`; `process` runs it as a command: `loop` reads in a consumer group,
-`starts` says from where, `batch` when to flush, `flusher` makes one attempt, `repeats` leaves second labels out, `dead`
-buries what is refused, `commits` commits behind the flush. `memory` is the sink for tests. `label_text` and `dedupe`
-serve the commands without a group as well. May import: infra, schemas.
+A sink that stores labels implements `contract`, and `process` runs it as a command. `loop` reads labels as a member of
+a consumer group; `start_positions` decides at which offsets; `batch` decides when to flush; `flusher` makes one attempt
+to store a batch; `repeats` leaves out repeated labels; `dead` sends refused labels to `labels.dead`; `commits` commits
+after a flush. `memory` is a sink for tests. `label_text` and `dedupe` also serve commands without a consumer group.
+May import: infra, schemas.
 """

@@ -1,4 +1,4 @@
-"""The micro-batch of a sink: what was read and is not flushed, and when it is time to flush. Pure."""
+"""The micro-batch of a sink: the records that were read and not flushed yet, and when to flush them. Pure."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -9,18 +9,19 @@ from infra.settings import SinkSettings
 from schemas.coordinates import TopicPartition
 from schemas.errors import BadLabel
 from sinks.base.contract import Row
-from sinks.base.dead import Burial
+from sinks.base.dead import DeadDelivery
 
-# What an entry costs beside the bytes of its record.
+# The memory of an entry beside the bytes of its record.
 ENTRY_OVERHEAD_BYTES = 1_024
 
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """One record of the labels topic on its way into the sink.
+    """One record of the labels topic that was read and not flushed yet.
 
-    Without a `ticket` it lies before the sink's position, and is read only for what it tells of repeats.
-    `is_judged`: it is known what to do with it: store its `row`, or bury it as `bad`, or neither (a repeat).
+    An entry without a `ticket` lies before the sink's position. It is read only so that repeats of it are recognised.
+    `is_judged`: it is decided whether to store the label (`row`), to send it to `labels.dead` (`bad`), or neither (a
+    repeat). `delivery`: the dead letter of a refused label, once it was sent.
     """
 
     record: ConsumedRecord
@@ -29,7 +30,7 @@ class Entry:
     is_judged: bool = False
     row: Row | None = None
     bad: BadLabel | None = None
-    burial: Burial | None = None
+    delivery: DeadDelivery | None = None
 
     @property
     def size_bytes(self) -> int:
@@ -40,7 +41,7 @@ class Entry:
 
 
 class Batch:
-    """Entries in the order in which they were read; bounded in count and in bytes. Times are seconds of one clock."""
+    """Entries in the order in which they were read, bounded in number and in bytes. All times are of one clock."""
 
     def __init__(self, settings: SinkSettings) -> None:
         self._settings = settings
@@ -55,25 +56,25 @@ class Batch:
         self._bytes += entry.size_bytes
 
     def is_full(self) -> bool:
-        """Nothing more is to be read until this is flushed."""
+        """Whether reading must pause until the batch is flushed."""
         return len(self.entries) >= self._settings.max_batch_rows or self._bytes >= self._settings.max_batch_bytes
 
     def is_due(self, now_s: float) -> bool:
-        """Time to flush: full, or its first entry has waited for the interval; an empty one, since the last flush."""
+        """Whether to flush: the batch is full, or its first entry (if empty, the last flush) is one interval old."""
         return self.is_full() or now_s - self._began_s >= self._settings.flush_interval_ms / 1000
 
     def keep(self, is_current: Callable[[Entry], bool]) -> None:
-        """Drop entries whose partition was revoked, lost or started anew: they are read again by its next owner."""
+        """Drop the entries whose partition was revoked, lost or restarted: its next owner reads these records again."""
         self.entries = [entry for entry in self.entries if is_current(entry)]
         self._bytes = sum(entry.size_bytes for entry in self.entries)
 
     def clear(self, now_s: float) -> None:
-        """All is flushed."""
+        """Empty the batch after a flush."""
         self.entries, self._bytes, self._began_s = [], 0, now_s
 
 
 def positions_behind(entries: Iterable[Entry]) -> dict[TopicPartition, int]:
-    """Per partition, the next offset behind those entries that have a ticket."""
+    """Per partition, the offset after the last entry that has a ticket."""
     positions: dict[TopicPartition, int] = {}
     for entry in entries:
         if entry.ticket is not None:

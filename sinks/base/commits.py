@@ -1,4 +1,4 @@
-"""When a sink commits: behind each flush, again while there is no answer that says yes, and at the end."""
+"""When a sink commits: after each flush, again until the broker has confirmed it, and at the end."""
 
 from collections.abc import Iterable, Mapping
 from typing import Protocol
@@ -18,7 +18,7 @@ AGAIN_S = 1.0
 
 
 class Member(Protocol):
-    """What a sink uses of `infra.kafka.consumer.GroupConsumer`; tests have one in memory."""
+    """The part of `infra.kafka.consumer.GroupConsumer` that a sink uses. Tests have an implementation in memory."""
 
     @property
     def is_paused(self) -> bool: ...
@@ -34,7 +34,7 @@ class Member(Protocol):
 
 
 class Commits:
-    """For the loop's thread. At most one commit is under way, except within a rebalance."""
+    """The commits of a sink. Used by the loop's thread only. Outside a rebalance at most one commit is pending."""
 
     def __init__(self, member: Member, progress: GroupProgress[None]) -> None:
         self._member, self._progress = member, progress
@@ -43,7 +43,10 @@ class Commits:
         self._next_s = 0.0
 
     def start_at(self, partition: TopicPartition, position: int) -> None:
-        """Where reading begins is committed before the first label: monitors see a lag, and `latest` skips nothing."""
+        """Commit the start position before the first label is stored.
+
+        So monitors see a lag at once, and with `auto.offset.reset = latest` a restart skips no label.
+        """
         self._starts[partition] = position
         self.hurry()
 
@@ -52,7 +55,7 @@ class Commits:
             self._starts.pop(partition, None)
 
     def hurry(self) -> None:
-        """Something was flushed."""
+        """Commit at the next `tick`, because labels were flushed."""
         self._next_s = 0.0
 
     def tick(self, now_s: float) -> None:
@@ -61,7 +64,7 @@ class Commits:
             self.send()
 
     def send(self) -> None:
-        """Sent at once, and not waited for: `on_report` is told."""
+        """Send a commit now, without waiting for the answer; `on_report` gets it."""
         offsets = self._to_commit()
         if not offsets:
             return
@@ -72,10 +75,10 @@ class Commits:
             self._is_waiting = False
             if error.fault.is_fatal:
                 raise Stalled(f"the Kafka consumer cannot go on: {error}") from error
-            log.warning("offsets were not committed; it is tried again", error=str(error))
+            log.warning("commit failed; it is sent again", error=str(error))
 
     def finish(self, deadline: Deadline) -> None:
-        """Commit what is left and wait for the answer. Not within a rebalance: there the answer does not come."""
+        """Commit the rest and wait for the answer. Not to be called inside a rebalance, where no answer comes."""
         offsets = self._to_commit()
         why = self._member.commit_within(offsets, deadline) if offsets else None
         if why is not None:
@@ -88,7 +91,7 @@ class Commits:
             if offset >= self._starts.get(partition, offset + 1):
                 del self._starts[partition]
         if report.fault is not None:
-            log.warning("offsets were not committed; it is tried again", error=str(report.fault))
+            log.warning("commit failed; it is sent again", error=str(report.fault))
 
     def _to_commit(self) -> dict[TopicPartition, int]:
         return {**self._starts, **self._progress.to_commit()}

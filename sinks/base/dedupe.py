@@ -1,4 +1,4 @@
-"""Which labels were seen before, in bounded memory. Pure; every sink that cannot upsert goes by this."""
+"""Recognises labels of frames that already had one, in bounded memory, for readers without a consumer group. Pure."""
 
 from collections import OrderedDict
 
@@ -9,15 +9,16 @@ _Key = tuple[str, int, str | None]
 
 
 class Deduplicator:
-    """Recognises a second label for the same (topic, partition, offset, replay_id) of its source.
+    """Recognises a further label of the same frame, by topic, partition and offset of the frame, and by replay id.
 
-    Promises never to call a first label a repeat, and to recognise every repeat whose offset is less than
-    `window_offsets` behind the highest one seen of its partition. What lies further back cannot be told: it passes
-    as new and is counted in `beyond_window`; so does everything of a (topic, partition, replay_id) that was not
-    seen for longer than `max_partitions` others. The repeats of a crash lie within what was in flight, thousands
-    of offsets at most. A topic that was deleted and created again starts its offsets anew: use a new Deduplicator.
+    A first label is never called a repeat. Every repeat is recognised whose offset is less than `window_offsets` behind
+    the highest offset seen of its partition. For an older offset the answer is unknown: it passes as a first label and
+    is counted in `beyond_window`. At most `max_partitions` combinations of topic, partition and replay id are
+    remembered; the one that was not seen for the longest time is forgotten, and its labels then pass as first labels.
+    A crash repeats only labels of frames that were in flight, thousands of offsets at most. The offsets of a topic that
+    was deleted and created again start at 0: use a new Deduplicator for it.
 
-    Memory: window_offsets / 8 bytes for each of at most `max_partitions`; as shipped 8 KiB each, 8 MiB at most.
+    Memory: window_offsets / 8 bytes for each of `max_partitions`; with the defaults 8 KiB each and 8 MiB at most.
     """
 
     def __init__(
@@ -32,7 +33,7 @@ class Deduplicator:
         self.beyond_window = 0
 
     def is_first(self, topic: str, partition: int, offset: int, replay_id: str | None = None) -> bool:
-        """True the first time these coordinates come; remembers them."""
+        """True the first time that these coordinates are given. Remembers them."""
         key = (topic, partition, replay_id)
         window = self._windows.get(key)
         if window is None:
@@ -50,7 +51,7 @@ class Deduplicator:
 
 
 class _Window:
-    """A ring of one bit per offset, for the `size` offsets up to and with the highest one seen."""
+    """A ring buffer with one bit for each of the last `size` offsets, up to and including the highest one seen."""
 
     __slots__ = ("_bits", "_high", "_size")
 
@@ -60,7 +61,7 @@ class _Window:
         self._high = first_offset
 
     def add(self, offset: int) -> bool | None:
-        """Whether the offset was there before; None when it lies too far back to tell."""
+        """Whether the offset was added before; None when it is older than the window."""
         if offset <= self._high - self._size:
             return None
         if offset > self._high:

@@ -1,4 +1,4 @@
-"""One attempt to store a micro-batch: decode, leave repeats out, add, bury what is refused, flush."""
+"""One attempt to store a micro-batch: decode, leave out repeats, add, send refused labels to `labels.dead`, flush."""
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +21,7 @@ REGISTRY_AGAIN_S = 1.0
 
 
 class Flusher:
-    """Knows the sink, not the consumer. Entries keep what an attempt found out about them for the next attempt."""
+    """Stores micro-batches in the sink. It keeps the decision about each entry in the entry, for the next attempt."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Flusher:
         self._windows: dict[TopicPartition, RepeatWindow] = {}
 
     def begin(self, partitions: Iterable[TopicPartition]) -> None:
-        """These are read from the start of their window: nothing is remembered of them."""
+        """Start with an empty window for these partitions, which are read from the start of their window of repeats."""
         for partition in partitions:
             self._windows[partition] = RepeatWindow(self._window_offsets)
 
@@ -46,10 +46,11 @@ class Flusher:
             self._windows.pop(partition, None)
 
     def flush(self, entries: Sequence[Entry], deadline: Deadline) -> dict[TopicPartition, int]:
-        """When it returns the sink has them all, and the positions behind them, and their tickets are finished.
+        """Store the entries and the positions after them, and finish their tickets. Returns the positions.
 
-        Raises Busy when the same call has to be made again later: nothing was stored. Raises SinkError, or Stalled when
-        almost everything is refused. `deadline` bounds the wait for dead letters.
+        Raises Busy when nothing was stored and the same call must be made again later. Raises SinkError when the sink
+        cannot be written to, and Stalled when it refuses nearly every label. `deadline` bounds the wait for
+        acknowledged dead letters.
         """
         positions = positions_behind(entries)
         try:
@@ -80,7 +81,7 @@ class Flusher:
         entry.is_judged = True
 
     def _store(self, entries: Sequence[Entry], positions: Mapping[TopicPartition, int], deadline: Deadline) -> bool:
-        """False when the flush refused a label for good: the attempt is to be made again without it."""
+        """False when the flush refused a label: the attempt must be repeated without it."""
         rows = 0
         for entry in entries:
             if entry.row is not None:
@@ -89,8 +90,8 @@ class Flusher:
                     rows += 1
                 except BadLabel as bad:
                     entry.refuse(bad)
-        # Before the flush: a sink that stores positions is past the refused labels behind it.
-        self._dead.bury([entry for entry in entries if entry.bad is not None], deadline)
+        # Before the flush, because a flush that stores positions moves the sink past the refused labels.
+        self._dead.send([entry for entry in entries if entry.bad is not None], deadline)
         started_s = time.perf_counter()
         try:
             self._sink.flush(positions)

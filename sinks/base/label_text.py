@@ -1,4 +1,4 @@
-"""A label as one line: JSON for programs, columns for people. Pure."""
+"""A label as one line of text: JSON for programs, columns for people. Pure."""
 
 import json
 from dataclasses import asdict
@@ -16,7 +16,10 @@ ORIGIN_WIDTH = 6
 
 
 def label_fields(label: Label, topic: str, partition: int, offset: int) -> dict[str, Any]:
-    """The contract of `subscribe`: Avro's fields by name, times in ISO 8601, and where the label itself lies."""
+    """The object that `subscribe` prints. Its keys are a contract.
+
+    These are the fields of the Avro record, with times in ISO 8601, and the coordinates of the label's own record.
+    """
     fields = asdict(label)
     fields["captured_at"] = micros_to_iso(label.captured_at)
     fields["labelled_at"] = micros_to_iso(label.labelled_at)
@@ -24,7 +27,7 @@ def label_fields(label: Label, topic: str, partition: int, offset: int) -> dict[
 
 
 def json_line(label: Label, topic: str, partition: int, offset: int) -> str:
-    """In ASCII, so that no terminal finds anything to obey; a number that is none, which JSON cannot hold, is null."""
+    """The label as JSON, in ASCII, so that no terminal finds a control sequence in it. NaN and infinity become null."""
     fields = label_fields(label, topic, partition, offset)
     try:
         return json.dumps(fields, allow_nan=False, separators=(",", ":"))
@@ -34,7 +37,10 @@ def json_line(label: Label, topic: str, partition: int, offset: int) -> str:
 
 
 class Columns:
-    """Lines whose columns stay in place for ever, within `width` characters; a table cannot be drawn without an end."""
+    """Formats labels as lines with columns of fixed widths, together `width` characters wide.
+
+    A table of rich needs all its rows before it can be drawn, and a stream of labels has no last row.
+    """
 
     def __init__(self, width: int) -> None:
         fixed = TIME_WIDTH + PROBABILITY_WIDTH + ORIGIN_WIDTH + LATENCY_WIDTH + 5 * 2
@@ -80,16 +86,16 @@ class Columns:
 
 
 def clock_text(micros: Micros) -> str:
-    """Hours to milliseconds of the local day; of a time that no calendar has, as much of its number as fits."""
+    """The local time of day with milliseconds. A time that no calendar has is shown as a number, cut to the width."""
     try:
         local = datetime.fromtimestamp(micros // 1_000_000)
-    except (ValueError, OverflowError, OSError):  # which of them is up to the platform
+    except (ValueError, OverflowError, OSError):  # the platform decides which of them is raised
         return _fit(str(micros), TIME_WIDTH)
     return local.strftime("%H:%M:%S.") + f"{micros // 1000 % 1000:03d}"
 
 
 def latency_text(milliseconds: float) -> str:
-    """`87 ms`, `2.3 s`, `4 min`, `3 h`: as much as a person takes in."""
+    """`87 ms`, `2.3 s`, `4 min`, `3 h`: in the unit that suits its size."""
     if milliseconds < 1_000:
         return f"{milliseconds:.0f} ms"
     seconds = milliseconds / 1_000

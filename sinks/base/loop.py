@@ -1,4 +1,4 @@
-"""The loop of a sink: a member of its consumer group that stores labels in micro-batches and commits behind them."""
+"""The loop of a sink: a member of its consumer group that stores labels in micro-batches and then commits them."""
 
 import time
 from collections.abc import Callable, Collection
@@ -16,12 +16,12 @@ from sinks.base.batch import Batch, Entry
 from sinks.base.commits import Commits, Member
 from sinks.base.contract import Sink
 from sinks.base.flusher import Flusher
-from sinks.base.starts import Beginnings
+from sinks.base.start_positions import StartPositions
 
 log = logs.get(__name__)
 
 POLL_S = 0.1
-# What a rebalance takes away is flushed and committed within this, or left to the next owner.
+# Labels of revoked partitions are flushed and committed within this time, or left to the next owner.
 REVOKE_BUDGET_S = 5.0
 # How long one flush waits for the acknowledgement of dead letters before it counts as Busy.
 DEAD_LETTERS_S = 5.0
@@ -29,10 +29,11 @@ SAME_FAULT_S = 60.0
 
 
 class SinkLoop:
-    """All of it runs on one thread; rebalances are served from within `poll`. `waiting_for` and `turned_s` are for any.
+    """Reads, flushes and commits on one thread; rebalance call-backs run inside `poll`, on the same thread.
 
-    A partition that was assigned is read from its beginning (see `starts`); before that its records are ignored.
-    The whole batch is flushed at once, so what is finished is always an unbroken prefix of each partition.
+    Other threads may call `waiting_for` and read `turned_s`. An assigned partition is read from its start position (see
+    `start_positions`); its records are ignored until that position is known. The whole batch is flushed at once, so the
+    finished offsets of a partition are always an unbroken prefix.
     """
 
     def __init__(
@@ -51,8 +52,8 @@ class SinkLoop:
         self._member, self._topic, self._sink, self._flusher = member, topic, sink, flusher
         self._progress, self._clock = progress, clock
         self._batch = Batch(settings)
-        self._beginnings = Beginnings(member, reset, settings.repeat_window_offsets, start)
-        self._begun: dict[TopicPartition, int] = {}  # where storing began, of the partitions that are read
+        self._start_positions = StartPositions(member, reset, settings.repeat_window_offsets, start)
+        self._started: dict[TopicPartition, int] = {}  # of the partitions that are read, the start position
         self._flushed: dict[TopicPartition, int] = {}
         self._commits = Commits(member, progress)
         self._retry_at_s = 0.0
@@ -65,28 +66,28 @@ class SinkLoop:
     # -- for the wiring
 
     def waiting_for(self) -> str | None:
-        """Why no labels flow into the sink; None while they do."""
+        """Why no labels are stored now; None while they are."""
         if self._busy is not None:
             return f"waiting for the target: {self._busy}"
         if not self.has_joined:
             return "not in the consumer group yet"
-        return "waiting for the broker to tell where to begin" if self._beginnings.waits() else None
+        return "waiting for the broker to return the start offsets" if self._start_positions.waits() else None
 
     def run(self, stop: Stop) -> None:
-        """Until `stop`. Raises SinkError or Stalled when the sink, or the client, cannot go on."""
+        """Run until `stop` is set. Raises SinkError or Stalled when the sink or the Kafka client cannot continue."""
         self._member.subscribe([self._topic], self)
         while not stop.is_set():
             self.turn()
 
     def turn(self, timeout_s: float = POLL_S) -> None:
-        """Read one record, flush when it is time, commit."""
+        """Read at most one record, flush if the batch is due, commit."""
         found = self._member.poll(timeout_s)
         now_s = self.turned_s = self._clock()
         if isinstance(found, ConsumedRecord):
             self._take(found, now_s)
         elif found is not None:
             self._on_fault(found, now_s)
-        ready, is_due = self._beginnings.ready(now_s), self._batch.is_due(now_s)
+        ready, is_due = self._start_positions.ready(now_s), self._batch.is_due(now_s)
         if now_s >= self._retry_at_s and (ready or is_due):
             self._attempt(lambda: self._work(ready, is_due, now_s))
         self._commits.tick(now_s)
@@ -95,20 +96,20 @@ class SinkLoop:
             (self._member.pause if should_pause else self._member.resume)()
 
     def close(self, deadline: Deadline) -> None:
-        """Flush and commit what was read, if the target takes it: one attempt. The member is left in the group."""
+        """Flush and commit what was read, with one attempt. The member stays in the group."""
         self.is_closing = True
         self._flush_once(deadline)
         self._commits.finish(deadline)
 
     def on_commit(self, report: CommitReport) -> None:
-        """The answer to a commit of ours; called from within `poll`."""
+        """The answer to one of our commits. Called inside `poll`."""
         self._commits.on_report(report)
 
     # -- reading
 
     def _take(self, record: ConsumedRecord, now_s: float) -> None:
         partition = record.topic_partition
-        position, generation = self._begun.get(partition), self._progress.generation(partition)
+        position, generation = self._started.get(partition), self._progress.generation(partition)
         if position is None or generation is None:
             return
         is_wanted = record.offset >= position
@@ -122,8 +123,8 @@ class SinkLoop:
         if fault.kind is FaultKind.OUT_OF_GROUP:
             self.on_lost(self._progress.partitions())
         elif fault.kind is FaultKind.NO_OFFSET:
-            if partition in self._begun:  # else its beginning is being asked for already
-                log.info("there is no offset to read on at: the partition begins anew", partition=str(partition))
+            if partition in self._started:  # otherwise its start position is requested already
+                log.info("the next offset is not in the log: the partition is restarted", partition=str(partition))
                 self._forget([partition])
                 self._assign([partition])
             return
@@ -139,43 +140,45 @@ class SinkLoop:
             self._flush(Deadline(DEAD_LETTERS_S))
 
     def _begin(self, ready: list[TopicPartition], now_s: float) -> None:
-        """Read these partitions. Raises Busy when the sink cannot tell its positions now."""
+        """Start to read these partitions. Raises Busy when the sink cannot return its positions now."""
         stored = dict(self._sink.positions(ready))
         for partition in self._flushed.keys() & ready:
             stored[partition] = max(self._flushed[partition], stored.get(partition, 0))
-        begun = self._beginnings.take(stored, now_s)
-        for partition, (facts, beginning) in begun.items():
-            self._begun[partition] = beginning.position
-            if facts.committed != beginning.position:
-                self._commits.start_at(partition, beginning.position)
-            if beginning.skipped:
-                metrics.SINK_SKIPPED.labels(self._sink.name).inc(len(beginning.skipped))
+        taken = self._start_positions.take(stored, now_s)
+        for partition, (facts, start) in taken.items():
+            self._started[partition] = start.position
+            if facts.committed != start.position:
+                self._commits.start_at(partition, start.position)
+            if start.skipped:
+                metrics.SINK_SKIPPED.labels(self._sink.name).inc(len(start.skipped))
                 log.warning(
-                    "labels are gone from the topic before the sink had read them",
+                    "labels were removed from the topic before the sink had read them",
                     partition=str(partition),
-                    first=beginning.skipped.start,
-                    last=beginning.skipped.stop - 1,
+                    first=start.skipped.start,
+                    last=start.skipped.stop - 1,
                 )
-        self._flusher.begin(begun)
+        self._flusher.begin(taken)
         try:
-            self._member.start_at({partition: beginning.read_from for partition, (_, beginning) in begun.items()})
+            self._member.start_at({partition: start.read_from for partition, (_, start) in taken.items()})
         except KafkaFailure as error:
-            raise Stalled(f"could not begin to read {self._topic}: {error}") from error
-        log.info("partitions begun", positions={str(one): found.position for one, (_, found) in begun.items()})
+            raise Stalled(f"could not start to read {self._topic}: {error}") from error
+        log.info(
+            "reading of partitions started", positions={str(one): found.position for one, (_, found) in taken.items()}
+        )
 
     # -- storing
 
     def _attempt(self, work: Callable[[], None]) -> bool:
-        """Whether it was done; a target that takes nothing now is asked again later."""
+        """Whether the work was done. When the target is busy, the next attempt follows after its `retry_after_s`."""
         try:
             work()
         except Busy as busy:
             if self._busy is None or str(self._busy) != str(busy):
-                log.warning("the target takes nothing now", sink=self._sink.name, reason=str(busy))
+                log.warning("the target cannot store labels now", sink=self._sink.name, reason=str(busy))
             self._busy, self._retry_at_s = busy, self._clock() + busy.retry_after_s
         else:
             if self._busy is not None:
-                log.info("the target takes labels again", sink=self._sink.name)
+                log.info("the target stores labels again", sink=self._sink.name)
             self._busy = None
         metrics.SINK_BUSY.labels(self._sink.name).set(self._busy is not None)
         return self._busy is None
@@ -186,7 +189,7 @@ class SinkLoop:
         self._commits.hurry()
 
     def _flush_once(self, deadline: Deadline) -> None:
-        """What is possible in that time: a target that is known to be busy is not asked."""
+        """Flush the batch with one attempt, unless it is empty or the target is known to be busy."""
         if self._batch.entries and self._busy is None:
             self._attempt(lambda: self._flush(deadline))
 
@@ -198,11 +201,12 @@ class SinkLoop:
         log.info("partitions assigned", partitions=sorted(one.partition for one in partitions))
 
     def on_revoke(self, partitions: list[TopicPartition]) -> None:
-        """Within a rebalance the client gives no answer to a commit that is waited for in another thread, and one that
-        is waited for in this thread knows no deadline. So the commit is only sent: ahead of the request that gives the
-        partitions up, on the same connection.
+        """Flush, and send the commit without waiting for its answer.
+
+        Inside a rebalance the client never answers a commit for which another thread waits, and waiting in this thread
+        has no deadline. The commit is sent on the same connection before the request that gives up the partitions.
         """
-        if not self.is_closing:  # then it was done already
+        if not self.is_closing:  # `close` has flushed and committed already
             self._flush_once(Deadline(REVOKE_BUDGET_S))
             self._commits.send()
         self._forget(partitions)
@@ -210,22 +214,22 @@ class SinkLoop:
         log.info("partitions revoked", partitions=sorted(one.partition for one in partitions))
 
     def on_lost(self, partitions: list[TopicPartition]) -> None:
-        """Somebody else may store these labels already: they are dropped, and nothing of them is committed."""
+        """Another member may store these labels already, so they are dropped and not committed."""
         self._forget(partitions)
         self._forget_flushed(partitions)
         log.warning("partitions lost", partitions=sorted(one.partition for one in partitions))
 
     def _assign(self, partitions: list[TopicPartition]) -> None:
         self._progress.assign(partitions)
-        self._beginnings.want(partitions)
+        self._start_positions.want(partitions)
 
     def _forget(self, partitions: Collection[TopicPartition]) -> None:
         self._progress.revoke(partitions)
-        self._beginnings.forget(partitions)
+        self._start_positions.forget(partitions)
         self._flusher.forget(partitions)
         self._commits.forget(partitions)
         for partition in partitions:
-            self._begun.pop(partition, None)
+            self._started.pop(partition, None)
         self._batch.keep(lambda entry: self._progress.generation(entry.record.topic_partition) == entry.generation)
 
     def _forget_flushed(self, partitions: Collection[TopicPartition]) -> None:

@@ -1,4 +1,4 @@
-"""A sink in memory: for tests, and as the shortest example of the contract."""
+"""A sink that stores labels in memory, for tests and as the shortest example of the contract."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from sinks.base.contract import Row
 
 @dataclass(slots=True)
 class MemoryTarget:
-    """What outlives the sink, as a database does. `offline` may raise Busy: the target takes nothing now."""
+    """The target, which outlives the sink as a database does. `offline` may raise Busy, and then nothing is stored."""
 
     rows: list[Row] = field(default_factory=list)
     positions: dict[TopicPartition, int] = field(default_factory=dict)
@@ -19,7 +19,7 @@ class MemoryTarget:
 
 
 class MemorySink:
-    """Rows and positions change in one step. `target.check` raises BadLabel for what the target refuses for good."""
+    """Stores rows and positions in one step. `target.check` raises BadLabel for a label that is refused for ever."""
 
     name = "memory"
 

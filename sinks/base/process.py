@@ -1,7 +1,7 @@
-"""The process of a sink, from start to end: what every `sightline sink ...` command runs.
+"""The process of a sink, from start to stop. Every `sightline sink ...` command runs it.
 
 labels -> group consumer -> micro-batch -> repeats left out -> the sink -> commit
-                                       └-> labels.dead, what can never be taken
+                                       └-> labels.dead, for labels that can never be stored
 """
 
 import os
@@ -33,13 +33,13 @@ from sinks.base.loop import SinkLoop
 
 log = logs.get(__name__)
 
-# Of the budget at the stop, what leaving the group may take, and what the interpreter needs to end.
+# Parts of the stop budget: for leaving the consumer group, and for the end of the interpreter.
 LEAVE_S, EXIT_S = 2.0, 1.0
 LONGEST_TURN_S = 60.0
 
 
 def serve(settings: Settings, sink: Sink, lane: Lane, stop: Stop) -> None:
-    """Until `stop`. The target is opened before the group is joined, however long that takes."""
+    """Run the sink until `stop` is set. The target is opened before the group is joined, however long that takes."""
     names = TopicNames.for_lane(settings.topic_prefix, lane)
     require_kafka(settings)
     require_topics(settings, names.labels, names.labels_dead)
@@ -51,7 +51,7 @@ def serve(settings: Settings, sink: Sink, lane: Lane, stop: Stop) -> None:
             if wait_for_target(sink, log_id(settings, names.labels), status, stop):
                 status.member = SinkMember(settings, sink, lane, names)
                 status.member.run(stop)
-        except BaseException as error:  # noqa: BLE001 - raised below, once everything is closed
+        except BaseException as error:  # noqa: BLE001 - raised below, after everything is closed
             stop.set(error)
         finally:
             close(sink, status.member, stop)
@@ -59,7 +59,7 @@ def serve(settings: Settings, sink: Sink, lane: Lane, stop: Stop) -> None:
 
 
 def wait_for_target(sink: Sink, topic_log_id: str, status: "Status", stop: Stop) -> bool:
-    """False when the process is to end before the target answers."""
+    """Open the target. False when `stop` is set before the target is open."""
     while not stop.is_set():
         try:
             sink.setup(topic_log_id)
@@ -72,7 +72,7 @@ def wait_for_target(sink: Sink, topic_log_id: str, status: "Status", stop: Stop)
 
 @dataclass(slots=True)
 class Status:
-    """What the probes answer."""
+    """The answers of the health probes."""
 
     stop: Stop
     member: "SinkMember | None" = None
@@ -96,7 +96,7 @@ class Status:
 
 
 class SinkMember:
-    """The wiring of one member of the group around a sink that is set up."""
+    """One member of the consumer group and its sink, which is open."""
 
     def __init__(self, settings: Settings, sink: Sink, lane: Lane, names: TopicNames) -> None:
         self._name, self._topic = sink.name, names.labels
@@ -126,7 +126,7 @@ class SinkMember:
         self.loop.run(stop)
 
     def stuck(self) -> str | None:
-        """A target that answers neither yes nor no holds the loop; None while it comes round."""
+        """Why the process is not alive: a call of the target blocks the loop. None while the loop runs."""
         turn_s = time.monotonic() - self.loop.turned_s
         return f"one call of the target has taken {turn_s:.0f} s" if turn_s > LONGEST_TURN_S else None
 
@@ -134,7 +134,7 @@ class SinkMember:
         self.loop.close(deadline)
 
     def leave(self, deadline: Deadline) -> bool:
-        """False when the group could not be left in time."""
+        """Leave the consumer group. False when that did not finish in time."""
         self.loop.is_closing = True
         has_left = self._consumer.close_within(deadline)
         self._publisher.close(deadline.remaining_s())
@@ -147,11 +147,14 @@ class SinkMember:
         metrics.SINK_LAG.labels(self._name).set(lag_offsets(statistics, self._topic))
         if not self.loop.has_joined and stands_by(statistics):
             self.loop.has_joined = True
-            log.info("the group has no partition for this sink: standing by")
+            log.info("the consumer group has no partition for this process: standing by")
 
 
 def membership(settings: Settings) -> dict[str, object]:
-    """The classic protocol, which every broker speaks, with cooperative rebalances: only what moves is interrupted."""
+    """The consumer settings: the classic group protocol, which every broker supports, with cooperative rebalances.
+
+    A cooperative rebalance interrupts only the partitions that move to another member.
+    """
     sink = settings.sink
     keys: dict[str, object] = {
         "partition.assignment.strategy": "cooperative-sticky",
@@ -163,7 +166,7 @@ def membership(settings: Settings) -> dict[str, object]:
 
 
 def close(sink: Sink, member: SinkMember | None, stop: Stop) -> None:
-    """Flush and commit unless something went wrong, release the target, leave the group; all within the budget."""
+    """Flush and commit unless an error occurred, release the target and leave the group, within the stop budget."""
     has_failed = stop.error is not None
     stop.set()
     budget = StopBudget(stop, STOP_BUDGET_S - EXIT_S)
@@ -177,17 +180,24 @@ def close(sink: Sink, member: SinkMember | None, stop: Stop) -> None:
         except SightlineError as error:
             stop.set(error)
     if member is not None and not member.leave(Deadline(budget.remaining_s())):
-        # A thread inside a client that waits for a broker can keep the interpreter from ending.
+        # A client thread that waits for a broker can keep the interpreter from ending.
         os._exit(print_end(stop.error))
 
 
 def end_in_time(stop: Stop) -> None:
-    """A target that hangs must not hold the process beyond its budget: what is not committed is read again."""
+    """Start a thread that ends the process when the stop budget is over, even if a call of the target hangs.
+
+    Labels that are not committed then are read again by the next process.
+    """
 
     def run() -> None:
         stop.wait()
         time.sleep(STOP_BUDGET_S)
-        stop.set(Stalled("the target did not finish in time; what was not committed is stored again at the next start"))
+        stop.set(
+            Stalled(
+                "the target did not finish in time; labels that were not committed are stored again at the next start"
+            )
+        )
         os._exit(print_end(stop.error))
 
     threading.Thread(target=run, name="stop-budget", daemon=True).start()

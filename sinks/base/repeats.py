@@ -1,4 +1,4 @@
-"""Which labels are second ones for their frame, as a function of the labels topic alone. Pure."""
+"""Recognises repeated labels of a frame by the content of the labels topic alone. Pure."""
 
 import hashlib
 from collections import OrderedDict
@@ -7,9 +7,9 @@ from schemas.records import Label
 
 
 def identity_of(label: Label) -> bytes:
-    """16 bytes for (topic, partition, offset, frame_id, replay_id): what makes two labels the same one.
+    """A hash of 16 bytes of (topic, partition, offset, frame_id, replay_id): equal for labels of the same frame.
 
-    The coordinates alone are not enough: those of a topic that was made again begin at 0 once more.
+    The coordinates alone are not enough: in a topic that was deleted and created again, offsets start at 0 again.
     """
     source = label.source
     key = (source.topic, source.partition, source.offset, label.frame_id, label.replay_id)
@@ -17,12 +17,12 @@ def identity_of(label: Label) -> bytes:
 
 
 class RepeatWindow:
-    """Recognises a label whose identity came before within `size_offsets` offsets of its partition of the topic.
+    """Recognises a label whose identity occurred in the `size_offsets` offsets before it in its partition.
 
-    The answer for an offset depends on the records in the window before it and on nothing else. So a process that
-    reads the window again after a crash or a rebalance gives the same answers as the one before it, and the labels
-    that a sink stores do not depend on who was killed when. All labels of one source lie in one partition, and repeats
-    of a crash lie within what was in flight, so a window of some thousand offsets finds them.
+    The answer for an offset depends only on the records in the window before it. So a process that reads the window
+    again after a crash or a rebalance gives the same answers as the process before it, and the labels that a sink
+    stores do not depend on which process was killed when. All labels of one source are in one partition, and a crash
+    repeats only labels of frames that were in flight, so a window of some thousand offsets finds them.
 
     Offsets must come in increasing order. Memory: about 250 bytes for each label in the window.
     """
@@ -37,7 +37,7 @@ class RepeatWindow:
         return len(self._last_offsets)
 
     def is_repeat(self, offset: int, label: Label) -> bool:
-        """Whether the same label lies in the window before `offset`; remembers this one."""
+        """Whether the same label is in the window before `offset`. Remembers this label."""
         while self._last_offsets and next(iter(self._last_offsets.values())) < offset - self._size_offsets:
             self._last_offsets.popitem(last=False)
         key = identity_of(label)

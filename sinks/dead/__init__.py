@@ -1,1 +1,4 @@
-"""`sightline dead list|show|export`: what could not be labelled, and why. May import: base, infra, schemas."""
+"""`sightline dead list|show|export`: shows and exports dead letters, with the reasons.
+
+May import: base, infra, schemas.
+"""

@@ -1,4 +1,4 @@
-"""`sightline dead list|show|export`: what could not be labelled, and why."""
+"""`sightline dead list|show|export`: shows and exports dead letters, with the reasons."""
 
 import json
 import sys
@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from infra.commands.options import ErrorOption, FromOption, JsonOption, SourceIdOption, StageOption, ToOption
-from infra.failures.dead_letters import DeadFilter, DeadLetter, Mark, Place, parse_place, read_letters
+from infra.failures.dead_letters import DeadFilter, DeadLetter, Mark, Place, parse_place, read_dead_letters
 from infra.kafka.clients import require_kafka
 from infra.kafka.reader import Reader
 from infra.kafka.schema_registry import registry_of
@@ -22,13 +22,18 @@ from infra.process.times import now_us, parse_time_range
 from infra.settings import Settings, load_settings
 from schemas.errors import ConfigError
 from sinks.dead.export import Export
-from sinks.dead.text import describe, full_fields, letter_fields, letters_table
+from sinks.dead.text import dead_letter_fields, dead_letters_table, describe, full_fields
 
 DEFAULT_LIMIT = 1_000
 
-LimitOption = Annotated[int, typer.Option(min=1, help="At most this many dead letters.")]
-PlaceArgument = Annotated[str, typer.Argument(metavar="PLACE", help="PARTITION/OFFSET, as `dead list` shows it.")]
-DirectoryOption = Annotated[Path, typer.Option("--to-dir", help="A folder without an export; created when missing.")]
+LimitOption = Annotated[int, typer.Option(min=1, help="Return at most this many dead letters.")]
+PlaceArgument = Annotated[
+    str, typer.Argument(metavar="PLACE", help="PARTITION/OFFSET of the dead letter, as `dead list` prints it.")
+]
+DirectoryOption = Annotated[
+    Path,
+    typer.Option("--to-dir", help="The folder to write to; it is created if needed and must not contain an export."),
+]
 
 
 def list_command(
@@ -41,9 +46,9 @@ def list_command(
     limit: LimitOption = DEFAULT_LIMIT,
     as_json: JsonOption = False,
 ) -> None:
-    """List dead letters, oldest first within each partition, and whether they were redriven since.
+    """List dead letters, oldest first within each partition, and show whether each was redriven.
 
-    --from and --to select by the time at which the frame was declared dead. With --json one object a line.
+    --from and --to select by the time at which the frame was declared dead. With --json each line is one object.
     """
     settings = _settings()
     with Reader(settings) as reader:
@@ -56,7 +61,7 @@ def list_command(
         return
     console = Console(highlight=False)
     if letters:
-        console.print(letters_table(letters))
+        console.print(dead_letters_table(letters))
     reasons = Counter(letter["error"] or "?" for letter in letters)
     text = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
     console.print(f"{len(letters):,} dead letters" + (f": {text}" if text else ""), markup=False)
@@ -65,13 +70,16 @@ def list_command(
 
 
 def show_command(place: PlaceArgument, as_json: JsonOption = False) -> None:
-    """Show one dead letter in full: why it failed, its headers, its Frame, its first bytes. With --json one object."""
+    """Show one dead letter in full: the reason, the headers, the frame's fields, the first bytes.
+
+    With --json the result is one object.
+    """
     settings = _settings()
     topic = TopicNames.for_lane(settings.topic_prefix).dead
     partition, offset = parse_place(place, topic)
     only = DeadFilter(places=frozenset([(partition, offset)]))
     with Reader(settings) as reader:
-        found = list(read_letters(reader, topic, only))
+        found = list(read_dead_letters(reader, topic, only))
     letter = next((entry for entry in found if isinstance(entry, DeadLetter)), None)
     if letter is None:
         raise ConfigError(f"there is no dead letter {partition}/{offset} on {topic}")
@@ -91,15 +99,15 @@ def export_command(
     limit: LimitOption = 1_000_000,
     as_json: JsonOption = False,
 ) -> None:
-    """Write dead letters to files: the image of a Frame, the raw bytes of any other record, and a manifest.jsonl.
+    """Write dead letters to files: the image of a frame, the raw bytes of any other record, and a manifest.jsonl.
 
-    --from and --to select by the time at which the frame was declared dead. With --json one object a line.
+    --from and --to select by the time at which the frame was declared dead. With --json each line is one object.
     """
     settings = _settings()
     wanted, more = DeadFilter(stage, error, source_id), False
     with Reader(settings) as reader:
         letters = (entry for entry in _entries(settings, reader, wanted, from_, to) if isinstance(entry, DeadLetter))
-        # Whatever is wrong with the range or with Kafka comes out here, before the folder is there.
+        # Reading one dead letter first raises errors of the options and of Kafka before the folder is created.
         first = list(islice(letters, 1))
         with Export(to_dir, registry_of(settings)) as export:
             for letter in chain(first, letters):
@@ -116,7 +124,7 @@ def export_command(
 
 
 def collect(entries: Iterable[DeadLetter | Mark], limit: int) -> tuple[list[dict[str, Any]], int]:
-    """At most `limit` letters without their values, marked where they were redriven; and how many more there are."""
+    """At most `limit` dead letters as `dead list --json` prints them, and the number of further ones."""
     kept: dict[Place, dict[str, Any]] = {}
     more = 0
     for entry in entries:
@@ -124,7 +132,7 @@ def collect(entries: Iterable[DeadLetter | Mark], limit: int) -> tuple[list[dict
             if entry.letter in kept:
                 kept[entry.letter]["redriven"] = True
         elif len(kept) < limit:
-            kept[entry.place] = letter_fields(entry, redriven=False)
+            kept[entry.place] = dead_letter_fields(entry, redriven=False)
         else:
             more += 1
     return [kept[place] for place in sorted(kept)], more
@@ -135,7 +143,7 @@ def _entries(
 ) -> Iterator[DeadLetter | Mark]:
     topic = TopicNames.for_lane(settings.topic_prefix).dead
     from_us, to_us = parse_time_range(from_, to, now_us())
-    return read_letters(reader, topic, wanted, from_us, to_us)
+    return read_dead_letters(reader, topic, wanted, from_us, to_us)
 
 
 def _settings() -> Settings:

@@ -1,4 +1,4 @@
-"""Dead letters as files: images as they are, anything else as raw bytes, and a manifest beside them."""
+"""Writes dead letters to files: images unchanged, other values as raw bytes, and a manifest beside them."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from schemas import codec
 from schemas.codec import Registry
 from schemas.errors import BadFrame, ConfigError, SinkError
 from schemas.records import Encoding, Frame
-from sinks.dead.text import letter_fields
+from sinks.dead.text import dead_letter_fields
 
 MANIFEST = "manifest.jsonl"
 MAX_NAME_CHARS = 60
@@ -20,18 +20,18 @@ _SUFFIXES = {Encoding.JPEG: ".jpg", Encoding.PNG: ".png", Encoding.WEBP: ".webp"
 
 
 class Export:
-    """Writes into a folder that has no export yet; what exists is never written to, and no link followed."""
+    """Writes to a folder without an export. It never overwrites a file and never follows a link."""
 
     def __init__(self, folder: Path, registry: Registry | None) -> None:
-        """Raises ConfigError when the folder holds an export or cannot be written to."""
+        """Raises ConfigError when the folder contains an export or cannot be written to."""
         self._folder, self._registry = folder, registry
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if (folder / MANIFEST).exists():
-                raise ConfigError(f"{folder} holds an export already ({MANIFEST}): name another folder")
+                raise ConfigError(f"{folder} contains an export already ({MANIFEST}): choose another folder")
             self._manifest = (folder / MANIFEST).open("x", encoding="utf-8")
         except OSError as error:
-            raise ConfigError(f"cannot write to {folder} ({error.strerror}): name another folder") from error
+            raise ConfigError(f"cannot write to {folder} ({error.strerror}): choose another folder") from error
         self.written = 0
 
     def __enter__(self) -> "Export":
@@ -42,15 +42,18 @@ class Export:
             self._manifest.close()
 
     def write(self, letter: DeadLetter) -> dict[str, Any]:
-        """A file and its line in the manifest. Raises ConfigError when the file exists, SinkError when it fails."""
+        """Write one file and return its line of the manifest.
+
+        Raises ConfigError when the file exists, SinkError when writing fails.
+        """
         data, suffix = content(letter.value, self._registry)
         name = file_name(letter, suffix)
         try:
             with self._writing(), (self._folder / name).open("xb") as file:
                 file.write(data)
         except FileExistsError:
-            raise ConfigError(f"{self._folder / name} exists: name another folder") from None
-        line = {"file": name, **letter_fields(letter, redriven=False)}
+            raise ConfigError(f"{self._folder / name} exists: choose another folder") from None
+        line = {"file": name, **dead_letter_fields(letter, redriven=False)}
         del line["redriven"]
         with self._writing():
             self._manifest.write(json.dumps(line, ensure_ascii=False) + "\n")
@@ -70,7 +73,7 @@ class Export:
 
 
 def content(value: bytes | None, registry: Registry | None) -> tuple[bytes, str]:
-    """The image of a Frame and its suffix, or the bytes as they are."""
+    """The bytes of the file and its suffix: the image of a Frame, or the value unchanged."""
     try:
         frame = codec.decode(Frame, value, registry)
     except BadFrame:
@@ -79,7 +82,7 @@ def content(value: bytes | None, registry: Registry | None) -> tuple[bytes, str]
 
 
 def file_name(letter: DeadLetter, suffix: str) -> str:
-    """`3-17_dock-1_truncated.jpg`: unique by its place, safe whatever the key and the headers hold."""
+    """`3-17_dock-1_truncated.jpg`: unique because of partition and offset, and safe for any key and any headers."""
     partition, offset = letter.place
     words = [_safe(letter.source_id), _safe(letter.error_class)]
     return "_".join([f"{partition}-{offset}", *(word for word in words if word)]) + suffix

@@ -1,4 +1,4 @@
-"""Dead letters for people and programs. Pure."""
+"""Dead letters as text for people and as JSON objects. Pure."""
 
 from typing import Any
 
@@ -17,8 +17,8 @@ FIRST_BYTES = 64
 _HEX_WIDTH = 16
 
 
-def letter_fields(letter: DeadLetter, redriven: bool) -> dict[str, Any]:
-    """One line of `dead list --json`, and of an export's manifest."""
+def dead_letter_fields(letter: DeadLetter, redriven: bool) -> dict[str, Any]:
+    """One line of `dead list --json` and of an export's manifest. The keys are a contract."""
     failure = letter.failure
     return {
         "partition": letter.place[0],
@@ -42,7 +42,7 @@ def letter_fields(letter: DeadLetter, redriven: bool) -> dict[str, Any]:
     }
 
 
-def letters_table(letters: list[dict[str, Any]]) -> Table:
+def dead_letters_table(letters: list[dict[str, Any]]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for name in ("place", "died", "source", "stage", "error", "message"):
         table.add_column(name, no_wrap=True, overflow="ellipsis", ratio=1 if name == "message" else None)
@@ -63,7 +63,7 @@ def letters_table(letters: list[dict[str, Any]]) -> Table:
 
 
 def frame_fields(value: bytes | None, registry: Registry | None) -> dict[str, Any] | str:
-    """The Frame's fields without its image, or why the bytes are no Frame."""
+    """The Frame's fields without its image, or the reason why the bytes cannot be decoded as a Frame."""
     try:
         frame = codec.decode(Frame, value, registry)
     except BadFrame as bad:
@@ -75,10 +75,10 @@ def frame_fields(value: bytes | None, registry: Registry | None) -> dict[str, An
 
 
 def full_fields(letter: DeadLetter, redriven: bool, registry: Registry | None) -> dict[str, Any]:
-    """`dead show --json`."""
+    """The object that `dead show --json` prints. The keys are a contract."""
     frame = frame_fields(letter.value, registry)
     return {
-        **letter_fields(letter, redriven),
+        **dead_letter_fields(letter, redriven),
         "headers": {name: value.decode(errors="replace") for name, value in to_map(letter.headers).items()},
         "first_bytes": (letter.value or b"")[:FIRST_BYTES].hex(),
         "frame": frame if isinstance(frame, dict) else None,
@@ -87,12 +87,12 @@ def full_fields(letter: DeadLetter, redriven: bool, registry: Registry | None) -
 
 
 def describe(fields: dict[str, Any]) -> list[str]:
-    """`dead show` for people."""
+    """The lines that `dead show` prints for people."""
     origin = fields["origin"]
-    where = f"{origin['topic']}/{origin['partition']} offset {origin['offset']}" if origin else "not told"
+    where = f"{origin['topic']}/{origin['partition']} offset {origin['offset']}" if origin else "unknown"
     lines = [
         f"dead letter {fields['partition']}/{fields['offset']}, {size_text(fields['size'])}, {fields['timestamp']}"
-        + (", redriven since" if fields["redriven"] else ""),
+        + (", redriven" if fields["redriven"] else ""),
         f"failed    {printable(fields['stage']) or '?'}: {printable(fields['error']) or '?'}",
         f"because   {printable(fields['message']) or '-'}",
         f"frame at  {where}, attempt {fields['attempt']}",
@@ -103,14 +103,14 @@ def describe(fields: dict[str, Any]) -> list[str]:
     ]
     frame = fields["frame"]
     if frame is None:
-        lines.append(f"value: no Frame ({printable(fields['no_frame_because'])})")
+        lines.append(f"value: not a Frame ({printable(fields['no_frame_because'])})")
     else:
         lines += ["value: a Frame", *(f"  {name}: {printable(str(value))}" for name, value in frame.items())]
     return [*lines, "", "first bytes", *hex_lines(bytes.fromhex(fields["first_bytes"]))]
 
 
 def hex_lines(data: bytes) -> list[str]:
-    """As hexdump shows them."""
+    """The bytes in hexadecimal and in ASCII, in the format of `hexdump`."""
     rows = [data[start : start + _HEX_WIDTH] for start in range(0, len(data), _HEX_WIDTH)]
     return [
         f"  {row.hex(' '):<{_HEX_WIDTH * 3}} {''.join(chr(byte) if 32 <= byte < 127 else '.' for byte in row)}"

@@ -1,4 +1,7 @@
-"""`sightline demo`: everything on one machine. `command` wires it; `stats` and `view` are pure.
+"""`sightline demo`: runs the whole pipeline on one machine.
 
-May import: base, audit (whose ledger counts the frames), infra, schemas. Other packages run as processes of their own.
+`command` is the wiring; `services` starts the local Kafka and Valkey; `cameras` configures the camera agent; `follower`
+reads outcomes while the demo runs; `stats`, `quantiles` and `view` are pure; `screen` draws.
+May import: base, audit (it proves at the end that no frame was lost), infra, schemas. The other packages run as
+processes of their own.
 """

@@ -1,4 +1,4 @@
-"""The cameras of a demo: what is to be watched, written down for one camera agent, and what the agent tells of it."""
+"""The cameras of a demo: the configuration of the camera agent, and the numbers of published frames that it reports."""
 
 import re
 from collections import Counter
@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from schemas.errors import ConfigError
 
-# Photos that the model knows: espresso, tripod, daisy; and all of them in turn.
+# Photos of classes that the model knows: espresso, tripod and daisy; `sim:mix` shows them in turn.
 DEFAULT_SOURCES = ("sim:coffee", "sim:camera", "sim:flower", "sim:mix")
 PUBLISHED = "sightline_source_frames_published_total"
 _SCHEME = re.compile(r"^(sim:|usb:|[A-Za-z][A-Za-z0-9+.-]*://)")
@@ -18,14 +18,17 @@ _SCHEME = re.compile(r"^(sim:|usb:|[A-Za-z][A-Za-z0-9+.-]*://)")
 
 @dataclass(frozen=True, slots=True)
 class Cameras:
-    """`environment` holds the sources themselves: addresses with passwords are not written to disk."""
+    """`config` is the path of the cameras.toml, which names environment variables; `environment` holds their values.
+
+    Sources can contain passwords, so they are passed in the environment and not written to disk.
+    """
 
     config: Path
     environment: dict[str, str]
 
 
 def write_cameras(folder: Path, sources: Sequence[str], fps: float) -> Cameras:
-    """A cameras.toml for `sightline camera --config`. Raises ConfigError for a file that is not there."""
+    """Write a cameras.toml for `sightline camera --config`. Raises ConfigError when a source file does not exist."""
     faults = [f"source {source}: no such file or folder" for source in sources if _is_missing_file(source)]
     if faults:
         raise ConfigError(*faults)
@@ -45,7 +48,7 @@ def write_cameras(folder: Path, sources: Sequence[str], fps: float) -> Cameras:
 
 
 def published_counts(metrics_text: str) -> dict[str, int]:
-    """Frames that the broker acknowledged, by source id, from the agent's /metrics."""
+    """By source id, the frames that the broker acknowledged, from the text of the camera agent's /metrics."""
     return {
         sample.labels.get("source_id", ""): int(sample.value)
         for family in text_string_to_metric_families(metrics_text)

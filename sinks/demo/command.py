@@ -1,4 +1,4 @@
-"""`sightline demo`: everything on one machine, real parts, and the proof at the end that no frame was lost."""
+"""`sightline demo`: runs the whole pipeline on one machine and proves at the end that no frame was lost."""
 
 import json
 import sys
@@ -23,19 +23,19 @@ from infra.settings import LogSettings, Settings, home, load_settings
 from schemas.errors import SightlineError, Unavailable
 from sinks.audit.command import Audit
 from sinks.demo.cameras import DEFAULT_SOURCES, Cameras, published_counts, write_cameras
+from sinks.demo.follower import OutcomeFollower
 from sinks.demo.screen import Screen, screen_for
 from sinks.demo.services import local_services
 from sinks.demo.stats import DemoStats, summary
-from sinks.demo.watch import Watch
 
 DEFAULT_DURATION_S = 60.0
 READY_TIMEOUT_S = 300.0
 SETTLE_S = 60.0
 FIRST_FRAME_S = 30.0
 STOP_S = 8.0
-# Of the budget after Ctrl-C, what is kept for stopping stream and worker, and for the services if they are ours.
+# Parts of the time budget after Ctrl-C: for stopping stream and worker, and for stopping the services that we started.
 KEEP_FOR_PIPELINE_S, KEEP_FOR_SERVICES_S = 2.5, 2.5
-# Of the time to wait for labels, what is kept for reading the last of them.
+# The part of the waiting time for labels that is reserved for the final read.
 LAST_LOOK_S = 1.0
 REFRESH_S = 0.25
 TICK_S = 1.0
@@ -43,15 +43,18 @@ AUDIT_S = 5.0
 
 SourceOption = Annotated[
     list[str] | None,
-    typer.Option(help="A camera: rtsp://, http://, a file, a folder, usb:0, sim:NAME; may be given several times."),
+    typer.Option(help="A camera: rtsp://, http://, a file, a folder, usb:0, sim:NAME; can be given several times."),
 ]
 DurationOption = Annotated[
     float | None,
     typer.Option(
-        metavar="SEC", min=1, help="How long (default: until Ctrl-C on a terminal, else 60).", show_default=False
+        metavar="SEC",
+        min=1,
+        help="How long to run (default: until Ctrl-C on a terminal, otherwise 60).",
+        show_default=False,
     ),
 ]
-FpsOption = Annotated[float | None, typer.Option(min=0.1, help="Frames a second of each camera.", show_default=False)]
+FpsOption = Annotated[float | None, typer.Option(min=0.1, help="Frames a second from each camera.", show_default=False)]
 
 
 def command(
@@ -59,7 +62,7 @@ def command(
 ) -> None:
     """Run everything on one machine: local Kafka and Valkey, cameras, stream, inference, and a live table of labels.
 
-    Exit code 0 only if every frame is accounted for. With --json the last line is the summary as one object.
+    The exit code is 0 only if every frame is accounted for. With --json the last line is the summary as one object.
     """
     logs.setup(LogSettings(level="error"))
     settings = load_settings({"camera": {"fps": fps}})
@@ -83,10 +86,10 @@ def command(
 
 
 class Demo:
-    """One run: inference and stream start first and the cameras once they are ready; the cameras stop first.
+    """One run. Worker and stream processor start first, and the cameras when both are ready; the cameras stop first.
 
-    Before Ctrl-C each step has a generous time limit of its own; after it all of them share `budget`, of which
-    `keep_s` is kept for stopping the local services.
+    Before Ctrl-C each step has a generous time limit of its own. After Ctrl-C all steps share `budget`, of which
+    `keep_s` is reserved for stopping the local services.
     """
 
     def __init__(
@@ -98,7 +101,7 @@ class Demo:
         self._seconds = 0.0
 
     def run(self, duration_s: float | None) -> tuple[dict[str, Any], list[str]]:
-        """The summary, and what to know about it. Raises SightlineError when a part cannot do its work."""
+        """The summary and its notes. Raises SightlineError when a process cannot start or ends with an error."""
         self._screen.step("creating topics")
         require_kafka(self._settings)
         if self._settings.stream.cache:
@@ -136,20 +139,20 @@ class Demo:
     def _show(
         self, reader: Reader, frames: list[Span], outcomes: list[Span], audit: Audit, duration_s: float | None
     ) -> None:
-        """From the start of the cameras until the time is over or somebody asks for the end; then no frame comes.
+        """Run the cameras and show the figures until the duration is over or `stop` is set; then stop the cameras.
 
-        The audit is kept up on the way: at the end there is no time to read the labels of hours.
+        The audit reads outcomes during the run, because after it there is no time to read the labels of hours.
         """
         self._screen.step("starting the cameras")
         camera = self._start("camera", "--config", str(self._cameras.config))
         stats = DemoStats()
         hint = _hint(self._settings, duration_s)
-        with Watch(self._settings, frames, outcomes, stats) as watch:
+        with OutcomeFollower(self._settings, frames, outcomes, stats) as follower:
             self._wait_for_first_frame(reader, frames, camera)
             started_s = ticked_s = audited_s = time.monotonic()
             while not self._stop.is_set() and (duration_s is None or self._seconds < duration_s):
                 self._check()
-                watch.check()
+                follower.check()
                 if time.monotonic() - ticked_s >= TICK_S:
                     ticked_s = time.monotonic()
                     stats.tick(ticked_s, _written(reader, frames), published_counts(camera.metrics()))
@@ -166,7 +169,7 @@ class Demo:
             self._seconds = time.monotonic() - started_s
 
     def _wait_for_first_frame(self, reader: Reader, frames: list[Span], camera: Child) -> None:
-        """Or for a while: cameras that cannot be reached are shown as such, not waited for."""
+        """Wait for the first frame, but not for long: the display also shows cameras that cannot be reached."""
         deadline = Deadline(FIRST_FRAME_S)
         while not self._stop.is_set() and not deadline.expired() and not _written(reader, frames):
             self._check()
@@ -174,8 +177,8 @@ class Demo:
             self._stop.wait(REFRESH_S)
 
     def _settle(self, audit: Audit, stats: DemoStats) -> tuple[dict[str, Any], list[str]]:
-        """Every outcome of this run's frames, waited for as long as there is time."""
-        self._screen.step("waiting for the last labels, and counting")
+        """Wait for the outcomes of this run's frames as long as there is time. Returns the summary and its notes."""
+        self._screen.step("waiting for the last labels and counting frames")
         deadline = Deadline(SETTLE_S)
 
         def remaining_s(keep_s: float = LAST_LOOK_S) -> float:
@@ -186,9 +189,9 @@ class Demo:
         balance = audit.settle(remaining_s, stop=lambda: remaining_s(0.0) <= 0)
         notes = audit.notes(balance)
         if not balance.complete:
-            notes.append("not all labels were read in time: run `sightline audit`")
+            notes.append("not all labels were read in time: run `sightline audit` to prove the result")
         elif balance.missing_count:
-            notes.append(f"{balance.missing_count} frames were still on their way; they are kept for the next start")
+            notes.append(f"{balance.missing_count} frames had no outcome yet; the next start processes them")
         return summary(stats, balance, self._seconds), notes
 
     def _start(self, name: str, *words: str) -> Child:
@@ -203,7 +206,7 @@ class Demo:
 
 
 def _run_of(reader: Reader, frames: Sequence[Span]) -> list[Span]:
-    """The frames of this run so far: from where `frames` began to the topic's end now."""
+    """The frames of this run so far: from the start of `frames` to the present end of the topic."""
     starts = {span.topic_partition: span.start for span in frames}
     return [replace(span, start=starts.get(span.topic_partition, span.start)) for span in reader.tail(frames[0].topic)]
 

@@ -2,14 +2,14 @@
 
 import math
 
-# Neighbouring buckets differ by this factor, so a quantile is right within 2.5 %.
+# The bounds of a bucket differ by this factor, so a quantile is accurate to 2.5 %.
 _STEP = 1.05
 _MIN_MS, _MAX_MS = 0.1, 3_600_000.0
 _BUCKETS = math.ceil(math.log(_MAX_MS / _MIN_MS, _STEP)) + 1
 
 
 class LatencyHistogram:
-    """Counts of latencies from 0.1 ms to an hour; smaller and larger ones count as those."""
+    """Counts latencies from 0.1 ms to one hour. A smaller or larger latency counts as the nearest bound."""
 
     def __init__(self) -> None:
         self._counts = [0] * _BUCKETS
@@ -21,7 +21,7 @@ class LatencyHistogram:
         self.count += 1
 
     def quantile_ms(self, share: float) -> float | None:
-        """The latency that this share of all stayed within; None while there is none."""
+        """The latency that this share of all latencies does not exceed; None while there are none."""
         if not self.count:
             return None
         wanted, seen = math.ceil(share * self.count), 0

@@ -1,4 +1,4 @@
-"""Where the demo shows itself: a live picture on a terminal, plain lines anywhere else."""
+"""The output of the demo: a live picture on a terminal, plain lines elsewhere."""
 
 import sys
 import termios
@@ -12,32 +12,32 @@ from rich.markup import escape
 from rich.status import Status
 
 from sinks.demo.stats import DemoStats
-from sinks.demo.view import describe, live, progress_line
+from sinks.demo.view import describe, live_picture, progress_line
 
 LINE_EVERY_S = 5.0
-# Index of the flags that hold ECHOCTL in what tcgetattr gives.
+# The index, in the result of tcgetattr, of the flags that contain ECHOCTL.
 _LOCAL_MODES = 3
 
 
 class Screen(Protocol):
     def step(self, text: str) -> None:
-        """What is done now, and takes seconds."""
+        """Show the step that runs now. A step takes seconds."""
 
     def waiting(self, text: str) -> None:
-        """What the present step waits for; called often."""
+        """Show what the present step waits for. Called often."""
 
     def show(self, stats: DemoStats, elapsed_s: float, hint: str) -> None:
-        """The figures of this moment; called often."""
+        """Show the present figures. Called often."""
 
     def summary(self, result: dict[str, Any], notes: list[str]) -> None:
-        """The end."""
+        """Show the result of the run."""
 
     def close(self) -> None:
-        """Leave the terminal as it was found."""
+        """Restore the terminal."""
 
 
 def screen_for(as_json: bool) -> Screen:
-    """On stderr where stdout is for the summary alone."""
+    """The screen on stdout; with `as_json` on stderr, because stdout then holds only the summary."""
     console = Console(stderr=as_json, highlight=False)
     return LiveScreen(console) if console.is_terminal else PlainScreen(console)
 
@@ -47,7 +47,7 @@ class PlainScreen:
         self._console = console
         self._shown_s = float("-inf")
         self._told = ("", 0.0)
-        # The newest figures that no line has shown yet.
+        # The newest figures that were not printed yet.
         self._latest: tuple[DemoStats, float] | None = None
 
     def step(self, text: str) -> None:
@@ -79,7 +79,7 @@ class PlainScreen:
         pass
 
     def _line(self, text: str) -> None:
-        # Not wrapped: a line of a log is a line.
+        # Without wrapping, so that each message stays one line in a log file.
         self._console.print(text, markup=False, soft_wrap=True)
 
 
@@ -107,7 +107,7 @@ class LiveScreen:
         if self._live is None:
             self._live = Live(console=self._console, auto_refresh=False)
             self._live.start()
-        self._live.update(live(stats, elapsed_s, hint), refresh=True)
+        self._live.update(live_picture(stats, elapsed_s, hint), refresh=True)
 
     def summary(self, result: dict[str, Any], notes: list[str]) -> None:
         self.close()
@@ -132,7 +132,7 @@ class LiveScreen:
 
 
 def _hide_control_keys() -> Callable[[], None]:
-    """The `^C` that a terminal shows would tear the picture; gives back what undoes it."""
+    """Keep the terminal from echoing `^C`, which would break the live picture. Returns the function that undoes it."""
     try:
         kept = termios.tcgetattr(sys.stdin.fileno())
         changed = list(kept)

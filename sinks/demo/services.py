@@ -1,4 +1,4 @@
-"""The Kafka and Valkey of a demo: what is there is used, what is not is started and stopped again."""
+"""The Kafka and Valkey of a demo: running ones are used; missing ones are started, and stopped at the end."""
 
 import fcntl
 import subprocess
@@ -18,7 +18,7 @@ from schemas.errors import ConfigError, SightlineError
 
 Say = Callable[[str], None]
 
-# Waits for the end of the demo; where that came before the demo stopped its services (kill -9), it does it.
+# A process that waits for the end of the demo. If the demo ends without stopping its services (kill -9), it stops them.
 _REAPER = """
 import sys
 from pathlib import Path
@@ -32,10 +32,10 @@ if sys.stdin.read() != "stopped":
 def local_services(
     settings: Settings, home: Path, say: Say, stop: Stop, stop_budget_s: Callable[[], float]
 ) -> Iterator[bool]:
-    """Until the end of the block something answers where the settings point, or locally where they name nothing.
+    """Provide Kafka and Valkey for the duration of the block: those of the settings, or local ones.
 
-    Gives whether anything was started. `stop_budget_s` is asked at the end, how long stopping may take. Raises
-    SightlineError when `stop` is set before all have started.
+    Yields whether a service was started. `stop_budget_s` is called at the end and returns how long stopping may take.
+    Raises SightlineError when `stop` is set before all services have started.
     """
     started = _missing(settings, home)
     with _only_one(home):
@@ -62,7 +62,7 @@ def local_services(
 
 
 def stop_services(home: Path, names: list[str], timeout_s: float) -> None:
-    """Stop those of `Kafka` and `Valkey` that are named."""
+    """Stop the services in `names`, which can be `Kafka` and `Valkey`."""
     if "Valkey" in names:
         LocalValkey(Home(home)).stop(1.0)
     if "Kafka" in names:
@@ -70,7 +70,7 @@ def stop_services(home: Path, names: list[str], timeout_s: float) -> None:
 
 
 def _missing(settings: Settings, home: Path) -> list[str]:
-    """What nobody configured and nobody has started here."""
+    """The services that the settings do not name and that do not run locally."""
     state = read_state(home)
     missing = []
     if not settings.kafka.bootstrap_servers and not _all_alive(
@@ -93,7 +93,7 @@ def _start(home: Path, names: list[str], say: Say) -> None:
         say("starting Valkey")
         LocalValkey(Home(home)).start()
     if "Kafka" in names:
-        say("starting Kafka (the first start fetches it with Maven)")
+        say("starting Kafka (the first start downloads it with Maven)")
         LocalKafka(Home(home)).start()
 
 

@@ -1,4 +1,4 @@
-"""What the demo knows while it runs: fed with labels and dead letters, asked by the display. Pure; bounded."""
+"""The figures that the demo displays, counted from labels and dead letters. Pure; its memory is bounded."""
 
 from collections import Counter, deque
 from dataclasses import dataclass, field
@@ -9,14 +9,14 @@ from sinks.audit.ledger import Balance
 from sinks.demo.quantiles import LatencyHistogram
 
 RATE_WINDOW_S = 5.0
-# Cameras beyond this are counted in the totals and not shown.
+# Further cameras are counted in the totals and not shown.
 MAX_CAMERAS = 100
 TOP = 10
 
 
 @dataclass(slots=True)
 class CameraStats:
-    """`published` as the camera agent tells it; `last` is the newest label by capture time."""
+    """One camera. `published` and `fps` come from the camera agent; `last` is the newest label by capture time."""
 
     labels: int = 0
     published: int = 0
@@ -25,7 +25,7 @@ class CameraStats:
 
 
 class Rate:
-    """Events per second over the last seconds; events come in batches, time is an argument."""
+    """The mean number of events a second over the last RATE_WINDOW_S seconds, for events that arrive in batches."""
 
     def __init__(self) -> None:
         self._marks: deque[tuple[float, int]] = deque(maxlen=64)
@@ -70,7 +70,7 @@ class DemoStats:
         self.dead += 1
 
     def tick(self, now_s: float, frames: int, published: dict[str, int]) -> None:
-        """Once in a while: how many frames the topic has of this run, and how many each camera has published."""
+        """Called once a second. `frames`: the frames of this run on the topic. `published`: frames by source id."""
         self.frames = frames
         self.labelled.mark(now_s, self.labels + self.dead)
         for source_id, count in published.items():
@@ -81,23 +81,23 @@ class DemoStats:
                 camera.published, camera.fps = count, rate.per_s()
 
     def camera(self, source_id: str) -> CameraStats | None:
-        """None for one too many."""
+        """The figures of this camera; None for a new camera beyond MAX_CAMERAS."""
         if source_id not in self.cameras and len(self.cameras) >= MAX_CAMERAS:
             return None
         return self.cameras.setdefault(source_id, CameraStats())
 
     def lag(self) -> int:
-        """Frames that have no outcome yet."""
+        """The number of frames that have no outcome yet."""
         return max(0, self.frames - self.labels - self.dead)
 
     def cache_share(self) -> float:
-        """The share of labels that the cache gave."""
+        """The share of labels that came from the cache."""
         hits = self.origins[Origin.CACHE_EXACT] + self.origins[Origin.CACHE_NEAR]
         return hits / self.labels if self.labels else 0.0
 
 
 def summary(stats: DemoStats, balance: Balance, seconds: float) -> dict[str, Any]:
-    """The contract of `demo --json`. `latency_ms` is null-valued when nothing was labelled."""
+    """The object that `demo --json` prints. Its keys are a contract. Without a label the latencies are null."""
     quantiles = {name: stats.latency.quantile_ms(share) for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))}
     return {
         "frames": balance.frames,

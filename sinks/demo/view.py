@@ -1,4 +1,4 @@
-"""How the demo shows itself: a live table on a terminal, plain lines elsewhere, and the summary. Pure."""
+"""The pictures and lines that the demo shows: the live table, the progress line and the summary. Pure."""
 
 from typing import Any
 
@@ -17,8 +17,8 @@ BAR_WIDTH = 10
 SHOWN_NAMES = 6
 
 
-def live(stats: DemoStats, elapsed_s: float, subtitle: str) -> RenderableType:
-    """The whole picture at a moment."""
+def live_picture(stats: DemoStats, elapsed_s: float, subtitle: str) -> RenderableType:
+    """The live table with all present figures."""
     return Group(
         Panel(
             Group(_cameras(stats), Text(), _figures(stats)),
@@ -90,7 +90,7 @@ def quantile_texts(stats: DemoStats) -> list[str]:
 
 
 def progress_line(stats: DemoStats, elapsed_s: float) -> str:
-    """One line for logs: `00:20  18.9 frames/s  p95 140 ms ...  sim-coffee espresso 94 %`."""
+    """One line for a log: `00:20  18.9 frames/s  p95 140 ms ...  sim-coffee espresso 94 %`."""
     p50, p95, p99 = quantile_texts(stats)
     newest = [
         (source_id, camera.last.predictions[0])
@@ -107,7 +107,7 @@ def progress_line(stats: DemoStats, elapsed_s: float) -> str:
 
 
 def describe(result: dict[str, Any], notes: list[str]) -> RenderableType:
-    """The summary for people."""
+    """The summary as a picture for people."""
     latency, cache = result["latency_ms"], result["cache"]
     grid = Table.grid(padding=(0, 3, 0, 0))
     grid.add_row("frames", f"{result['frames']:,}", Text(f"{result['frames_per_s']:.1f} a second", style="dim"))

@@ -1,6 +1,7 @@
-"""`sightline sink jsonl DIR`: labels as JSON lines in files by day and hour.
+"""`sightline sink jsonl DIR`: stores labels as JSON lines, in files by day and hour.
 
-`sink` is the sink contract on a folder, `manifest` what that folder holds for certain, `recovery` what is done after a
-crash, `layout` the names of its files, `disk` the calls that make bytes durable, `command` the wiring.
+`sink` implements the sink contract with files in a folder; `manifest` records which of their content is flushed;
+`recovery` repairs the folder after a crash; `layout` has the names of the files; `disk` has the calls that make bytes
+durable; `command` is the wiring.
 May import: sinks.base, infra, schemas.
 """

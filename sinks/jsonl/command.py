@@ -1,4 +1,4 @@
-"""`sightline sink jsonl DIR`: every label as a line of JSON, in files by day and hour."""
+"""`sightline sink jsonl DIR`: stores every label as a line of JSON, in files by day and hour."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,15 +14,18 @@ from sinks.jsonl.sink import JsonlSink
 
 
 def command(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Written by this sink alone; made when missing.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The folder, for this sink only; it is created if needed.")
+    ],
     lane: LaneOption = "live",
     http_port: HttpPortOption = None,
 ) -> None:
-    """Labels as JSON lines in files: DIR/day=.../hour=.../labels-*.jsonl, by the hour (UTC) of capture.
+    """Store labels as JSON lines in files DIR/day=.../hour=.../labels-*.jsonl, by the hour (UTC) of capture.
 
-    A line is what `sightline subscribe --format json` prints. A file that ends in .jsonl is whole and never changes.
-    Each label is in DIR once, whatever is killed when; the next start goes on where DIR ends. Several of these commands
-    share the partitions, each with a DIR of its own; a label can then be in two of them after one of them was killed.
+    A line has the format of `sightline subscribe --format json`. A file whose name ends in .jsonl is complete and never
+    changes. Each label is in DIR exactly once, even if processes are killed at any time; the next start continues after
+    the last stored label. Several such commands share the partitions and need one DIR each; after one of them was
+    killed, a label can be in two of these folders.
     """
     settings = load_settings({"http": {"port": http_port}})
     logs.setup(settings.log)

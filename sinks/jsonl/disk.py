@@ -1,14 +1,14 @@
-"""The calls that make bytes durable, in one place: tests count them, and fail each of them in turn."""
+"""The calls that make bytes durable. They are in one class so that tests can count them and make each of them fail."""
 
 import os
 from pathlib import Path
 
 
 class Disk:
-    """Every method is durable when it returns, against a crash of the machine as well. Raises OSError."""
+    """The effect of every method survives a crash of the machine after it has returned. Raises OSError."""
 
     def append(self, path: Path, data: bytes) -> None:
-        """Write behind what the file holds (it is made when missing), and wait until the disk has it."""
+        """Append to the file, which is created if needed, and wait until the data is on the disk."""
         is_new = not path.exists()
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
@@ -20,7 +20,7 @@ class Disk:
             self.sync_folder(path.parent)
 
     def write_new(self, path: Path, data: bytes) -> None:
-        """The file holds `data` and nothing else, whatever it held before."""
+        """Replace the content of the file with `data`. Not atomic."""
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         try:
             self.write(descriptor, data)
@@ -29,7 +29,7 @@ class Disk:
             os.close(descriptor)
 
     def rename(self, old: Path, new: Path) -> None:
-        """Within one folder, in one step: a reader, and the next start after a crash, find either name."""
+        """Rename within one folder, atomically: a reader, or a start after a crash, finds one of the two names."""
         old.replace(new)
         self.sync_folder(new.parent)
 
@@ -42,13 +42,13 @@ class Disk:
             os.close(descriptor)
 
     def remove(self, path: Path) -> None:
-        """Nothing happens when it is not there."""
+        """Remove the file if it exists."""
         if path.exists():
             path.unlink()
             self.sync_folder(path.parent)
 
     def make_folder(self, path: Path) -> None:
-        """With all that are missing above it."""
+        """Create the folder and its missing parents."""
         if path.is_dir():
             return
         self.make_folder(path.parent)
@@ -64,7 +64,7 @@ class Disk:
         os.fsync(descriptor)
 
     def sync_folder(self, path: Path) -> None:
-        """The names in a folder are data of the folder."""
+        """Make the names in a folder durable: they are data of the folder and not of its files."""
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             self.sync(descriptor)

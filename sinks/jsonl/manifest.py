@@ -1,7 +1,7 @@
-"""The manifest of a folder: which labels it holds for certain, and in which files. One small JSON file, replaced whole.
+"""The manifest of a folder: which labels are flushed, and to which files. A small JSON file, replaced as a whole.
 
-The manifest is the commit point of a flush. What an unclosed file holds behind the length that the manifest tells does
-not count, and neither does an unclosed file that the manifest does not name.
+Replacing the manifest is the commit point of a flush. Bytes of an unclosed file after the length in the manifest are
+not flushed, and an unclosed file that the manifest does not name is not flushed.
 """
 
 import json
@@ -17,7 +17,7 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class OpenFile:
-    """An unclosed file: how many bytes of it count. `is_closing`: it is being renamed, or was just renamed."""
+    """An unclosed file. `length_bytes`: how much of it is flushed. `is_closing`: its rename has started or is done."""
 
     length_bytes: int
     is_closing: bool = False
@@ -25,9 +25,9 @@ class OpenFile:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """`positions`: per partition, the next offset that the folder lacks. `files`: unclosed ones, by their final path.
+    """`positions`: per partition, the next offset that the folder needs. `files`: unclosed files by their final path.
 
-    `next_number` is that of the next new file. `log_id` says which topic of which cluster the positions are of.
+    `next_number`: the number of the next new file. `log_id`: the cluster and topic to which the positions belong.
     """
 
     log_id: str
@@ -50,11 +50,11 @@ def to_bytes(manifest: Manifest) -> bytes:
 
 
 def from_bytes(data: bytes, where: str) -> Manifest:
-    """Raises ConfigError for anything that this version did not write: a guess would lose or double labels."""
+    """Raises ConfigError for content that this version did not write, because a guess could lose or repeat labels."""
     try:
         fields: dict[str, Any] = json.loads(data)
         if fields["version"] != VERSION:
-            raise ConfigError(f"{where} is of version {fields['version']}, this Sightline knows version {VERSION}")
+            raise ConfigError(f"{where} has version {fields['version']}, but this Sightline reads version {VERSION}")
         return Manifest(
             log_id=fields["log_id"],
             token=fields["token"],
@@ -63,6 +63,4 @@ def from_bytes(data: bytes, where: str) -> Manifest:
             files={path: OpenFile(int(length), bool(closing)) for path, length, closing in fields["files"]},
         )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ConfigError(
-            f"{where} cannot be read ({error}): restore it, or let the sink write a new folder"
-        ) from error
+        raise ConfigError(f"{where} cannot be read ({error}): restore it, or give the sink a new folder") from error

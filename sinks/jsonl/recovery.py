@@ -1,4 +1,4 @@
-"""What a sink does with a folder before it writes there: take it, and finish or undo what a crash left."""
+"""Prepares a folder before a sink writes to it: lock it, and finish or undo what a crash left."""
 
 import fcntl
 import os
@@ -15,7 +15,7 @@ log = logs.get(__name__)
 
 
 def take_lock(folder: Path) -> int:
-    """The descriptor that holds the lock; the kernel frees it when the process ends, however it ends.
+    """Lock the folder. Returns the descriptor of the lock, which the kernel releases however the process ends.
 
     Raises ConfigError while another sink writes to the folder.
     """
@@ -29,7 +29,7 @@ def take_lock(folder: Path) -> int:
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """None in a folder that no sink has written to."""
+    """The manifest of the folder; None when no sink has written to the folder."""
     path = folder / MANIFEST
     try:
         return manifests.from_bytes(path.read_bytes(), str(path))
@@ -38,9 +38,9 @@ def read_manifest(folder: Path) -> Manifest | None:
 
 
 def close_files(folder: Path, found: Manifest, disk: Disk) -> None:
-    """Cut the unclosed files back to what was flushed, and give them their final names. Can be repeated.
+    """Truncate the unclosed files to their flushed length and give them their final names. Can be repeated.
 
-    Raises ConfigError where a file lacks bytes that were flushed.
+    Raises ConfigError when a file lacks bytes that were flushed.
     """
     for path, file in found.files.items():
         part, final = folder / (path + PART_SUFFIX), folder / path
@@ -49,16 +49,16 @@ def close_files(folder: Path, found: Manifest, disk: Disk) -> None:
             disk.truncate(part, file.length_bytes)
             disk.rename(part, final)
         elif size_bytes < 0 and (final.exists() or file.is_closing):
-            if not final.exists():  # closed files are free to be moved away
-                log.warning("a file was moved away before the sink had finished with it", file=str(final))
+            if not final.exists():  # a closed file may be moved away
+                log.warning("a file was moved away before the sink had closed it", file=str(final))
         else:
             raise ConfigError(
-                f"{part} holds {max(0, size_bytes)} bytes where {file.length_bytes} were stored: somebody changed "
-                f"or removed it. Restore it, or let the sink write a new folder"
+                f"{part} has {max(0, size_bytes)} bytes, but {file.length_bytes} were flushed: it was changed or "
+                f"removed. Restore it, or give the sink a new folder"
             )
 
 
 def remove_strays(folder: Path, disk: Disk) -> None:
-    """What a crash left of flushes that did not happen. Only after `close_files`."""
+    """Remove the files of flushes that did not reach their commit point. Call only after `close_files`."""
     for part in folder.glob(PART_GLOB):
         disk.remove(part)

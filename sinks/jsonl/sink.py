@@ -1,12 +1,14 @@
-"""The sink contract on a folder of JSON lines. A label is in the folder exactly once, whatever is killed when.
+"""The sink that stores labels as JSON lines in a folder. A label is there exactly once, whenever a process is killed.
 
-A flush appends to the unclosed file of each hour and waits for the disk, and then replaces the manifest, which tells
-how long each unclosed file is and which offset of each partition comes next. That replacement is the commit point:
-before it the flush did not happen, behind it labels and positions are there. Kafka's committed offsets only follow.
-`setup` cuts what lies behind the commit point, closes what lies before it, and reading goes on at the manifest's
-positions. The promise holds for one folder. Two sinks of the group, each with its own folder, hand partitions over by
-Kafka's committed offsets: a sink that is killed between its commit point and Kafka's commit has these labels in its
-folder, and the other one gets them again.
+A flush appends to the unclosed file of each hour and waits for the disk. Then it replaces the manifest, which records
+the length of each unclosed file and the next offset of each partition. That replacement is the commit point: before it
+nothing of the flush counts, after it both labels and positions are stored. Kafka's committed offsets follow later.
+After a crash `setup` truncates the unclosed files to the lengths in the manifest and closes them, and reading continues
+at the positions in the manifest.
+
+"Exactly once" holds for one folder. Two sinks of the group have one folder each, and a partition moves between them by
+Kafka's committed offset. If a sink is killed between its commit point and its commit to Kafka, its folder has these
+labels, and the other sink gets them again.
 """
 
 import errno
@@ -46,7 +48,7 @@ class _Part:
 
 
 class JsonlSink:
-    """See the module. `clock` counts seconds; a file's age goes by it."""
+    """See the module's docstring. `clock` returns seconds, for the age of files."""
 
     name = "jsonl"
 
@@ -68,7 +70,7 @@ class JsonlSink:
     # -- the contract
 
     def setup(self, log_id: str) -> None:
-        """Raises ConfigError while another sink writes here, or for a folder that cannot be used."""
+        """Lock and repair the folder. Raises ConfigError when another sink writes to it, or when it cannot be used."""
         try:
             self._disk.make_folder(self._folder / STATE_FOLDER)
             if self.lock is None:
@@ -77,7 +79,7 @@ class JsonlSink:
             recovery.close_files(self._folder, found, self._disk)
             recovery.remove_strays(self._folder, self._disk)
             if found.log_id != log_id:
-                log.warning("the labels topic is another one than before: its positions begin anew", folder=self._text)
+                log.warning("the labels topic was replaced: the stored positions are dropped", folder=self._text)
                 found = replace(found, log_id=log_id, positions={})
         except OSError as error:
             if error.errno in NO_ROOM:
@@ -97,7 +99,7 @@ class JsonlSink:
 
     def flush(self, positions: Mapping[TopicPartition, int]) -> None:
         now_s = self._clock()
-        # First what may raise Busy without anything of the attempt being stored.
+        # Closing files comes first: it may raise Busy, and then nothing of the attempt is stored.
         self._close_files(self._due(now_s))
         if self._added or not positions.items() <= self._manifest.positions.items():
             self._store(positions, now_s)
@@ -106,7 +108,7 @@ class JsonlSink:
         self._added.clear()
 
     def close(self) -> None:
-        """Closes every file, so that a folder whose sink has stopped holds whole files alone."""
+        """Close every file, so that the folder of a stopped sink has complete files only."""
         self.discard()
         try:
             self._close_files(list(self._parts))
@@ -118,7 +120,7 @@ class JsonlSink:
     # -- a flush
 
     def _store(self, positions: Mapping[TopicPartition, int], now_s: float) -> None:
-        """Up to the commit point. Raises Busy, with everything as it was, where the disk is full."""
+        """Write the added labels, up to the commit point. When the disk is full, nothing changes and Busy is raised."""
         written, number = self._append(now_s)
         parts = {**self._parts, **written}
         self._replace_manifest(
@@ -134,7 +136,7 @@ class JsonlSink:
         self._added.clear()
 
     def _append(self, now_s: float) -> tuple[dict[str, _Part], int]:
-        """The hours' files as they are with all that was added, and the number of the next new file."""
+        """Append the added labels to the files of their hours. Returns the files and the number of the next new one."""
         number, written = self._manifest.next_number, dict[str, _Part]()
         for hour, lines in self._added.items():
             data = ("\n".join(lines) + "\n").encode()
@@ -152,7 +154,7 @@ class JsonlSink:
         return written, number
 
     def _undo(self, written: Mapping[str, _Part]) -> None:
-        """Cut the files of an attempt that failed back to what was flushed before it."""
+        """Truncate the files of a failed attempt to the length that was flushed before it."""
         try:
             for hour, part in written.items():
                 before = self._parts.get(hour)
@@ -164,7 +166,7 @@ class JsonlSink:
             raise self._broken(error) from error
 
     def _due(self, now_s: float) -> list[str]:
-        """Hours whose file is large or old enough, and the least recently written ones where too many are open."""
+        """The hours whose file is to be closed: too large, too old, or the least recently written of too many."""
         limits = self._settings
         due = [
             hour
@@ -175,9 +177,9 @@ class JsonlSink:
         return due + rest[limits.max_open_files :]
 
     def _close_files(self, hours: Collection[str]) -> None:
-        """Give files their final names. Raises Busy, with everything as it was, where the disk is full.
+        """Give files their final names. When the disk is full, nothing changes and Busy is raised.
 
-        The manifest drops them with the next flush; until then it says that they are being closed.
+        The next flush removes the files from the manifest; until then the manifest marks them as closing.
         """
         if not hours:
             return
@@ -196,7 +198,7 @@ class JsonlSink:
             del self._parts[hour]
 
     def _replace_manifest(self, manifest: Manifest, undo: Callable[[], None] = lambda: None) -> None:
-        """The commit point. Raises Busy, after `undo`, when the disk has no room for it."""
+        """The commit point. When the disk is full, `undo` is called and Busy is raised."""
         path = self._folder / MANIFEST
         temporary = path.with_name(path.name + ".tmp")
         try:
@@ -206,7 +208,7 @@ class JsonlSink:
             raise self._failed(error) from error
         try:
             self._disk.rename(temporary, path)
-        except OSError as error:  # nobody knows which of the two is there after a crash
+        except OSError as error:  # after a crash either manifest may be there
             raise self._broken(error) from error
         self._manifest = manifest
 
@@ -223,7 +225,8 @@ class JsonlSink:
         return self._no_room(error) if error.errno in NO_ROOM else self._broken(error)
 
     def _no_room(self, error: OSError) -> Busy:
-        return Busy(ROOM_AGAIN_S, f"{self._text} takes no more: {error.strerror}")
+        return Busy(ROOM_AGAIN_S, f"{self._text} has no room: {error.strerror}")
 
     def _broken(self, error: OSError) -> SinkError:
-        return SinkError(f"{self._text} cannot be written: {error.strerror or error}; no offset is committed past it")
+        reason = error.strerror or error
+        return SinkError(f"{self._text} cannot be written to: {reason}; labels that were not flushed are not committed")

@@ -1,1 +1,1 @@
-"""`sightline subscribe`: labels to stdout. May import: base, infra, schemas."""
+"""`sightline subscribe`: prints labels to stdout. May import: base, infra, schemas."""

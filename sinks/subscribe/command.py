@@ -1,6 +1,7 @@
-"""`sightline subscribe`: labels to stdout, for people as columns and for programs as JSON lines.
+"""`sightline subscribe`: prints labels to stdout: as columns for people, as JSON lines for programs.
 
-Reads without a group: any number of subscribers see every label, and none of them holds anything up.
+A subscriber reads without a consumer group and commits nothing. So every subscriber sees every label, and a slow one
+slows down nothing else.
 """
 
 import os
@@ -44,19 +45,20 @@ class Format(StrEnum):
 Emit = Callable[[Label, ConsumedRecord], None]
 
 ClassOption = Annotated[
-    str | None, typer.Option("--class", metavar="GLOB", help="Only this best class, by name or class id.")
+    str | None,
+    typer.Option(
+        "--class", metavar="GLOB", help="Only labels whose best prediction is this class, by name or class id."
+    ),
 ]
 ProbabilityOption = Annotated[
-    float | None, typer.Option(min=0, max=1, help="Only when the best prediction is at least this probable.")
+    float | None, typer.Option(min=0, max=1, help="Only labels whose best prediction is at least this probable.")
 ]
-DecisionOption = Annotated[
-    Decision | None, typer.Option(case_sensitive=False, help="Only labels that were decided so.")
-]
-LimitOption = Annotated[int | None, typer.Option(min=1, help="End after so many labels.")]
+DecisionOption = Annotated[Decision | None, typer.Option(case_sensitive=False, help="Only labels with this decision.")]
+LimitOption = Annotated[int | None, typer.Option(min=1, help="End after this many labels.")]
 FormatOption = Annotated[
-    Format | None, typer.Option("--format", help="Default: table on a terminal, else json.", show_default=False)
+    Format | None, typer.Option("--format", help="Default: table on a terminal, otherwise json.", show_default=False)
 ]
-DedupeOption = Annotated[bool, typer.Option("--dedupe", help="Leave out a second label for the same frame.")]
+DedupeOption = Annotated[bool, typer.Option("--dedupe", help="Leave out further labels of the same frame.")]
 
 
 def command(
@@ -72,10 +74,10 @@ def command(
     lane: LaneOption = "live",
     http_port: HttpPortOption = None,
 ) -> None:
-    """Print labels as they are written, or from the time --from on: one JSON object a line, or a table for people.
+    """Print labels as they are written, or from the time --from on: as a table, or as one JSON object a line.
 
-    Serves its health only where --http-port is given. Ends cleanly on Ctrl-C, on SIGTERM, and when the reader of its
-    output closes the pipe.
+    Health and metrics are served only if --http-port is given. The exit code is 0 after Ctrl-C, after SIGTERM, and when
+    the program that reads the output closes the pipe.
     """
     settings = load_settings({"http": {"port": http_port}})
     logs.setup(settings.log)
@@ -90,18 +92,18 @@ def command(
     try:
         with ExitStack() as closing:
             if http_port is not None:
-                waiting = "where to begin is not known yet"
+                waiting = "the broker has not told yet at which offsets to start"
                 closing.enter_context(HealthServer(settings.http, ready=lambda: None if ready.is_set() else waiting))
             run(settings, lane, start_us, selection, emit, stop, ready)
     except BrokenPipeError:
-        # `| head` has seen enough. What is still buffered must not complain at exit either.
+        # The reader, such as `| head`, closed the pipe. Python flushes stdout at exit, which must not fail either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     report(selection)
 
 
 @dataclass(slots=True)
 class Selection:
-    """What a subscriber wants, and the count of what it did not get."""
+    """Which labels are printed, and how many records were not."""
 
     wanted: LabelFilter
     dedupe: Deduplicator | None = None
@@ -110,7 +112,7 @@ class Selection:
     undecodable: dict[str, int] = field(default_factory=dict)
 
     def takes(self, label: Label) -> bool:
-        """Repeats are recognised among what is wanted; a filter does not age the window."""
+        """Whether to print this label. Only labels that pass the filter move the window of the deduplication."""
         result = self._result(label)
         metrics.LABELS_READ.labels(result).inc()
         self.passed += result == "passed"
@@ -137,9 +139,9 @@ def run(
     stop: Stop,
     ready: threading.Event,
 ) -> None:
-    """Records of the labels topic -> labels -> those that are wanted -> out, until full, stopped or unheard.
+    """Read records, decode labels, select, print; until the limit is reached, `stop` is set or stdout is closed.
 
-    `ready` is set once no label can be missed any more.
+    `ready` is set when the start offsets are known: no label that is written later is missed.
     """
     topic = TopicNames.for_lane(settings.topic_prefix, lane).labels
     with Reader(settings) as reader:
@@ -148,19 +150,19 @@ def run(
             return
         ready.set()
         records = reader.follow(starts)
-        for record, label in labels(records, registry_of(settings), selection.undecodable, stop):
+        for record, label in decoded_labels(records, registry_of(settings), selection.undecodable, stop):
             if selection.takes(label):
                 emit(label, record)
             if selection.is_full():
                 return
 
 
-def labels(
+def decoded_labels(
     records: Iterator[ConsumedRecord | None], registry: Registry | None, undecodable: dict[str, int], stop: Stop
 ) -> Iterator[tuple[ConsumedRecord, Label]]:
-    """What can be decoded; the rest is counted by its reason. Ends when stopped or when nobody reads stdout."""
+    """The labels among the records; others are counted by reason. Ends when `stop` is set or stdout is closed."""
     for record in records:
-        if stop.is_set() or (record is None and reader_is_gone()):
+        if stop.is_set() or (record is None and stdout_is_closed()):
             return
         if record is None:
             continue
@@ -170,14 +172,14 @@ def labels(
             metrics.LABELS_READ.labels("undecodable").inc()
             if not undecodable:
                 print(
-                    f"sightline: {record.topic}/{record.partition} offset {record.offset} is no Label ({bad})",
+                    f"sightline: {record.topic}/{record.partition} offset {record.offset} is not a valid label ({bad})",
                     file=sys.stderr,
                 )
             undecodable[bad.reason] = undecodable.get(bad.reason, 0) + 1
 
 
-def reader_is_gone() -> bool:
-    """Whether stdout is a pipe whose other end was closed, as after `| head`: noticed also while no label comes."""
+def stdout_is_closed() -> bool:
+    """Whether stdout is a pipe whose reader has closed it, such as `| head`. Works also while no label arrives."""
     try:
         poll = select.poll()
         poll.register(sys.stdout.fileno(), 0)
@@ -192,12 +194,12 @@ def print_json(label: Label, record: ConsumedRecord) -> None:
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        # Rich would exit with 1; a reader that has seen enough is no fault.
+        # Rich would exit with code 1, but a reader that closes the pipe is not an error.
         raise BrokenPipeError
 
 
 def table() -> Emit:
-    """Prints the column heads, and gives what prints a line under them."""
+    """Print the column headers. Returns the function that prints one label as a line."""
     console = _Console(highlight=False, soft_wrap=True)
     columns = Columns(console.width)
     console.print(columns.header())
@@ -210,9 +212,18 @@ def table() -> Emit:
 
 
 def report(selection: Selection) -> None:
-    """On stderr, only what a person would not expect."""
+    """Print to stderr what was not printed to stdout, or was not checked; nothing where there is nothing to say."""
     if selection.undecodable:
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(selection.undecodable.items()))
-        print(f"sightline: {sum(selection.undecodable.values())} records were no Label ({reasons})", file=sys.stderr)
+        print(
+            f"sightline: {sum(selection.undecodable.values())} records were not valid labels ({reasons})",
+            file=sys.stderr,
+        )
     if selection.dedupe and selection.dedupe.repeats:
         print(f"sightline: {selection.dedupe.repeats} repeated labels were left out", file=sys.stderr)
+    if selection.dedupe and selection.dedupe.beyond_window:
+        print(
+            f"sightline: {selection.dedupe.beyond_window} labels were too old for --dedupe to tell whether they are "
+            "repeats; they were printed",
+            file=sys.stderr,
+        )

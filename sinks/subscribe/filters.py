@@ -1,4 +1,4 @@
-"""Which labels a subscriber asked for. Pure."""
+"""Which labels `subscribe` selects. Pure."""
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -8,9 +8,9 @@ from schemas.records import Decision, Label
 
 @dataclass(frozen=True, slots=True)
 class LabelFilter:
-    """A label passes when every criterion that is given holds; the class is that of the best prediction.
+    """A label passes when it meets every given criterion. Class and probability are those of the best prediction.
 
-    Globs know `*`, `?` and `[...]`. Source ids are compared as they are, class names and ids without regard to case.
+    Globs may contain `*`, `?` and `[...]`. Source ids are case-sensitive; class names and class ids are not.
     """
 
     source_id: str | None = None

@@ -103,8 +103,11 @@ def test_what_is_no_label_is_counted_and_told_and_nothing_stops(sightline: Runne
     done = sightline.run("subscribe", "--from", "-1h", "--limit", "1")
     assert done.returncode == 0
     assert len(done.stdout.splitlines()) == 1
-    assert "offset 0 is no Label (not_avro" in done.stderr
-    assert done.stderr.splitlines()[-1] == "sightline: 4 records were no Label (2 empty, 1 not_avro, 1 schema_unknown)"
+    assert "offset 0 is not a valid label (not_avro" in done.stderr
+    assert (
+        done.stderr.splitlines()[-1]
+        == "sightline: 4 records were not valid labels (2 empty, 1 not_avro, 1 schema_unknown)"
+    )
 
 
 @pytest.mark.parametrize("format_", ["json", "table"])

@@ -27,7 +27,7 @@ REFUSED = KafkaFault(FaultKind.OTHER, "ILLEGAL_GENERATION", "the group has a new
 
 
 class LabelLog:
-    """What the broker keeps: records, and what the group has committed."""
+    """What the broker stores: the records of the labels topic and the offsets that the group has committed."""
 
     def __init__(self, partitions: int = 2, log_id: str = "cluster/topic-1") -> None:
         self.log_id = log_id
@@ -36,7 +36,7 @@ class LabelLog:
         self.committed: dict[TopicPartition, int] = {}
 
     def put(self, frame: int, partition: int = 0, **changes: Any) -> Coordinates:
-        """A label of that frame; the same frame again is a repeat."""
+        """Write a label of this frame. A second label of the same frame is a repeat."""
         source = Coordinates("frames.raw", partition, frame)
         return self.put_value(codec.encode(a_label(source, frame_id=f"dock-1/1/{frame}", **changes)), partition)
 
@@ -46,7 +46,7 @@ class LabelLog:
         return Coordinates(TOPIC, partition, len(records) - 1)
 
     def distinct(self, window_offsets: int) -> list[Coordinates]:
-        """The places of all labels but repeats, and but bytes that are no label: what a sink has to store."""
+        """The coordinates of the labels that a sink has to store: all but repeats and values that are not labels."""
         places = []
         for partition, values in self.records.items():
             window = RepeatWindow(window_offsets)
@@ -140,8 +140,8 @@ class MemoryMember:
         return self.log.firsts[partition], len(self.log.records[partition])
 
 
-class Letters:
-    """`labels.dead` in memory. While `is_away` nothing is acknowledged."""
+class DeadLetterLog:
+    """`labels.dead` in memory. While `is_away` is set, nothing is acknowledged."""
 
     max_record_bytes = 1_000_000
     fatal: str | None = None
@@ -165,26 +165,26 @@ class Letters:
 
 
 class SinkRun:
-    """The real loop around a sink, on a log in memory, with a clock of its own. Like a process, it can be killed."""
+    """Runs the real loop with a sink on a log in memory, with its own clock. Like a process, it can be killed."""
 
     def __init__(
         self,
         log: LabelLog,
         sink: Sink,
         *,
-        letters: Letters | None = None,
+        dead_letters: DeadLetterLog | None = None,
         partitions: Iterable[int] | None = None,
         window_offsets: int = 1_000,
         max_rows: int = 3,
     ) -> None:
-        self.log, self.sink, self.letters = log, sink, letters or Letters()
+        self.log, self.sink, self.dead_letters = log, sink, dead_letters or DeadLetterLog()
         self.now_s = 0.0
         settings = SinkSettings(max_batch_rows=max_rows, repeat_window_offsets=window_offsets)
         progress = GroupProgress[None]()
         flusher = Flusher(
             sink,
             progress,
-            DeadLabels(self.letters, DEAD_TOPIC, f"sink-{sink.name}"),
+            DeadLabels(self.dead_letters, DEAD_TOPIC, f"sink-{sink.name}"),
             Breaker(BreakerSettings()),
             window_offsets,
         )
@@ -210,12 +210,12 @@ class SinkRun:
         self.loop.turn(0)
 
     def begin(self) -> None:
-        """Up to the first record; no time passes."""
-        while self.loop.waiting_for() == "waiting for the broker to tell where to begin":
+        """Run until the start offsets are known, without letting time pass."""
+        while self.loop.waiting_for() == "waiting for the broker to return the start offsets":
             self.turn(0)
 
     def turn_until_idle(self) -> None:
-        """Everything is read, and what could be flushed and committed is."""
+        """Run until everything is read, and flushed and committed where that is possible."""
         self.begin()
         while not self.member.has_read_all() and not self.member.is_paused:
             self.turn()
@@ -223,6 +223,6 @@ class SinkRun:
             self.turn()
 
     def stop(self) -> None:
-        """As SIGTERM does."""
+        """Stop as after SIGTERM."""
         self.loop.close(Deadline(5))
         self.sink.close()

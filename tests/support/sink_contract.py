@@ -1,20 +1,21 @@
-"""What every sink promises (`sinks.base.contract`), tried through the real loop on a labels topic in memory.
+"""The contract suite of sinks (`sinks.base.contract`): tests with the real loop on a labels topic in memory.
 
-A subclass says how its sink is opened on a target that stays, how its process is killed, and what the target holds
-(`sink_target.SinkTarget`); and it calls `each_label_is_stored_once` from a property test of its own.
+A subclass defines how to open its sink on a target that outlives the sink, how to kill the process of the sink, and
+which labels the target contains (`sink_target.SinkTarget`). It calls `each_label_is_stored_once` in its own property
+test.
 """
 
 import pytest
 
 from schemas import headers
-from tests.support.label_log import LabelLog, Letters, SinkRun
+from tests.support.label_log import DeadLetterLog, LabelLog, SinkRun
 from tests.support.sink_histories import WINDOW_OFFSETS, History, Step
 from tests.support.sink_rebalances import SinkRebalances
 from tests.support.sink_target import ONE, TWO, Killed, KilledSink
 
 
 class SinkContract(SinkRebalances):
-    """The whole suite."""
+    """The tests of the suite, with those of `SinkRebalances`."""
 
     def test_every_label_is_stored_and_committed_behind(self) -> None:
         log = LabelLog()
@@ -98,16 +99,16 @@ class SinkContract(SinkRebalances):
         self.expect(places)
 
     def test_bytes_that_are_no_label_go_to_labels_dead_and_hold_nothing_up(self) -> None:
-        log, letters = LabelLog(), Letters()
+        log, dead_letters = LabelLog(), DeadLetterLog()
         places = [log.put(0)]
         bad = log.put_value(b"\xff\xd8 a photo")
         places.append(log.put(1))
-        run = SinkRun(log, self.open(), letters=letters)
+        run = SinkRun(log, self.open(), dead_letters=dead_letters)
         run.turn_until_idle()
         run.stop()
         self.expect(places)
         assert log.committed[ONE] == 3
-        (letter,) = letters.written
+        (letter,) = dead_letters.written
         told = headers.to_map(letter.headers)
         assert (letter.topic, letter.key, letter.value) == ("labels.dead", b"dock-1", b"\xff\xd8 a photo")
         assert told[headers.ERROR_STAGE] == f"sink-{run.sink.name}".encode()
@@ -118,16 +119,16 @@ class SinkContract(SinkRebalances):
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("sinks.base.loop.DEAD_LETTERS_S", 0.0)
-        log, letters = LabelLog(), Letters()
+        log, dead_letters = LabelLog(), DeadLetterLog()
         places = [log.put(0)]
         log.put_value(b"no label")
-        letters.is_away = True
+        dead_letters.is_away = True
         sink = self.open()
-        run = SinkRun(log, sink, letters=letters)
+        run = SinkRun(log, sink, dead_letters=dead_letters)
         for _ in range(20):
             run.turn()
         assert log.committed[ONE] == 0
-        letters.is_away = False
+        dead_letters.is_away = False
         self.restarted(log, sink).stop()
         self.expect(places)
         assert log.committed[ONE] == 2
@@ -156,7 +157,7 @@ class SinkContract(SinkRebalances):
         self.expect(places)
 
     def each_label_is_stored_once(self, steps: list[Step]) -> None:
-        """A subclass calls it from a property test of its own, `@given(STEPS)`."""
+        """A subclass calls this in its own property test, with `@given(STEPS)`."""
         self.reset()
         log, history = LabelLog(), History(self)
         history.start(log)

@@ -1,17 +1,17 @@
-"""Whole histories of sinks on one target: labels, kills, stops, busy targets, rebalances, refused commits."""
+"""Random sequences of events for a sink: labels, kills, stops, a busy target, rebalances, refused commits."""
 
 from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
 from schemas.coordinates import TopicPartition
-from tests.support.label_log import TOPIC, LabelLog, Letters, SinkRun
+from tests.support.label_log import TOPIC, DeadLetterLog, LabelLog, SinkRun
 from tests.support.sink_target import Killed, KilledSink, SinkTarget
 
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that happens to a sink. What the numbers mean depends on what it is."""
+    """One event. `what` decides what `number` and `flag` mean."""
 
     what: str
     partition: int
@@ -46,17 +46,17 @@ STEPS = st.lists(
 
 
 class History:
-    """Sinks one after the other on one target and one log, with what happens to them."""
+    """Runs one sink after another on one target and one log, and applies the events to them."""
 
     def __init__(self, target: SinkTarget) -> None:
         self._target = target
 
     def start(self, log: LabelLog) -> None:
-        self._log, self._letters = log, Letters()
+        self._log, self._dead_letters = log, DeadLetterLog()
         self._open()
 
     def restart(self) -> None:
-        """After a kill."""
+        """Start a new sink after a kill."""
         self._target.kill(self._sink)
         self._open()
 
@@ -91,4 +91,4 @@ class History:
         self._target.set_busy(False)
         self._sink = self._target.open()
         self._killed = KilledSink(self._sink)
-        self.run = SinkRun(self._log, self._killed, letters=self._letters, window_offsets=WINDOW_OFFSETS)
+        self.run = SinkRun(self._log, self._killed, dead_letters=self._dead_letters, window_offsets=WINDOW_OFFSETS)

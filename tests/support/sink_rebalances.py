@@ -1,4 +1,4 @@
-"""What every sink promises when partitions move, and when the labels topic is not what it was."""
+"""The part of the contract suite about rebalances, and about a labels topic that lost records or was replaced."""
 
 from tests.support.label_log import LabelLog, SinkRun
 from tests.support.sink_target import ONE, TWO, SinkTarget

@@ -1,4 +1,4 @@
-"""What the contract suite of sinks needs to know of one sink, and sinks that are killed in the middle of a call."""
+"""The interface between the contract suite and one kind of sink, and a sink that is killed in the middle of a call."""
 
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -14,11 +14,11 @@ ONE, TWO = TopicPartition(TOPIC, 0), TopicPartition(TOPIC, 1)
 
 
 class Killed(BaseException):
-    """The process ends here: nothing of it runs any more."""
+    """Stands for the end of the process: nothing of it runs after this."""
 
 
 class KilledSink:
-    """A sink whose process is killed at the nth call of one of its methods, before or after that call."""
+    """A sink whose process is killed before or after the nth call of one of its methods."""
 
     def __init__(self, sink: Sink, method: str = "", *, nth: int = 1, after: bool = False) -> None:
         self._sink = sink
@@ -57,29 +57,29 @@ class KilledSink:
 
 
 class SinkTarget(ABC):
-    """`is_exactly_once` is False for a target that stores no positions and cannot upsert: then at least once holds."""
+    """One kind of sink under test. `is_exactly_once`: False if its target neither stores positions nor can upsert."""
 
     is_exactly_once = True
 
     @abstractmethod
     def reset(self) -> None:
-        """A new, empty target; called before every test and every example of one."""
+        """Provide a new, empty target. Called before each test and each example of a property test."""
 
     @abstractmethod
     def open(self) -> Sink:
-        """A new sink, as a new process makes it, on the target of this test."""
+        """A new sink on the present target, as a new process creates it."""
 
     @abstractmethod
     def kill(self, sink: Sink) -> None:
-        """What the end of the process frees, such as locks; nothing else."""
+        """Release only what the end of the process releases, such as locks."""
 
     @abstractmethod
     def stored(self) -> list[Coordinates]:
-        """The places of the labels that the target holds for certain."""
+        """The coordinates of the labels that are durably in the target."""
 
     @abstractmethod
     def set_busy(self, is_busy: bool) -> None:
-        """The target takes nothing, or takes labels again."""
+        """Make the target busy, or let it store labels again."""
 
     # -- helpers
 

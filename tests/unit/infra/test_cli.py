@@ -1,4 +1,4 @@
-"""The command line: lazy, and every error one sentence."""
+"""The command line: modules are imported only when needed, and every error is one sentence."""
 
 import importlib
 import inspect
@@ -72,7 +72,7 @@ def test_a_name_that_the_locale_cannot_write_is_written_out() -> None:
 
 
 def test_a_reader_that_goes_away_ends_a_command_well() -> None:
-    """As `| head -1` does."""
+    """The pipe is closed before the command has written all its output, as by `| head -1`."""
     read, write = os.pipe()
     os.close(read)
     program = [sys.executable, "-m", "infra.cli", "config", "check"]

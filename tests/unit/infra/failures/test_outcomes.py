@@ -1,4 +1,4 @@
-"""Where a frame goes that got no label, and what of it when no record can hold it."""
+"""Where a failed frame is sent, and how much of it when it is too large for a record."""
 
 from typing import Any
 
@@ -68,7 +68,7 @@ def test_headers_that_stay_behind_do_not_count() -> None:
 
 
 def test_the_longest_headers_of_ours_fit_beside_the_value() -> None:
-    """By librdkafka's own count, which has up to 36 bytes a record and 10 a header of its own."""
+    """The size as librdkafka counts it: it adds up to 36 bytes a record and 10 bytes a header."""
     source = Coordinates("t" * 249, 2**31 - 1, 2**63 - 1)
     record = FrameRecord(source, 2**63 - 1, b"cam", bytes(ROOM), ())
     error = BadFrame("a_rather_long_reason", "é" * 5_000)

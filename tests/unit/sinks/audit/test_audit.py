@@ -1,4 +1,4 @@
-"""The audit against topics in memory: what it reads, how far back, and what it says of what is gone."""
+"""The audit of topics in memory: which records it reads, how far back, and what it reports about removed records."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
@@ -22,7 +22,7 @@ FRAMES, LABELS = "frames.raw", "labels"
 
 
 class Topics:
-    """One partition each, by Kafka's rules: a look-up by time gives the first record that is not older."""
+    """Topics with one partition each. As in Kafka, a look-up by time returns the first record that is not older."""
 
     def __init__(self) -> None:
         self.logs: dict[str, list[ConsumedRecord]] = {}
@@ -77,7 +77,7 @@ def minute(number: int) -> int:
 
 @pytest.fixture
 def outage() -> Topics:
-    """A frame a minute; while the pipeline was away retention took 400 to 599, and more that had been labelled."""
+    """A frame a minute. The pipeline was down; retention removed frames 0 to 599, of which 400 to 599 had no label."""
     topics = Topics()
     for number in range(1_000):
         topics.put(FRAMES, minute(number))
@@ -118,11 +118,13 @@ def test_where_labels_were_removed_too_it_is_a_note_and_no_verdict(outage: Topic
     outage.starts[LABELS] = 400
     balance, notes = audited(outage)
     assert (balance.ok, balance.expired) == (True, 0)
-    assert notes[-1] == "retention has removed labels or dead letters too: of older frames nothing is known"
+    assert notes[-1] == (
+        "retention has removed labels or dead letters too: whether older frames had an outcome is not known"
+    )
     outage.starts[LABELS] = len(outage.logs[LABELS])
     balance, notes = audited(outage)
     assert (balance.missing_count, balance.expired) == (400, 0)
-    assert notes[-1].endswith("what is missing may have had its outcome")
+    assert notes[-1].endswith("the missing frames may have had an outcome")
 
 
 def test_a_clock_that_is_ahead_makes_the_audit_look_further_back() -> None:
@@ -155,7 +157,7 @@ def test_labels_that_retention_takes_during_the_audit_are_said_of_what_is_missin
     audit = Audit.of_time(Settings(), topics, "live", None, None)  # type: ignore[arg-type]
     balance = audit.settle()
     topics.starts[LABELS] = 2
-    assert audit.notes(balance)[-1].endswith("what is missing may have had its outcome")
+    assert audit.notes(balance)[-1].endswith("the missing frames may have had an outcome")
 
 
 @pytest.mark.parametrize("reads", [0, 2, 4])
@@ -168,13 +170,13 @@ def test_an_audit_that_is_stopped_says_so_and_calls_nothing_missing(reads: int) 
     balance = audit.settle(lambda: 9.0, lambda: sum(map(len, topics.read_offsets.values())) >= reads)
     assert (balance.complete, balance.ok, balance.labels) == (False, False, reads)
     text = describe(balance, [])
-    assert text.endswith("NOT proved: the time was over before every outcome was read")
+    assert text.endswith("NOT proved: the time ran out before every outcome was read")
     assert "missing" not in text and "has no outcome" not in text
     assert dataclasses.asdict(balance)["complete"] is False
 
 
 class Busy(Topics):
-    """A frame comes, and gets its label, whenever somebody asks how far the labels go."""
+    """Topics where a frame and its label are written each time that the end of the labels topic is read."""
 
     def spans(self, topic: str, from_us: Micros | None = None) -> list[Span]:
         if topic == LABELS:

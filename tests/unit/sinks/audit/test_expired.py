@@ -1,23 +1,23 @@
-"""What retention took without an outcome is told from what had one, from other times, and from what is not known."""
+"""Removed frames without an outcome are told apart from those with one, those of other times, and unknown ones."""
 
 import pytest
 
 from infra.kafka.spans import Period, Span
 from schemas.coordinates import Coordinates, TopicPartition
-from sinks.audit.expired import Expired
+from sinks.audit.expired import ExpiredOffsets
 from sinks.audit.ledger import Ledger
 
 TOPIC = "frames.raw"
 KEY = TopicPartition(TOPIC, 0)
 
 
-def gaps(expired: Expired) -> list[tuple[int, int]]:
+def gaps(expired: ExpiredOffsets) -> list[tuple[int, int]]:
     firsts, lengths = expired.gaps()
     return list(zip(firsts.tolist(), lengths.tolist(), strict=True))
 
 
-def told(end: int, outcomes: dict[int, int | None], period: Period, whole_from_ms: int | None = None) -> Expired:
-    expired = Expired(end, period, whole_from_ms)
+def told(end: int, outcomes: dict[int, int | None], period: Period, whole_from_ms: int | None = None) -> ExpiredOffsets:
+    expired = ExpiredOffsets(end, period, whole_from_ms)
     for offset, frame_ms in outcomes.items():
         expired.outcome(offset, frame_ms)
     return expired
@@ -53,12 +53,12 @@ def test_nothing_is_said_of_times_whose_outcomes_were_removed_too() -> None:
 
 
 def balance_of(frames: set[int], outcomes: set[int]) -> tuple[Ledger, int]:
-    ledger = Ledger([Span(TOPIC, 0, 10, 20)], expired={KEY: Expired(10, Period())})
+    ledger = Ledger([Span(TOPIC, 0, 10, 20)], expired={KEY: ExpiredOffsets(10, Period())})
     for offset in outcomes:
         ledger.label(Coordinates(TOPIC, 0, offset))
     for span in ledger.unverified():
         for offset in frames & set(range(span.start, span.end)):
-            ledger.saw(span.topic_partition, offset, 0)
+            ledger.frame_found(span.topic_partition, offset, 0)
         ledger.searched(span)
     return ledger, ledger.balance().expired
 
@@ -81,12 +81,12 @@ def test_what_retention_takes_during_the_search_is_expired_unless_an_outcome_com
     ledger = Ledger([Span(TOPIC, 0, 0, 10)])
     ledger.label(Coordinates(TOPIC, 0, 1))
     ledger.searched(Span(TOPIC, 0, 0, 10))
-    ledger.removed(Span(TOPIC, 0, 0, 4))
+    ledger.retention_removed(Span(TOPIC, 0, 0, 4))
     assert (ledger.balance().expired, ledger.balance().ok) == (0, True), "as few as there are holes: may be markers"
     ledger = Ledger([Span(TOPIC, 0, 0, 4)])
     ledger.label(Coordinates(TOPIC, 0, 1))
     ledger.searched(Span(TOPIC, 0, 0, 4))
-    ledger.removed(Span(TOPIC, 0, 0, 4))
+    ledger.retention_removed(Span(TOPIC, 0, 0, 4))
     assert ledger.balance().expired == 3
     ledger.label(Coordinates(TOPIC, 0, 0))
     assert (ledger.balance().expired, ledger.balance().labels) == (2, 2)

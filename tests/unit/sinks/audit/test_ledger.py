@@ -1,4 +1,4 @@
-"""The book balances: frames = labels + dead letters + missing, whatever comes in whatever order."""
+"""The ledger balances: frames = labels + dead letters + missing, for any outcomes in any order."""
 
 import time
 
@@ -19,11 +19,11 @@ def at(offset: int, partition: int = 0) -> Coordinates:
 
 
 def balanced(ledger: Ledger, frames: set[int] | None = None, times_ms: dict[int, int] | None = None) -> Balance:
-    """As the audit does: look the open offsets up among the frames that there are, all by default."""
+    """Look up the offsets without an outcome, as the audit does. `frames`: the offsets with a frame; default all."""
     for span in ledger.unverified():
         for offset in range(span.start, span.end):
             if frames is None or offset in frames:
-                ledger.saw(span.topic_partition, offset, (times_ms or {}).get(offset, 0))
+                ledger.frame_found(span.topic_partition, offset, (times_ms or {}).get(offset, 0))
         ledger.searched(span)
     assert ledger.unverified() == []
     return ledger.balance()

@@ -1,4 +1,4 @@
-"""What the loop does with faults of the client, and what the process around it says and waits for."""
+"""How the loop handles errors of the Kafka client, and what the process around it waits for and reports."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from schemas.errors import Busy, ConfigError, SinkError, Stalled
 from sinks.base.batch import Batch, Entry
 from sinks.base.memory import MemorySink, MemoryTarget
 from sinks.base.process import Status, close, wait_for_target
-from tests.support.label_log import LabelLog, Letters, SinkRun
+from tests.support.label_log import DeadLetterLog, LabelLog, SinkRun
 from tests.support.sink_target import ONE, TWO
 
 
@@ -76,13 +76,13 @@ def test_passing_faults_are_told_once_a_minute(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_sink_that_refuses_almost_everything_stops() -> None:
-    log, letters = LabelLog(1), Letters()
+    log, dead_letters = LabelLog(1), DeadLetterLog()
     for _ in range(600):
         log.put_value(b"no label")
-    run = SinkRun(log, MemorySink(MemoryTarget()), letters=letters, max_rows=100)
+    run = SinkRun(log, MemorySink(MemoryTarget()), dead_letters=dead_letters, max_rows=100)
     with pytest.raises(Stalled, match="breaker"):
         run.turn_until_idle()
-    assert 500 <= len(letters.written) < 600
+    assert 500 <= len(dead_letters.written) < 600
 
 
 def test_a_batch_is_bounded_in_count_and_in_bytes() -> None:
@@ -106,7 +106,7 @@ def test_a_batch_is_bounded_in_count_and_in_bytes() -> None:
 
 
 class Slow(MemorySink):
-    """Opens at the third attempt."""
+    """A sink that opens at the third attempt."""
 
     def __init__(self, error: Exception | None = None) -> None:
         super().__init__(MemoryTarget())

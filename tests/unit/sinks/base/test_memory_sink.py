@@ -1,4 +1,4 @@
-"""The contract on the sink in memory, and what only a target that refuses labels can show."""
+"""The contract suite with the sink in memory, and tests of labels that the target refuses."""
 
 import pytest
 from hypothesis import given
@@ -8,7 +8,7 @@ from schemas.coordinates import Coordinates
 from schemas.errors import BadLabel, Busy, SinkError
 from sinks.base.contract import Row, Sink
 from sinks.base.memory import MemorySink, MemoryTarget
-from tests.support.label_log import LabelLog, Letters, SinkRun
+from tests.support.label_log import DeadLetterLog, LabelLog, SinkRun
 from tests.support.sink_contract import SinkContract
 from tests.support.sink_histories import STEPS, Step
 from tests.support.sink_target import ONE
@@ -46,43 +46,43 @@ def refuse_odd(row: Row) -> None:
 
 @pytest.mark.parametrize("checks_at_flush", [False, True])
 def test_what_the_target_refuses_for_good_goes_to_labels_dead_once(checks_at_flush: bool) -> None:
-    log, letters, target = LabelLog(1), Letters(), MemoryTarget(check=refuse_odd)
+    log, dead_letters, target = LabelLog(1), DeadLetterLog(), MemoryTarget(check=refuse_odd)
     for frame in range(7):
         log.put(frame)
-    run = SinkRun(log, MemorySink(target, checks_at_flush=checks_at_flush), letters=letters, max_rows=5)
+    run = SinkRun(log, MemorySink(target, checks_at_flush=checks_at_flush), dead_letters=dead_letters, max_rows=5)
     run.turn_until_idle()
     run.stop()
     assert [row.at.offset for row in target.rows] == [0, 2, 4, 6]
-    told = [headers.to_map(letter.headers) for letter in letters.written]
+    told = [headers.to_map(letter.headers) for letter in dead_letters.written]
     assert [int(one[headers.ORIGIN_OFFSET]) for one in told] == [1, 3, 5]
     assert {one[headers.ERROR_CLASS] for one in told} == {b"too_odd"}
     assert log.committed[ONE] == 7
 
 
-def test_a_letter_that_is_on_its_way_is_not_written_twice_while_the_target_is_busy() -> None:
-    log, letters = LabelLog(1), Letters()
+def test_a_dead_letter_without_an_answer_is_not_sent_twice_while_the_target_is_busy() -> None:
+    log, dead_letters = LabelLog(1), DeadLetterLog()
     target = MemoryTarget(check=refuse_odd, offline=offline)
     log.put(0)
     log.put(1)
     sink = MemorySink(target)
     target.offline = lambda: None
-    run = SinkRun(log, sink, letters=letters, max_rows=2)
+    run = SinkRun(log, sink, dead_letters=dead_letters, max_rows=2)
     run.turn(0)
     target.offline = offline
     for _ in range(20):
         run.turn()
     target.offline = lambda: None
     run.turn_until_idle()
-    assert (len(letters.written), len(target.rows), log.committed[ONE]) == (1, 1, 2)
+    assert (len(dead_letters.written), len(target.rows), log.committed[ONE]) == (1, 1, 2)
 
 
-def test_a_letter_that_is_too_large_is_written_without_its_value() -> None:
-    log, letters = LabelLog(1), Letters()
-    letters.limit_bytes = 10
+def test_a_dead_letter_that_is_too_large_is_written_without_its_value() -> None:
+    log, dead_letters = LabelLog(1), DeadLetterLog()
+    dead_letters.limit_bytes = 10
     log.put_value(b"no label, and too large")
-    run = SinkRun(log, MemorySink(MemoryTarget()), letters=letters)
+    run = SinkRun(log, MemorySink(MemoryTarget()), dead_letters=dead_letters)
     run.turn_until_idle()
-    (letter,) = letters.written
+    (letter,) = dead_letters.written
     assert letter.value is None
     assert b"23 bytes left out" in headers.to_map(letter.headers)[headers.ERROR_MESSAGE]
     assert log.committed[ONE] == 1

@@ -1,4 +1,4 @@
-"""Which labels are repeats: a function of the window before them, and of nothing else."""
+"""Whether a label is a repeat depends only on the window before it."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +11,7 @@ LABELS = [a_label(Coordinates("frames.raw", 0, frame), frame_id=f"dock-1/1/{fram
 
 
 def answers(frames: list[int], size: int, start: int = 0) -> list[bool]:
-    """What a window says that begins to read at `start`."""
+    """The answers of a window that is read from `start` on."""
     window = RepeatWindow(size)
     return [window.is_repeat(offset, LABELS[frame]) for offset, frame in enumerate(frames) if offset >= start]
 

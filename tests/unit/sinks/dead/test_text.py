@@ -1,4 +1,4 @@
-"""Dead letters as people and files see them: nothing that came from outside is obeyed."""
+"""Dead letters on a terminal and in files: control characters and paths in their fields have no effect."""
 
 import io
 import json
@@ -17,7 +17,7 @@ from schemas.coordinates import Coordinates
 from schemas.errors import ConfigError, SinkError
 from schemas.headers import Failure, failure_headers
 from sinks.dead.export import MANIFEST, Export, content, file_name
-from sinks.dead.text import describe, full_fields, hex_lines, letter_fields, letters_table
+from sinks.dead.text import dead_letter_fields, dead_letters_table, describe, full_fields, hex_lines
 from tests.support.sink_records import a_frame, a_jpeg
 
 EVIL = "../../etc/\x1b[2J\npasswd\0"
@@ -65,7 +65,7 @@ def test_an_export_never_writes_to_what_exists_nor_through_a_link(tmp_path: Path
 def test_a_folder_that_cannot_be_written_to_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("precious")
     for folder in (tmp_path / "file", tmp_path / "file" / "under"):
-        with pytest.raises(ConfigError, match=r"^cannot write to .*file.*: name another folder$"):
+        with pytest.raises(ConfigError, match=r"^cannot write to .*file.*: choose another folder$"):
             Export(folder, None)
 
 
@@ -89,7 +89,7 @@ def test_show_tells_all_and_obeys_nothing() -> None:
     assert "\x1b" not in text and "\0" not in text
     for word in (
         "3/17",
-        "redriven since",
+        ", redriven",
         "frames.raw/3 offset 99",
         "ends early",
         "frame_id: dock-1/1/1",
@@ -97,7 +97,7 @@ def test_show_tells_all_and_obeys_nothing() -> None:
     ):
         assert word in text
     raw = "\n".join(describe(full_fields(a_letter(b"\xff\xd8hello"), False, None)))
-    assert "no Frame (not_avro" in raw
+    assert "not a Frame (not_avro" in raw
     assert "ff d8 68 65 6c 6c 6f" in raw
 
 
@@ -105,7 +105,7 @@ def test_a_list_shows_markup_as_it_is() -> None:
     letter = a_letter(b"x", key=b"[/]", error="[/red]")
     out = io.StringIO()
     console = Console(width=200, file=out)
-    console.print(letters_table([{**letter_fields(letter, False), "stage": "[bold]", "message": "[/dim]"}]))
+    console.print(dead_letters_table([{**dead_letter_fields(letter, False), "stage": "[bold]", "message": "[/dim]"}]))
     text = out.getvalue()
     assert all(word in text for word in ("[/]", "[bold]", "[/red]", "[/dim]"))
 
@@ -126,9 +126,9 @@ def test_times_that_no_calendar_has_are_shown_as_numbers(tmp_path: Path) -> None
     failure = Failure(Coordinates("frames.raw", 3, 99), 10**18, "decode", "truncated", "ends early", 1)
     frame = replace(a_frame(1), captured_at=1_700_000_000 * 10**9)
     letter = DeadLetter((3, 17), 2**62, b"dock-1", codec.encode(frame), failure_headers(None, failure), failure)
-    fields = letter_fields(letter, False)
+    fields = dead_letter_fields(letter, False)
     assert (fields["timestamp"], fields["origin"]["timestamp"]) == (str(2**62 * 1000), str(10**21))
-    assert letters_table([fields]).row_count == 1
+    assert dead_letters_table([fields]).row_count == 1
     assert "captured_at: 1700000000000000000" in "\n".join(describe(full_fields(letter, False, None)))
     with Export(tmp_path / "out", None) as export:
         assert export.write(letter)["timestamp"] == fields["timestamp"]

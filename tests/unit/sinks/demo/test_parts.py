@@ -1,4 +1,4 @@
-"""The demo's own arithmetic and pictures."""
+"""The figures and pictures of the demo, and its configuration of cameras."""
 
 import io
 import json
@@ -19,7 +19,7 @@ from sinks.audit.ledger import Balance
 from sinks.demo.cameras import DEFAULT_SOURCES, published_counts, write_cameras
 from sinks.demo.quantiles import LatencyHistogram
 from sinks.demo.stats import MAX_CAMERAS, DemoStats, Rate, summary
-from sinks.demo.view import describe, live, progress_line
+from sinks.demo.view import describe, live_picture, progress_line
 from tests.support.sink_records import a_label
 
 
@@ -100,7 +100,7 @@ def test_the_summary_is_the_contract() -> None:
 
 @pytest.mark.parametrize("width", [40, 80, 120, 200])
 def test_the_picture_fits_any_terminal_and_obeys_no_label(width: int) -> None:
-    text = rendered(live(some_stats(), 75.0, "Ctrl-C ends"), width)
+    text = rendered(live_picture(some_stats(), 75.0, "Ctrl-C ends"), width)
     assert max(len(line) for line in text.splitlines()) <= width
     assert "01:15" in text
     assert "\x1b" not in text

@@ -1,4 +1,4 @@
-"""The contract on a folder of JSON lines."""
+"""The contract suite with the JSON lines sink."""
 
 import errno
 import json
@@ -19,7 +19,7 @@ from tests.support.sink_histories import STEPS, Step
 
 
 class FullDisk(Disk):
-    """Full when told so. Nothing is really synced: that takes its time."""
+    """A disk that can be full. Nothing is really synced, which would take too long."""
 
     is_full = False
 
@@ -34,7 +34,7 @@ class FullDisk(Disk):
 
 
 def stored_in(folder: Path) -> list[Coordinates]:
-    """The labels of the closed files, and of the flushed part of the others, as the manifest tells."""
+    """The labels of the closed files, and of the flushed part of the unclosed files according to the manifest."""
     lines: list[str] = []
     for path in folder.glob("day=*/hour=*/*.jsonl"):
         lines += path.read_text().splitlines()

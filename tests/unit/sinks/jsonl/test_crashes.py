@@ -1,4 +1,4 @@
-"""A folder of JSON lines survives a kill at any call of the disk, and a power cut that loses what was not synced."""
+"""The JSON lines sink stores each label once, despite kills at any disk call and power cuts that drop unsynced data."""
 
 import errno
 import json
@@ -24,9 +24,9 @@ SMALLEST_ERRORS = [errno.EIO, errno.ENOSPC, errno.EROFS]
 
 
 class FailingDisk(Disk):
-    """The nth call that changes anything fails, or ends the process. Nothing is really synced: that takes its time.
+    """At the nth call that changes something, `error` is raised. Nothing is really synced, which would take too long.
 
-    A power cut undoes what was written into files and not synced.
+    A power cut drops the bytes that were written to files and not synced.
     """
 
     def __init__(self, nth: int, error: BaseException) -> None:
@@ -68,13 +68,13 @@ class QuickDisk(Disk):
 
 
 def row(offset: int) -> Row:
-    """Labels of three hours in turn."""
+    """A label; consecutive offsets belong to three hours in turn."""
     label = a_label(Coordinates("frames.raw", 0, offset), frame_id=f"f/{offset}", captured_at=offset % 3 * HOUR_US)
     return Row(label, Coordinates("labels", 0, offset))
 
 
 class Session:
-    """Flushes of a few labels each, as the loop makes them; begins where the sink says."""
+    """Flushes a few labels at a time, as the loop does, from the position of the sink on."""
 
     def __init__(self, folder: Path, disk: Disk) -> None:
         self.now_s = 0.0
@@ -124,7 +124,7 @@ def test_killed_at_every_call_of_the_disk_each_label_is_there_once(tmp_path: Pat
 
 @pytest.mark.parametrize("number", SMALLEST_ERRORS)
 def test_an_error_at_every_call_of_the_disk_costs_no_label(tmp_path: Path, number: int) -> None:
-    """Whether the sink waits (Busy) or the process ends (SinkError): the next attempt stores each label once."""
+    """After Busy and after SinkError alike, the next attempt stores each label exactly once."""
     for nth in range(1, calls_of_a_whole_run(tmp_path / "whole") + 1):
         folder = tmp_path / str(nth)
         session = Session(folder, FailingDisk(nth, OSError(number, os.strerror(number))))

@@ -1,4 +1,4 @@
-"""Which labels pass, and what a line of each format holds."""
+"""Which labels `subscribe` selects, and the content of a line in each format."""
 
 import json
 import math
@@ -11,7 +11,7 @@ from schemas.coordinates import Coordinates
 from schemas.records import Decision, Label, Origin, Prediction
 from sinks.base.dedupe import Deduplicator
 from sinks.base.label_text import Columns, json_line, latency_text
-from sinks.subscribe.command import Selection
+from sinks.subscribe.command import Selection, report
 from sinks.subscribe.filters import LabelFilter
 from tests.support.sink_records import a_label
 
@@ -99,6 +99,24 @@ def test_a_selection_counts_only_what_passes_and_knows_when_it_is_full() -> None
     ]
     assert taken == [False, True, False, True]
     assert selection.is_full()
+
+
+def test_the_closing_report_tells_of_repeats_and_of_labels_too_old_to_judge(capsys: pytest.CaptureFixture[str]) -> None:
+    selection = Selection(LabelFilter(), Deduplicator(window_offsets=8))
+    for offset in (0, 8, 8, 0):
+        selection.takes(a_label(Coordinates("frames.raw", 0, offset)))
+    report(selection)
+    assert capsys.readouterr().err.splitlines() == [
+        "sightline: 1 repeated labels were left out",
+        "sightline: 1 labels were too old for --dedupe to tell whether they are repeats; they were printed",
+    ]
+
+
+def test_the_closing_report_is_empty_when_every_label_was_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    selection = Selection(LabelFilter(), Deduplicator())
+    assert selection.takes(a_label())
+    report(selection)
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("captured_at", [1_700_000_000 * 10**9, -(2**63), 253_402_300_799_999_999])

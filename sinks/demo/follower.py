@@ -1,4 +1,4 @@
-"""Labels and dead letters of a run as they come, into the figures of the display."""
+"""Follows the labels and dead letters of a run and counts them for the display."""
 
 import threading
 from collections.abc import Sequence
@@ -17,8 +17,11 @@ from schemas.records import Label
 from sinks.demo.stats import DemoStats
 
 
-class Watch:
-    """A thread that follows the outcomes of frames from `frames` on; what older frames become is not its business."""
+class OutcomeFollower:
+    """A thread that reads outcomes as they are written and counts those of this run's frames.
+
+    A frame belongs to the run when its offset is at or after the start of its partition in `frames`.
+    """
 
     def __init__(self, settings: Settings, frames: Sequence[Span], outcomes: Sequence[Span], stats: DemoStats) -> None:
         self._settings, self._outcomes, self._stats = settings, outcomes, stats
@@ -27,9 +30,9 @@ class Watch:
         self._starts: dict[TopicPartition, int] = {span.topic_partition: span.start for span in frames}
         self._ending = threading.Event()
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="outcome-follower", daemon=True)
 
-    def __enter__(self) -> "Watch":
+    def __enter__(self) -> "OutcomeFollower":
         self._thread.start()
         return self
 
@@ -38,7 +41,7 @@ class Watch:
         self._thread.join(2.0)
 
     def check(self) -> None:
-        """Raises what ended the thread, if anything did."""
+        """Raises the error that ended the thread, if there is one."""
         if self._error is not None:
             raise self._error
 
@@ -50,7 +53,7 @@ class Watch:
                         return
                     if record is not None:
                         self._take(record)
-        except Exception as error:  # noqa: BLE001 - raised again by check(), in the thread that can end the demo
+        except Exception as error:  # noqa: BLE001 - check() raises it in the main thread, which ends the demo
             self._error = error
 
     def _take(self, record: ConsumedRecord) -> None:

@@ -1,4 +1,4 @@
-"""Labels and dead letters of a range of frames as they are read: forward as they come, and back where need be."""
+"""Reads the labels and dead letters of a range of frames: forward in time, and backward where that is needed."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ from schemas.headers import read_failure, redriven_letter
 from schemas.records import Label, Micros
 from sinks.audit.ledger import Ledger
 
-# Outcomes are read from this much before the first frame on, and from earlier where clocks differ by more.
+# Reading starts this long before the first frame, because clocks differ; `look_back` handles a larger difference.
 CLOCK_MARGIN_US = 10 * 60 * 1_000_000
 
 
 @dataclass(slots=True)
-class Cut:
-    """Ends a reading when `stop()` turns true, and remembers that it did."""
+class StopLatch:
+    """Asks `stop()` until it answers true, and keeps that answer in `hit`."""
 
     stop: Callable[[], bool]
     hit: bool = False
@@ -32,8 +32,8 @@ class Cut:
         return self.hit
 
 
-class Outcomes:
-    """Enters what it reads into the ledger; `undecodable` counts the records that are no Label."""
+class OutcomeReader:
+    """Counts every outcome that it reads in the ledger. `undecodable`: records on labels that are not valid labels."""
 
     def __init__(
         self,
@@ -45,21 +45,22 @@ class Outcomes:
         on_label: Callable[[Label], None],
         since_us: Micros | None = None,
     ) -> None:
-        """`since_us`: that outcomes begin with the spans, at this time, is a guess: earlier ones may be needed."""
+        """`spans`: where to start reading. `since_us`: the time of that start, if earlier outcomes may be needed."""
         self._names, self._registry = names, registry_of(settings)
         self._reader, self._ledger, self._on_label = reader, ledger, on_label
         self._next = {span.topic_partition: span.start for span in spans}
         self._first = dict(self._next)
         self._since_us = since_us
-        # The highest offset that the earliest outcomes refer to, per partition of frames; and the time of those.
+        # Per partition of frames, the highest offset that one of the earliest outcomes names. An outcome is one of the
+        # earliest when it was written before `_earliest_us`.
         self._reach: dict[TopicPartition, int] = {}
         self._earliest_us = 0 if since_us is None else since_us + CLOCK_MARGIN_US
         self.undecodable = 0
 
-    def read(self, cut: Cut, frames_now: Callable[[], Iterable[Span]] = tuple) -> None:
-        """Take in every label and dead letter that was written since the last time.
+    def read(self, cut: StopLatch, frames_now: Callable[[], Iterable[Span]] = tuple) -> None:
+        """Read every label and dead letter that was written since the last call.
 
-        `frames_now` is asked once it is settled up to where, so that no outcome is of a frame that is not known yet.
+        `frames_now` is called after the end of this reading is fixed, so that every outcome belongs to a known frame.
         """
         spans = self._written_since()
         self._ledger.grow(frames_now())
@@ -69,12 +70,12 @@ class Outcomes:
                 self._reaches(source)
         self._next.update((span.topic_partition, span.end) for span in spans)
 
-    def look_back(self, cut: Cut) -> None:
-        """Read earlier outcomes, further and further, as long as they may be of frames that lack one.
+    def look_back(self, cut: StopLatch) -> None:
+        """Read earlier outcomes in growing steps, as long as they may belong to frames that have no outcome yet.
 
-        A camera whose clock is ahead has outcomes that were written before its frames' own times. Outcomes come about
-        in the order of a partition's frames: where the earliest that were read refer only to frames before those that
-        lack one, the outcomes of these cannot be earlier still.
+        The outcomes of a camera whose clock is ahead were written before the timestamps of its frames. Outcomes are
+        written roughly in the order of a partition's frames. So once the earliest outcomes that were read name only
+        frames before the first one without an outcome, still earlier outcomes cannot belong to that frame.
         """
         step_us = CLOCK_MARGIN_US
         while self._since_us is not None and not cut.hit and self._may_lie_before():
@@ -91,11 +92,11 @@ class Outcomes:
                 self._since_us = None
 
     def truncated(self) -> bool:
-        """Whether retention has removed outcomes where reading began."""
+        """Whether retention has removed outcomes at the point where reading started."""
         return any(0 < self._first[key] <= first for key, first in self._reader.log_starts(self._first).items())
 
     def _written_since(self) -> list[Span]:
-        """New partitions from their beginning, known ones from where reading ended."""
+        """The spans to read next: known partitions from the end of the last reading, new ones from the log's start."""
         topics = sorted({topic for topic, _ in self._next})
         return [
             Span(span.topic, span.partition, max(span.start, self._next.get(span.topic_partition, 0)), span.end)
@@ -104,7 +105,7 @@ class Outcomes:
         ]
 
     def _written_before(self, since_us: Micros | None) -> list[Span]:
-        """Of the known partitions, what lies between this time and where reading began."""
+        """The spans of the known partitions between this time and the point where reading started."""
         topics = sorted({topic for topic, _ in self._first})
         return [
             Span(
@@ -119,7 +120,7 @@ class Outcomes:
         ]
 
     def _may_lie_before(self) -> bool:
-        """Whether a frame without an outcome may have one that was written before the earliest that were read."""
+        """Whether a frame without an outcome may have one before the earliest outcomes that were read."""
         return any(offset <= self._reach.get(key, offset) for key, offset in self._ledger.lowest_open().items())
 
     def _reaches(self, source: Coordinates) -> None:
@@ -127,7 +128,7 @@ class Outcomes:
         self._reach[key] = max(source.offset, self._reach.get(key, 0))
 
     def _take(self, record: ConsumedRecord) -> Coordinates | None:
-        """The frame that the record is an outcome of, entered into the ledger; None for what is none."""
+        """Count the record in the ledger. Returns the coordinates of its frame; None when the record names no frame."""
         return self._take_dead(record) if record.topic == self._names.dead else self._take_label(record)
 
     def _take_label(self, record: ConsumedRecord) -> Coordinates | None:

@@ -1,0 +1,184 @@
+"""Where a sink starts to read a partition: at its position, less the window in which it recognises repeats."""
+
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from infra.kafka.consumer import BEGINNING
+from infra.kafka.errors import KafkaFailure
+from infra.kafka.start_offsets import OffsetsClient
+from infra.process import logs
+from infra.process.lifecycle import Start, in_thread
+from schemas.coordinates import TopicPartition
+from schemas.errors import Stalled
+
+log = logs.get(__name__)
+
+AGAIN_S = 0.5
+ANSWER_S = 10.0
+BEYOND_END_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionOffsets:
+    """What the broker knows of a partition: the group's committed offset, if any, and the start and end of the log."""
+
+    committed: int | None
+    first: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class StartPosition:
+    """Records from `position` on are stored. Records from `read_from` to `position` only fill the window of repeats.
+
+    `skipped`: the offsets that the sink should have stored and that the log does not contain any more.
+    """
+
+    position: int
+    read_from: int
+    skipped: range = range(0)
+
+
+def start_position_of(
+    facts: PartitionOffsets, stored: int | None, reset: int | None, window_offsets: int
+) -> StartPosition:
+    """Decide where to start. Pure.
+
+    `stored`: the position that the sink itself has stored, if any. `reset`: where to start without any known offset.
+    The later one of `stored` and the committed offset counts, because `stored` is old if other members of the group had
+    the partition in between. Raises Stalled when no offset is known and `reset` is None.
+    """
+    known = known_position(facts, stored)
+    if known is None:
+        if reset is None:
+            raise Stalled("there is no committed offset to start from, and auto.offset.reset is error")
+        known = facts.first if reset == BEGINNING else facts.end
+    skipped = range(0)
+    if known < facts.first:
+        skipped = range(known, facts.first)
+    elif known > facts.end:
+        skipped = range(facts.end, known)
+    position = min(max(known, facts.first), facts.end)
+    return StartPosition(position, max(facts.first, position - window_offsets), skipped)
+
+
+def known_position(facts: PartitionOffsets, stored: int | None) -> int | None:
+    return max((one for one in (facts.committed, stored) if one is not None), default=None)
+
+
+class StartPositions:
+    """The start positions of partitions that are assigned and not read yet. Used by the loop's thread only."""
+
+    def __init__(self, client: OffsetsClient, reset: int | None, window_offsets: int, start: Start) -> None:
+        self._lookup = OffsetsLookup(client, start)
+        self._reset, self._window_offsets = reset, window_offsets
+        self._known: dict[TopicPartition, PartitionOffsets] = {}
+        self._beyond_since_s: dict[TopicPartition, float] = {}
+
+    def want(self, partitions: Iterable[TopicPartition]) -> None:
+        self._lookup.want(partitions)
+
+    def forget(self, partitions: Iterable[TopicPartition]) -> None:
+        gone = list(partitions)
+        self._lookup.forget(gone)
+        for partition in gone:
+            self._known.pop(partition, None)
+            self._beyond_since_s.pop(partition, None)
+
+    def waits(self) -> bool:
+        return self._lookup.waits() or bool(self._known)
+
+    def ready(self, now_s: float) -> list[TopicPartition]:
+        """The partitions whose offsets the broker has answered."""
+        self._known.update(self._lookup.found(now_s))
+        return list(self._known)
+
+    def take(
+        self, stored: Mapping[TopicPartition, int], now_s: float
+    ) -> dict[TopicPartition, tuple[PartitionOffsets, StartPosition]]:
+        """The start position of each partition in `ready`, and the offsets from which it was decided.
+
+        A position after the log's end means that the broker lost the last records of the log, and that new records get
+        offsets that the sink has already passed. A broker that has just started can report an old end by mistake, so
+        the broker is asked again for BEYOND_END_S before the answer counts.
+        """
+        known, self._known = self._known, {}
+        found = {}
+        for partition, facts in known.items():
+            own = stored.get(partition)
+            if (known_position(facts, own) or 0) > facts.end:
+                since_s = self._beyond_since_s.setdefault(partition, now_s)
+                if now_s - since_s < BEYOND_END_S:
+                    self._lookup.want([partition])
+                    continue
+            self._beyond_since_s.pop(partition, None)
+            found[partition] = facts, start_position_of(facts, own, self._reset, self._window_offsets)
+        return found
+
+
+class OffsetsLookup:
+    """Asks the broker for the offsets of partitions. Used by the loop's thread; another one waits for the answers."""
+
+    def __init__(self, client: OffsetsClient, start: Start = in_thread) -> None:
+        self._client, self._start_thread = client, start
+        self._wanted: dict[TopicPartition, object] = {}
+        self._query: _Query | None = None
+        self._next_s = 0.0
+
+    def want(self, partitions: Iterable[TopicPartition]) -> None:
+        self._wanted.update((partition, object()) for partition in partitions)
+
+    def forget(self, partitions: Iterable[TopicPartition]) -> None:
+        """Ignore the pending answer for these partitions, even if they are wanted again before it arrives."""
+        for partition in partitions:
+            self._wanted.pop(partition, None)
+
+    def waits(self) -> bool:
+        return bool(self._wanted)
+
+    def found(self, now_s: float) -> dict[TopicPartition, PartitionOffsets]:
+        """The answers that have arrived. Partitions without an answer are asked for again. Never waits."""
+        answers: dict[TopicPartition, PartitionOffsets] = {}
+        query = self._query
+        if query is not None and query.ended.is_set():
+            self._query = None
+            if query.error is not None:
+                raise query.error
+            if len(query.facts) < len(query.wanted):
+                self._next_s = now_s + AGAIN_S
+            answers = {
+                partition: facts
+                for partition, facts in query.facts.items()
+                if self._wanted.get(partition) is query.wanted[partition]
+            }
+            self.forget(list(answers))
+        if self._query is None and self._wanted and now_s >= self._next_s:
+            self._query = _Query(self._client, dict(self._wanted))
+            self._start_thread(self._query.ask)
+        return answers
+
+
+class _Query:
+    """One query to the broker. `facts` has the partitions for which an answer came."""
+
+    def __init__(self, client: OffsetsClient, wanted: dict[TopicPartition, object]) -> None:
+        self._client, self.wanted = client, wanted
+        self.facts: dict[TopicPartition, PartitionOffsets] = {}
+        self.error: BaseException | None = None
+        self.ended = threading.Event()
+
+    def ask(self) -> None:
+        try:
+            for partition, committed in self._client.committed(self.wanted, ANSWER_S).items():
+                log_range = self._client.log_range(partition, ANSWER_S)
+                if log_range is not None:
+                    self.facts[partition] = PartitionOffsets(None if committed < 0 else committed, *log_range)
+        except KafkaFailure as error:
+            log.warning("the broker does not return the start offsets yet", error=str(error))
+        except RuntimeError as error:  # the consumer was closed during the query
+            log.debug("the start offsets are not needed any more", error=str(error))
+        except Exception as error:  # noqa: BLE001 - `found` raises it in the loop's thread, which ends the process
+            self.error = error
+        finally:
+            self.ended.set()
