@@ -26,7 +26,7 @@ def test_a_redriven_frame_is_labelled_under_its_own_coordinates(sightline: Runne
     assert (done.returncode, json.loads(done.stdout)["redriven"]) == (0, 1)
     labels = sightline.run("subscribe", "--from", "-1h", "--limit", "2", "--format", "json")
     sources = [Coordinates(**json.loads(line)["source"]) for line in labels.stdout.splitlines()]
-    assert sources == [source, source], "once from frames.raw, once from the retry lane"
+    assert sources == [source, source], "once from frames.raw, once from frames.retry"
     once = sightline.run("subscribe", "--from", "-1h", "--limit", "1", "--format", "json", "--dedupe")
     assert len(once.stdout.splitlines()) == 1
     found = json.loads(sightline.run("audit", "--json").stdout)

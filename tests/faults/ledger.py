@@ -17,7 +17,7 @@ class Ledger:
     `both`: frames with a label and a dead letter; `foreign`: outcomes of frames that do not exist;
     `untrue`: dead letters whose reason is not that of the poison, and poison that was labelled;
     `nowhere`: acknowledged without an offset, and not found by their bytes either;
-    `retried`: frames that went through the retry lane; these may come late, as cached labels may come early.
+    `retried`: frames that went through the retry topic; these may come late, as cached labels may come early.
     """
 
     frames: int = 0

@@ -27,11 +27,11 @@ class Reading:
         return written
 
     def retried(self) -> set[Place]:
-        """Frames that went through the retry lane."""
+        """Frames that went through the retry topic."""
         places = set[Place]()
         for message in read_all(self.bootstrap_servers, [self.names.retry]):
             failure = headers.read_failure(headers_of(message))
-            assert failure is not None, "a frame on the retry lane without our headers"
+            assert failure is not None, "a frame on the retry topic without our headers"
             places.add(place_of(failure.source))
         return places
 
