@@ -113,9 +113,6 @@ class GroupConsumer:
             topics, on_assign=on_assign, on_revoke=gone(rebalance.on_revoke), on_lost=gone(rebalance.on_lost)
         )
 
-    def assigned(self) -> frozenset[TopicPartition]:
-        return frozenset(self._assigned)
-
     def group_metadata(self) -> Any:
         """What a transaction needs to know of this member at this moment (KIP-447)."""
         return self._client.consumer_group_metadata()

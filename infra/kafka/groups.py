@@ -73,9 +73,6 @@ class GroupProgress(Generic[T]):
     def partitions(self) -> list[TopicPartition]:
         return list(self._owned)
 
-    def owns(self, partition: TopicPartition) -> bool:
-        return partition in self._owned
-
     def generation(self, partition: TopicPartition) -> int | None:
         """The number of our present ownership; None where the partition is not ours."""
         owned = self._owned.get(partition)
