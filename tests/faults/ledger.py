@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 
+from schemas.coordinates import Coordinates
 from sinks.base.dedupe import Deduplicator
 from tests.faults.outcomes import Outcome
-from tests.faults.sender import Place, Sent
+from tests.faults.sender import Sent
 
 
 @dataclass
@@ -24,8 +25,8 @@ class Ledger:
     written: int = 0
     labels: int = 0
     dead: int = 0
-    lost: list[Place] = field(default_factory=list)
-    gone: list[Place] = field(default_factory=list)
+    lost: list[Coordinates] = field(default_factory=list)
+    gone: list[Coordinates] = field(default_factory=list)
     duplicates: int = 0
     duplicates_left: int = 0
     out_of_order: int = 0
@@ -52,16 +53,19 @@ class Ledger:
 
 
 def count(
-    acknowledged: Mapping[Place, Sent], written: Set[Place], retried: Set[Place], outcomes: Iterable[Outcome]
+    acknowledged: Mapping[Coordinates, Sent],
+    written: Set[Coordinates],
+    retried: Set[Coordinates],
+    outcomes: Iterable[Outcome],
 ) -> Ledger:
     """`outcomes` in the order of their topics' offsets, labels of one source as they lie on their partition."""
     ledger = Ledger(frames=len(acknowledged), written=len(written), retried=len(retried))
-    seen: Counter[tuple[Place, str | None]] = Counter()
-    labelled: set[Place] = set()
-    dead: set[Place] = set()
+    seen: Counter[tuple[Coordinates, str | None]] = Counter()
+    labelled: set[Coordinates] = set()
+    dead: set[Coordinates] = set()
     order = _Order()
     deduplicator = Deduplicator()
-    passed: Counter[tuple[Place, str | None]] = Counter()
+    passed: Counter[tuple[Coordinates, str | None]] = Counter()
     for outcome in outcomes:
         key = (outcome.source, outcome.replay_id)
         seen[key] += 1
@@ -70,14 +74,14 @@ def count(
             ledger.reasons[f"{outcome.stage}: {outcome.reason}"] += 1
         else:
             labelled.add(outcome.source)
-            if deduplicator.is_first(*outcome.source, outcome.replay_id):
+            if deduplicator.is_first(*astuple(outcome.source), outcome.replay_id):
                 passed[key] += 1
                 ledger.out_of_order += outcome.source not in retried and order.is_late(outcome)
         _judge(ledger, outcome, acknowledged.get(outcome.source))
     found = labelled | dead
     ledger.labels, ledger.dead, ledger.both = len(labelled), len(dead), len(labelled & dead)
-    ledger.lost = sorted((written | acknowledged.keys()) - found)
-    ledger.gone = sorted(acknowledged.keys() - written)
+    ledger.lost = sorted((written | acknowledged.keys()) - found, key=astuple)
+    ledger.gone = sorted(acknowledged.keys() - written, key=astuple)
     ledger.foreign = len(found - written)
     ledger.duplicates = sum(seen.values()) - len(seen)
     ledger.duplicates_left = sum(passed.values()) - len(passed)

@@ -12,7 +12,6 @@ from infra.kafka.topics import TopicNames
 from schemas import codec, headers
 from schemas.coordinates import Coordinates
 from schemas.records import Label, Origin
-from tests.faults.sender import Place
 
 _POLL_S = 0.2
 _SILENCE_S = 60.0
@@ -22,7 +21,7 @@ _SILENCE_S = 60.0
 class Outcome:
     """A label or a dead letter. `label` is None for the latter, `reason` and `stage` for the former."""
 
-    source: Place
+    source: Coordinates
     replay_id: str | None
     label: Label | None = None
     reason: str | None = None
@@ -43,18 +42,14 @@ def outcome_of(message: confluent_kafka.Message, names: TopicNames) -> Outcome |
         if failure is None:
             raise AssertionError(f"a dead letter without our headers: {found}")
         reason, stage = failure.error_class, failure.stage
-        return Outcome(place_of(failure.source), headers.replay_id_of(found), None, reason, stage)
+        return Outcome(failure.source, headers.replay_id_of(found), None, reason, stage)
     label = codec.decode(Label, message.value())
-    return Outcome(place_of(label.source), label.replay_id, label)
+    return Outcome(label.source, label.replay_id, label)
 
 
 def headers_of(message: confluent_kafka.Message) -> list[tuple[str, bytes | str | None]]:
     found = message.headers() or []
     return list(found.items()) if isinstance(found, dict) else found
-
-
-def place_of(source: Coordinates) -> Place:
-    return source.topic, source.partition, source.offset
 
 
 def reader(bootstrap_servers: str) -> confluent_kafka.Consumer:
@@ -118,12 +113,12 @@ class Watcher:
         self._consumer = reader(bootstrap_servers)
         self._consumer.assign(_partitions(self._consumer, [names.labels, names.dead]))
         self._stop = threading.Event()
-        self.arrived_s: dict[Place, float] = {}
+        self.arrived_s: dict[Coordinates, float] = {}
         self.error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
         self._thread.start()
 
-    def wait_for(self, wanted: Callable[[], set[Place]], timeout_s: float) -> set[Place]:
+    def wait_for(self, wanted: Callable[[], set[Coordinates]], timeout_s: float) -> set[Coordinates]:
         """Until all of them have an outcome; those that have none when the time is over."""
         until_s = time.monotonic() + timeout_s
         while missing := {place for place in wanted() if place not in self.arrived_s}:

@@ -10,14 +10,15 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from schemas.coordinates import Coordinates
 from tests.faults import ledger as ledgers
 from tests.faults import results
 from tests.faults.cluster import Cluster
 from tests.faults.keeper import Keeper
-from tests.faults.outcomes import Watcher, place_of
+from tests.faults.outcomes import Watcher
 from tests.faults.reading import Reading
 from tests.faults.recovery import Moment, flowing_after
-from tests.faults.sender import FrameSender, Place, Traffic
+from tests.faults.sender import FrameSender, Traffic
 from tests.support.deployment import Deployment, deployment
 from tests.support.runner import COMMAND, Runner
 
@@ -108,12 +109,12 @@ class Rig:
                 raise AssertionError(f"no labels of new frames after {timeout_s:g} s\n{self.words()}")
             self.wait(0.1)
 
-    def wait_labelled(self, places: set[Place], timeout_s: float) -> None:
+    def wait_labelled(self, places: set[Coordinates], timeout_s: float) -> None:
         """Until each of these has a label, also after `settle`."""
         until_s = time.monotonic() + timeout_s
-        while left := places - {place_of(label.source) for label in self.reading.labels()}:
+        while left := places - {label.source for label in self.reading.labels()}:
             if time.monotonic() > until_s:
-                raise AssertionError(f"{len(left)} without a label after {timeout_s:g} s: {sorted(left)[:5]}")
+                raise AssertionError(f"{len(left)} without a label after {timeout_s:g} s: {sorted(map(str, left))[:5]}")
             time.sleep(1.0)
 
     # -- the count

@@ -11,10 +11,10 @@ from typing import Any
 import confluent_kafka
 
 from schemas.codec import encode
+from schemas.coordinates import Coordinates
 from schemas.records import Encoding
 from tests.faults.pictures import Poison, any_poison, frame_of, unique_jpeg
 
-Place = tuple[str, int, int]
 Identity = tuple[str, int, bytes]
 _MIB = 1024 * 1024
 
@@ -55,6 +55,10 @@ def identity(key: str, timestamp_ms: int, value: bytes | None) -> Identity:
     return key, timestamp_ms, hashlib.blake2b(value or b"", digest_size=16).digest()
 
 
+def coordinates_of(message: confluent_kafka.Message) -> Coordinates:
+    return Coordinates(message.topic() or "", message.partition() or 0, message.offset() or 0)
+
+
 @dataclass
 class FrameSender:
     """A producer of its own, none of ours: idempotent, acks=all, in one thread."""
@@ -63,9 +67,9 @@ class FrameSender:
     topic: str
     traffic: Traffic
     rng: random.Random
-    acknowledged: dict[Place, Sent] = field(default_factory=dict)
+    acknowledged: dict[Coordinates, Sent] = field(default_factory=dict)
     # The same in the order of the acknowledgements: what is sent from now on comes behind what is here now.
-    log: list[tuple[Place, Sent]] = field(default_factory=list)
+    log: list[tuple[Coordinates, Sent]] = field(default_factory=list)
     # Acknowledged without an offset: the broker had it from a try whose answer was lost, and says no more than that.
     unplaced: dict[Identity, Sent] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
@@ -124,7 +128,7 @@ class FrameSender:
         key = (message.key() or b"").decode(errors="replace")
         sent = self.unplaced.pop(identity(key, message.timestamp()[1], message.value()), None)
         if sent is not None:
-            self.acknowledged[(message.topic() or "", message.partition() or 0, message.offset() or 0)] = sent
+            self.acknowledged[coordinates_of(message)] = sent
 
     def _run(self) -> None:
         try:
@@ -159,7 +163,7 @@ class FrameSender:
             if error is None and message.offset() is None:
                 self.unplaced[identity(key, timestamp_ms, value)] = sent
             elif error is None:
-                place = (message.topic(), message.partition(), message.offset())
+                place = coordinates_of(message)
                 self.acknowledged[place] = sent
                 self.log.append((place, sent))
             else:

@@ -3,7 +3,6 @@
 import pytest
 
 from tests.faults.conftest import RigMaker
-from tests.faults.outcomes import place_of
 from tests.faults.pictures import POISON, too_large
 from tests.faults.rig import Rig
 
@@ -69,6 +68,6 @@ def redrive(rig: Rig) -> None:
     code, audit = rig.audit("--wait", "60")
     assert (code, audit["frames"], audit["missing_count"]) == (0, len(sent), 0)
     still_dead = {one.source for one in rig.reading.outcomes() if one.label is None} - {
-        place_of(label.source) for label in rig.reading.labels()
+        label.source for label in rig.reading.labels()
     }
     assert still_dead == {place for place, one in sent.items() if one.poison not in (None, LARGE)}
