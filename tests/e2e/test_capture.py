@@ -1,4 +1,4 @@
-"""Capture processes for real, without Kafka: what they read, how they die, and that the agent's side survives it."""
+"""Real capture processes without Kafka: what they read, how they die, and that the agent's side survives that."""
 
 import socket
 import subprocess
@@ -51,7 +51,7 @@ def task_of(source: str, fps: float = 5, **changes: object) -> CaptureTask:
 
 
 def messages(task: CaptureTask, enough: int = 1_000_000) -> list[CaptureMessage]:
-    """What a capture process tells, until its end or until so many frames came."""
+    """The messages of a capture process, until its end or until `enough` frames came."""
     found: list[CaptureMessage] = []
     until_s = time.monotonic() + PATIENCE_S
     with CaptureProcess(task, MAX_IMAGE_BYTES + 1024) as child:
@@ -167,7 +167,7 @@ def test_a_simulated_camera_gives_the_same_bytes_on_every_run() -> None:
         }
         for _ in range(2)
     )
-    both = first.keys() & second.keys()  # a slow machine leaves out some, each time others
+    both = first.keys() & second.keys()  # a slow machine skips frames, different ones in each run
     assert both
     assert all(first[index] == second[index] for index in both)
 

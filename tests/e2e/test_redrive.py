@@ -1,4 +1,4 @@
-"""A dead letter that is redriven after the repair becomes a label of the frame that died, and the account balances."""
+"""A dead letter that is redriven becomes a label with the coordinates of its frame, and `sightline audit` agrees."""
 
 import json
 
@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
 def test_a_redriven_frame_is_labelled_under_its_own_coordinates(sightline: Runner, deployment: Deployment) -> None:
     wire = Wire(deployment)
-    # The letter is written by hand; the pipeline, started later, also finds the frame itself on frames.raw.
+    # The test writes the dead letter itself; the pipeline starts later and also reads the frame from frames.raw.
     (source,) = wire.frames(1, partition=1)
     wire.dead(source, codec.encode(a_frame(0)), stage="infer", error_class="ModelError", attempt=3)
     assert json.loads(sightline.run("audit", "--json").stdout)["dead"] == 1

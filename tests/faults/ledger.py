@@ -1,4 +1,4 @@
-"""The count at the end: every acknowledged frame against every outcome. Pure; what it counts is in each field."""
+"""The final count: compares every acknowledged frame with every outcome. Pure."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Set
@@ -12,13 +12,14 @@ from tests.faults.sender import Sent
 
 @dataclass
 class Ledger:
-    """`frames`: acknowledged ones; `written`: what lies on the topic, also without an acknowledgement (a lost reply).
+    """`frames`: how many were acknowledged; `written`: how many are on the topic, also without an acknowledgement.
 
-    `duplicates`: outcomes beyond the first of their frame; `duplicates_left`: those that deduplication let pass.
+    `lost`: frames without an outcome; `gone`: acknowledged frames that are not on the topic;
+    `duplicates`: second and further outcomes of a frame; `duplicates_left`: those that deduplication did not recognise;
     `both`: frames with a label and a dead letter; `foreign`: outcomes of frames that do not exist;
-    `untrue`: dead letters whose reason is not that of the poison, and poison that was labelled;
-    `nowhere`: acknowledged without an offset, and not found by their bytes either;
-    `retried`: frames that went through the retry topic; these may come late, as cached labels may come early.
+    `untrue`: dead letters with a wrong reason, and poison that was labelled;
+    `nowhere`: acknowledged without an offset, and not found on the topic by their content either;
+    `retried`: frames that went through the retry topic; like labels from the cache, theirs may come out of order.
     """
 
     frames: int = 0
@@ -39,7 +40,7 @@ class Ledger:
 
     @property
     def faults(self) -> list[str]:
-        """What breaks a promise, in words; empty when all is well."""
+        """Every broken promise in words; empty when there is none."""
         checks = {
             "frames without an outcome": len(self.lost),
             "acknowledged frames that Kafka does not have": len(self.gone) + self.nowhere,
@@ -58,7 +59,7 @@ def count(
     retried: Set[Coordinates],
     outcomes: Iterable[Outcome],
 ) -> Ledger:
-    """`outcomes` in the order of their topics' offsets, labels of one source as they lie on their partition."""
+    """Takes the outcomes in the order of their offsets, so that the labels of one source keep their order."""
     ledger = Ledger(frames=len(acknowledged), written=len(written), retried=len(retried))
     seen: Counter[tuple[Coordinates, str | None]] = Counter()
     labelled: set[Coordinates] = set()
@@ -100,7 +101,7 @@ def _judge(ledger: Ledger, outcome: Outcome, sent: Sent | None) -> None:
 
 
 class _Order:
-    """Labels of MODEL origin come in capture order per source; cached ones may overtake."""
+    """Checks that labels of origin MODEL come in capture order per source; cached labels may overtake them."""
 
     def __init__(self) -> None:
         self._last: dict[tuple[str, int], int] = {}

@@ -1,4 +1,4 @@
-"""Everything that lies on the topics of a deployment at the end, read from the beginning."""
+"""Reads the topics of a deployment from the beginning to the end."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from tests.faults.sender import FrameSender, coordinates_of
 
 @dataclass(frozen=True)
 class Reading:
-    """Each method reads its topics once more."""
+    """Each call of a method reads its topics anew."""
 
     bootstrap_servers: str
     names: TopicNames
 
     def written(self, sender: FrameSender | None = None) -> set[Coordinates]:
-        """Every frame on the topic: also those of cameras, and those whose acknowledgement was lost on its way."""
+        """Every frame on the topic, also those of camera agents and those whose acknowledgement was lost."""
         written = set[Coordinates]()
         for message in read_all(self.bootstrap_servers, [self.names.frames]):
             written.add(coordinates_of(message))
@@ -47,7 +47,7 @@ class Reading:
         return [outcome.label for outcome in self.outcomes() if outcome.label is not None]
 
     def repeats_in_batches(self) -> int:
-        """How many frames more than once the stream stage packed into micro-batches, as it may after a crash."""
+        """How many frames lie in more than one micro-batch, as may happen after a crash of the stream stage."""
         packed = 0
         places = set[Coordinates]()
         for message in read_all(self.bootstrap_servers, [self.names.batches]):

@@ -1,4 +1,4 @@
-"""`sightline infer` under harm, on a real broker: killed, joined by others, with a model that fails."""
+"""`sightline infer` on a real broker: killed, joined by other workers, with a model that fails."""
 
 import random
 import signal
@@ -75,7 +75,7 @@ def test_killed_at_random_nothing_is_lost_and_exactly_once_is_once(
 def test_workers_that_come_and_go_lose_and_repeat_nothing(
     feeder: Feeder, sightline: Runner, protocol: str, delivery: str
 ) -> None:
-    """An orderly leave commits what it finished: not even at-least-once makes a label twice."""
+    """A worker that stops in order commits what it finished: even at least once makes no label twice."""
     env = {"SIGHTLINE_INFER__GROUP_PROTOCOL": protocol}
     stays = infer(sightline, delivery, env)
     for _ in range(3):
@@ -96,7 +96,7 @@ def test_workers_that_come_and_go_lose_and_repeat_nothing(
 def test_a_static_member_that_was_killed_takes_up_its_partitions_again(
     feeder: Feeder, sightline: Runner, protocol: str, delivery: str
 ) -> None:
-    """Under its old name. With KIP-848 the broker refuses that while it waits for the dead one: the process ends."""
+    """The new process has the same group.instance.id. KIP-848: refused, it ends, until the old session is over."""
     env = {"SIGHTLINE_INFER__GROUP_PROTOCOL": protocol}
     names = [{**env, "SIGHTLINE_INFER__GROUP_INSTANCE_ID": name} for name in ("gpu-0", "gpu-1")]
     infer(sightline, delivery, names[1])
@@ -113,7 +113,7 @@ def test_a_static_member_that_was_killed_takes_up_its_partitions_again(
 
 
 def start_until_it_stays(sightline: Runner, delivery: str, env: dict[str, str]) -> Running:
-    """As an orchestrator would."""
+    """Start it again while it ends, as an orchestrator does."""
     until_s = time.monotonic() + 30
     while True:
         worker = infer(sightline, delivery, env, ready=False)

@@ -1,4 +1,4 @@
-"""`sightline audit` on a real broker: it proves what is there and names what is not."""
+"""`sightline audit` on a real broker: it counts outcomes and names the frames that have none."""
 
 import json
 import threading

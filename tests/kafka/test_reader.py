@@ -1,4 +1,4 @@
-"""Ranges end where they were settled to end, whatever lies in them and whatever is written meanwhile."""
+"""A range ends where it was fixed, whatever records it has and whatever is written meanwhile."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""`sightline redrive` on a real broker: copy, acknowledge, then mark; nothing is lost, nothing goes twice."""
+"""`sightline redrive` on a real broker: copy, wait for the acknowledgement, mark; nothing is lost or sent twice."""
 
 import json
 import signal
@@ -41,7 +41,7 @@ def marks(deployment: Deployment) -> list[tuple[int, int]]:
 
 
 def dead_frames(wire: Wire, count: int) -> list[Coordinates]:
-    """Letters of frames 0, 1, ... of partition 2."""
+    """Dead letters of frames 0, 1, ... of partition 2."""
     return [
         wire.dead(
             Coordinates(wire.topics.frames, 2, number),

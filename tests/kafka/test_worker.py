@@ -73,7 +73,7 @@ def test_a_worker_that_stands_by_without_a_partition_is_ready(services: Services
 def test_a_worker_that_gives_partitions_away_commits_what_it_finished(
     feeder: Feeder, sightline: Runner, protocol: str
 ) -> None:
-    """Without its commit the next owner labels again all since the last one: here everything, for none is due."""
+    """Without that commit the next owner repeats all work since the last commit; here none is due, so that is all."""
     env = {"SIGHTLINE_INFER__GROUP_PROTOCOL": protocol, "SIGHTLINE_INFER__COMMIT_INTERVAL_MS": "15000"}
     first = sightline.start(*infer("at_least_once"), env=env)
     feeder.feed(batches=40)
@@ -115,7 +115,7 @@ def test_what_is_no_batch_is_a_dead_letter_and_the_rest_goes_on(feeder: Feeder, 
 def test_offsets_that_a_dead_worker_left_open_are_waited_for(
     feeder: Feeder, sightline: Runner, deployment: Deployment, protocol: str
 ) -> None:
-    """Another rebalance meanwhile makes librdkafka forget that it waits, and begin at the beginning."""
+    """A second rebalance makes librdkafka forget that it waits for the offsets, and it begins at the first record."""
     env = {"SIGHTLINE_INFER__GROUP_PROTOCOL": protocol}
     feeder.feed(batches=40)
     before = sightline.start(*infer("exactly_once"), env=env)
@@ -136,7 +136,7 @@ def test_offsets_that_a_dead_worker_left_open_are_waited_for(
 
 
 def transaction_with_offsets_of(deployment: Deployment) -> Producer:
-    """A transaction that holds every committed offset of the workers' group, as one of a killed worker does."""
+    """An open transaction with every offset of the workers' group, as a killed worker leaves one."""
     settings, topic = deployment.settings(), deployment.topics.batches
     consumer = clients.consumer(settings, group("infer", deployment.prefix))
     positions = consumer.committed([TopicPartition(topic, number) for number in range(PARTITIONS)], 10)
@@ -162,7 +162,7 @@ def test_batches_that_retention_deleted_before_they_were_read_are_passed_over(
     feeder.feed(batches=40)
     assert feeder.publisher.flush(30) == 0
     deleted_to = [TopicPartition(deployment.topics.batches, number, 15) for number in range(PARTITIONS)]
-    admin = clients.admin(deployment.settings())  # kept until its answers are here
+    admin = clients.admin(deployment.settings())  # kept in a variable: without the client its answers are lost
     for done in admin.delete_records(deleted_to).values():
         done.result(30)
     worker = sightline.start(*infer("at_least_once"))
@@ -176,7 +176,7 @@ def test_batches_that_retention_deleted_before_they_were_read_are_passed_over(
 def test_a_partition_that_was_paused_as_it_went_is_read_when_it_comes_back(
     feeder: Feeder, sightline: Runner, protocol: str
 ) -> None:
-    """A worker with more than it can do is joined by another, which leaves again."""
+    """A worker that is paused because it holds too much is joined by another one, which leaves again."""
     env = {
         "PYTHONPATH": str(ROOT),
         "SIGHTLINE_INFER__GROUP_PROTOCOL": protocol,
@@ -190,14 +190,14 @@ def test_a_partition_that_was_paused_as_it_went_is_read_when_it_comes_back(
         time.sleep(SLOW_S * (feeder.partitions - 1))
     wait_for(lambda: set(labelled(feeder)) == feeder.frames, 60, "a label for every frame", [stays, comes])
     assert comes.stop() == 0, comes.stderr
-    # Only into what it had: a frame of another partition would pause the worker, and open all of them again after it.
+    # Only to the partitions that it had: a frame of another one would pause the worker and later resume all of them.
     for partition in assigned(comes):
         feed_slow(feeder, partition)
     wait_for(lambda: set(labelled(feeder)) == feeder.frames, 20, "labels of all partitions", [stays])
 
 
 def feed_slow(feeder: Feeder, *partitions: int) -> None:
-    """A frame in each, of those that take their time."""
+    """Write micro-batches of one frame each, on which the model takes long."""
     for partition in partitions:
         offset = feeder.next_offset.get(partition, 0)
         batch = micro_batch(feeder.names.frames, partition, [offset], lambda one: marked(row(one), SLOW))
@@ -206,7 +206,7 @@ def feed_slow(feeder: Feeder, *partitions: int) -> None:
 
 
 def assigned(worker: Running) -> set[int]:
-    """The partitions that it was given, by its log."""
+    """The numbers of the partitions that the worker was assigned, read from its log."""
     events = [json.loads(line) for line in worker.stderr.split("\n")[:-1] if line.startswith("{")]
     return {one for event in events if event["event"] == "partitions assigned" for one in event["partitions"]}
 
@@ -215,7 +215,7 @@ def assigned(worker: Running) -> set[int]:
 def test_an_end_while_the_model_is_converted_leaves_no_process_behind(
     deployment: Deployment, tmp_path: Path, number: signal.Signals
 ) -> None:
-    """The first start of a model takes tens of seconds, in a child process."""
+    """The first start of a model takes tens of seconds in a child process, which must end with the worker."""
     with closing(Runner({**deployment.env, "SIGHTLINE_HOME": str(tmp_path)})) as runner:
         worker = runner.start("infer", "--model", "efficientnet-lite0", ready=False)
         wait_for(lambda: processes_with(str(tmp_path)), 60, "the conversion", [worker])

@@ -27,7 +27,7 @@ REFUSED = KafkaFault(FaultKind.OTHER, "ILLEGAL_GENERATION", "the group has a new
 
 
 class LabelLog:
-    """What the broker keeps: records, and what the group has committed."""
+    """Stands for the broker: the records of the labels topic, and the offsets that the group has committed."""
 
     def __init__(self, partitions: int = 2, log_id: str = "cluster/topic-1") -> None:
         self.log_id = log_id
@@ -46,7 +46,7 @@ class LabelLog:
         return Coordinates(TOPIC, partition, len(records) - 1)
 
     def distinct(self, window_offsets: int) -> list[Coordinates]:
-        """The places of all labels but repeats, and but bytes that are no label: what a sink has to store."""
+        """The places of all labels that a sink has to store: repeats and records that are no label are left out."""
         places = []
         for partition, values in self.records.items():
             window = RepeatWindow(window_offsets)
@@ -61,7 +61,7 @@ class LabelLog:
 
 
 class MemoryMember:
-    """One member of the group. The test moves partitions; the group's other members are other objects."""
+    """One member of the group, each an object of its own. The test assigns and revokes partitions."""
 
     def __init__(self, log: LabelLog) -> None:
         self.log = log
@@ -102,7 +102,9 @@ class MemoryMember:
             records = self.log.records[partition]
             if position < len(records):
                 del self._positions[partition]
-                self._positions[partition] = position + 1  # behind the others: partitions take turns
+                self._positions[partition] = (
+                    position + 1
+                )  # moves to the end of the dictionary, so that partitions take turns
                 return ConsumedRecord(*partition, position, 1_000 + position, b"dock-1", records[position], None)
         return None
 
@@ -165,7 +167,7 @@ class Letters:
 
 
 class SinkRun:
-    """The real loop around a sink, on a log in memory, with a clock of its own. Like a process, it can be killed."""
+    """Runs the real loop of a sink on a log in memory, with a clock of its own. Like a process, it can be killed."""
 
     def __init__(
         self,
@@ -210,12 +212,12 @@ class SinkRun:
         self.loop.turn(0)
 
     def begin(self) -> None:
-        """Up to the first record; no time passes."""
+        """Run the loop up to the first record, without moving the clock."""
         while self.loop.waiting_for() == "waiting for the broker to tell where to begin":
             self.turn(0)
 
     def turn_until_idle(self) -> None:
-        """Everything is read, and what could be flushed and committed is."""
+        """Run the loop until everything is read, and all that can be flushed and committed is."""
         self.begin()
         while not self.member.has_read_all() and not self.member.is_paused:
             self.turn()
@@ -223,6 +225,6 @@ class SinkRun:
             self.turn()
 
     def stop(self) -> None:
-        """As SIGTERM does."""
+        """Stop the loop as SIGTERM does."""
         self.loop.close(Deadline(5))
         self.sink.close()

@@ -11,7 +11,7 @@ from tests.support.sink_target import Killed, KilledSink, SinkTarget
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that happens to a sink. What the numbers mean depends on what it is."""
+    """One event in the life of a sink. The meaning of the other fields depends on `what`."""
 
     what: str
     partition: int
@@ -46,7 +46,7 @@ STEPS = st.lists(
 
 
 class History:
-    """Sinks one after the other on one target and one log, with what happens to them."""
+    """Runs sinks one after the other on one target and one log, and applies the steps of a history to them."""
 
     def __init__(self, target: SinkTarget) -> None:
         self._target = target
@@ -56,7 +56,7 @@ class History:
         self._open()
 
     def restart(self) -> None:
-        """After a kill."""
+        """Open a new sink on the target, after a kill."""
         self._target.kill(self._sink)
         self._open()
 

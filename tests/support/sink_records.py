@@ -17,7 +17,7 @@ from tests.support.deployment import Deployment
 
 
 def a_label(source: Coordinates | None = None, **changes: Any) -> Label:
-    """A label of an espresso, unless told otherwise."""
+    """A label, of an espresso unless the fields say otherwise."""
     now = time.time_ns() // 1000
     fields: dict[str, Any] = {
         "frame_id": "dock-1/1/1",
@@ -49,7 +49,7 @@ def a_jpeg(colour: tuple[int, int, int] = (200, 120, 40)) -> bytes:
 
 
 class Wire:
-    """Writes to a deployment's topics and knows where every record came to lie."""
+    """Writes records to a deployment's topics and returns their coordinates."""
 
     def __init__(self, deployment: Deployment) -> None:
         self.topics = deployment.topics
@@ -65,7 +65,7 @@ class Wire:
         headers: list[Header] | None = None,
         timestamp_ms: int = 0,
     ) -> Coordinates:
-        """Written and acknowledged when it returns."""
+        """Send a record; it is acknowledged when this returns."""
         return self.send_all(topic, [value], key=key, partition=partition, headers=headers, timestamp_ms=timestamp_ms)[
             0
         ]
@@ -108,7 +108,7 @@ class Wire:
         return self.send(self.topics.labels, value, partition=source.partition)
 
     def label_soon(self, source: Coordinates, **changes: Any) -> None:
-        """Written by the time that `flush` returns."""
+        """Send a label without waiting; it is acknowledged when `flush` has returned."""
         value = codec.encode(a_label(source, **changes))
         self._producer.produce(
             self.topics.labels, value, changes.get("source_id", "dock-1"), partition=source.partition

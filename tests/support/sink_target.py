@@ -14,7 +14,7 @@ ONE, TWO = TopicPartition(TOPIC, 0), TopicPartition(TOPIC, 1)
 
 
 class Killed(BaseException):
-    """The process ends here: nothing of it runs any more."""
+    """Stands for the end of the process at this point."""
 
 
 class KilledSink:
@@ -71,15 +71,15 @@ class SinkTarget(ABC):
 
     @abstractmethod
     def kill(self, sink: Sink) -> None:
-        """What the end of the process frees, such as locks; nothing else."""
+        """Free only what the end of a process frees, such as locks."""
 
     @abstractmethod
     def stored(self) -> list[Coordinates]:
-        """The places of the labels that the target holds for certain."""
+        """The places of the labels that the target holds durably."""
 
     @abstractmethod
     def set_busy(self, is_busy: bool) -> None:
-        """The target takes nothing, or takes labels again."""
+        """Let the target refuse all labels for now (Busy), or take them again."""
 
     # -- helpers
 
