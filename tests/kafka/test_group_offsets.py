@@ -30,11 +30,6 @@ def group(deployment: Deployment) -> Iterator[Consumer]:
 
 
 @pytest.fixture
-def wire(deployment: Deployment) -> Wire:
-    return Wire(deployment)
-
-
-@pytest.fixture
 def transactions(deployment: Deployment) -> Producer:
     keys = {"delivery.timeout.ms": 30_000, "transactional.id": f"{deployment.prefix}tx"}
     made = Producer(clients.producer_config(deployment.settings(), **keys))

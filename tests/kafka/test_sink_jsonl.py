@@ -11,11 +11,10 @@ from typing import Any
 import pytest
 
 from infra.kafka.group_offsets import GroupOffsets
-from infra.kafka.reader import Reader
-from infra.kafka.records import ConsumedRecord
 from infra.kafka.topics import group
 from schemas import headers
 from schemas.coordinates import Coordinates
+from tests.support.batches import read_all
 from tests.support.deployment import PARTITIONS, Deployment
 from tests.support.deployment import deployment as deployment_of
 from tests.support.runner import Runner, Running
@@ -29,11 +28,6 @@ FAST = {"SIGHTLINE_SINK__FLUSH_INTERVAL_MS": "100"}
 LABELS = "sightline_sink_labels_total"
 
 Identity = tuple[str, int, int, str, str | None]
-
-
-@pytest.fixture
-def wire(deployment: Deployment) -> Wire:
-    return Wire(deployment)
 
 
 def lines_of(*folders: Path) -> list[dict[str, Any]]:
@@ -74,7 +68,7 @@ def test_lines_are_those_of_subscribe_and_what_is_no_label_lies_on_labels_dead(
     printed = sightline.run("subscribe", "--from", "-1h", "--limit", "20", "--dedupe").stdout.splitlines()
     stored = [line for path in (tmp_path / "out").glob("day=*/hour=*/*.jsonl") for line in path.read_text().split("\n")]
     assert sorted(stored) == sorted([*printed, *[""] * stored.count("")])
-    (letter,) = read_all(deployment, wire.topics.labels_dead)
+    (letter,) = read_all(deployment.settings(), wire.topics.labels_dead)
     told = headers.to_map(letter.headers)
     assert (letter.key, letter.value, told[headers.ERROR_STAGE]) == (b"dock-1", b"no label", b"sink-jsonl")
     assert (told[headers.ORIGIN_TOPIC], told[headers.ORIGIN_OFFSET]) == (bad.topic.encode(), str(bad.offset).encode())
@@ -224,8 +218,3 @@ def test_a_signal_ends_it_cleanly_before_and_after_it_is_ready(sightline: Runner
     process = sightline.start("sink", "jsonl", str(tmp_path))
     process.signal(number)
     assert process.wait(10) == 0
-
-
-def read_all(deployment: Deployment, topic: str) -> list[ConsumedRecord]:
-    with Reader(deployment.settings()) as reader:
-        return list(reader.read(reader.spans(topic)))

@@ -17,11 +17,6 @@ from tests.support.sink_records import Wire
 SOURCES = [Coordinates("frames.raw", 0, offset) for offset in range(5)]
 
 
-@pytest.fixture
-def wire(deployment: Deployment) -> Wire:
-    return Wire(deployment)
-
-
 def wait_for_lines(process: Running, count: int, timeout_s: float = 30.0) -> list[dict[str, object]]:
     until = time.monotonic() + timeout_s
     while len(lines := process.json_lines()) < count:

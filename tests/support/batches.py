@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -111,6 +112,10 @@ class Feeder:
     def frames(self) -> set[tuple[int, int]]:
         """(partition, offset) of every frame that was fed."""
         return {(partition, offset) for partition, end in self.next_offset.items() for offset in range(end)}
+
+    def labelled(self) -> Counter[tuple[int, int]]:
+        """How many labels there are of each (partition, offset)."""
+        return Counter(sources(read_labels(self.settings)))
 
     def close(self) -> None:
         assert self.publisher.close(30) == 0

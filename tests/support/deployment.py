@@ -9,8 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import confluent_kafka
 import redis
 
+from infra.kafka.clients import admin
 from infra.kafka.topic_admin import delete_topics, ensure_topics
 from infra.kafka.topics import TopicNames
 from infra.settings import Settings, load_settings
@@ -60,6 +62,12 @@ class Deployment:
 
     def delete_topics(self) -> None:
         delete_topics(self.settings())
+
+    def delete_before(self, topic: str, offset: int) -> None:
+        """Delete the records of partition 0 before this offset, as retention does."""
+        client = admin(self.settings())
+        for future in client.delete_records([confluent_kafka.TopicPartition(topic, 0, offset)]).values():
+            future.result(30)
 
 
 @contextmanager
