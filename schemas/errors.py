@@ -5,9 +5,9 @@ SightlineError
  ├─ Unavailable     a service does not answer at its address, or lacks a part. Caught by the CLI at start: exit 1.
  ├─ BadFrame        this one input can never be labelled. Caught by the stage: dead letter.
  ├─ BadLabel        this one label can never be taken by a sink. Caught by the sink's loop: `labels.dead`.
- ├─ DecoderDied     the process that decoded this input ended or hung. Caught by the stage: retry lane.
+ ├─ DecoderDied     the process that decoded this input ended or hung. Caught by the stage: retried.
  ├─ Busy            try this again later, it was not done. Caught by the stage: wait, then again.
- ├─ ModelError      the model failed on input that was sound. Caught by the worker: split, retry, retry lane.
+ ├─ ModelError      the model failed on input that was sound. Caught by the worker: split, run again, retried.
  ├─ SinkError       an output refused what it was given. Caught by the loop of the sink: not committed.
  ├─ KafkaFailure    a call to Kafka failed (infra/kafka/errors.py). Caught by whoever knows whether to try again.
  └─ Stalled         the process cannot keep its promises any more and must end. Caught by the CLI: exit 1.

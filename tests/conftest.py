@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from tests.support.batches import Feeder
     from tests.support.deployment import Deployment
     from tests.support.runner import Runner
     from tests.support.services import Services
@@ -42,3 +43,13 @@ def sightline(deployment: "Deployment") -> Iterator["Runner"]:
     runner = Runner(deployment.env)
     yield runner
     runner.close()
+
+
+@pytest.fixture
+def feeder(deployment: "Deployment") -> Iterator["Feeder"]:
+    """Writes micro-batches to this test's deployment; every record must be acknowledged at the end."""
+    from tests.support.batches import Feeder
+
+    made = Feeder(deployment.settings())
+    yield made
+    made.close()

@@ -20,7 +20,7 @@ STAGE = "infer"
 
 
 class FrameLookup(Protocol):
-    """What is used of `infra.kafka.lookup.RecordLookup`."""
+    """The part of `infra.kafka.lookup.RecordLookup` that is used here."""
 
     def fetch(self, partition: TopicPartition, offsets: Iterable[int]) -> dict[int, ConsumedRecord]: ...
 

@@ -96,13 +96,13 @@ class WorkerLoop:
     def _accept(self, record: ConsumedRecord) -> None:
         generation = self._in_flight.generation(record.topic_partition)
         if generation is None:
-            return  # the client had fetched it before the partition was revoked
+            return  # the record was fetched before the partition was revoked
         work = read_work(record, generation, self._spec, self._registry)
         self._in_flight.start_work(work)
         self._staging.put(work)
 
     def _start_at(self, offsets: dict[TopicPartition, int]) -> None:
-        """Read these partitions from these offsets on; what is in flight of them counts no more."""
+        """Read these partitions from these offsets on; what is in flight of them does not count any more."""
         if not offsets:
             return
         self._in_flight.assign(offsets)
@@ -143,7 +143,7 @@ class WorkerLoop:
         log.info("partitions assigned", partitions=_numbers(partitions))
 
     def on_revoke(self, partitions: list[TopicPartition]) -> None:
-        """Nothing more of them goes to the device; what is there already is finished, written and committed in time."""
+        """Drop their waiting work, and finish, write and commit what is on the device already, within the time."""
         dropped = self._staging.drop(partitions)
         if not self._is_closing:  # then `close` has done it already
             awaited = [work for work in self._in_flight.in_flight(partitions) if work not in dropped]

@@ -1,4 +1,4 @@
-"""A member of a consumer group: records in, offsets out, in terms of ours. For one thread, the one that polls."""
+"""A member of a consumer group: reads records, commits offsets, hides the client's types. For the polling thread."""
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -24,21 +24,21 @@ END: int = OFFSET_END
 
 
 class Rebalance(Protocol):
-    """What a member does when its share of the partitions changes; called from within `poll` and `close`."""
+    """Reacts to a changed assignment of partitions; the methods are called from within `poll` and `close`."""
 
     def on_assign(self, partitions: list[TopicPartition]) -> None:
-        """These are ours; reading starts when this returns."""
+        """These partitions are assigned to this member; reading starts when this returns."""
 
     def on_revoke(self, partitions: list[TopicPartition]) -> None:
-        """These go to somebody else when this returns: the last moment to commit what is finished of them."""
+        """These partitions are given to another member when this returns: commit now what is finished of them."""
 
     def on_lost(self, partitions: list[TopicPartition]) -> None:
-        """These may be somebody else's already: nothing of them can be committed any more."""
+        """Another member may own these partitions already: nothing of them can be committed any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionFault:
-    """What `poll` gives in place of a record: an error of the client, of one partition where it has one."""
+    """Returned by `poll` in place of a record: an error of the client, with its partition if it has one."""
 
     topic_partition: TopicPartition
     fault: KafkaFault
@@ -53,7 +53,7 @@ class CommitReport:
 
 
 class GroupConsumer:
-    """Commits nothing by itself. A pause holds for the whole share, also for partitions that come later.
+    """Commits nothing by itself. A pause holds for all partitions, also for those that are assigned later.
 
     Works with the eager and the cooperative protocol and with KIP-848, as the keys say.
     """
@@ -113,11 +113,8 @@ class GroupConsumer:
             topics, on_assign=on_assign, on_revoke=gone(rebalance.on_revoke), on_lost=gone(rebalance.on_lost)
         )
 
-    def assigned(self) -> frozenset[TopicPartition]:
-        return frozenset(self._assigned)
-
     def group_metadata(self) -> Any:
-        """What a transaction needs to know of this member at this moment (KIP-447)."""
+        """The present metadata of this member, which a transaction needs to commit offsets (KIP-447)."""
         return self._client.consumer_group_metadata()
 
     def close(self) -> None:
@@ -125,7 +122,7 @@ class GroupConsumer:
         self._client.close()
 
     def close_within(self, deadline: Deadline) -> bool:
-        """Leave the group. False when that takes too long, as without a broker: the process then ends without it."""
+        """Leave the group. False when that takes too long, as without a broker; it goes on in a daemon thread."""
         thread = threading.Thread(target=self._client.close, name="close-consumer", daemon=True)
         thread.start()
         thread.join(deadline.remaining_s())
@@ -148,7 +145,7 @@ class GroupConsumer:
         return PartitionFault(place, fault_of(error))
 
     def pause(self) -> None:
-        """Read nothing until `resume`; throws away what was fetched ahead. Go on polling: else the group drops us."""
+        """Read nothing until `resume`; drops what was fetched ahead. Keep polling, or the member leaves the group."""
         self._is_paused = True
         self._client.pause(_theirs(self._assigned))
 
@@ -161,10 +158,10 @@ class GroupConsumer:
         return self._is_paused
 
     def start_at(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Read these partitions of ours from there on. Raises KafkaFailure. Incremental assignment only."""
+        """Read these assigned partitions from these offsets on. Raises KafkaFailure. Incremental assignment only."""
         positions = _positions(offsets)
         try:
-            self._client.incremental_unassign(positions)  # the client takes a new start in no other way
+            self._client.incremental_unassign(positions)  # the client takes a new start offset in no other way
             self._client.incremental_assign(positions)
         except KafkaException as error:
             raise failure_of(error) from error
@@ -172,7 +169,7 @@ class GroupConsumer:
             self._client.pause(positions)
 
     def seek(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Go on reading there. Raises KafkaFailure."""
+        """Continue reading at these offsets. Raises KafkaFailure."""
         try:
             for position in _positions(offsets):
                 self._client.seek(position)
@@ -182,7 +179,7 @@ class GroupConsumer:
     # -- offsets
 
     def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Store the next offsets to read and wait for the answer, without a limit. Raises KafkaFailure."""
+        """Commit the next offsets to read, and wait for the answer without a limit. Raises KafkaFailure."""
         try:
             answers = self._client.commit(offsets=_positions(offsets), asynchronous=False)
         except KafkaException as error:
@@ -192,16 +189,16 @@ class GroupConsumer:
                 raise failure_of(KafkaException(answer.error))
 
     def commit_soon(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Store them without waiting; `on_commit` is told from a later `poll`. Raises KafkaFailure."""
+        """Commit without waiting; a later `poll` calls `on_commit` with the answer. Raises KafkaFailure."""
         try:
             self._client.commit(offsets=_positions(offsets), asynchronous=True)
         except KafkaException as error:
             raise failure_of(error) from error
 
     def commit_within(self, offsets: Mapping[TopicPartition, int], deadline: Deadline) -> str | None:
-        """Store them and wait no longer than that. None when they are stored, else why nobody knows that they are.
+        """Commit and wait until the deadline. None when the offsets are stored, else why that is not known.
 
-        The client's own waiting commit knows no deadline, so it waits in a thread that can be left behind.
+        The client's own waiting commit has no time limit, so it runs in a daemon thread.
         """
         failures: list[str] = []
 
@@ -217,7 +214,7 @@ class GroupConsumer:
         return "no answer in time" if thread.is_alive() else next(iter(failures), None)
 
     def committed(self, partitions: Iterable[TopicPartition], timeout_s: float) -> dict[TopicPartition, int]:
-        """What the group has stored, negative where nothing is; partitions without an answer are left out.
+        """The committed offsets of the group, negative where there is none; partitions without an answer are left out.
 
         Raises KafkaFailure, and RuntimeError when the consumer was closed meanwhile. For any thread.
         """

@@ -1,4 +1,4 @@
-"""What the Kafka client says went wrong, in words of ours: nothing outside of this package reads its codes."""
+"""The errors of the Kafka client by what a caller can do: no code outside this package reads the client's codes."""
 
 from dataclasses import dataclass
 from enum import Enum, auto

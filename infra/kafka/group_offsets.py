@@ -1,4 +1,4 @@
-"""What a consumer group has committed of a topic, and where the topic ends, without being a member.
+"""The committed offsets of a consumer group and the end offsets of a topic, asked for without being a member.
 
 The committed offsets are asked for through a Consumer that never subscribes: `AdminClient.list_consumer_group_offsets`
 of confluent-kafka 2.16.1 ends the process with a segmentation fault when the coordinator answers with an error
@@ -19,7 +19,7 @@ from infra.kafka.errors import failure_of
 from infra.settings import Settings
 from schemas.coordinates import TopicPartition
 
-# What waits for longer is looked at: is there a record, or only what nobody reads?
+# A lag that lasts longer is examined: it may consist of offsets without a readable record.
 LOOK_AFTER_S = 2.0
 
 
@@ -27,9 +27,9 @@ LOOK_AFTER_S = 2.0
 class Offsets:
     """Per partition: where the group goes on (the topic's first offset where it never committed), and the end.
 
-    A group goes on at the first record that is still there: between it and what the group committed may lie what has
-    expired, transactions' markers and aborted records, which no offset is ever committed for. What an open transaction
-    holds back lies behind the end.
+    A group goes on at the next record that it can read. Between the committed offset and that record may lie expired
+    records, transaction markers and aborted records, for which no offset is ever committed. Records of an open
+    transaction lie behind the end.
     """
 
     committed: dict[int, int]
@@ -49,7 +49,7 @@ class Offsets:
 
 @dataclass(slots=True)
 class Ahead:
-    """What is known of a partition behind `start`: no record before `next`. Pure."""
+    """What is known of a partition from `start` on: there is no record before `next`. Pure."""
 
     start: int
     next: int
@@ -57,7 +57,7 @@ class Ahead:
     _waits_since_s: float | None = None
 
     def should_look(self, end: int, now_s: float) -> bool:
-        """Something has waited for long, and nobody has looked yet whether it is a record."""
+        """Whether the lag has lasted so long that `next` must be examined for a record."""
         if self.next >= end or self.is_record:
             self._waits_since_s = None
             return False
@@ -104,7 +104,7 @@ class GroupOffsets:
         return ahead.next
 
     def _look(self, partition: int, offset: int, timeout_s: float) -> tuple[int, bool]:
-        """The first record from there on, or where there is nothing more to read."""
+        """The offset of the first record from there on and True, or the offset where reading ends and False."""
         self._consumer.assign([confluent_kafka.TopicPartition(self._topic, partition, offset)])
         message = self._consumer.poll(timeout_s)
         self._consumer.unassign()
@@ -123,7 +123,7 @@ class GroupOffsets:
 
 
 def set_group_offsets(settings: Settings, group: str, offsets: Mapping[TopicPartition, int], timeout_s: float) -> None:
-    """Let a group that has no member now go on at these offsets. Raises KafkaFailure."""
+    """Set the committed offsets of a group, which must have no member now. Raises KafkaFailure."""
     client = clients.admin(settings)  # a local variable: the answers come only while the client exists
     places = [confluent_kafka.TopicPartition(*partition, offset) for partition, offset in offsets.items()]
     request = confluent_kafka.ConsumerGroupTopicPartitions(group, places)

@@ -1,7 +1,7 @@
 """The bookkeeping of a group member: which partitions it owns, since when, and which offsets it may commit. Pure.
 
-Every consumer group of ours goes by it: the stream stage, its retry consumer, the workers, the sinks. Not thread-safe,
-except that any thread may ask `generation` and `is_current`.
+Every consumer group of Sightline uses it: the stream stage, its retry consumer, the workers, the sinks. Not
+thread-safe, except that any thread may ask `generation` and `is_current`.
 """
 
 from collections import deque
@@ -38,7 +38,7 @@ class GroupProgress(Generic[T]):
 
     `to_commit()` never passes a record that is not finished. Gaps between offsets (compaction, transaction markers)
     hold nothing up. A partition that is assigned, revoked or rewound begins a new generation: what is still in flight
-    of an earlier one counts no more, because the next owner reads it again.
+    of an earlier one does not count any more, because the next owner reads it again.
     """
 
     def __init__(self) -> None:
@@ -50,18 +50,18 @@ class GroupProgress(Generic[T]):
     # -- ownership
 
     def assign(self, partitions: Iterable[TopicPartition]) -> None:
-        """These are ours from now on; one that was ours already begins anew."""
+        """These partitions are owned from now on. Each begins a new generation, also one that was owned already."""
         for partition in partitions:
             self._last_generation += 1
             self._owned[partition] = _Owned(self._last_generation)
 
     def revoke(self, partitions: Iterable[TopicPartition]) -> None:
-        """These are ours no more."""
+        """These partitions are not owned any more."""
         for partition in partitions:
             self._owned.pop(partition, None)
 
     def rewind(self) -> dict[TopicPartition, int]:
-        """Every partition that was read from begins anew; where each must be read again from."""
+        """Begin a new generation of every partition that was read from; returns the offsets to read again from."""
         positions: dict[TopicPartition, int] = {}
         for partition, owned in self._owned.items():
             position = owned.first_read if owned.committed is None else owned.committed
@@ -73,18 +73,15 @@ class GroupProgress(Generic[T]):
     def partitions(self) -> list[TopicPartition]:
         return list(self._owned)
 
-    def owns(self, partition: TopicPartition) -> bool:
-        return partition in self._owned
-
     def generation(self, partition: TopicPartition) -> int | None:
-        """The number of our present ownership; None where the partition is not ours."""
+        """The generation of a partition; None where it is not owned."""
         owned = self._owned.get(partition)
         return None if owned is None else owned.generation
 
     # -- records in flight
 
     def start(self, partition: TopicPartition, offset: int, item: T) -> Ticket[T] | None:
-        """One record was read; None where its partition is not ours (any more), so that it must be left alone."""
+        """One record was read. None where its partition is not owned (any more): the record must then be ignored."""
         owned = self._owned.get(partition)
         if owned is None:
             return None
@@ -95,11 +92,11 @@ class GroupProgress(Generic[T]):
         return ticket
 
     def is_current(self, ticket: Ticket[T]) -> bool:
-        """Whether its partition is still ours, in the same generation."""
+        """Whether its partition is still owned, in the same generation."""
         return self.generation(ticket.topic_partition) == ticket.generation
 
     def finish(self, ticket: Ticket[T]) -> bool:
-        """The outcome of the record is on the broker; False, and nothing happens, when it counts no more."""
+        """The outcome of the record is on the broker. False, without effect, when its generation is over."""
         owned = self._owned.get(ticket.topic_partition)
         if ticket.is_finished or owned is None or owned.generation != ticket.generation:
             return False

@@ -15,7 +15,7 @@ from schemas.errors import Busy
 
 log = logs.get(__name__)
 
-# How long who finds the queue full is told to wait.
+# `retry_after_s` of the Busy that is raised while the queue is full.
 FULL_RETRY_S = 0.05
 
 

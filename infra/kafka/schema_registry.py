@@ -1,7 +1,7 @@
 """The schema registry that the settings name, if any."""
 
 from infra.settings import Settings
-from schemas.registry import HttpRegistry
+from schemas.registry_client import HttpRegistry
 
 
 def registry_of(settings: Settings) -> HttpRegistry | None:

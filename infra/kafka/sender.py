@@ -1,4 +1,4 @@
-"""How every part sends records: what a record is, who takes it, and waiting until it is taken."""
+"""Sending of records, the same for all parts: the record, the interface of a sender, and waiting for room."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -12,13 +12,13 @@ from infra.settings import KIB
 from schemas.errors import Busy, Stalled
 from schemas.headers import Header
 
-# One wait for room lasts at most so long: whoever waits looks up in between, whether it is to give up.
+# The longest single wait for room; after each the sender checks whether to give up.
 ROOM_WAIT_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryReport:
-    """What became of one sent record. Without a `fault` every in-sync replica has it; with one it is NOT written.
+    """The result of one sent record. Without a `fault` every in-sync replica has it; with one it is NOT written.
 
     `partition` and `offset` are -1 where the record has none.
     """
@@ -60,7 +60,7 @@ class OutRecord:
 
     @property
     def size_bytes(self) -> int:
-        """What it counts for in the producer's queue."""
+        """The size with which the producer's queue counts the record."""
         return len(self.value or b"") + KIB
 
 
@@ -108,7 +108,7 @@ def send_wait(sender: Sender, record: OutRecord, give_up: Callable[[], bool] = l
 
 
 async def send_async(sender: Sender, record: OutRecord) -> None:
-    """`send_wait` for the event loop, which goes on meanwhile; ends by cancellation alone."""
+    """`send_wait` for the event loop, which it does not block. It gives up only when it is cancelled."""
     for wait_s in _attempts(sender, record):
         await asyncio.sleep(wait_s)
 

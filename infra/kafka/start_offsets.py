@@ -1,9 +1,9 @@
-"""Where a partition is read from when the client cannot tell: at the committed offset, never at a guess.
+"""Finds the offset at which a partition is read when the client cannot: the committed one, and never a guess.
 
-librdkafka (2.16) forgets, when the assignment changes while it asks for an offset that a dead worker's open transaction
-still holds, that it has not been told one, and takes `auto.offset.reset`: a whole retention labelled once more, or with
-`latest` passed over. So a member's client may only say that it does not know (`auto.offset.reset=error`), and the
-member asks until the transaction has ended.
+The committed offset is unknown while the open transaction of a dead worker holds it. When the assignment changes in
+that time, librdkafka (2.16) falls back to `auto.offset.reset`: a whole retention is labelled once more, or skipped with
+`latest`. Therefore the client may only report that it has no offset (`auto.offset.reset=error`), and the member asks
+until the transaction has ended.
 """
 
 import threading
@@ -25,7 +25,7 @@ EARLIEST, LATEST = ("earliest", "beginning", "smallest"), ("latest", "end", "lar
 
 
 class OffsetsClient(Protocol):
-    """What is used of `infra.kafka.consumer.GroupConsumer`."""
+    """The part of `infra.kafka.consumer.GroupConsumer` that is used here."""
 
     def committed(self, partitions: Iterable[TopicPartition], timeout_s: float) -> dict[TopicPartition, int]: ...
     def log_range(self, partition: TopicPartition, timeout_s: float) -> tuple[int, int] | None: ...
@@ -43,7 +43,7 @@ def first_offset(reset: str) -> int | None:
 
 
 class StartOffsets:
-    """Partitions of ours that are not read because no offset is known. For the poll thread; another asks the broker.
+    """Assigned partitions that wait for their first offset. For the poll thread; another thread asks the broker.
 
     `first`: the position where nothing is committed, or where the committed offset no longer exists.
     """

@@ -2,7 +2,7 @@
 
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,25 +25,13 @@ _SMALL_JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 class LocalKafka:
     """The Kafka of one state folder, running or not. Processes may share it: the home's lock orders their changes.
 
-    For tests: `data_dirs` puts a broker's topics on another disk, `properties` overrides broker settings, and
-    `jars_home` shares the jars of another state folder. No method here loses an acknowledged record.
+    No method here loses an acknowledged record.
     """
 
-    def __init__(
-        self,
-        home: Home,
-        *,
-        jars_home: Home | None = None,
-        data_dirs: Mapping[int, Path] | None = None,
-        properties: Mapping[str, str] | None = None,
-        heap_mib: int = 512,
-    ) -> None:
+    _heap_mib = 512
+
+    def __init__(self, home: Home) -> None:
         self._home = home
-        # For the same folder the same object: its lock is re-entrant within one object only.
-        self._jars_home = jars_home if jars_home and jars_home.path != home.path else home
-        self._data_dirs = dict(data_dirs or {})
-        self._properties = dict(properties or {})
-        self._heap_mib = heap_mib
 
     # -- state
 
@@ -141,7 +129,12 @@ class LocalKafka:
         return state
 
     def _data_dir(self, broker_id: int) -> Path:
-        return self._data_dirs.get(broker_id, self.folder(broker_id) / "data")
+        return self.folder(broker_id) / "data"
+
+    def _properties(self, broker_id: int) -> dict[str, str]:
+        """The settings of the broker, as they are written to its file."""
+        brokers = self._state().brokers
+        return broker_properties(self.broker(broker_id), brokers, self.folder(broker_id), self._data_dir(broker_id))
 
     def _format(self, broker_ids: Sequence[int]) -> None:
         """Write the brokers' settings, and format each new data folder once: that ties it to this cluster."""
@@ -151,8 +144,7 @@ class LocalKafka:
         for broker_id in broker_ids:
             file, data = self._properties_file(broker_id), self._data_dir(broker_id)
             file.parent.mkdir(parents=True, exist_ok=True)
-            properties = broker_properties(self.broker(broker_id), state.brokers, self.folder(broker_id), data)
-            file.write_text(to_text({**properties, **self._properties}))
+            file.write_text(to_text(self._properties(broker_id)))
             if all((folder / "meta.properties").exists() for folder in (data, self.folder(broker_id) / "metadata")):
                 continue
             command = [java, "-Xmx128m", *_SMALL_JVM, "-cp", f"{jars}/*"]
@@ -167,8 +159,8 @@ class LocalKafka:
             )
 
     def _jars(self) -> Path:
-        with self._jars_home.lock():
-            return fetch_jars(self._jars_home.path)
+        with self._home.lock():
+            return fetch_jars(self._home.path)
 
     def _spawn(self, broker_id: int) -> None:
         broker, folder = self.broker(broker_id), self.folder(broker_id)

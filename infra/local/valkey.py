@@ -14,14 +14,14 @@ from infra.process.ports import find_ports, port_is_free
 from schemas.errors import ConfigError, Unavailable
 
 _POLL_S = 0.05
+_MAX_MEMORY = "256mb"
 
 
 class LocalValkey:
     """The Valkey of one state folder, running or not. It is a cache: its data survives `stop` but not a crash."""
 
-    def __init__(self, home: Home, max_memory: str = "256mb") -> None:
+    def __init__(self, home: Home) -> None:
         self._home = home
-        self._max_memory = max_memory
 
     @property
     def url(self) -> str:
@@ -80,7 +80,7 @@ class LocalValkey:
             "port": str(port),
             "bind": "127.0.0.1",
             "dir": self._marker,
-            "maxmemory": self._max_memory,
+            "maxmemory": _MAX_MEMORY,
             "maxmemory-policy": "allkeys-lru",
             # Saved at a clean stop and every 15 minutes; a full disk must not make the cache refuse writes.
             "save": "900 1",

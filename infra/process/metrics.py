@@ -67,7 +67,7 @@ DEAD_LETTERS = Counter(
     "frames that ended as dead letters",
     ["stage", "reason"],
 )
-RETRIES = Counter("sightline_retries_total", "frames sent to the retry lane", ["stage", "reason"])
+RETRIES = Counter("sightline_retries_total", "frames sent to the retry topic", ["stage", "reason"])
 LABELS = Counter(
     "sightline_labels_total",
     "labels that the broker acknowledged",
@@ -95,7 +95,7 @@ CACHE_LOOKUP_SECONDS = Histogram(
 BUFFER_BYTES = Gauge("sightline_buffer_bytes", "bytes of frames held in this process")
 BACKLOG_BYTES = Gauge("sightline_backlog_bytes", "bytes in the batches topic that no worker has finished")
 PAUSED = Gauge("sightline_paused", "1 while consumption waits", ["reason"])
-RETRY_HELD = Gauge("sightline_retry_held_frames", "frames waiting for their delay on the retry lane")
+RETRY_HELD = Gauge("sightline_retry_held_frames", "frames read from the retry topic and held until their delay is over")
 
 # inference
 MODEL_READY = Gauge("sightline_model_ready", "1 once the model is loaded and warm")

@@ -22,7 +22,7 @@ from ingest.camera.spec import CameraSpec
 from ingest.publish.drops import DropCounts
 from ingest.publish.frame import OutgoingFrame
 from ingest.publish.outbox import ENVELOPE_BYTES, Outbox
-from schemas.registry import HttpRegistry
+from schemas.registry_client import HttpRegistry
 
 log = logs.get(__name__)
 

@@ -13,7 +13,7 @@ from infra.settings import CameraSettings
 from ingest.camera.backoff import Backoff
 from ingest.camera.session import CaptureSession
 from ingest.camera.spec import CameraSpec
-from ingest.capture.child import CaptureChild
+from ingest.capture.process import CaptureProcess
 from ingest.capture.wire import CaptureMessage, MessageKind, WireError
 from ingest.publish.drops import DropCounts
 from ingest.publish.frame import OutgoingFrame
@@ -96,7 +96,7 @@ class Feed(threading.Thread):
         base_index = 0 if self.spec.source.live else self._delivered_index
         self._session = CaptureSession(time.monotonic(), base_index)
         try:
-            started = CaptureChild(self._task(), self._max_image_bytes + 1024)
+            started = CaptureProcess(self._task(), self._max_image_bytes + 1024)
         except OSError as error:
             return SessionEnd("crashed", f"no capture process can be started: {error.strerror}")
         with started as child:
@@ -107,7 +107,7 @@ class Feed(threading.Thread):
             except WireError as error:
                 return SessionEnd("crashed", f"the capture process sent garbage: {error}")
 
-    def _watch(self, child: CaptureChild) -> SessionEnd:
+    def _watch(self, child: CaptureProcess) -> SessionEnd:
         session = self._session
         while not self._stop_flag.is_set():
             message = child.read(READ_TIMEOUT_S)
@@ -122,7 +122,7 @@ class Feed(threading.Thread):
                 return SessionEnd("stalled", f"no frame for {session.silent_s(now_s):.0f} s")
         return STOPPED
 
-    def _on_message(self, message: CaptureMessage, child: CaptureChild) -> SessionEnd | None:
+    def _on_message(self, message: CaptureMessage, child: CaptureProcess) -> SessionEnd | None:
         meta = message.meta
         match message.kind:
             case MessageKind.OPENED:

@@ -12,7 +12,7 @@ from schemas.errors import BadFrame, ConfigError
 from schemas.headers import Failure, Header, failure_headers, redriven_headers
 from schemas.records import Frame
 
-# A copy starts in the first tier of the retry lane, with the shortest delay, and has all tiers before it.
+# A copy starts in the first tier of the retry topic, with the shortest delay, and has all tiers before it.
 FIRST_ATTEMPT = 1
 # Dead letters carry the time of a stage's clock, marks the time of this command's clock.
 CLOCKS_DIFFER_MS = 60_000

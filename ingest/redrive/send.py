@@ -86,7 +86,7 @@ class _Chunk:
             self.settle()
 
     def copy(self, letter: DeadLetter) -> None:
-        """Send a copy to the retry lane."""
+        """Send a copy to the retry topic."""
         if not self._sent:
             self._begun_s = time.monotonic()
         self._sent += 1

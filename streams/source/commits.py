@@ -1,4 +1,4 @@
-"""Faust's consumer with the bookkeeping of offsets, and thereby the commits, in our hands."""
+"""A Faust consumer that commits by the bookkeeping of `infra.kafka.groups` and not by Faust's own."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
@@ -20,7 +20,7 @@ class CommitsByHand(Consumer):
 
     Faust's own bookkeeping commits over a message in flight when acks come out of order (faust-streaming/faust#606).
     It also looks for offsets without a record (transaction markers, aborted or compacted records) and stumbles over
-    them: behind such a gap after offset 0 it never commits again, and elsewhere it commits one run of neighbouring
+    them: behind such a gap after offset 0 it never commits again, and elsewhere it commits one series of adjacent
     offsets at a time. For the event loop; any thread may read `commits` and `uncommitted`.
     """
 
@@ -37,7 +37,7 @@ class CommitsByHand(Consumer):
         return self.progress.completed - self._settled
 
     def begin(self, message: Any) -> Ticket[None] | None:
-        """A message was read. None for one of a past generation: it must be left alone, its next owner reads it."""
+        """A message was read. None for one of a past generation, which must be ignored: the next owner reads it."""
         if message.generation_id != self._generation:
             return None
         return self.progress.start(message.tp, message.offset, None)

@@ -1,6 +1,6 @@
-"""`sightline bench` runs to its end and answers every ratio it promises. Small runs: how good they are is not asked.
+"""`sightline bench` runs to its end and reports every ratio. The runs are small, so the values are not checked.
 
-`cache`, `e2e`, `latency` and `delivery` take a minute each even so; they are in `make bench`.
+`cache`, `e2e`, `latency` and `delivery` take a minute each even with small runs, so only `make bench` runs them.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""`sightline camera` as people run it, on a real broker: what lies on frames.raw afterwards, and how the agent ends."""
+"""`sightline camera` as a process on a real broker: which records it writes to frames.raw, and how it ends."""
 
 import json
 import os
@@ -23,7 +23,7 @@ from tests.support.videos import number_of, write_video
 pytestmark = pytest.mark.kafka
 
 DATA = SHARED / "data"
-# The one with `gi`; a virtual environment or pyenv hides it.
+# The system's Python has the module `gi`; that of a virtual environment or pyenv has not.
 SYSTEM_PYTHON = Path("/usr/bin/python3")
 RTSP_SERVER = ROOT / "tests" / "support" / "rtsp_server.py"
 PATIENCE_S = 90.0
@@ -45,7 +45,7 @@ class FramesTopic:
         return self.frames
 
     def rest(self) -> list[Frame]:
-        """What there is once nothing new comes."""
+        """All records, read until no new one comes."""
         quiet_since_s = time.monotonic()
         while time.monotonic() - quiet_since_s < 3:
             if self._poll():

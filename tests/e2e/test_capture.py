@@ -1,4 +1,4 @@
-"""Capture processes for real, without Kafka: what they read, how they die, and that the agent's side survives it."""
+"""Real capture processes without Kafka: what they read, how they die, and that the agent's side survives that."""
 
 import socket
 import subprocess
@@ -11,8 +11,8 @@ import numpy as np
 import psutil
 import pytest
 
-import ingest.capture.child
-from ingest.capture.child import CaptureChild
+import ingest.capture.process
+from ingest.capture.process import CaptureProcess
 from ingest.capture.wire import CaptureMessage, MessageKind
 from ingest.sources.task import CaptureTask
 from tests.support.cameras import MAX_IMAGE_BYTES, PATIENCE_S, spec_of
@@ -51,10 +51,10 @@ def task_of(source: str, fps: float = 5, **changes: object) -> CaptureTask:
 
 
 def messages(task: CaptureTask, enough: int = 1_000_000) -> list[CaptureMessage]:
-    """What a capture process tells, until its end or until so many frames came."""
+    """The messages of a capture process, until its end or until `enough` frames came."""
     found: list[CaptureMessage] = []
     until_s = time.monotonic() + PATIENCE_S
-    with CaptureChild(task, MAX_IMAGE_BYTES + 1024) as child:
+    with CaptureProcess(task, MAX_IMAGE_BYTES + 1024) as child:
         while time.monotonic() < until_s:
             message = child.read(0.5)
             if message is None:
@@ -167,7 +167,7 @@ def test_a_simulated_camera_gives_the_same_bytes_on_every_run() -> None:
         }
         for _ in range(2)
     )
-    both = first.keys() & second.keys()  # a slow machine leaves out some, each time others
+    both = first.keys() & second.keys()  # a slow machine skips frames, different ones in each run
     assert both
     assert all(first[index] == second[index] for index in both)
 
@@ -188,7 +188,7 @@ def test_a_snapshot_behind_a_password(jpeg: bytes) -> None:
 def test_a_snapshot_over_the_limit_is_refused_and_the_next_tried(jpeg: bytes) -> None:
     with http_camera(jpeg) as address:
         task = task_of(f"http://{address}/snap.jpg", fps=20, max_image_bytes=len(jpeg) - 1)
-        with CaptureChild(task, MAX_IMAGE_BYTES) as child:
+        with CaptureProcess(task, MAX_IMAGE_BYTES) as child:
             refused = [
                 message for _ in range(100) if (message := child.read(0.5)) and message.kind == MessageKind.REFUSED
             ][:2]
@@ -219,7 +219,7 @@ def test_a_camera_that_accepts_and_stays_silent_fails_in_time() -> None:
 
 def test_no_credentials_where_others_can_see_them() -> None:
     task = task_of("rtsp://joe:geheimnis@127.0.0.1:9/cam")
-    with CaptureChild(task, MAX_IMAGE_BYTES) as child:
+    with CaptureProcess(task, MAX_IMAGE_BYTES) as child:
         assert "geheimnis" not in " ".join(psutil.Process(child.pid).cmdline())
         while (message := child.read(1.0)) is None or message.kind != MessageKind.FAILED:
             pass
@@ -235,7 +235,7 @@ def test_ordinary_videos(name: str) -> None:
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/data")
 def test_a_video_that_makes_opencv_abort_ends_its_process_and_no_other() -> None:
-    with CaptureChild(task_of(str(DATA / "video" / "demo.avi")), MAX_IMAGE_BYTES) as child:
+    with CaptureProcess(task_of(str(DATA / "video" / "demo.avi")), MAX_IMAGE_BYTES) as child:
         with pytest.raises(EOFError):
             for _ in range(200):
                 child.read(0.5)
@@ -244,9 +244,9 @@ def test_a_video_that_makes_opencv_abort_ends_its_process_and_no_other() -> None
 
 def test_a_process_that_closes_its_output_and_does_not_end_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
     mute = [sys.executable, "-c", "import os, time; os.close(1); os.close(2); time.sleep(600)"]
-    monkeypatch.setattr(ingest.capture.child, "module_command", lambda _module: mute)
-    monkeypatch.setattr(ingest.capture.child, "KILL_WAIT_S", 0.2)
-    with CaptureChild(task_of("sim:coffee"), MAX_IMAGE_BYTES) as child:
+    monkeypatch.setattr(ingest.capture.process, "module_command", lambda _module: mute)
+    monkeypatch.setattr(ingest.capture.process, "KILL_WAIT_S", 0.2)
+    with CaptureProcess(task_of("sim:coffee"), MAX_IMAGE_BYTES) as child:
         with pytest.raises(EOFError):
             child.read(PATIENCE_S)
         assert child.cause_of_death() == "the capture process closed its output and did not end"
@@ -256,9 +256,9 @@ def test_a_process_that_closes_its_output_and_does_not_end_is_told_of(monkeypatc
 
 def test_a_capture_process_dies_with_an_agent_that_is_killed() -> None:
     script = (
-        "import time\nfrom ingest.capture.child import CaptureChild\n"
+        "import time\nfrom ingest.capture.process import CaptureProcess\n"
         "from ingest.sources.parse import ReaderKind\nfrom ingest.sources.task import CaptureTask\n"
-        "child = CaptureChild(CaptureTask(ReaderKind.SIM, 'coffee', 5.0, False, 90, 3000, 3000, 1 << 20), 1 << 21)\n"
+        "child = CaptureProcess(CaptureTask(ReaderKind.SIM, 'coffee', 5.0, False, 90, 3000, 3000, 1 << 20), 1 << 21)\n"
         "while not child.read(1.0): pass\n"
         "print(child.pid, flush=True)\ntime.sleep(600)\n"
     )

@@ -1,4 +1,4 @@
-"""`sightline demo` as a newcomer runs it; with the null model, because it is the demo that is tested here."""
+"""`sightline demo` as a new user runs it, with the null model, because the demo is tested and not the model."""
 
 import json
 import os
@@ -21,13 +21,13 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
 SOURCES = ["--source", "sim:coffee", "--source", "sim:flower?size=320x240"]
 NULL_MODEL = {"SIGHTLINE_INFER__MODEL": "null", "SIGHTLINE_LOG__LEVEL": "info"}
-# Time limits are for a machine with other things to do.
+# The time limits allow for a busy machine.
 START_S = 180.0
 
 
 @pytest.fixture
 def fresh(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """An environment in which nothing runs and nothing is configured."""
+    """The environment of a machine where no service runs and nothing is configured."""
     home = tmp_path / "home"
     share_jars(home)
     yield {
@@ -62,7 +62,7 @@ def wait_for_line(process: Running, word: str, timeout_s: float = START_S) -> No
 
 
 def demo(sightline: Runner, deployment: Deployment, tmp_path: Path, *words: str) -> Running:
-    """On services that are there already, its own files in a folder of this test."""
+    """Run the demo on existing services, with its files in a folder of this test."""
     env = {**NULL_MODEL, "SIGHTLINE_HOME": str(tmp_path / "demo-home")}
     return sightline.start("demo", *SOURCES, "--fps", "4", *words, env=env, http=False)
 

@@ -1,4 +1,4 @@
-"""A feed keeps its camera alive: its capture process is killed, hangs or finds nothing, and what comes out is right."""
+"""A feed restarts its capture process, which is killed, hangs or finds nothing; the frames that come out are right."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ from tests.support.cameras import MAX_IMAGE_BYTES, PATIENCE_S, SETTINGS, spec_of
 
 
 class Watched:
-    """A feed and what came out of it."""
+    """A feed and the frames that it gave."""
 
     def __init__(self, spec: CameraSpec, settings: CameraSettings = SETTINGS) -> None:
         self.stop = Stop()
@@ -39,7 +39,7 @@ class Watched:
 
     @staticmethod
     def capture_process() -> psutil.Process:
-        """Every capture process of this test process; there must be one."""
+        """The capture process that this test process has started; there must be exactly one."""
         [found] = [one for one in psutil.Process().children() if "ingest.capture.main" in one.cmdline()]
         return found
 

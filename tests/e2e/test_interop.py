@@ -1,4 +1,4 @@
-"""Other people's programs: they know the topics, the schema files, and nothing of ours."""
+"""Programs of other people, which know the topics and the schema files and use none of our code."""
 
 import json
 import shutil
@@ -34,7 +34,7 @@ def photo(tmp_path: Path) -> Path:
 def run_foreign_program(deployment: Deployment, photo: Path, folder: Path) -> dict[str, object]:
     program = Path(__file__).parent / "foreign_program.py"
     bootstrap = deployment.services.bootstrap_servers
-    # -P and a foreign folder: nothing of this checkout is on its path but what is installed.
+    # -P and another working directory: of this checkout, only what is installed is on its import path.
     done = subprocess.run(
         [sys.executable, "-P", str(program), bootstrap, deployment.prefix, str(ROOT / "schemas"), str(photo)],
         cwd=folder,
@@ -99,7 +99,7 @@ def test_kcat_lists_topics_and_keys(deployment: Deployment, sightline: Runner, p
 def test_a_header_whose_name_is_no_text_stops_nothing(
     deployment: Deployment, sightline: Runner, tmp_path: Path
 ) -> None:
-    """Kafka takes any bytes as a name: frames among others and in a compressed batch, records of other topics."""
+    """Kafka takes any bytes as a header's name: here among frames, in a compressed batch, and on other topics."""
     kcat = shutil.which("kcat")
     if kcat is None:
         pytest.skip("kcat is not installed (apt-get install -y kcat)")

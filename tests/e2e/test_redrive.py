@@ -1,4 +1,4 @@
-"""A dead letter that is redriven after the repair becomes a label of the frame that died, and the account balances."""
+"""A dead letter that is redriven becomes a label with the coordinates of its frame, and `sightline audit` agrees."""
 
 import json
 
@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
 def test_a_redriven_frame_is_labelled_under_its_own_coordinates(sightline: Runner, deployment: Deployment) -> None:
     wire = Wire(deployment)
-    # The letter is written by hand; the pipeline, started later, also finds the frame itself on frames.raw.
+    # The test writes the dead letter itself; the pipeline starts later and also reads the frame from frames.raw.
     (source,) = wire.frames(1, partition=1)
     wire.dead(source, codec.encode(a_frame(0)), stage="infer", error_class="ModelError", attempt=3)
     assert json.loads(sightline.run("audit", "--json").stdout)["dead"] == 1
@@ -26,7 +26,7 @@ def test_a_redriven_frame_is_labelled_under_its_own_coordinates(sightline: Runne
     assert (done.returncode, json.loads(done.stdout)["redriven"]) == (0, 1)
     labels = sightline.run("subscribe", "--from", "-1h", "--limit", "2", "--format", "json")
     sources = [Coordinates(**json.loads(line)["source"]) for line in labels.stdout.splitlines()]
-    assert sources == [source, source], "once from frames.raw, once from the retry lane"
+    assert sources == [source, source], "once from frames.raw, once from frames.retry"
     once = sightline.run("subscribe", "--from", "-1h", "--limit", "1", "--format", "json", "--dedupe")
     assert len(once.stdout.splitlines()) == 1
     found = json.loads(sightline.run("audit", "--json").stdout)

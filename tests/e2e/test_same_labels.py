@@ -37,7 +37,7 @@ def test_photos_through_kafka_get_the_labels_of_classify(
     deployment: Deployment, sightline: Runner, photos: Path
 ) -> None:
     model = {"SIGHTLINE_INFER__MODEL": "efficientnet-lite0"}
-    # The converted model is kept with the checkout: converting it anew for each test run costs minutes.
+    # The converted model is kept with the checkout, because converting it in each test run costs minutes.
     at_home = {"SIGHTLINE_HOME": str(MODEL_HOME)}
     classified = sightline.run("classify", str(photos), "--json", env={**model, **at_home}, timeout_s=600)
     assert classified.returncode == 0, classified.stderr[-2000:]
@@ -63,5 +63,5 @@ def test_photos_through_kafka_get_the_labels_of_classify(
 
 
 def _number(label: dict[str, str]) -> int:
-    """A folder's files are sent in the order of their names, numbered from 0."""
+    """The frame number of a file: a folder's files are sent in the order of their names, numbered from 0."""
     return int(label["frame_id"].rpartition("/")[2])

@@ -1,5 +1,5 @@
-"""Nothing is lost: real processes, three real brokers, and everything that can go wrong with them.
+"""The fault suite: real processes and three real brokers are killed, frozen and cut off, and every frame is counted.
 
-`make faults` runs the cases, `make soak` mixes them at random for as long as it is told.
-The table is in docs/reliability.md.
+`make faults` runs the cases, `make soak` injects faults at random for a given time. The results are in
+docs/reliability.md.
 """

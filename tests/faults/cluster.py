@@ -22,7 +22,7 @@ READY_TIMEOUT_S = 180.0
 
 @dataclass(frozen=True)
 class Cluster:
-    """Clients of all kinds go through the proxies; the brokers talk to each other past them."""
+    """All clients connect through the proxies; the brokers connect to each other directly."""
 
     services: Services
     kafka: ControlledKafka
@@ -43,7 +43,7 @@ class Cluster:
         return next(int(one.leader) for one in partitions.values() if one.leader != controller)
 
     def controller(self) -> int:
-        """The active controller, as the quorum's nodes have noted it (a client that asks is told any broker)."""
+        """The active controller, read from the quorum state of the nodes; clients that ask are given any broker."""
         notes = [
             json.loads((self.kafka.folder(broker) / "metadata/__cluster_metadata-0/quorum-state").read_text())
             for broker in BROKERS
@@ -56,7 +56,7 @@ class Cluster:
         return int(admin.describe_consumer_groups([group])[group].result(30).coordinator.id)
 
     def heal(self) -> None:
-        """Everything runs and every line is good; nothing happens to what is well already."""
+        """Start what does not run and restore every connection. What is healthy already is left alone."""
         for line in (*self.broker_lines.values(), self.redis_line):
             line.restore()
         self.kafka.start(timeout_s=READY_TIMEOUT_S)
@@ -67,7 +67,7 @@ class Cluster:
         self.kafka.start_broker(broker_id, READY_TIMEOUT_S)
 
     def wait_in_sync(self, timeout_s: float = 60.0) -> None:
-        """Until every replica of every partition is in sync: no broker is needed more than another."""
+        """Wait until every replica of every partition is in sync, so that any broker may fail next."""
         admin, until_s = self.admin(), time.monotonic() + timeout_s
         while behind := _behind(admin.list_topics(timeout=30).topics):
             if time.monotonic() > until_s:
@@ -75,19 +75,19 @@ class Cluster:
             time.sleep(0.2)
 
     def forget_cache(self) -> None:
-        """What Valkey saved is gone: it starts empty. Only while it is stopped."""
+        """Delete the data that Valkey saved, so that it starts empty. Call it only while Valkey is stopped."""
         for file in self.valkey.folder.glob("*.rdb"):
             file.unlink()
 
     def start_valkey(self) -> None:
         self.valkey.start()
-        # It may have found its port taken and moved.
+        # When its port was taken meanwhile, it listens on another one.
         self.redis_line.target_port = port_of(self.valkey.url)
 
 
 @contextmanager
 def cluster(home_path: Path, rng: random.Random, data_dirs: Mapping[int, Path] | None = None) -> Iterator[Cluster]:
-    """A cluster of one's own in that folder; gone at the end, also when this process is killed."""
+    """A new cluster in that folder. It is stopped at the end of the block, and also when this process is killed."""
     home = Home(home_path)
     kafka = ControlledKafka(home, jars_home=JARS_HOME, data_dirs=data_dirs, heap_mib=384)
     valkey = ControlledValkey(home)

@@ -1,4 +1,4 @@
-"""One cluster for all cases, one rig for each; the seed of the run, printed where it helps."""
+"""Fixtures: one cluster for all cases, one rig for each case, and the seed of the run, printed with failures."""
 
 import os
 import random

@@ -1,4 +1,4 @@
-"""One `sightline` process as an orchestrator keeps it: ended means started again, and counted."""
+"""Keeps one `sightline` process running, as an orchestrator does: when it ends, it is started again and counted."""
 
 import contextlib
 import signal
@@ -15,14 +15,14 @@ from tests.support.runner import COMMAND, Running
 _LOOK_S = 0.05
 _BACKOFF_FIRST_S = 0.2
 _BACKOFF_MAX_S = 5.0
-# Lived so long: what ended it is not what it was started into.
+# A process that ran for at least this long did not fail at its start: it is restarted without a delay.
 _HEALTHY_S = 10.0
 _STDERR_KEPT = 3000
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """One end of the process. `ours`: by a signal of the test, not by itself."""
+    """How one process ended. `ours`: after a signal that the test sent, and not by itself."""
 
     code: int
     age_s: float
@@ -31,7 +31,7 @@ class End:
 
 
 class Keeper:
-    """Starts the command again when it ends, at once first, then with a growing delay while it lives shortly."""
+    """Restarts the command when it ends: at once after a long run, with a growing delay while it keeps ending early."""
 
     def __init__(
         self, name: str, words: Sequence[str], env: Mapping[str, str], command: Sequence[str] = COMMAND
@@ -49,7 +49,7 @@ class Keeper:
         self._lock = threading.RLock()
         self._thread: threading.Thread | None = None
 
-    # -- life
+    # -- start and stop
 
     def start(self, ready: bool = True) -> "Keeper":
         self._stopping.clear()
@@ -61,7 +61,7 @@ class Keeper:
         return self
 
     def wait_ready(self, timeout_s: float = 120.0) -> None:
-        """Until the process there is then says that frames flow through it."""
+        """Wait until the process that runs by then answers /readyz with 200."""
         until_s = time.monotonic() + timeout_s
         answer: tuple[int, str] = (0, "")
         while time.monotonic() < until_s:
@@ -74,7 +74,7 @@ class Keeper:
         raise AssertionError(f"{self.name} is not ready after {timeout_s:g} s: {answer}; {self.last_words()}")
 
     def stop(self, budget_s: float = 10.0) -> int | None:
-        """End it in good order and keep it no more; its exit code. Fails when it takes longer than its budget."""
+        """Stop it with SIGTERM and do not restart it; returns its exit code. Fails when `budget_s` is over before."""
         self._halt()
         with self._lock:
             current = self._current
@@ -89,17 +89,17 @@ class Keeper:
             return code
 
     def close(self) -> None:
-        """Gone, one way or the other."""
+        """End the process, by SIGKILL if nothing else helps, and do not restart it."""
         self._halt()
         with self._lock:
             if self._current is not None:
                 self._current.close()
                 self._current = None
 
-    # -- harm
+    # -- faults
 
     def signal(self, number: int) -> None:
-        """Send a signal to the process there is now; an end that follows counts as ours."""
+        """Send a signal to the present process. When it ends after that, the end counts as ours."""
         with self._lock:
             if self._current is not None:
                 self._signalled = number not in (signal.SIGSTOP, signal.SIGCONT) or self._signalled
@@ -119,11 +119,11 @@ class Keeper:
                 self._ended(self._current)
 
     def restart(self, budget_s: float = 10.0) -> None:
-        """As a rollout does it: SIGTERM, gone within its budget, a new one ready."""
+        """Restart it as a rollout does: SIGTERM, its end within `budget_s`, then a new process until it is ready."""
         self.stop(budget_s)
         self.start()
 
-    # -- what was seen
+    # -- observations
 
     @property
     def pid(self) -> int:
@@ -146,7 +146,7 @@ class Keeper:
         return [end for end in self.ends if not end.ours]
 
     def last_words(self) -> str:
-        """What it said last, for a failure's message."""
+        """The end of its stderr, for the message of a failed test."""
         with self._lock:
             now = self._current.stderr[-_STDERR_KEPT:] if self._current else ""
         own = self.ended_by_itself
@@ -154,7 +154,7 @@ class Keeper:
         return f"{self.name} ({self.starts} starts) said:\n{now}{before}"
 
     def sample_memory(self) -> None:
-        """Note the memory of the process and its children now."""
+        """Record how much memory the process and its children use now."""
         with self._lock:
             current = self._current
         if current is None or current.exit_code is not None:
@@ -164,7 +164,7 @@ class Keeper:
             rss = sum(one.memory_info().rss for one in (process, *process.children(recursive=True)))
             self.memory.add(self.starts, time.monotonic(), rss)
 
-    # -- how
+    # -- details
 
     def _begin(self) -> None:
         with self._lock:
@@ -174,7 +174,7 @@ class Keeper:
             self.starts += 1
 
     def _ended(self, current: Running) -> float:
-        """Note the end; how old it became."""
+        """Record how the process ended; returns for how long it ran, in seconds."""
         age_s = time.monotonic() - self._started_s
         code = current.exit_code
         assert code is not None

@@ -1,8 +1,8 @@
 """`sightline` with clients that fail: `python -m tests.faults.launcher PLAN_FOLDER stream --model null`.
 
-Whichever point the plan names fails at its 1st call, then at the 2nd after that, then at the 3rd, and so on: after
-N failures every gap up to N was tried. The count is kept in the plan's folder and survives the process, so a point
-whose failure ends the process fails at the Nth call of the Nth process.
+A point is one kind of call of a client. The point that the plan names fails at its 1st call, then at the 2nd call
+after that, then at the 3rd, and so on: after N failures every distance up to N was tried. The count is kept in a file
+of the plan's folder, so a point whose failure ends the process fails at the Nth call of the Nth process.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ _LOOK_S = 0.02
 
 
 class Plan:
-    """What fails now. Written by the test (`arm`), read by the process (`call`)."""
+    """Which point fails now: the test writes it (`arm`), the process under test reads it (`due`, `fail`)."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -32,7 +32,7 @@ class Plan:
         self._calls = 0
 
     def arm(self, point: str) -> None:
-        """Let this point fail from now on; the empty one: nothing fails."""
+        """Let this point fail from now on; with an empty name nothing fails."""
         self._write("armed", point)
 
     def fired(self, point: str) -> int:
@@ -41,7 +41,7 @@ class Plan:
         return int(file.read_text()) if file.exists() else 0
 
     def due(self, point: str) -> int:
-        """Count one call of that point: 0 to let it through, N to fail it as the Nth failure."""
+        """Count one call of that point; 0 when the call shall succeed, N when it shall fail as the Nth failure."""
         with self._lock:
             now_s = time.monotonic()
             if now_s - self._looked_s > _LOOK_S:
@@ -57,7 +57,7 @@ class Plan:
             if self._calls < number:
                 return 0
             self._calls = 0
-            # Written first: the failure may end the process.
+            # Written before the call fails, because the failure may end the process.
             self._write(f"{point}.fired", str(number))
             return number
 
@@ -68,19 +68,19 @@ class Plan:
             raise make(number)
 
     def _write(self, name: str, text: str) -> None:
-        """In one step: the reader, and whoever is killed here, has the old or the new."""
+        """Replace the file atomically: whoever reads it, or is killed meanwhile, finds the old or the new content."""
         file = self.folder / f"{name}.new"
         file.write_text(text)
         file.rename(self.folder / name)
 
 
 def passing(code: int) -> Make:
-    """A KafkaException as the client raises it for what may pass."""
+    """Makes a KafkaException as the client raises it for an error that may pass."""
     return lambda number: KafkaException(KafkaError(code, f"injected failure {number}"))
 
 
 def transactional(number: int) -> Exception:
-    """Each kind that librdkafka tells apart, in turn: call again, abort, give the producer up."""
+    """The three kinds of transactional errors in turn: retriable, abort required, fatal."""
     kind = ("retriable", "txn_requires_abort", "fatal")[(number - 1) % 3]
     return KafkaException(KafkaError(KafkaError._TIMED_OUT, f"injected failure {number} ({kind})", **{kind: True}))
 
@@ -106,7 +106,7 @@ def install(plan: Plan) -> None:
     """Replace the client classes before anything of ours is imported."""
     confluent_kafka.Producer = _failing(_reporting(confluent_kafka.Producer, plan), "producer", PRODUCER, plan)  # type: ignore[misc]
     confluent_kafka.Consumer = _failing(confluent_kafka.Consumer, "consumer", CONSUMER, plan)  # type: ignore[misc]
-    # Written in Python, and calls itself by its name: changed in place.
+    # AdminClient is written in Python and refers to itself by name, so it is patched and not replaced by a subclass.
     for method, make in ADMIN.items():
         _fail_sync(confluent_kafka.admin.AdminClient, method, f"admin.{method}", make, plan)
     _install_redis(plan)
@@ -157,7 +157,7 @@ def _install_redis(plan: Plan) -> None:
 
 def _install_aiokafka(plan: Plan) -> None:
     """Every request of Faust's consumer: fetch, heartbeat, join, sync, commit, metadata."""
-    # Neither has types.
+    # Imported by name because neither module has type hints.
     client, errors = importlib.import_module("aiokafka.client"), importlib.import_module("aiokafka.errors")
     kinds: tuple[type[Exception], ...] = (errors.KafkaConnectionError, errors.RequestTimedOutError)
 

@@ -1,31 +1,33 @@
-"""The count at the end: every acknowledged frame against every outcome. Pure; what it counts is in each field."""
+"""The final count: compares every acknowledged frame with every outcome. Pure."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 
+from schemas.coordinates import Coordinates
 from sinks.base.dedupe import Deduplicator
 from tests.faults.outcomes import Outcome
-from tests.faults.sender import Place, Sent
+from tests.faults.sender import Sent
 
 
 @dataclass
 class Ledger:
-    """`frames`: acknowledged ones; `written`: what lies on the topic, also without an acknowledgement (a lost reply).
+    """`frames`: how many were acknowledged; `written`: how many are on the topic, also without an acknowledgement.
 
-    `duplicates`: outcomes beyond the first of their frame; `duplicates_left`: those that deduplication let pass.
+    `lost`: frames without an outcome; `gone`: acknowledged frames that are not on the topic;
+    `duplicates`: second and further outcomes of a frame; `duplicates_left`: those that deduplication did not recognise;
     `both`: frames with a label and a dead letter; `foreign`: outcomes of frames that do not exist;
-    `untrue`: dead letters whose reason is not that of the poison, and poison that was labelled;
-    `nowhere`: acknowledged without an offset, and not found by their bytes either;
-    `retried`: frames that went through the retry lane; these may come late, as cached labels may come early.
+    `untrue`: dead letters with a wrong reason, and poison that was labelled;
+    `nowhere`: acknowledged without an offset, and not found on the topic by their content either;
+    `retried`: frames that went through the retry topic; like labels from the cache, theirs may come out of order.
     """
 
     frames: int = 0
     written: int = 0
     labels: int = 0
     dead: int = 0
-    lost: list[Place] = field(default_factory=list)
-    gone: list[Place] = field(default_factory=list)
+    lost: list[Coordinates] = field(default_factory=list)
+    gone: list[Coordinates] = field(default_factory=list)
     duplicates: int = 0
     duplicates_left: int = 0
     out_of_order: int = 0
@@ -38,7 +40,7 @@ class Ledger:
 
     @property
     def faults(self) -> list[str]:
-        """What breaks a promise, in words; empty when all is well."""
+        """Every broken promise in words; empty when there is none."""
         checks = {
             "frames without an outcome": len(self.lost),
             "acknowledged frames that Kafka does not have": len(self.gone) + self.nowhere,
@@ -52,16 +54,19 @@ class Ledger:
 
 
 def count(
-    acknowledged: Mapping[Place, Sent], written: Set[Place], retried: Set[Place], outcomes: Iterable[Outcome]
+    acknowledged: Mapping[Coordinates, Sent],
+    written: Set[Coordinates],
+    retried: Set[Coordinates],
+    outcomes: Iterable[Outcome],
 ) -> Ledger:
-    """`outcomes` in the order of their topics' offsets, labels of one source as they lie on their partition."""
+    """Takes the outcomes in the order of their offsets, so that the labels of one source keep their order."""
     ledger = Ledger(frames=len(acknowledged), written=len(written), retried=len(retried))
-    seen: Counter[tuple[Place, str | None]] = Counter()
-    labelled: set[Place] = set()
-    dead: set[Place] = set()
+    seen: Counter[tuple[Coordinates, str | None]] = Counter()
+    labelled: set[Coordinates] = set()
+    dead: set[Coordinates] = set()
     order = _Order()
     deduplicator = Deduplicator()
-    passed: Counter[tuple[Place, str | None]] = Counter()
+    passed: Counter[tuple[Coordinates, str | None]] = Counter()
     for outcome in outcomes:
         key = (outcome.source, outcome.replay_id)
         seen[key] += 1
@@ -70,14 +75,14 @@ def count(
             ledger.reasons[f"{outcome.stage}: {outcome.reason}"] += 1
         else:
             labelled.add(outcome.source)
-            if deduplicator.is_first(*outcome.source, outcome.replay_id):
+            if deduplicator.is_first(*astuple(outcome.source), outcome.replay_id):
                 passed[key] += 1
                 ledger.out_of_order += outcome.source not in retried and order.is_late(outcome)
         _judge(ledger, outcome, acknowledged.get(outcome.source))
     found = labelled | dead
     ledger.labels, ledger.dead, ledger.both = len(labelled), len(dead), len(labelled & dead)
-    ledger.lost = sorted((written | acknowledged.keys()) - found)
-    ledger.gone = sorted(acknowledged.keys() - written)
+    ledger.lost = sorted((written | acknowledged.keys()) - found, key=astuple)
+    ledger.gone = sorted(acknowledged.keys() - written, key=astuple)
     ledger.foreign = len(found - written)
     ledger.duplicates = sum(seen.values()) - len(seen)
     ledger.duplicates_left = sum(passed.values()) - len(passed)
@@ -96,7 +101,7 @@ def _judge(ledger: Ledger, outcome: Outcome, sent: Sent | None) -> None:
 
 
 class _Order:
-    """Labels of MODEL origin come in capture order per source; cached ones may overtake."""
+    """Checks that labels of origin MODEL come in capture order per source; cached labels may overtake them."""
 
     def __init__(self) -> None:
         self._last: dict[tuple[str, int], int] = {}

@@ -1,9 +1,9 @@
-"""How much memory a process takes, and whether that grows: pure."""
+"""How much memory a process uses, and whether that grows. Pure."""
 
 from dataclasses import dataclass, field
 from itertools import groupby
 
-# A young process grows because it loads, warms up and fills its arenas and caches; that is not a leak.
+# A new process grows while it loads code and fills arenas and caches. That is no leak, so this time is left out.
 _WARM_UP_S, _WARM_UP_SHARE = 30.0, 0.5
 _MIN_SAMPLES = 20
 _MIB = 1024 * 1024
@@ -11,7 +11,7 @@ _MIB = 1024 * 1024
 
 @dataclass
 class MemoryTrack:
-    """Samples of (life, time, bytes); a life is one process, between two restarts."""
+    """Samples of (life, time, bytes). A life is the time of one process, from its start to its end."""
 
     samples: list[tuple[int, float, int]] = field(default_factory=list)
 
@@ -36,7 +36,7 @@ class MemoryTrack:
 
 
 def _warm(life: list[tuple[int, float, int]]) -> list[tuple[float, int]]:
-    """(time, bytes) of that life once it was warm."""
+    """(time, bytes) of that life, without the time in which it warmed up."""
     if not life:
         return []
     born_s = life[0][1]

@@ -1,4 +1,4 @@
-"""What came of the frames, read from the topics without a group and with no reader of ours."""
+"""Outcomes of frames, read from the topics without a consumer group and without any reader of the product."""
 
 import threading
 import time
@@ -12,7 +12,6 @@ from infra.kafka.topics import TopicNames
 from schemas import codec, headers
 from schemas.coordinates import Coordinates
 from schemas.records import Label, Origin
-from tests.faults.sender import Place
 
 _POLL_S = 0.2
 _SILENCE_S = 60.0
@@ -22,7 +21,7 @@ _SILENCE_S = 60.0
 class Outcome:
     """A label or a dead letter. `label` is None for the latter, `reason` and `stage` for the former."""
 
-    source: Place
+    source: Coordinates
     replay_id: str | None
     label: Label | None = None
     reason: str | None = None
@@ -34,7 +33,7 @@ class Outcome:
 
 
 def outcome_of(message: confluent_kafka.Message, names: TopicNames) -> Outcome | None:
-    """Raises when a record on an output topic is not what it must be; None for the marks of `redrive`."""
+    """The outcome in a record of an output topic; None for the marks of `redrive`. Raises for an invalid record."""
     if message.topic() == names.dead:
         found = headers_of(message)
         if headers.redriven_letter(found) is not None:
@@ -43,18 +42,14 @@ def outcome_of(message: confluent_kafka.Message, names: TopicNames) -> Outcome |
         if failure is None:
             raise AssertionError(f"a dead letter without our headers: {found}")
         reason, stage = failure.error_class, failure.stage
-        return Outcome(place_of(failure.source), headers.replay_id_of(found), None, reason, stage)
+        return Outcome(failure.source, headers.replay_id_of(found), None, reason, stage)
     label = codec.decode(Label, message.value())
-    return Outcome(place_of(label.source), label.replay_id, label)
+    return Outcome(label.source, label.replay_id, label)
 
 
 def headers_of(message: confluent_kafka.Message) -> list[tuple[str, bytes | str | None]]:
     found = message.headers() or []
     return list(found.items()) if isinstance(found, dict) else found
-
-
-def place_of(source: Coordinates) -> Place:
-    return source.topic, source.partition, source.offset
 
 
 def reader(bootstrap_servers: str) -> confluent_kafka.Consumer:
@@ -69,7 +64,7 @@ def reader(bootstrap_servers: str) -> confluent_kafka.Consumer:
             "fetch.wait.max.ms": 50,
             "queued.max.messages.kbytes": 16_384,
             "reconnect.backoff.max.ms": 500,
-            "retry.backoff.max.ms": 200,  # as ours: how soon it asks for a new leader
+            "retry.backoff.max.ms": 200,  # as in the product: how soon the client asks for a new leader
             "log_level": 0,
             "error_cb": lambda _error: None,
         }
@@ -77,7 +72,7 @@ def reader(bootstrap_servers: str) -> confluent_kafka.Consumer:
 
 
 def read_all(bootstrap_servers: str, topics: list[str]) -> Iterator[confluent_kafka.Message]:
-    """Every committed record of these topics up to their end now, partition by partition in offset order."""
+    """Every committed record of these topics up to their present end, in offset order within each partition."""
     consumer = reader(bootstrap_servers)
     try:
         places = _partitions(consumer, topics)
@@ -99,7 +94,7 @@ def read_all(bootstrap_servers: str, topics: list[str]) -> Iterator[confluent_ka
 
 
 def _partitions(consumer: confluent_kafka.Consumer, topics: list[str]) -> list[TopicPartition]:
-    """Topics that were just created are not known to every broker at once."""
+    """The partitions of these topics. Waits for them: a new topic is not known to every broker at once."""
     until_s = time.monotonic() + _SILENCE_S
     while True:
         found = consumer.list_topics(timeout=30).topics
@@ -111,20 +106,20 @@ def _partitions(consumer: confluent_kafka.Consumer, topics: list[str]) -> list[T
 
 
 class Watcher:
-    """Follows labels and dead letters from a thread of its own: when did which frame's first outcome arrive?"""
+    """Reads labels and dead letters in a thread, and records when the first outcome of each frame arrived."""
 
     def __init__(self, bootstrap_servers: str, names: TopicNames) -> None:
         self._names = names
         self._consumer = reader(bootstrap_servers)
         self._consumer.assign(_partitions(self._consumer, [names.labels, names.dead]))
         self._stop = threading.Event()
-        self.arrived_s: dict[Place, float] = {}
+        self.arrived_s: dict[Coordinates, float] = {}
         self.error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
         self._thread.start()
 
-    def wait_for(self, wanted: Callable[[], set[Place]], timeout_s: float) -> set[Place]:
-        """Until all of them have an outcome; those that have none when the time is over."""
+    def wait_for(self, wanted: Callable[[], set[Coordinates]], timeout_s: float) -> set[Coordinates]:
+        """Wait until all of them have an outcome; returns those that have none when the time is over."""
         until_s = time.monotonic() + timeout_s
         while missing := {place for place in wanted() if place not in self.arrived_s}:
             if time.monotonic() > until_s or self.error is not None:
@@ -137,7 +132,7 @@ class Watcher:
         self._thread.join(10.0)
 
     def close(self) -> None:
-        """Raises what it came upon."""
+        """Stop reading. Raises the error that ended the thread, if one did."""
         self.abandon()
         if self.error is not None:
             raise self.error

@@ -1,4 +1,4 @@
-"""What the sender sends: small pictures that are all different, and ten kinds of poison, each with its true reason."""
+"""What the sender sends: small images that all differ, and ten kinds of poison, each with the reason it must die of."""
 
 import functools
 import io
@@ -17,7 +17,7 @@ SIDE = 96
 
 @functools.cache
 def _picture(kind: int = 0, side: int = SIDE) -> bytes:
-    """A JPEG of coloured blocks: something that a decoder has work with, and quality does not call dark or blurred."""
+    """A JPEG of coloured blocks: it costs time to decode, and the quality check finds it neither dark nor blurred."""
     blocks = np.random.default_rng(kind).integers(0, 256, (8, 8, 3), dtype=np.uint8)
     pixels = blocks.repeat(side // 8, axis=0).repeat(side // 8, axis=1)
     out = io.BytesIO()
@@ -26,7 +26,7 @@ def _picture(kind: int = 0, side: int = SIDE) -> bytes:
 
 
 def unique_jpeg(words: str, side: int = SIDE) -> bytes:
-    """A JPEG whose bytes hold `words` in a comment: equal pixels, another file, so the exact cache does not know it."""
+    """A JPEG with `words` in a comment. The pixels are always equal but the bytes differ, so the exact cache misses."""
     comment = words.encode()
     picture = _picture(side=side)
     return picture[:2] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment + picture[2:]
@@ -66,7 +66,7 @@ def png_bomb() -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Poison:
-    """One kind of record that can never be labelled; `make` gets a sound Frame and returns the bytes of the record."""
+    """One kind of record that can never be labelled. `make` takes a valid Frame and returns the bytes of the record."""
 
     name: str
     reason: str
@@ -110,7 +110,7 @@ POISON: tuple[Poison, ...] = (
 
 
 def too_large(side: int) -> Poison:
-    """Sound pictures, and poison only for a stage whose limit is below side * side pixels."""
+    """Valid images, which are poison only for a stage whose limit is below side * side pixels."""
     return Poison(
         "too large for this stage",
         "too_many_pixels",

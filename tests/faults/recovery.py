@@ -1,4 +1,4 @@
-"""When do frames flow again after a harm? As a subscriber sees it, source by source."""
+"""How soon frames flow again after a fault, seen from a subscriber: every source has a new outcome."""
 
 import time
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Moment:
 
 
 def flowing_after(since: Moment, sender: FrameSender | None, watcher: Watcher) -> float | None:
-    """When the last of the sources had its first outcome of a frame sent after that moment; None: not yet."""
+    """When every source had an outcome of a frame that was sent after that moment; None while one has none."""
     if sender is None:
         return None
     first: dict[str, float] = {}

@@ -17,10 +17,10 @@ DEFAULT = ROOT / ".sightline" / "faults"
 
 @dataclass(frozen=True)
 class Row:
-    """`recover_s`: from the end of the harm (a kill is over at once) until every source has an outcome of a newer
-    frame; the longest where harm was done more than once.
+    """`recover_s`: seconds from the end of a fault (a kill ends at once) until every source has an outcome of a newer
+    frame; the longest where there were several faults.
 
-    `restarts` are all starts beyond the first; `ended` of these the ends that no signal of ours made.
+    `restarts`: starts after the first, by process; `ended`: how often a process ended by itself, without our signal.
     """
 
     case: str
@@ -40,7 +40,7 @@ class Row:
 def row_of(case: str, ledger: Ledger, recover_s: float | None) -> Row:
     return Row(
         case,
-        # Frames of a camera agent are not ours to count before they are written.
+        # Of a camera agent's frames the test knows only those that are on the topic.
         ledger.frames or ledger.written,
         ledger.dead,
         len(set(ledger.lost) | set(ledger.gone)) + ledger.nowhere,
@@ -52,12 +52,12 @@ def row_of(case: str, ledger: Ledger, recover_s: float | None) -> Row:
 
 
 def folder() -> Path:
-    """Where the results of this machine are kept: $FAULTS_RESULTS, else `.sightline/faults`."""
+    """The folder of the results on this machine: $FAULTS_RESULTS, else `.sightline/faults`."""
     return Path(os.environ.get(VARIABLE) or DEFAULT)
 
 
 def add(row: Row, seed: int) -> None:
-    """Keep the row, in place of an earlier one of the same case, and write the table anew."""
+    """Store the row in place of an earlier one of the same case, and rewrite the table."""
     file = folder() / "results.json"
     kept = json.loads(file.read_text())["rows"] if file.exists() else {}
     kept[row.case] = {**asdict(row), "seed": seed}
@@ -90,7 +90,7 @@ def table(rows: list[dict[str, object]]) -> str:
 
 
 def machine() -> str:
-    """What the figures were taken on, in words."""
+    """The machine that the figures were measured on, in words."""
     memory_gib = psutil.virtual_memory().total / 1024**3
     parts = (f"{os.cpu_count()} cores ({platform.machine()})", f"{memory_gib:.0f} GiB", platform.system())
     return ", ".join((*parts, f"Python {platform.python_version()}"))

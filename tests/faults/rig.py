@@ -1,4 +1,4 @@
-"""One rig: a deployment on three brokers, kept processes, numbered frames, and the count at the end."""
+"""What a fault case works with: a deployment on three brokers, supervised processes, numbered frames, final count."""
 
 import json
 import random
@@ -10,20 +10,21 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from schemas.coordinates import Coordinates
 from tests.faults import ledger as ledgers
 from tests.faults import results
 from tests.faults.cluster import Cluster
 from tests.faults.keeper import Keeper
-from tests.faults.outcomes import Watcher, place_of
+from tests.faults.outcomes import Watcher
 from tests.faults.reading import Reading
 from tests.faults.recovery import Moment, flowing_after
-from tests.faults.sender import FrameSender, Place, Traffic
+from tests.faults.sender import FrameSender, Traffic
 from tests.support.deployment import Deployment, deployment
 from tests.support.runner import COMMAND, Runner
 
 SETTLE_TIMEOUT_S = 120.0
 MEMORY_EVERY_S = 1.0
-# Fast enough for a test; the tiers as shipped differ only in their length.
+# Short delays, so that a test does not wait for the default ones.
 RETRY_DELAYS_MS = "[300, 1000, 3000]"
 VARIABLES = {
     "SIGHTLINE_TOPICS__REPLICATION_FACTOR": "3",
@@ -34,7 +35,7 @@ VARIABLES = {
 
 
 class Rig:
-    """What a case works with. Use `rig(...)`, which cleans up."""
+    """Made by `rig(...)`, which also stops everything at the end."""
 
     def __init__(self, case: str, cluster: Cluster, deployed: Deployment, seed: int) -> None:
         self.case, self.cluster, self.deployed, self.seed = case, cluster, deployed, seed
@@ -90,36 +91,36 @@ class Rig:
     # -- time
 
     def wait(self, seconds: float) -> None:
-        """Let things go on; what broke in a thread of ours is raised here."""
+        """Sleep, then raise the error of a thread of the rig, if one failed."""
         time.sleep(seconds)
         for error in (self.watcher.error, self.sender.error if self.sender else None):
             if error is not None:
                 raise error
 
     def harm_is_over(self) -> None:
-        """Recovery counts from here: right after a kill, or when what was taken away is back."""
+        """The recovery time begins now: call it right after a kill, or when what was taken away is back."""
         self._over.append(Moment.now(self.sender))
 
     def wait_flowing(self, timeout_s: float = 90.0) -> None:
-        """Until a frame of each source that was sent after this call has its outcome."""
+        """Wait until each source has an outcome of a frame that was sent after this call."""
         since, until_s = Moment.now(self.sender), time.monotonic() + timeout_s
         while flowing_after(since, self.sender, self.watcher) is None:
             if time.monotonic() > until_s:
                 raise AssertionError(f"no labels of new frames after {timeout_s:g} s\n{self.words()}")
             self.wait(0.1)
 
-    def wait_labelled(self, places: set[Place], timeout_s: float) -> None:
-        """Until each of these has a label, also after `settle`."""
+    def wait_labelled(self, places: set[Coordinates], timeout_s: float) -> None:
+        """Wait until each of these frames has a label. Works also after `settle`."""
         until_s = time.monotonic() + timeout_s
-        while left := places - {place_of(label.source) for label in self.reading.labels()}:
+        while left := places - {label.source for label in self.reading.labels()}:
             if time.monotonic() > until_s:
-                raise AssertionError(f"{len(left)} without a label after {timeout_s:g} s: {sorted(left)[:5]}")
+                raise AssertionError(f"{len(left)} without a label after {timeout_s:g} s: {sorted(map(str, left))[:5]}")
             time.sleep(1.0)
 
     # -- the count
 
     def settle(self, timeout_s: float = SETTLE_TIMEOUT_S) -> ledgers.Ledger:
-        """Stop sending, wait for every outcome, count, compare with `sightline audit`; fails when a promise broke."""
+        """Stop sending, await all outcomes, count, compare with `sightline audit`. Fails when a promise is broken."""
         if self.sender is not None:
             self.sender.finish()
         wanted = self.reading.written(self.sender) | (self.sender.acknowledged.keys() if self.sender else set())
@@ -134,7 +135,7 @@ class Rig:
         return self.ledger
 
     def count(self) -> ledgers.Ledger:
-        """Read everything once more from the beginning."""
+        """Read all topics from the beginning and count."""
         written = self.reading.written(self.sender)
         acknowledged = self.sender.acknowledged if self.sender else {}
         ledger = ledgers.count(acknowledged, written, self.reading.retried(), self.reading.outcomes())
@@ -148,7 +149,7 @@ class Rig:
         return done.returncode, json.loads(done.stdout.splitlines()[-1])
 
     def row(self) -> results.Row:
-        """The case's row of the table; only after `settle`."""
+        """The row of this case in the table of results. Call it only after `settle`."""
         assert self.ledger is not None
         keepers = self.keepers.values()
         return replace(
@@ -168,15 +169,15 @@ class Rig:
         for keeper in self.keepers.values():
             keeper.close()
 
-    # -- how
+    # -- details
 
     def recoveries_s(self) -> list[float]:
-        """How long each recovery took; one is left out while frames do not flow again."""
+        """How long each recovery took; one that is not over yet is left out."""
         found = [(over.at_s, flowing_after(over, self.sender, self.watcher)) for over in self._over]
         return [flowing_s - over_s for over_s, flowing_s in found if flowing_s is not None]
 
     def recover_s(self) -> float | None:
-        """The longest of them; None when there was no harm, or nothing was sent after it."""
+        """The longest recovery; None when there was no fault, or nothing was sent after it."""
         return max(self.recoveries_s(), default=None)
 
     def _audit_faults(self, ledger: ledgers.Ledger) -> list[str]:
@@ -195,7 +196,7 @@ class Rig:
         return [f"sightline audit says {name} = {found}, counted {own}" for name, (found, own) in wrong.items()]
 
     def _tell_ends(self) -> None:
-        """Every end that no signal of ours made, for whoever reads the output of a run."""
+        """Print every end of a process that was not caused by a signal of the test."""
         for keeper in self.keepers.values():
             for end in keeper.ended_by_itself:
                 last = (end.stderr.strip().splitlines() or ["(nothing)"])[-1]

@@ -1,4 +1,4 @@
-"""Numbered frames at a fixed rate; only what the brokers acknowledged counts as sent."""
+"""Sends numbered frames at a fixed rate; only frames that the brokers acknowledged count as sent."""
 
 import hashlib
 import random
@@ -11,17 +11,17 @@ from typing import Any
 import confluent_kafka
 
 from schemas.codec import encode
+from schemas.coordinates import Coordinates
 from schemas.records import Encoding
 from tests.faults.pictures import Poison, any_poison, frame_of, unique_jpeg
 
-Place = tuple[str, int, int]
 Identity = tuple[str, int, bytes]
 _MIB = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One acknowledged frame. `poison`: what it is instead of one that must be labelled."""
+    """One acknowledged frame. `poison`: the kind of its damage; None where it must be labelled."""
 
     source_id: str
     seq: int
@@ -30,15 +30,15 @@ class Sent:
 
     @property
     def reason(self) -> str | None:
-        """The one that its dead letter must have."""
+        """The reason that its dead letter must have; None where it must be labelled."""
         return self.poison.reason if self.poison else None
 
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """`repeat_share` of the frames are byte for byte the one before of their source, `poison_share` cannot be labelled.
+    """`repeat_share` of the frames have the same bytes as the frame before of their source; `poison_share` are poison.
 
-    `captured_shift_s`: what a camera's clock is off by at the frame of that number.
+    `captured_shift_s`: by how many seconds the camera's clock is wrong at the frame with that number.
     """
 
     rate_per_s: float = 50.0
@@ -51,22 +51,26 @@ class Traffic:
 
 
 def identity(key: str, timestamp_ms: int, value: bytes | None) -> Identity:
-    """What one record of ours has that no other has."""
+    """Recognises one sent record by its key, timestamp and content, without its offset."""
     return key, timestamp_ms, hashlib.blake2b(value or b"", digest_size=16).digest()
+
+
+def coordinates_of(message: confluent_kafka.Message) -> Coordinates:
+    return Coordinates(message.topic() or "", message.partition() or 0, message.offset() or 0)
 
 
 @dataclass
 class FrameSender:
-    """A producer of its own, none of ours: idempotent, acks=all, in one thread."""
+    """A producer that uses nothing of the product's own: idempotent, acks=all, in one thread."""
 
     bootstrap_servers: str
     topic: str
     traffic: Traffic
     rng: random.Random
-    acknowledged: dict[Place, Sent] = field(default_factory=dict)
-    # The same in the order of the acknowledgements: what is sent from now on comes behind what is here now.
-    log: list[tuple[Place, Sent]] = field(default_factory=list)
-    # Acknowledged without an offset: the broker had it from a try whose answer was lost, and says no more than that.
+    acknowledged: dict[Coordinates, Sent] = field(default_factory=dict)
+    # The same in the order of the acknowledgements, so that a position in it splits older frames from newer ones.
+    log: list[tuple[Coordinates, Sent]] = field(default_factory=list)
+    # Acknowledged without an offset: an earlier attempt was written, and only its answer was lost.
     unplaced: dict[Identity, Sent] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
 
@@ -78,9 +82,9 @@ class FrameSender:
                 "acks": "all",
                 "max.in.flight.requests.per.connection": 1,  # KAFKA-15591
                 "linger.ms": 5,
-                "retry.backoff.max.ms": 200,  # as ours: how soon it asks for a new leader
+                "retry.backoff.max.ms": 200,  # as in the product: how soon the client asks for a new leader
                 "message.max.bytes": 9 * _MIB,
-                # Longer than any outage here: a frame that was not acknowledged would prove nothing.
+                # Longer than any outage of the suite: a frame without an acknowledgement would prove nothing.
                 "delivery.timeout.ms": 300_000,
                 "queue.buffering.max.messages": 200_000,
                 "log_level": 0,
@@ -98,13 +102,13 @@ class FrameSender:
         return self
 
     def wait(self, timeout_s: float) -> None:
-        """Until `max_frames` are sent."""
+        """Wait until `max_frames` are sent."""
         self._thread.join(timeout_s)
         if self._thread.is_alive():
             raise AssertionError(f"the sender still sends after {timeout_s:g} s: {len(self.acknowledged)} acknowledged")
 
     def finish(self, timeout_s: float = 120.0) -> None:
-        """Send no more, and wait until everything that was sent is acknowledged."""
+        """Stop sending, and wait until every sent frame is acknowledged."""
         self._stop.set()
         self._thread.join(10.0)
         left = self._producer.flush(timeout_s)
@@ -114,17 +118,17 @@ class FrameSender:
             raise AssertionError(f"{left} frames without an answer after {timeout_s:g} s, refused: {self.refused[:3]}")
 
     def abandon(self) -> None:
-        """At the end of a test that failed before `finish`: nothing is waited for."""
+        """Stop without waiting for acknowledgements: for a test that failed before `finish`."""
         self._stop.set()
         self._thread.join(10.0)
         self._producer.purge()
 
     def place_by(self, message: confluent_kafka.Message) -> None:
-        """Learn from a record of the topic where it lies, if that is not known yet."""
+        """Take the offset of a record that was acknowledged without one from the record as it lies on the topic."""
         key = (message.key() or b"").decode(errors="replace")
         sent = self.unplaced.pop(identity(key, message.timestamp()[1], message.value()), None)
         if sent is not None:
-            self.acknowledged[(message.topic() or "", message.partition() or 0, message.offset() or 0)] = sent
+            self.acknowledged[coordinates_of(message)] = sent
 
     def _run(self) -> None:
         try:
@@ -159,7 +163,7 @@ class FrameSender:
             if error is None and message.offset() is None:
                 self.unplaced[identity(key, timestamp_ms, value)] = sent
             elif error is None:
-                place = (message.topic(), message.partition(), message.offset())
+                place = coordinates_of(message)
                 self.acknowledged[place] = sent
                 self.log.append((place, sent))
             else:

@@ -1,6 +1,6 @@
-"""A soak: random faults for as long as it is told, then the count. `make soak MINUTES=20 RATE=50 MODEL=null`.
+"""A soak test: random faults for a given time, then the final count. `make soak MINUTES=20 RATE=50 MODEL=null`.
 
-Prints what it does as it goes, last one JSON object. Exit code 1 when a frame is lost or any other promise broke.
+Prints each fault, and at the end one JSON object. Exit code 1 when a frame is lost or another promise is broken.
 """
 
 import argparse
@@ -21,12 +21,12 @@ from tests.faults.rig import Rig
 from tests.faults.rig import rig as new_rig
 
 STAGES = ("stream", "infer", "stream-2", "infer-2")
-# Longer outages than these are cases of their own.
+# Longer outages have test cases of their own.
 FROZEN_S = (2.0, 25.0)
 AWAY_S = (1.0, 12.0)
 CALM_S = (2.0, 10.0)
 FLOW_TIMEOUT_S = 180.0
-# That a stop takes no longer than 10 s is a case of its own; here it is only told how long the longest took.
+# That a stop takes at most 10 s is tested elsewhere; here the longest stop is only reported.
 STOP_S = 60.0
 SETTLE_S = 300.0
 
@@ -126,7 +126,7 @@ def cut_lines(rig: Rig) -> str:
     return "connections reset"
 
 
-# The more often in real life, the more often here.
+# Weights: what happens more often in production happens more often here.
 TO_STAGES: Mapping[Harm, int] = {kill_process: 6, freeze_process: 2, roll_process: 4, leave_and_join: 3}
 AROUND: Mapping[Harm, int] = {
     kill_broker: 3,
@@ -137,14 +137,14 @@ AROUND: Mapping[Harm, int] = {
     bad_line: 3,
     cut_lines: 2,
 }
-# `around` leaves the stages alone: one life each, long enough to see whether memory grows under harm.
+# With `around` no fault hits the stages themselves: each runs long enough to show whether its memory grows.
 HARMS: Mapping[str, Mapping[Harm, int]] = {"all": {**TO_STAGES, **AROUND}, "around": AROUND, "none": {}}
 
 
 def soak(
     rig: Rig, minutes: float, rate_per_s: float, model: str, harms: Mapping[Harm, int], say: Callable[[str], None]
 ) -> dict[str, Any]:
-    """Harm after harm, each with calm behind it until frames flow again; then the report, with `faults` it found."""
+    """Inject faults one by one, and wait after each until frames flow again. Returns the report, with `faults`."""
     for name in STAGES:
         rig.keep(name, name.partition("-")[0], "--model", model, ready=False)
     rig.wait_ready()
@@ -169,7 +169,7 @@ def soak(
 
 
 def harm_once(rig: Rig, harms: Mapping[Harm, int], done: Counter[str]) -> str:
-    """One harm, and until frames flow again; what it was, in words."""
+    """Inject one fault and wait until frames flow again; returns what it was, in words."""
     harm = rig.rng.choices(list(harms), list(harms.values()))[0]
     what = harm(rig)
     rig.harm_is_over()
@@ -212,7 +212,7 @@ def main() -> int:
     def say(line: str) -> None:
         print(f"{time.monotonic() - started_s:7.1f} s  {line}", file=sys.stderr, flush=True)
 
-    # SIGTERM as Ctrl-C: what was started is stopped.
+    # SIGTERM ends the run as Ctrl-C does, so that everything that was started is stopped.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     say(f"seed {words.seed}")
     case = f"soak, harm {words.harm}, {words.minutes:g} min at {words.rate:g} frames/s, model {words.model}"

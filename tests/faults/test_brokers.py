@@ -1,4 +1,4 @@
-"""Brokers that die, all at once or the one that hurts most."""
+"""Brokers are killed, all at once or the one whose loss hurts most."""
 
 from tests.faults.conftest import RigMaker
 
@@ -6,9 +6,9 @@ LEADER_BACK_S = 5.0
 
 
 def test_kill_partition_leader(make_rig: RigMaker) -> None:
-    """It stays away until frames flow past it: the other two replicas are enough.
+    """The broker stays down until frames flow without it, because two of three replicas are enough.
 
-    One that is not the active controller too: that costs an election more, see the case below.
+    The broker is not the active controller as well: that costs one more election, see the case below.
     """
     rig = make_rig("kill -9 of a partition leader")
     rig.start_stages()
@@ -72,7 +72,7 @@ def test_all_brokers_killed(make_rig: RigMaker) -> None:
 
 
 def test_brokers_restarted(make_rig: RigMaker) -> None:
-    """A rollout of Kafka: SIGTERM, one after the other, the next when all replicas are in sync."""
+    """A rollout of Kafka: each broker gets SIGTERM in turn, the next one when all replicas are in sync."""
     rig = make_rig("rolling restart of all brokers")
     rig.start_stages()
     rig.send(rate_per_s=50)

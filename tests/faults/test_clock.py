@@ -1,4 +1,4 @@
-"""Clocks that jump: those of cameras, in what the frames say, and that of the machine, under the processes."""
+"""Clocks jump: those of cameras (the capture times in frames), and that of the machine while processes run."""
 
 from pathlib import Path
 
@@ -7,12 +7,12 @@ import pytest
 from tests.faults.conftest import RigMaker
 
 HOUR_S, DAY_S = 3600.0, 86_400.0
-# The library of Debian's `faketime`; wall clock only, as a real jump leaves the monotonic one alone.
+# The library of Debian's `faketime`. Only the wall clock is changed, as a real jump does not change the monotonic one.
 LIBFAKETIME = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), None)
 
 
 def test_cameras_jump(make_rig: RigMaker) -> None:
-    """Capture times order nothing and expire nothing."""
+    """Nothing is ordered or expired by capture times."""
     rig = make_rig("clocks of cameras jump (12 h and 20 days back, 30 min ahead)")
     shifts_s = (0.0, -DAY_S / 2, HOUR_S / 2, -20 * DAY_S)
     rig.start_stages()

@@ -1,4 +1,4 @@
-"""No room under one broker's log: it stops, and its replicas go on without it."""
+"""The disk of one broker is full: the broker stops, and the other replicas go on without it."""
 
 import os
 import random
@@ -19,7 +19,7 @@ DISK_MIB = 400
 
 @contextmanager
 def small_disk(folder: Path) -> Iterator[Path]:
-    """A file system of its own, in memory; needs the right to mount."""
+    """A small file system in memory for one broker's log; needs the right to mount."""
     folder.mkdir(parents=True)
     command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m", "sightline-faults", str(folder)]
     if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
@@ -31,7 +31,7 @@ def small_disk(folder: Path) -> Iterator[Path]:
 
 
 def fill(disk: Path) -> Path:
-    """Leave not one free byte."""
+    """Fill the file system to the last byte."""
     filler = disk / "filler"
     with filler.open("wb", buffering=0) as file:
         for size in (1024 * 1024, 4096, 1):

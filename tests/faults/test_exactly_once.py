@@ -32,7 +32,7 @@ def test_worker_killed_at_random(make_rig: RigMaker) -> None:
 
 
 def test_two_workers_one_frozen(make_rig: RigMaker) -> None:
-    """The zombie wakes up with a finished transaction in hand, and is fenced."""
+    """The frozen worker wakes up with a transaction that is ready to commit, and the broker fences it."""
     rig = make_rig("exactly once, SIGSTOP of one of two workers for 20 s", SIGHTLINE_INFER__DELIVERY="exactly_once")
     rig.start_stages()
     rig.keep("infer-2", "infer", "--model", "null")
@@ -49,7 +49,7 @@ def test_two_workers_one_frozen(make_rig: RigMaker) -> None:
 
 
 def test_group_coordinator_killed(make_rig: RigMaker) -> None:
-    """librdkafka can wait for a dead coordinator's answer for ever; the worker must not need a restart for it."""
+    """librdkafka can wait for ever for a dead coordinator's answer; the worker must recover without a restart."""
     rig = make_rig(
         f"exactly once, kill -9 of the group's coordinator, {COORDINATOR_KILLS} times",
         SIGHTLINE_INFER__DELIVERY="exactly_once",
@@ -82,5 +82,5 @@ def test_brokers_killed(make_rig: RigMaker) -> None:
     rig.harm_is_over()
     rig.wait_flowing()
     ledger = rig.settle()
-    # The stream stage is at least once: a frame that it wrote into two batches is labelled twice, and only such a one.
+    # The stream stage works at least once: only a frame that it wrote into two micro-batches may be labelled twice.
     assert ledger.duplicates == rig.reading.repeats_in_batches()

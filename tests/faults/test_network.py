@@ -1,4 +1,4 @@
-"""Lines between clients and brokers that are slow, drop what they carry, or break."""
+"""Connections between clients and brokers are slow, drop data, or break."""
 
 import pytest
 
@@ -22,7 +22,7 @@ def test_delay(make_rig: RigMaker) -> None:
 
 
 def test_drop_one_broker(make_rig: RigMaker) -> None:
-    """Connections stay open and nothing comes through; the broker itself is well and remains leader."""
+    """Connections stay open but carry no data; the broker itself is healthy and remains leader."""
     rig = make_rig("a network that drops everything to one broker, 15 s")
     rig.start_stages()
     rig.send(rate_per_s=50)
@@ -38,7 +38,7 @@ def test_drop_one_broker(make_rig: RigMaker) -> None:
 
 @pytest.mark.parametrize("kind", ["stream", "infer"])
 def test_drop_coordinator(make_rig: RigMaker, kind: str) -> None:
-    """Frames still come, and go on, but nothing can be committed: the watchdog ends the process with a sentence."""
+    """Frames are still read and processed but nothing can be committed: the watchdog ends the process and says why."""
     stall_ms = 10_000
     rig = make_rig(
         f"a network that drops everything to the coordinator of the {kind} group, 25 s",

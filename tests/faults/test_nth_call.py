@@ -11,11 +11,11 @@ from tests.faults.launcher import Plan
 from tests.faults.rig import Rig
 from tests.support.runner import COMMAND
 
-# Enough for each gap that a steady state has: its calls come round every few.
+# Enough for every distance between failures in a steady state, in which the calls repeat after a few.
 FAILURES = 8
 POINT_S = 8.0
 START_S = 60.0
-# Its failure at the start is another case than its failure under way.
+# This point is tested twice: it fails while the process runs, and again at its start.
 AT_THE_START_TOO = "admin.list_topics"
 STALL = {"SIGHTLINE_STREAM__STALL_TIMEOUT_MS": "10000", "SIGHTLINE_INFER__STALL_TIMEOUT_MS": "10000"}
 
@@ -64,7 +64,7 @@ def test_worker_exactly_once(make_rig: RigMaker, tmp_path: Path) -> None:
 
 
 def start(rig: Rig, stage: str, folder: Path) -> Plan:
-    """Both stages; the one that is harmed runs with clients that can fail."""
+    """Start both stages; the one under test runs with the failing clients of the launcher."""
     command = (sys.executable, "-m", "tests.faults.launcher", str(folder))
     for name in ("stream", "infer"):
         rig.keep(name, name, "--model", "null", ready=False, command=command if name == stage else COMMAND)
@@ -76,12 +76,12 @@ def harm(rig: Rig, stage: str, plan: Plan, points: tuple[str, ...]) -> None:
     rig.send(rate_per_s=40, repeat_share=0.3)
     rig.wait_flowing()
     for point in points:
-        # What the last one ended is back, so that this one has its time.
+        # The process that the failure before may have ended runs again, so that this point gets its full time.
         plan.arm("")
         rig.keepers[stage].wait_ready()
         plan.arm(point)
         if not wait_fired(rig, plan, point, POINT_S) or point == AT_THE_START_TOO:
-            # Called at the start only, as `subscribe` is.
+            # This point is called at the start only, as `subscribe` is.
             rig.keepers[stage].kill()
             wait_fired(rig, plan, point, START_S)
         print(f"{stage} {point}: failed {plan.fired(point)} times, {rig.keepers[stage].restarts} restarts so far")
@@ -95,7 +95,7 @@ def harm(rig: Rig, stage: str, plan: Plan, points: tuple[str, ...]) -> None:
 
 
 def wait_fired(rig: Rig, plan: Plan, point: str, first_s: float) -> int:
-    """Wait for the first failure, then a while for more; how many there were."""
+    """Wait for the first failure, then some time for more; returns how many there were."""
     until_s = time.monotonic() + first_s
     while not plan.fired(point) and time.monotonic() < until_s:
         rig.wait(0.1)

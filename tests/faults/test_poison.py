@@ -1,9 +1,8 @@
-"""Records that can never be labelled: each ends as a dead letter that says why, the others are labelled."""
+"""Records that can never be labelled: each ends as a dead letter with the right reason, the others are labelled."""
 
 import pytest
 
 from tests.faults.conftest import RigMaker
-from tests.faults.outcomes import place_of
 from tests.faults.pictures import POISON, too_large
 from tests.faults.rig import Rig
 
@@ -23,7 +22,7 @@ def test_some_poison(make_rig: RigMaker, percent: int) -> None:
 
 
 def test_only_poison(make_rig: RigMaker) -> None:
-    """The breaker takes this for a broken deployment and stops the stage, again and again; nothing is lost by that."""
+    """The circuit breaker takes this for a broken deployment and stops the stage, again and again; no frame is lost."""
     window = 300
     rig = make_rig("poison, 100 % of the frames", SIGHTLINE_BREAKER__WINDOW_FRAMES=str(window))
     rig.start_stages()
@@ -39,7 +38,7 @@ def test_only_poison(make_rig: RigMaker) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_ten_kinds_of_poison_then_redrive(make_rig: RigMaker) -> None:
-    """A limit was set too low, so sound pictures died; the repaired stage labels them, and only them."""
+    """A limit was too low, so valid images became dead letters. With a higher limit, redrive labels exactly those."""
     count = 10_000
     rig = make_rig("10,000 poison records of ten kinds among 10,000 good ones")
     kinds = (*POISON[:9], LARGE)
@@ -55,7 +54,7 @@ def test_ten_kinds_of_poison_then_redrive(make_rig: RigMaker) -> None:
 
 
 def redrive(rig: Rig) -> None:
-    """The 400 megapixels died of the same reason as the large ones, and die of it again."""
+    """Redrive the images that failed at the low limit; the 400 megapixels have the same reason, and fail again."""
     assert rig.sender is not None
     rig.stream.stop()
     rig.keep("stream", "stream", "--model", "null")
@@ -69,6 +68,6 @@ def redrive(rig: Rig) -> None:
     code, audit = rig.audit("--wait", "60")
     assert (code, audit["frames"], audit["missing_count"]) == (0, len(sent), 0)
     still_dead = {one.source for one in rig.reading.outcomes() if one.label is None} - {
-        place_of(label.source) for label in rig.reading.labels()
+        label.source for label in rig.reading.labels()
     }
     assert still_dead == {place for place, one in sent.items() if one.poison not in (None, LARGE)}

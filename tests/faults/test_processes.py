@@ -1,4 +1,4 @@
-"""Processes that are killed, frozen, rolled, or come and go."""
+"""Processes are killed, frozen, restarted in a rollout, added and removed."""
 
 import signal
 import time
@@ -8,7 +8,7 @@ import pytest
 
 from tests.faults.conftest import RigMaker
 
-# What SIGSTOP takes longer than: every session time-out there is.
+# A freeze is longer than every session time-out in use.
 FROZEN_S = 40.0
 WORKER_BACK_S = 10.0
 DECODER_KILLS = 10
@@ -28,14 +28,14 @@ def test_kill_stream(make_rig: RigMaker) -> None:
 
 
 def test_kill_decoders(make_rig: RigMaker) -> None:
-    """They belong to the stage, which starts them again and asks them once more: no frame and no life is lost."""
+    """The stage restarts its decode processes and repeats their jobs: no frame is lost, and the stage goes on."""
     rig = make_rig(f"kill -9 of one of the stream's decode processes, {DECODER_KILLS} times")
     rig.start_stages()
     rig.send(rate_per_s=50)
     rig.wait_flowing()
     for _ in range(DECODER_KILLS):
         rig.wait(rig.rng.uniform(0.0, 1.5))
-        # Frames flow, so the oldest is at work. Killed again and again as they start they end the stage, rightly.
+        # The oldest one is at work. Decode processes that keep dying at their start would end the stage.
         min(psutil.Process(rig.stream.pid).children(), key=lambda decoder: decoder.create_time()).kill()
         rig.harm_is_over()
         rig.wait_flowing()
@@ -58,7 +58,7 @@ def test_kill_worker(make_rig: RigMaker) -> None:
 
 
 def test_kill_one_of_two_workers(make_rig: RigMaker) -> None:
-    """The other takes over once the session of the dead one is over: within 10 s with the time-outs as shipped."""
+    """The other worker takes over when the session of the dead one expires: within 10 s with the default time-outs."""
     rig = make_rig("kill -9 of one of two workers, not started again")
     rig.start_stages()
     other = rig.keep("infer-2", "infer", "--model", "null")
@@ -74,7 +74,7 @@ def test_kill_one_of_two_workers(make_rig: RigMaker) -> None:
 
 
 def test_kill_camera_agent(make_rig: RigMaker) -> None:
-    """What the agent had not got acknowledged is nobody's loss; the new agent counts on in a new stream_epoch."""
+    """Frames that were not acknowledged do not count as lost; the new agent numbers frames in a new stream_epoch."""
     rig = make_rig("kill -9 of the camera agent, 3 times")
     rig.start_stages()
     camera = rig.keep("camera", "camera", "--source", "sim:coffee", "--id", "cam-sim", "--fps", "10")
@@ -92,7 +92,7 @@ def test_kill_camera_agent(make_rig: RigMaker) -> None:
 
 @pytest.mark.parametrize("stage", ["stream", "infer"])
 def test_frozen(make_rig: RigMaker, stage: str) -> None:
-    """Alone in its group and frozen for longer than its session: it must come back, or end and be started again."""
+    """Frozen for longer than its session, alone in its group: it must rejoin, or end and be restarted."""
     rig = make_rig(f"SIGSTOP of {stage} for {FROZEN_S:g} s")
     rig.start_stages()
     rig.send(rate_per_s=30)
@@ -108,7 +108,7 @@ def test_frozen(make_rig: RigMaker, stage: str) -> None:
 
 @pytest.mark.parametrize("stage", ["stream", "infer"])
 def test_frozen_beside_another(make_rig: RigMaker, stage: str) -> None:
-    """A zombie: while it is frozen the other one takes its partitions; awake it may commit nothing of them."""
+    """While it is frozen, the other process takes its partitions; after it wakes up it must not commit any of them."""
     rig = make_rig(f"SIGSTOP of one of two {stage} for {FROZEN_S:g} s")
     rig.start_stages()
     rig.keep(f"{stage}-2", stage, "--model", "null")
@@ -150,7 +150,7 @@ def test_worker_joins_and_leaves(make_rig: RigMaker, protocol: str) -> None:
     guest = rig.keep("infer-2", "infer", "--model", "null")
     for turn in range(5):
         rig.wait(rig.rng.uniform(1.0, 3.0))
-        # In turns: it says goodbye, or it is torn away.
+        # In turns: it leaves the group by SIGTERM, or it is killed.
         if turn % 2:
             guest.kill_for_good()
         else:
@@ -163,7 +163,7 @@ def test_worker_joins_and_leaves(make_rig: RigMaker, protocol: str) -> None:
 
 
 def test_beyond_max_poll_interval(make_rig: RigMaker) -> None:
-    """The session is kept by a thread of the client, so only the poll interval tells that the worker hangs."""
+    """A thread of the client keeps the session alive, so only max.poll.interval.ms shows that the worker hangs."""
     rig = make_rig(
         "a worker beyond max.poll.interval",
         SIGHTLINE_INFER__MAX_POLL_INTERVAL_MS="7000",

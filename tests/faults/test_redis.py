@@ -1,4 +1,4 @@
-"""The cache goes, comes back empty, or becomes slow: labels go on without it."""
+"""Redis is down, comes back empty, or is slow: frames are labelled without the cache."""
 
 from schemas.records import Origin
 from tests.faults.conftest import RigMaker
@@ -55,7 +55,7 @@ def test_redis_hangs(make_rig: RigMaker) -> None:
 
 
 def test_processes_start_without_redis(make_rig: RigMaker) -> None:
-    """At start it is an error to be told, and the orchestrator tries again until Redis is there."""
+    """A process that finds no Redis at its start ends with an error, and is restarted until Redis answers."""
     rig = make_rig("Redis is not there at start, and comes after 6 s")
     rig.cluster.valkey.kill()
     rig.keep("stream", "stream", "--model", "null", ready=False)

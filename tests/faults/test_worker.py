@@ -1,18 +1,15 @@
-"""`sightline infer` under harm, on a real broker: killed, joined by others, with a model that fails."""
+"""`sightline infer` on a real broker: killed, joined by other workers, with a model that fails."""
 
 import random
 import signal
 import time
-from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 
 from schemas import codec
 from schemas.headers import attempt_of, read_failure
 from tests.faults.conftest import SEED
-from tests.support.batches import Feeder, frame, micro_batch, read_all, read_labels, row, sources, wait_for
-from tests.support.deployment import Deployment
+from tests.support.batches import Feeder, frame, micro_batch, read_all, row, wait_for
 from tests.support.models import ALWAYS, HANGS, SOMETIMES, TOO_LARGE, marked
 from tests.support.paths import ROOT
 from tests.support.runner import Runner, Running
@@ -22,19 +19,8 @@ FAILING = ["infer", "--model", "tests.support.models:Failing", "--no-cache"]
 FINDS_TESTS = {"PYTHONPATH": str(ROOT)}
 
 
-@pytest.fixture
-def feeder(deployment: Deployment) -> Iterator[Feeder]:
-    made = Feeder(deployment.settings())
-    yield made
-    made.close()
-
-
 def infer(sightline: Runner, delivery: str, env: dict[str, str] | None = None, *, ready: bool = True) -> Running:
     return sightline.start("infer", "--model", "null", "--no-cache", "--delivery", delivery, env=env, ready=ready)
-
-
-def labelled(feeder: Feeder) -> Counter[tuple[int, int]]:
-    return Counter(sources(read_labels(feeder.settings)))
 
 
 @pytest.mark.slow
@@ -57,11 +43,11 @@ def test_killed_at_random_nothing_is_lost_and_exactly_once_is_once(
         workers[victim].kill()
         workers[victim] = infer(sightline, delivery, env, ready=False)
         feeder.feed(batches=20, frames_per_batch=3)
-    wait_for(lambda: set(labelled(feeder)) == feeder.frames, 90, "a label for every frame", workers)
+    wait_for(lambda: set(feeder.labelled()) == feeder.frames, 90, "a label for every frame", workers)
     for worker in workers:
         worker.wait_ready()  # one that was just started may have no handler of signals yet
         assert worker.stop() == 0, worker.stderr[-3000:]
-    found = labelled(feeder)
+    found = feeder.labelled()
     print(f"{protocol} {delivery}: {len(found)} frames, {found.total() - len(found)} duplicates, {kills} kills")
     assert set(found) == feeder.frames
     if delivery == "exactly_once":
@@ -75,7 +61,7 @@ def test_killed_at_random_nothing_is_lost_and_exactly_once_is_once(
 def test_workers_that_come_and_go_lose_and_repeat_nothing(
     feeder: Feeder, sightline: Runner, protocol: str, delivery: str
 ) -> None:
-    """An orderly leave commits what it finished: not even at-least-once makes a label twice."""
+    """A worker that stops in order commits what it finished: even at least once makes no label twice."""
     env = {"SIGHTLINE_INFER__GROUP_PROTOCOL": protocol}
     stays = infer(sightline, delivery, env)
     for _ in range(3):
@@ -84,9 +70,9 @@ def test_workers_that_come_and_go_lose_and_repeat_nothing(
             feeder.feed(batches=4, frames_per_batch=3)
             time.sleep(0.02)
         assert comes.stop() == 0, comes.stderr[-3000:]
-    wait_for(lambda: set(labelled(feeder)) == feeder.frames, 60, "a label for every frame", [stays])
+    wait_for(lambda: set(feeder.labelled()) == feeder.frames, 60, "a label for every frame", [stays])
     assert stays.stop() == 0, stays.stderr[-3000:]
-    found = labelled(feeder)
+    found = feeder.labelled()
     print(f"{protocol} {delivery}: {len(found)} frames, {found.total() - len(found)} duplicates")
     assert set(found.values()) == {1}
 
@@ -96,24 +82,24 @@ def test_workers_that_come_and_go_lose_and_repeat_nothing(
 def test_a_static_member_that_was_killed_takes_up_its_partitions_again(
     feeder: Feeder, sightline: Runner, protocol: str, delivery: str
 ) -> None:
-    """Under its old name. With KIP-848 the broker refuses that while it waits for the dead one: the process ends."""
+    """The new process has the same group.instance.id. KIP-848: refused, it ends, until the old session is over."""
     env = {"SIGHTLINE_INFER__GROUP_PROTOCOL": protocol}
     names = [{**env, "SIGHTLINE_INFER__GROUP_INSTANCE_ID": name} for name in ("gpu-0", "gpu-1")]
     infer(sightline, delivery, names[1])
     worker = infer(sightline, delivery, names[0])
     for _ in range(2):
         feeder.feed(batches=20)
-        wait_for(lambda: set(labelled(feeder)) == feeder.frames, 60, "a label for every frame", sightline.started)
+        wait_for(lambda: set(feeder.labelled()) == feeder.frames, 60, "a label for every frame", sightline.started)
         worker.kill()
         feeder.feed(batches=20)
         worker = start_until_it_stays(sightline, delivery, names[0])
-    wait_for(lambda: set(labelled(feeder)) == feeder.frames, 60, "a label for every frame", sightline.started)
+    wait_for(lambda: set(feeder.labelled()) == feeder.frames, 60, "a label for every frame", sightline.started)
     if delivery == "exactly_once":
-        assert set(labelled(feeder).values()) == {1}
+        assert set(feeder.labelled().values()) == {1}
 
 
 def start_until_it_stays(sightline: Runner, delivery: str, env: dict[str, str]) -> Running:
-    """As an orchestrator would."""
+    """Start it again while it ends, as an orchestrator does."""
     until_s = time.monotonic() + 30
     while True:
         worker = infer(sightline, delivery, env, ready=False)
@@ -128,10 +114,10 @@ def start_until_it_stays(sightline: Runner, delivery: str, env: dict[str, str]) 
 def test_a_killed_workers_partitions_flow_again_soon(feeder: Feeder, sightline: Runner) -> None:
     killed, survivor = (infer(sightline, "at_least_once") for _ in range(2))
     feeder.feed(batches=40)
-    wait_for(lambda: set(labelled(feeder)) == feeder.frames, 60, "a label for every frame")
+    wait_for(lambda: set(feeder.labelled()) == feeder.frames, 60, "a label for every frame")
     killed.kill()
     feeder.feed(batches=8)
-    took_s = wait_for(lambda: set(labelled(feeder)) == feeder.frames, 60, "a label for every frame")
+    took_s = wait_for(lambda: set(feeder.labelled()) == feeder.frames, 60, "a label for every frame")
     print(f"labels of all partitions again after {took_s:.1f} s")
     assert took_s < 15  # 10 s on an idle machine
     assert survivor.stop() == 0
@@ -151,7 +137,7 @@ def test_a_failing_model_loses_no_frame(feeder: Feeder, sightline: Runner) -> No
     feeder.next_offset[1] = 16
     worker = sightline.start(*FAILING, env={**FINDS_TESTS, "SIGHTLINE_INFER__RETRY_LIMIT_MS": "500"})
     expected = feeder.frames - {(1, 11)}
-    wait_for(lambda: set(labelled(feeder)) == expected, 60, "a label for every frame but one")
+    wait_for(lambda: set(feeder.labelled()) == expected, 60, "a label for every frame but one")
     wait_for(lambda: len(read_all(feeder.settings, names.dead)) == 1, 30, "the dead letter")
     (retried,) = read_all(feeder.settings, names.retry)
     (dead,) = read_all(feeder.settings, names.dead)
@@ -164,7 +150,7 @@ def test_a_failing_model_loses_no_frame(feeder: Feeder, sightline: Runner) -> No
         assert b"image 11" in record.value
         assert record.key == b"1"
     assert worker.stop() == 0, worker.stderr[-3000:]
-    assert labelled(feeder)[(1, 9)] == 2  # both batches were labelled
+    assert feeder.labelled()[(1, 9)] == 2  # both batches were labelled
 
 
 @BOTH
@@ -195,12 +181,12 @@ def test_a_frozen_worker_that_comes_back_writes_nothing_twice_in_exactly_once(
     feeder.feed(batches=100, frames_per_batch=3)
     frozen.signal(signal.SIGSTOP)
     feeder.feed(batches=100, frames_per_batch=3)
-    wait_for(lambda: set(labelled(feeder)) == feeder.frames, 60, "a label for every frame")
+    wait_for(lambda: set(feeder.labelled()) == feeder.frames, 60, "a label for every frame")
     frozen.signal(signal.SIGCONT)
     feeder.feed(batches=100, frames_per_batch=3)
-    wait_for(lambda: set(labelled(feeder)) == feeder.frames, 60, "a label for every frame")
+    wait_for(lambda: set(feeder.labelled()) == feeder.frames, 60, "a label for every frame")
     assert other.stop() == 0
-    assert set(labelled(feeder).values()) == {1}
+    assert set(feeder.labelled().values()) == {1}
 
 
 def test_no_broker_is_one_sentence(sightline: Runner) -> None:

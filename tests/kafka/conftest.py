@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.deployment import Deployment
+from tests.support.sink_records import Wire
 from tests.support.stream_ends import Feed, Outcomes
 
 
@@ -28,3 +29,9 @@ def outcomes(deployment: Deployment) -> Iterator[Outcomes]:
     made = Outcomes(deployment)
     yield made
     made.close()
+
+
+@pytest.fixture
+def wire(deployment: Deployment) -> Wire:
+    """Writes frames, labels and dead letters to the topics."""
+    return Wire(deployment)

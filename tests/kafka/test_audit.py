@@ -1,4 +1,4 @@
-"""`sightline audit` on a real broker: it proves what is there and names what is not."""
+"""`sightline audit` on a real broker: it counts outcomes and names the frames that have none."""
 
 import json
 import threading
@@ -6,20 +6,14 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import Producer
 
-from infra.kafka.clients import admin, producer_config
+from infra.kafka.clients import producer_config
 from schemas.coordinates import Coordinates
 from schemas.headers import Failure, failure_headers, redriven_headers
 from tests.support.deployment import Deployment
 from tests.support.runner import Runner
 from tests.support.sink_records import Wire
-
-
-@pytest.fixture
-def wire(deployment: Deployment) -> Wire:
-    return Wire(deployment)
 
 
 def audit(sightline: Runner, *words: str) -> tuple[int, dict[str, Any]]:
@@ -155,7 +149,7 @@ def test_duplicates_foreign_dead_letters_and_redriven_frames(sightline: Runner, 
 def test_what_retention_took_is_not_counted_and_said(sightline: Runner, wire: Wire, deployment: Deployment) -> None:
     sources = wire.frames(10)
     wire.labels([source for source in sources if source.offset not in (2, 3)])
-    delete_before(deployment, wire.topics.frames, 5)
+    deployment.delete_before(wire.topics.frames, 5)
     code, found = audit(sightline)
     assert (code, found["frames"], found["missing_count"], found["expired"], found["ok"]) == (1, 5, 0, 2, False)
     assert "retention has removed frames before this range on 1 of 4 partitions" in found["notes"][0]
@@ -171,17 +165,11 @@ def test_what_retention_took_is_not_counted_and_said(sightline: Runner, wire: Wi
 def test_what_labels_that_were_removed_told_is_a_note(sightline: Runner, wire: Wire, deployment: Deployment) -> None:
     sources = wire.frames(10)
     wire.labels(source for source in sources if source.offset not in (2, 3))
-    delete_before(deployment, wire.topics.frames, 5)
-    delete_before(deployment, wire.topics.labels, 1)
+    deployment.delete_before(wire.topics.frames, 5)
+    deployment.delete_before(wire.topics.labels, 1)
     code, found = audit(sightline)
     assert (code, found["expired"]) == (0, 0)
     assert "of older frames nothing is known" in found["notes"][1]
-
-
-def delete_before(deployment: Deployment, topic: str, offset: int) -> None:
-    client = admin(deployment.settings())
-    for future in client.delete_records([TopicPartition(topic, 0, offset)]).values():
-        future.result(30)
 
 
 def test_an_empty_range_says_so(sightline: Runner) -> None:

@@ -1,4 +1,4 @@
-"""The cache's contract on a real Valkey, and with a line to it that is slow, cut, or dead."""
+"""The cache's contract on a real Valkey, and over a connection that is slow, cut, or dead."""
 
 import asyncio
 import time

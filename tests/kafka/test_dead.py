@@ -4,19 +4,11 @@ import json
 import time
 from pathlib import Path
 
-import pytest
-
 from schemas import codec
 from schemas.coordinates import Coordinates
 from schemas.headers import Failure, redriven_headers
-from tests.support.deployment import Deployment
 from tests.support.runner import Runner
 from tests.support.sink_records import Wire, a_frame, a_jpeg
-
-
-@pytest.fixture
-def wire(deployment: Deployment) -> Wire:
-    return Wire(deployment)
 
 
 def frame_at(wire: Wire, offset: int) -> Coordinates:

@@ -30,11 +30,6 @@ def group(deployment: Deployment) -> Iterator[Consumer]:
 
 
 @pytest.fixture
-def wire(deployment: Deployment) -> Wire:
-    return Wire(deployment)
-
-
-@pytest.fixture
 def transactions(deployment: Deployment) -> Producer:
     keys = {"delivery.timeout.ms": 30_000, "transactional.id": f"{deployment.prefix}tx"}
     made = Producer(clients.producer_config(deployment.settings(), **keys))
@@ -43,7 +38,7 @@ def transactions(deployment: Deployment) -> Producer:
 
 
 def send(producer: Producer, topic: str, values: int) -> None:
-    """Into a transaction that stays open."""
+    """Send records in a transaction that stays open."""
     producer.begin_transaction()
     for _ in range(values):
         producer.produce(topic, b"x", partition=0)
@@ -55,7 +50,7 @@ def commit(group: Consumer, topic: str, offset: int) -> None:
 
 
 def ask(offsets: GroupOffsets) -> Offsets:
-    """As the monitor does it: again, where a partition of the new topic has no leader yet."""
+    """Ask as the monitor does: once more where a partition of the new topic has no leader yet."""
     until_s = time.monotonic() + 10
     while True:
         try:
@@ -67,7 +62,7 @@ def ask(offsets: GroupOffsets) -> Offsets:
 
 
 def settled(offsets: GroupOffsets) -> Offsets:
-    """Asked until whatever waits was looked at."""
+    """Ask for some seconds, in which every waiting record is examined; returns the last answer."""
     until_s = time.monotonic() + 4
     while time.monotonic() < until_s:
         found = ask(offsets)

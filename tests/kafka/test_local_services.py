@@ -1,4 +1,4 @@
-"""`sightline up`, `down` and `status` on real brokers, and what heals when something was killed."""
+"""`sightline up`, `down` and `status` on real brokers, also after something was killed."""
 
 import json
 import os
@@ -46,7 +46,7 @@ def test_up_status_crash_and_down(machine: Runner) -> None:
     home = Path(machine.env["SIGHTLINE_HOME"])
     assert _status(machine, exit_code=1)["kafka"]["up"] is False
 
-    # Two at once: one starts, the other finds it started.
+    # Two commands at once: one starts the services, the other finds them started.
     with ThreadPoolExecutor() as pool:
         first, second = pool.map(lambda _: machine.run("up"), range(2))
     assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
@@ -83,13 +83,13 @@ def test_stale_and_missing_pids_heal(machine: Runner) -> None:
     state = _state(home)
     assert state.valkey is not None
 
-    # The starter died before it could write the pids down: what runs is found and taken over, not started twice.
+    # The command that started them died before it stored the pids: running services are found, not started twice.
     forgotten = replace(state, valkey=replace(state.valkey, process=None))
     write_state(home, forgotten.with_broker(replace(state.brokers[0], process=None)))
     assert machine.run("up").returncode == 0
     assert _state(home) == state
 
-    # After a reboot a stranger may have the pid: it is neither taken for the broker nor stopped.
+    # After a reboot another process may have the pid: it is neither taken for the broker nor stopped.
     assert machine.run("down").returncode == 0
     stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
     try:
@@ -117,7 +117,7 @@ def test_a_port_that_was_taken_meanwhile_is_replaced(machine: Runner) -> None:
         assert kafka.broker(1).controller_port == taken.controller_port
         assert answering_brokers(kafka.bootstrap_servers, timeout_s=5.0) == {1}
         kafka.kill_broker(1)
-        # A single broker keeps its ports, because others know them: a stranger there is an error with the address.
+        # A single broker keeps its ports, because clients know them: another process there is an error that names it.
         with _listening(kafka.broker(1).client_port), pytest.raises(Unavailable, match="another program has taken it"):
             kafka.start_broker(1)
 
@@ -131,7 +131,7 @@ def test_three_brokers_one_at_a_time(tmp_path: Path) -> None:
             kafka.start(1)
         client = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
         client.create_topics([NewTopic(topic, 1)])[topic].result(30)
-        # A broker that was not asked to create it learns of it a moment later.
+        # The other brokers learn of a new topic a moment later.
         wait_for(lambda: 0 in client.list_topics(topic, timeout=30).topics[topic].partitions, 30, "the new topic")
         described = client.list_topics(topic, timeout=30).topics[topic].partitions[0]
         assert sorted(described.replicas) == [1, 2, 3]

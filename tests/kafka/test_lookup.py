@@ -19,7 +19,7 @@ def test_records_that_are_left_are_found_near_and_far_and_the_others_left_out(de
     for number in range(RECORDS):
         feeder.send(topic, 0, str(number).encode())
     feeder.close()
-    admin = clients.admin(settings)  # kept until its answer is here
+    admin = clients.admin(settings)  # kept in a variable: without the client its answer is lost
     for done in admin.delete_records([confluent_kafka.TopicPartition(topic, 0, DELETED)]).values():
         done.result(30)
     lookup = RecordLookup(settings)

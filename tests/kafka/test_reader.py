@@ -1,9 +1,9 @@
-"""Ranges end where they were settled to end, whatever lies in them and whatever is written meanwhile."""
+"""A range ends where it was fixed, whatever records it has and whatever is written meanwhile."""
 
 from collections.abc import Iterator
 
 import pytest
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import Producer
 from confluent_kafka.admin import NewPartitions
 
 import infra.kafka.reader
@@ -15,11 +15,6 @@ from tests.support.deployment import Deployment
 from tests.support.sink_records import Wire
 
 TRANSACTIONAL = {"delivery.timeout.ms": 30_000, "linger.ms": 0}
-
-
-@pytest.fixture
-def wire(deployment: Deployment) -> Wire:
-    return Wire(deployment)
 
 
 @pytest.fixture
@@ -79,10 +74,10 @@ def test_what_retention_takes_meanwhile_is_skipped_and_named(
     topic = wire.topics.frames
     wire.send_all(topic, [b"x"] * 10, partition=0)
     spans = reader.spans(topic)
-    delete_before(deployment, topic, 4)
+    deployment.delete_before(topic, 4)
     assert at(reader, spans) == [(0, offset) for offset in range(4, 10)]
     assert reader.expired == [Span(topic, 0, 0, 4)]
-    delete_before(deployment, topic, 10)
+    deployment.delete_before(topic, 10)
     assert at(reader, spans) == []
     assert reader.expired[1:] == [Span(topic, 0, 0, 10)]
 
@@ -108,9 +103,3 @@ def test_a_topic_that_is_not_there_is_named_and_not_created(reader: Reader, depl
     with pytest.raises(Unavailable, match="no topic nowhere"):
         reader.spans("nowhere")
     assert "nowhere" not in admin(deployment.settings()).list_topics(timeout=10).topics
-
-
-def delete_before(deployment: Deployment, topic: str, offset: int) -> None:
-    client = admin(deployment.settings())
-    for future in client.delete_records([TopicPartition(topic, 0, offset)]).values():
-        future.result(30)

@@ -1,4 +1,4 @@
-"""`sightline redrive` on a real broker: copy, acknowledge, then mark; nothing is lost, nothing goes twice."""
+"""`sightline redrive` on a real broker: copy, wait for the acknowledgement, mark; nothing is lost or sent twice."""
 
 import json
 import signal
@@ -8,20 +8,14 @@ from typing import Any
 import pytest
 
 from infra.failures.dead_letters import Mark, parse
-from infra.kafka.reader import Reader
-from infra.kafka.records import ConsumedRecord
 from schemas import codec
 from schemas.coordinates import Coordinates
 from schemas.headers import attempt_of, read_failure
 from schemas.records import Frame
+from tests.support.batches import read_all
 from tests.support.deployment import Deployment
 from tests.support.runner import Runner
 from tests.support.sink_records import Wire, a_frame
-
-
-@pytest.fixture
-def wire(deployment: Deployment) -> Wire:
-    return Wire(deployment)
 
 
 def redrive(sightline: Runner, *words: str) -> tuple[int, dict[str, Any]]:
@@ -30,18 +24,13 @@ def redrive(sightline: Runner, *words: str) -> tuple[int, dict[str, Any]]:
     return done.returncode, json.loads(done.stdout)
 
 
-def on(deployment: Deployment, topic: str) -> list[ConsumedRecord]:
-    with Reader(deployment.settings()) as reader:
-        return list(reader.read(reader.spans(topic)))
-
-
 def marks(deployment: Deployment) -> list[tuple[int, int]]:
-    entries = [parse(record) for record in on(deployment, deployment.topics.dead)]
+    entries = [parse(record) for record in read_all(deployment.settings(), deployment.topics.dead)]
     return sorted(entry.letter for entry in entries if isinstance(entry, Mark))
 
 
 def dead_frames(wire: Wire, count: int) -> list[Coordinates]:
-    """Letters of frames 0, 1, ... of partition 2."""
+    """Dead letters of frames 0, 1, ... of partition 2."""
     return [
         wire.dead(
             Coordinates(wire.topics.frames, 2, number),
@@ -62,12 +51,12 @@ def test_tells_first_then_copies_with_the_origin_and_marks(
     code, found = redrive(sightline, "--all")
     assert (code, found["executed"], found["chosen"]) == (0, False, 3)
     assert found["refused"] == {"no Frame (not_avro)": 1}
-    assert on(deployment, wire.topics.retry) == []
+    assert read_all(deployment.settings(), wire.topics.retry) == []
     assert marks(deployment) == []
 
     code, found = redrive(sightline, "--all", "--execute")
     assert (code, found["redriven"], found["failed"]) == (0, 3, 0)
-    copies = on(deployment, wire.topics.retry)
+    copies = read_all(deployment.settings(), wire.topics.retry)
     frames = [codec.decode(Frame, copy.value) for copy in copies]
     assert sorted(frame.frame_seq for frame in frames) == [0, 1, 2]
     for copy, frame in zip(copies, frames, strict=True):
@@ -79,7 +68,7 @@ def test_tells_first_then_copies_with_the_origin_and_marks(
 
     code, found = redrive(sightline, "--all", "--execute")
     assert (code, found["chosen"], found["skipped"]) == (0, 0, 3)
-    assert len(on(deployment, wire.topics.retry)) == 3
+    assert len(read_all(deployment.settings(), wire.topics.retry)) == 3
 
 
 def test_one_or_some_are_chosen_by_place_and_filter(sightline: Runner, wire: Wire, deployment: Deployment) -> None:
@@ -112,13 +101,17 @@ def test_cancelled_midway_nothing_is_lost_and_the_rest_goes_next_time(
     letters = dead_frames(wire, 40)
     process = sightline.start("redrive", "--all", "--execute", "--rate", "8/s", "--json", http=False)
     until = time.monotonic() + 60
-    while len(on(deployment, wire.topics.retry)) < 4:
+    while len(read_all(deployment.settings(), wire.topics.retry)) < 4:
         assert time.monotonic() < until, process.stderr
         time.sleep(0.1)
     process.signal(number)
     process.wait(10)
     marked = set(marks(deployment))
-    copied = {read.source.offset for copy in on(deployment, wire.topics.retry) if (read := read_failure(copy.headers))}
+    copied = {
+        read.source.offset
+        for copy in read_all(deployment.settings(), wire.topics.retry)
+        if (read := read_failure(copy.headers))
+    }
     assert 0 < len(copied) < 40
     assert len(marked) <= len(copied), "nothing is marked that was not copied"
     if number == signal.SIGTERM:
@@ -126,7 +119,11 @@ def test_cancelled_midway_nothing_is_lost_and_the_rest_goes_next_time(
         assert process.exit_code == 1
     code, found = redrive(sightline, "--all", "--execute")
     assert (code, found["skipped"], found["redriven"]) == (0, len(marked), 40 - len(marked))
-    copies = [read.source.offset for copy in on(deployment, wire.topics.retry) if (read := read_failure(copy.headers))]
+    copies = [
+        read.source.offset
+        for copy in read_all(deployment.settings(), wire.topics.retry)
+        if (read := read_failure(copy.headers))
+    ]
     assert set(copies) == set(range(40))
     assert len(copies) - 40 == len(copied) - len(marked), "only what was copied and not marked goes twice"
     assert len(set(marks(deployment))) == len(letters)

@@ -1,4 +1,4 @@
-"""`sightline sink jsonl` on a real broker: each label is one line, whatever is killed when."""
+"""`sightline sink jsonl` on a real broker: each label is one line, whatever is killed at whatever time."""
 
 import json
 import random
@@ -11,11 +11,10 @@ from typing import Any
 import pytest
 
 from infra.kafka.group_offsets import GroupOffsets
-from infra.kafka.reader import Reader
-from infra.kafka.records import ConsumedRecord
 from infra.kafka.topics import group
 from schemas import headers
 from schemas.coordinates import Coordinates
+from tests.support.batches import read_all
 from tests.support.deployment import PARTITIONS, Deployment
 from tests.support.deployment import deployment as deployment_of
 from tests.support.runner import Runner, Running
@@ -31,13 +30,8 @@ LABELS = "sightline_sink_labels_total"
 Identity = tuple[str, int, int, str, str | None]
 
 
-@pytest.fixture
-def wire(deployment: Deployment) -> Wire:
-    return Wire(deployment)
-
-
 def lines_of(*folders: Path) -> list[dict[str, Any]]:
-    """Of closed files alone."""
+    """The lines of closed files; open ones are left out."""
     paths = [path for folder in folders for path in sorted(folder.glob("day=*/hour=*/*.jsonl"))]
     return [json.loads(line) for path in paths for line in path.read_text().splitlines()]
 
@@ -48,7 +42,7 @@ def identity(line: dict[str, Any]) -> Identity:
 
 
 def wait_for_labels(process: Running, labels: int, timeout_s: float = 30.0) -> None:
-    """Until the process is done with so many labels."""
+    """Wait until the sink has handled this many labels."""
     until = time.monotonic() + timeout_s
     while True:
         is_up = process.probe("/livez")[0] == 200
@@ -74,14 +68,14 @@ def test_lines_are_those_of_subscribe_and_what_is_no_label_lies_on_labels_dead(
     printed = sightline.run("subscribe", "--from", "-1h", "--limit", "20", "--dedupe").stdout.splitlines()
     stored = [line for path in (tmp_path / "out").glob("day=*/hour=*/*.jsonl") for line in path.read_text().split("\n")]
     assert sorted(stored) == sorted([*printed, *[""] * stored.count("")])
-    (letter,) = read_all(deployment, wire.topics.labels_dead)
+    (letter,) = read_all(deployment.settings(), wire.topics.labels_dead)
     told = headers.to_map(letter.headers)
     assert (letter.key, letter.value, told[headers.ERROR_STAGE]) == (b"dock-1", b"no label", b"sink-jsonl")
     assert (told[headers.ORIGIN_TOPIC], told[headers.ORIGIN_OFFSET]) == (bad.topic.encode(), str(bad.offset).encode())
 
 
 class Load:
-    """Labels at a rate, one in eight of them a second one of a frame not far back. Use as a context manager."""
+    """Sends labels at a fixed rate, one in eight a second label of a recent frame. Use as a context manager."""
 
     def __init__(self, wire: Wire, seed: int) -> None:
         self._wire, self._random = wire, random.Random(seed)
@@ -122,9 +116,9 @@ def test_killed_again_and_again_under_load_lines_are_the_distinct_labels(
     with Load(wire, seed=14) as load:
         for kill in range(kills):
             process = sightline.start("sink", "jsonl", str(folder), env=env, ready=False)
-            if kill % 3 == 2:  # as it starts: while it recovers, joins, or reads what it has to remember
+            if kill % 3 == 2:  # at its start: while it recovers, joins the group, or reads what it must remember
                 time.sleep(drawn.uniform(0.5, 4.0))
-            else:  # while it stores
+            else:  # while it stores labels
                 wait_for_labels(process, drawn.randrange(1, 400), timeout_s=60)
             process.kill()
         last = sightline.start("sink", "jsonl", str(folder), env=FAST)
@@ -136,7 +130,7 @@ def test_killed_again_and_again_under_load_lines_are_the_distinct_labels(
 
 @pytest.mark.system
 def test_the_broker_is_killed_too(tmp_path: Path) -> None:
-    """A broker of its own, killed under load together with the sink, and once without it."""
+    """The broker of this test is killed under load together with the sink, and once alone."""
     with local_services(tmp_path / "home") as services, deployment_of(services) as deployment:
         assert services.kafka is not None
         sightline, folder = Runner(deployment.env), tmp_path / "out"
@@ -168,7 +162,7 @@ def expect_distinct(load: Load, *folders: Path) -> None:
 
 
 def wait_until_idle(deployment: Deployment, process: Running, timeout_s: float = 60.0) -> None:
-    """Until the group has committed everything that is on the topic."""
+    """Wait until the group has committed everything on the topic."""
     asking = GroupOffsets(deployment.settings(), group("sink-jsonl", deployment.prefix), deployment.topics.labels)
     until = time.monotonic() + timeout_s
     while (offsets := asking.ask(10)).lag() or not offsets.position():
@@ -224,8 +218,3 @@ def test_a_signal_ends_it_cleanly_before_and_after_it_is_ready(sightline: Runner
     process = sightline.start("sink", "jsonl", str(tmp_path))
     process.signal(number)
     assert process.wait(10) == 0
-
-
-def read_all(deployment: Deployment, topic: str) -> list[ConsumedRecord]:
-    with Reader(deployment.settings()) as reader:
-        return list(reader.read(reader.spans(topic)))

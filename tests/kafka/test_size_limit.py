@@ -1,4 +1,4 @@
-"""Frames that are larger than our own topics take, from a topic that others made: dead letters, and nothing stands."""
+"""Frames from a topic with a larger size limit than the output topics have: they become dead letters, nothing stops."""
 
 import queue
 import time
@@ -25,11 +25,11 @@ LIMIT = 20 * MIB
 
 @pytest.fixture
 def places(deployment: Deployment) -> set[Place]:
-    """Of three frames on each partition: one that is sound, one that is no Frame and too large, and a sound one."""
+    """Writes three records to each partition: a valid frame, a too large record that is no frame, a valid frame."""
     settings = deployment.settings(kafka={"producer": {"message.max.bytes": LIMIT}})
     larger = ConfigEntry("max.message.bytes", str(LIMIT), incremental_operation=AlterConfigOpType.SET)
     topic = ConfigResource("topic", deployment.topics.frames, incremental_configs=[larger])
-    admin = clients.admin(settings)  # kept: with it goes the answer
+    admin = clients.admin(settings)  # kept in a variable: without the client its answer is lost
     for changed in admin.incremental_alter_configs([topic]).values():
         changed.result(30)
     publisher = Publisher(settings)
@@ -43,7 +43,7 @@ def places(deployment: Deployment) -> set[Place]:
 
 
 def write(publisher: Publisher, topic: str, partition: int, value: bytes) -> int:
-    """The offset at which it lies. A broker hears of the topic's new limit a little later than whoever set it."""
+    """Write the record; returns its offset. Tries again: a broker learns of a topic's new limit a little later."""
     answers = queue.Queue[DeliveryReport]()
     record = OutRecord(topic, "cam", value, partition=partition, on_delivery=answers.put)
     until = time.monotonic() + 30

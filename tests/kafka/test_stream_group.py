@@ -22,7 +22,7 @@ NAMED = {"SIGHTLINE_STREAM__GROUP_INSTANCE_ID": "stage-0", "SIGHTLINE_STREAM__SE
 def test_commits_reach_the_last_frame_of_a_producer_with_transactions(
     deployment: Deployment, sightline: Runner, outcomes: Outcomes
 ) -> None:
-    """Markers and aborted frames lie between its frames, from offset 1 on. Faust alone would stop committing there."""
+    """Between frames lie transaction markers and aborted frames, from offset 1. Faust would stop committing there."""
     stage = sightline.start(*START, env={"SIGHTLINE_STREAM__STALL_TIMEOUT_MS": "10000"})
     keys = {"transactional.id": f"{deployment.prefix}tx", "delivery.timeout.ms": 30_000}
     producer = Producer(clients.producer_config(deployment.settings(), **keys))

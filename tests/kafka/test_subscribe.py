@@ -17,11 +17,6 @@ from tests.support.sink_records import Wire
 SOURCES = [Coordinates("frames.raw", 0, offset) for offset in range(5)]
 
 
-@pytest.fixture
-def wire(deployment: Deployment) -> Wire:
-    return Wire(deployment)
-
-
 def wait_for_lines(process: Running, count: int, timeout_s: float = 30.0) -> list[dict[str, object]]:
     until = time.monotonic() + timeout_s
     while len(lines := process.json_lines()) < count:
@@ -31,7 +26,7 @@ def wait_for_lines(process: Running, count: int, timeout_s: float = 30.0) -> lis
 
 
 def follow(sightline: Runner, wire: Wire, *words: str) -> Running:
-    """A subscriber that is known to listen: label after label is sent until it shows one, and then none."""
+    """Start a subscriber, and send labels until it shows one, so that it is known to read from then on."""
     process = sightline.start("subscribe", "--format", "json", *words, http=False)
     until = time.monotonic() + 30
     while not process.json_lines():
@@ -120,7 +115,7 @@ def test_a_reader_that_goes_away_is_noticed_even_while_nothing_comes(
     with subprocess.Popen(words, env=deployment.env, stdout=writing, stderr=subprocess.PIPE, text=True) as process:
         os.close(writing)
         shown = b""
-        while b"espresso" not in shown:  # a table shows its head first
+        while b"espresso" not in shown:  # the table prints its header before the first label
             shown += os.read(reading, 65536)
         os.close(reading)
         _, errors = process.communicate(timeout=15)

@@ -1,4 +1,4 @@
-"""Topics on a real broker: created once, compared ever after, never changed."""
+"""Topics on a real broker: created when missing, compared when they exist, never changed."""
 
 import json
 

@@ -3,8 +3,6 @@
 import json
 import signal
 import time
-from collections import Counter
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -16,7 +14,7 @@ from infra.kafka import clients
 from infra.kafka.topics import group
 from schemas import codec
 from schemas.headers import read_failure
-from tests.support.batches import Feeder, micro_batch, read_all, read_labels, row, sources, wait_for
+from tests.support.batches import Feeder, micro_batch, read_all, read_labels, row, wait_for
 from tests.support.deployment import PARTITIONS, Deployment, deployment
 from tests.support.models import SLOW, SLOW_S, marked
 from tests.support.paths import ROOT
@@ -26,19 +24,8 @@ from tests.support.services import Services
 BOTH = pytest.mark.parametrize("delivery", ["at_least_once", "exactly_once"])
 
 
-@pytest.fixture
-def feeder(deployment: Deployment) -> Iterator[Feeder]:
-    made = Feeder(deployment.settings())
-    yield made
-    made.close()
-
-
 def infer(delivery: str, *more: str) -> list[str]:
     return ["infer", "--model", "null", "--no-cache", "--delivery", delivery, *more]
-
-
-def labelled(feeder: Feeder) -> Counter[tuple[int, int]]:
-    return Counter(sources(read_labels(feeder.settings)))
 
 
 @BOTH
@@ -49,7 +36,7 @@ def test_every_frame_gets_its_own_label_in_order(
     feeder.feed(batches=40, frames_per_batch=7)
     worker = sightline.start(*infer(delivery), env={"SIGHTLINE_INFER__GROUP_PROTOCOL": protocol})
     feeder.feed(batches=40, frames_per_batch=7)
-    wait_for(lambda: set(labelled(feeder)) == feeder.frames, 60, "a label for every frame", [worker])
+    wait_for(lambda: set(feeder.labelled()) == feeder.frames, 60, "a label for every frame", [worker])
     assert worker.stop() == 0, worker.stderr
     labels = read_labels(feeder.settings)
     assert len(labels) == len(feeder.frames)
@@ -73,16 +60,16 @@ def test_a_worker_that_stands_by_without_a_partition_is_ready(services: Services
 def test_a_worker_that_gives_partitions_away_commits_what_it_finished(
     feeder: Feeder, sightline: Runner, protocol: str
 ) -> None:
-    """Without its commit the next owner labels again all since the last one: here everything, for none is due."""
+    """Without that commit the next owner repeats all work since the last commit; here none is due, so that is all."""
     env = {"SIGHTLINE_INFER__GROUP_PROTOCOL": protocol, "SIGHTLINE_INFER__COMMIT_INTERVAL_MS": "15000"}
     first = sightline.start(*infer("at_least_once"), env=env)
     feeder.feed(batches=40)
-    wait_for(lambda: set(labelled(feeder)) == feeder.frames, 60, "a label for every frame", [first])
+    wait_for(lambda: set(feeder.labelled()) == feeder.frames, 60, "a label for every frame", [first])
     second = sightline.start(*infer("at_least_once"), env=env)
     wait_for(lambda: "partitions revoked" in first.stderr, 30, "a rebalance", [first, second])
     feeder.feed(batches=40)
-    wait_for(lambda: set(labelled(feeder)) == feeder.frames, 60, "a label for every frame", [first, second])
-    assert set(labelled(feeder).values()) == {1}
+    wait_for(lambda: set(feeder.labelled()) == feeder.frames, 60, "a label for every frame", [first, second])
+    assert set(feeder.labelled().values()) == {1}
     assert "not committed" not in first.stderr
     assert first.stop() == 0, first.stderr
     assert second.stop() == 0, second.stderr
@@ -93,9 +80,9 @@ def test_a_restart_begins_where_the_last_one_ended(feeder: Feeder, sightline: Ru
     for _ in range(3):
         worker = sightline.start(*infer(delivery))
         feeder.feed(batches=20)
-        wait_for(lambda: set(labelled(feeder)) == feeder.frames, 60, "a label for every frame", [worker])
+        wait_for(lambda: set(feeder.labelled()) == feeder.frames, 60, "a label for every frame", [worker])
         assert worker.stop() == 0, worker.stderr
-    assert set(labelled(feeder).values()) == {1}
+    assert set(feeder.labelled().values()) == {1}
 
 
 def test_what_is_no_batch_is_a_dead_letter_and_the_rest_goes_on(feeder: Feeder, sightline: Runner) -> None:
@@ -104,7 +91,7 @@ def test_what_is_no_batch_is_a_dead_letter_and_the_rest_goes_on(feeder: Feeder, 
         feeder.send(feeder.names.batches, 1, poison)
     feeder.feed(batches=4)
     sightline.start(*infer("at_least_once"))
-    wait_for(lambda: set(labelled(feeder)) == feeder.frames, 60, "a label for every frame")
+    wait_for(lambda: set(feeder.labelled()) == feeder.frames, 60, "a label for every frame")
     wait_for(lambda: len(read_all(feeder.settings, feeder.names.dead)) == 3, 10, "dead letters")
     failures = [read_failure(record.headers) for record in read_all(feeder.settings, feeder.names.dead)]
     assert [failure.error_class for failure in failures if failure] == ["empty", "not_avro", "schema_unknown"]
@@ -115,11 +102,11 @@ def test_what_is_no_batch_is_a_dead_letter_and_the_rest_goes_on(feeder: Feeder, 
 def test_offsets_that_a_dead_worker_left_open_are_waited_for(
     feeder: Feeder, sightline: Runner, deployment: Deployment, protocol: str
 ) -> None:
-    """Another rebalance meanwhile makes librdkafka forget that it waits, and begin at the beginning."""
+    """A second rebalance makes librdkafka forget that it waits for the offsets, and it begins at the first record."""
     env = {"SIGHTLINE_INFER__GROUP_PROTOCOL": protocol}
     feeder.feed(batches=40)
     before = sightline.start(*infer("exactly_once"), env=env)
-    wait_for(lambda: set(labelled(feeder)) == feeder.frames, 60, "a label for every frame", [before])
+    wait_for(lambda: set(feeder.labelled()) == feeder.frames, 60, "a label for every frame", [before])
     assert before.stop() == 0, before.stderr
     open_transaction = transaction_with_offsets_of(deployment)
     first = sightline.start(*infer("exactly_once"), env=env)
@@ -128,15 +115,15 @@ def test_offsets_that_a_dead_worker_left_open_are_waited_for(
     assert second.stop() == 0, second.stderr
     feeder.feed(batches=40)
     time.sleep(3.0)
-    assert len(labelled(feeder)) == len(feeder.frames) // 2
+    assert len(feeder.labelled()) == len(feeder.frames) // 2
     open_transaction.abort_transaction(10)
-    wait_for(lambda: set(labelled(feeder)) == feeder.frames, 60, "a label for every frame", [first])
+    wait_for(lambda: set(feeder.labelled()) == feeder.frames, 60, "a label for every frame", [first])
     assert first.stop() == 0, first.stderr
-    assert set(labelled(feeder).values()) == {1}
+    assert set(feeder.labelled().values()) == {1}
 
 
 def transaction_with_offsets_of(deployment: Deployment) -> Producer:
-    """A transaction that holds every committed offset of the workers' group, as one of a killed worker does."""
+    """An open transaction with every offset of the workers' group, as a killed worker leaves one."""
     settings, topic = deployment.settings(), deployment.topics.batches
     consumer = clients.consumer(settings, group("infer", deployment.prefix))
     positions = consumer.committed([TopicPartition(topic, number) for number in range(PARTITIONS)], 10)
@@ -157,17 +144,17 @@ def test_batches_that_retention_deleted_before_they_were_read_are_passed_over(
 ) -> None:
     feeder.feed(batches=40)
     worker = sightline.start(*infer("at_least_once"))
-    wait_for(lambda: set(labelled(feeder)) == feeder.frames, 60, "a label for every frame", [worker])
+    wait_for(lambda: set(feeder.labelled()) == feeder.frames, 60, "a label for every frame", [worker])
     assert worker.stop() == 0, worker.stderr
     feeder.feed(batches=40)
     assert feeder.publisher.flush(30) == 0
     deleted_to = [TopicPartition(deployment.topics.batches, number, 15) for number in range(PARTITIONS)]
-    admin = clients.admin(deployment.settings())  # kept until its answers are here
+    admin = clients.admin(deployment.settings())  # kept in a variable: without the client its answers are lost
     for done in admin.delete_records(deleted_to).values():
         done.result(30)
     worker = sightline.start(*infer("at_least_once"))
     left = {(number, offset) for number, offset in feeder.frames if not 40 <= offset < 60}
-    wait_for(lambda: set(labelled(feeder)) == left, 60, "a label for every frame that is left", [worker])
+    wait_for(lambda: set(feeder.labelled()) == left, 60, "a label for every frame that is left", [worker])
     assert worker.stop() == 0, worker.stderr
     assert "the committed offset is deleted" in worker.stderr
 
@@ -176,7 +163,7 @@ def test_batches_that_retention_deleted_before_they_were_read_are_passed_over(
 def test_a_partition_that_was_paused_as_it_went_is_read_when_it_comes_back(
     feeder: Feeder, sightline: Runner, protocol: str
 ) -> None:
-    """A worker with more than it can do is joined by another, which leaves again."""
+    """A worker that is paused because it holds too much is joined by another one, which leaves again."""
     env = {
         "PYTHONPATH": str(ROOT),
         "SIGHTLINE_INFER__GROUP_PROTOCOL": protocol,
@@ -188,16 +175,16 @@ def test_a_partition_that_was_paused_as_it_went_is_read_when_it_comes_back(
     while not assigned(comes):
         feed_slow(feeder, *range(feeder.partitions))
         time.sleep(SLOW_S * (feeder.partitions - 1))
-    wait_for(lambda: set(labelled(feeder)) == feeder.frames, 60, "a label for every frame", [stays, comes])
+    wait_for(lambda: set(feeder.labelled()) == feeder.frames, 60, "a label for every frame", [stays, comes])
     assert comes.stop() == 0, comes.stderr
-    # Only into what it had: a frame of another partition would pause the worker, and open all of them again after it.
+    # Only to the partitions that it had: a frame of another one would pause the worker and later resume all of them.
     for partition in assigned(comes):
         feed_slow(feeder, partition)
-    wait_for(lambda: set(labelled(feeder)) == feeder.frames, 20, "labels of all partitions", [stays])
+    wait_for(lambda: set(feeder.labelled()) == feeder.frames, 20, "labels of all partitions", [stays])
 
 
 def feed_slow(feeder: Feeder, *partitions: int) -> None:
-    """A frame in each, of those that take their time."""
+    """Write micro-batches of one frame each, on which the model takes long."""
     for partition in partitions:
         offset = feeder.next_offset.get(partition, 0)
         batch = micro_batch(feeder.names.frames, partition, [offset], lambda one: marked(row(one), SLOW))
@@ -206,7 +193,7 @@ def feed_slow(feeder: Feeder, *partitions: int) -> None:
 
 
 def assigned(worker: Running) -> set[int]:
-    """The partitions that it was given, by its log."""
+    """The numbers of the partitions that the worker was assigned, read from its log."""
     events = [json.loads(line) for line in worker.stderr.split("\n")[:-1] if line.startswith("{")]
     return {one for event in events if event["event"] == "partitions assigned" for one in event["partitions"]}
 
@@ -215,7 +202,7 @@ def assigned(worker: Running) -> set[int]:
 def test_an_end_while_the_model_is_converted_leaves_no_process_behind(
     deployment: Deployment, tmp_path: Path, number: signal.Signals
 ) -> None:
-    """The first start of a model takes tens of seconds, in a child process."""
+    """The first start of a model takes tens of seconds in a child process, which must end with the worker."""
     with closing(Runner({**deployment.env, "SIGHTLINE_HOME": str(tmp_path)})) as runner:
         worker = runner.start("infer", "--model", "efficientnet-lite0", ready=False)
         wait_for(lambda: processes_with(str(tmp_path)), 60, "the conversion", [worker])

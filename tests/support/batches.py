@@ -1,7 +1,8 @@
-"""Micro-batches by hand: what a worker is tested with when no stream processor runs before it."""
+"""Micro-batches made by the test, for tests of the worker without a stream processor."""
 
 import hashlib
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -39,12 +40,12 @@ def frame(source_id: str, number: int, image: bytes = b"an image") -> Frame:
 
 
 def row(number: int) -> bytes:
-    """An image whose first byte tells whose it is: the null model's class is that byte modulo 10."""
+    """An image of one class: the null model takes the first byte modulo 10 as the class."""
     return bytes([number % 256]) + bytes(ROW_BYTES - 1)
 
 
 def micro_batch(topic: str, partition: int, offsets: Sequence[int], pixels: Callable[[int], bytes] = row) -> MicroBatch:
-    """One image per offset; `frame_id` and pixels tell the offset."""
+    """A micro-batch with one image for each offset; `frame_id` and pixels show the offset."""
     rows = [pixels(offset) for offset in offsets]
     now_us, start, items = time.time_ns() // 1000, 0, []
     for offset, data in zip(offsets, rows, strict=True):
@@ -88,7 +89,7 @@ class Feeder:
         self.refused: list[str] = []
 
     def feed(self, batches: int, frames_per_batch: int = 4, *, with_frames: bool = False) -> None:
-        """Round robin over the partitions; `with_frames` also writes the frames that the batches are said to be of."""
+        """Write micro-batches to the partitions in turn; `with_frames` also writes the frames that they refer to."""
         for number in range(batches):
             partition = number % self.partitions
             first = self.next_offset.get(partition, 0)
@@ -109,8 +110,12 @@ class Feeder:
 
     @property
     def frames(self) -> set[tuple[int, int]]:
-        """(partition, offset) of everything fed."""
+        """(partition, offset) of every frame that was fed."""
         return {(partition, offset) for partition, end in self.next_offset.items() for offset in range(end)}
+
+    def labelled(self) -> Counter[tuple[int, int]]:
+        """How many labels there are of each (partition, offset)."""
+        return Counter(sources(read_labels(self.settings)))
 
     def close(self) -> None:
         assert self.publisher.close(30) == 0
@@ -118,7 +123,7 @@ class Feeder:
 
 
 def read_all(settings: Settings, topic: str) -> list[ConsumedRecord]:
-    """Every committed record that the topic holds now."""
+    """Every committed record up to the present end of the topic."""
     with Reader(settings) as reader:
         return list(reader.read(reader.spans(topic)))
 
@@ -133,7 +138,7 @@ def sources(labels: Sequence[Label]) -> list[tuple[int, int]]:
 
 
 def wait_for(condition: Callable[[], bool], timeout_s: float, what: str, running: Sequence[Running] = ()) -> float:
-    """Seconds that it took; fails with `what`, and what the processes said, when it does not come true."""
+    """Wait until it is true; returns the seconds it took. Else fails with `what` and the processes' stderr."""
     started_s = time.monotonic()
     while not condition():
         if time.monotonic() - started_s > timeout_s:

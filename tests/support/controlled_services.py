@@ -3,7 +3,10 @@
 import signal
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
+from infra.local.home import Home
+from infra.local.jars import fetch_jars
 from infra.local.kafka_cluster import LocalKafka
 from infra.local.state import write_state
 from infra.local.valkey import LocalValkey
@@ -14,7 +17,26 @@ KILL_TIMEOUT_S = 10.0
 
 
 class ControlledKafka(LocalKafka):
-    """A local Kafka whose brokers start, stop and die one by one, and may advertise the ports of proxies."""
+    """A local Kafka whose brokers start, stop and die one by one, and may advertise the ports of proxies.
+
+    `jars_home` is the state folder whose jars it uses, `data_dirs` puts a broker's topics into another folder, and
+    `properties` overrides settings of every broker.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        *,
+        jars_home: Home,
+        data_dirs: Mapping[int, Path] | None = None,
+        properties: Mapping[str, str] | None = None,
+        heap_mib: int | None = None,
+    ) -> None:
+        super().__init__(home)
+        # For the same folder the same object: its lock is re-entrant within one object only.
+        self._jars_home = jars_home if jars_home.path != home.path else home
+        self._data_dirs, self._overrides = dict(data_dirs or {}), dict(properties or {})
+        self._heap_mib = heap_mib or self._heap_mib
 
     def advertise(self, ports: Mapping[int, int]) -> None:
         """Let brokers give clients another port on 127.0.0.1, that of a proxy, from a broker's next start on."""
@@ -39,6 +61,16 @@ class ControlledKafka(LocalKafka):
     def kill_broker(self, broker_id: int) -> None:
         """kill -9, as in a crash: the state still lists the broker as started. Returns when the process has ended."""
         _kill(self.broker(broker_id).process)
+
+    def _data_dir(self, broker_id: int) -> Path:
+        return self._data_dirs.get(broker_id, super()._data_dir(broker_id))
+
+    def _properties(self, broker_id: int) -> dict[str, str]:
+        return {**super()._properties(broker_id), **self._overrides}
+
+    def _jars(self) -> Path:
+        with self._jars_home.lock():
+            return fetch_jars(self._jars_home.path)
 
 
 class ControlledValkey(LocalValkey):

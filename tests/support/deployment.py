@@ -9,8 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import confluent_kafka
 import redis
 
+from infra.kafka.clients import admin
 from infra.kafka.topic_admin import delete_topics, ensure_topics
 from infra.kafka.topics import TopicNames
 from infra.settings import Settings, load_settings
@@ -23,7 +25,7 @@ _next_database = itertools.count()
 
 @dataclass(frozen=True)
 class Deployment:
-    """What a test hands to code (`settings`) and to processes (`env`) so that both work on the same topics."""
+    """Topics and a Redis database of one test: `settings` for code in this process, `env` for child processes."""
 
     services: Services
     prefix: str
@@ -32,7 +34,7 @@ class Deployment:
 
     @property
     def env(self) -> dict[str, str]:
-        """The environment for a `sightline` process: this one's, without its own SIGHTLINE_*."""
+        """The environment for a `sightline` process: this process's, but only the test's own SIGHTLINE_* variables."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("SIGHTLINE_")}
         return {**inherited, **self.variables}
 
@@ -48,7 +50,7 @@ class Deployment:
         }
 
     def settings(self, **sections: dict[str, Any]) -> Settings:
-        """The same settings in this process; sections overrule: `settings(infer={"model": "null"})`."""
+        """The same settings for this process. Given sections override: `settings(infer={"model": "null"})`."""
         return settings_from(self.variables, sections)
 
     @property
@@ -61,22 +63,28 @@ class Deployment:
     def delete_topics(self) -> None:
         delete_topics(self.settings())
 
+    def delete_before(self, topic: str, offset: int) -> None:
+        """Delete the records of partition 0 before this offset, as retention does."""
+        client = admin(self.settings())
+        for future in client.delete_records([confluent_kafka.TopicPartition(topic, 0, offset)]).values():
+            future.result(30)
+
 
 @contextmanager
 def deployment(services: Services, **extra: str) -> Iterator[Deployment]:
-    """Topics are created, and deleted at the end; the Redis database is empty at the start."""
+    """Creates the topics and deletes them at the end. The Redis database is empty at the start."""
     made = Deployment(services, f"t-{uuid.uuid4().hex[:8]}-", _fresh_database(services), extra)
     made.create_topics()
     try:
         yield made
     finally:
-        # A fault test may have taken the broker away for good.
+        # A fault test may have stopped the broker for good.
         with contextlib.suppress(Exception):
             made.delete_topics()
 
 
 def settings_from(variables: dict[str, str], sections: dict[str, Any]) -> Settings:
-    """`load_settings` under these variables and no others of ours."""
+    """`load_settings` with these SIGHTLINE_* variables and no others."""
     kept = {name: value for name, value in os.environ.items() if name.startswith("SIGHTLINE_")}
     for name in kept:
         del os.environ[name]
@@ -90,7 +98,7 @@ def settings_from(variables: dict[str, str], sections: dict[str, Any]) -> Settin
 
 
 def _fresh_database(services: Services) -> str:
-    """A local Valkey's databases are used in turn and emptied; somebody else's Redis is taken as it is."""
+    """The next database of the local Valkey, emptied; a Redis that the environment names is used as it is."""
     if services.valkey is None:
         return services.redis_url
     url = f"{services.redis_url.rpartition('/')[0]}/{next(_next_database) % _REDIS_DATABASES}"

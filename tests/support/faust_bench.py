@@ -19,7 +19,7 @@ Body = Callable[[Any], Awaitable[None]]
 
 
 class FaustConsumer(Consumer):
-    """Faust's own consumer, abstract parts filled in; acks go through its real bookkeeping."""
+    """Faust's own consumer with its abstract methods implemented; acknowledgements go through its real bookkeeping."""
 
     def __init__(self, app: faust.App) -> None:
         transport = Mock(name="transport", app=app)
@@ -31,7 +31,7 @@ class FaustConsumer(Consumer):
         return sorted(self._acked[PLACE])
 
     def next_commit(self) -> int | None:
-        """What would be committed now. Removes the run of acks from Faust's list, as Faust's commit does."""
+        """The offset that would be committed now. Takes acknowledged offsets off Faust's list, as a commit does."""
         return self._filter_committable_offsets([PLACE]).get(PLACE)
 
     def set_committed(self, offset: int | None) -> None:
@@ -50,7 +50,7 @@ class FaustConsumer(Consumer):
 
 
 class OurConsumer(CommitsByHand, FaustConsumer):
-    """The same, with the bookkeeping of the stage."""
+    """The same consumer with the bookkeeping of the stream stage (`CommitsByHand`)."""
 
 
 FaustConsumer.__abstractmethods__ = OurConsumer.__abstractmethods__ = frozenset()
@@ -78,7 +78,7 @@ class Bench:
         await self.channel.put(event)
 
     async def run(self, body: Body, timeout_s: float = 0.3) -> BaseException | None:
-        """Let `body` iterate until it ends, raises, or nothing more comes; what it raised."""
+        """Run `body` until it ends, raises, or gets nothing more; returns what it raised."""
         task = asyncio.ensure_future(body(self.stream))
         done, _ = await asyncio.wait([task], timeout=timeout_s)
         if not done:

@@ -64,7 +64,7 @@ def _handler(jpeg: bytes) -> type[BaseHTTPRequestHandler]:
                     self.wfile.write(head.encode() + jpeg + b"\r\n")
                     time.sleep(1 / STREAM_FPS)
             except OSError:
-                return  # the viewer went away
+                return  # the client closed the connection
 
         def log_message(self, format: str, *args: object) -> None:
             pass

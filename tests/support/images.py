@@ -1,4 +1,4 @@
-"""Image files made on the spot: a picture whose corners tell how it was turned, in any format and damage."""
+"""Makes image files in any format and with any damage; the colours of the corners show how an image was turned."""
 
 import io
 import struct
@@ -23,13 +23,13 @@ WHOLE = 10**6  # a short side that no picture has: decode all of it
 
 
 def decode_rgb(data: bytes, min_side: int, max_pixels: int) -> npt.NDArray[np.uint8]:
-    """The whole image upright, which `prepare` never makes: it turns the small cut."""
+    """The whole image, turned upright. `prepare` never makes this: it turns only the small cut."""
     image = decode(data, min_side, max_pixels)
     return upright(image.rgb, image.info.orientation)
 
 
 def to_model_input(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """The cut of a model that takes 224 x 224, as `prepare` makes it."""
+    """The cut for a model that takes 224 x 224 pixels, as `prepare` makes it."""
     return centre_cut(rgb, Square.width, Square.height, Square.resize)
 
 
@@ -50,7 +50,7 @@ class Square:
 
 
 def corners(width: int = 64, height: int = 48) -> npt.NDArray[np.uint8]:
-    """Red upper left, green upper right, blue lower left, white lower right: no turn leaves it as it is."""
+    """Red upper left, green upper right, blue lower left, white lower right: every rotation and mirror changes it."""
     rgb = np.zeros((height, width, 3), np.uint8)
     rgb[: height // 2, : width // 2], rgb[: height // 2, width // 2 :] = RED, GREEN
     rgb[height // 2 :, : width // 2], rgb[height // 2 :, width // 2 :] = BLUE, WHITE
@@ -69,7 +69,7 @@ def corner_colours(rgb: npt.NDArray[np.uint8]) -> list[str]:
 
 
 def textured(width: int = 320, height: int = 240, seed: int = 0) -> npt.NDArray[np.uint8]:
-    """Something like a photo: soft shapes with grain, so that every part of its file matters."""
+    """An image like a photo: soft shapes with noise, so that damage to any part of its file changes pixels."""
     rng = np.random.default_rng(seed)
     coarse = Image.fromarray(rng.integers(0, 256, (12, 16, 3), np.uint8))
     soft = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC)).astype(np.int16)
@@ -121,7 +121,7 @@ def bomb_png(side: int) -> bytes:
 
 
 def bomb_gif(side: int, extensions: bytes = b"") -> bytes:
-    """A 1 x 1 screen with a frame of side x side."""
+    """A GIF with a screen of 1 x 1 pixel and a frame of side x side."""
     palette = bytes(6)
     frame = b"," + struct.pack("<HHHHB", 0, 0, side, side, 0) + b"\x02\x02\x4c\x01\x00;"
     return b"GIF89a" + struct.pack("<HHBBB", 1, 1, 0x80, 0, 0) + palette + extensions + frame
@@ -149,7 +149,7 @@ def bomb_bmp(side: int) -> bytes:
 
 
 def refusal(data: bytes, min_side: int = WHOLE) -> BadFrame:
-    """Why it is not decoded."""
+    """The reason why the image is refused."""
     with pytest.raises(BadFrame) as caught:
         decode_rgb(data, min_side, MAX_PIXELS)
     return caught.value

@@ -61,7 +61,7 @@ class LabelLog:
 
 
 class MemoryMember:
-    """One member of the group. The test moves partitions; the group's other members are other objects."""
+    """One member of the group, each an object of its own. The test assigns and revokes partitions."""
 
     def __init__(self, log: LabelLog) -> None:
         self.log = log
@@ -102,7 +102,9 @@ class MemoryMember:
             records = self.log.records[partition]
             if position < len(records):
                 del self._positions[partition]
-                self._positions[partition] = position + 1  # behind the others: partitions take turns
+                self._positions[partition] = (
+                    position + 1
+                )  # moves to the end of the dictionary, so that partitions take turns
                 return ConsumedRecord(*partition, position, 1_000 + position, b"dock-1", records[position], None)
         return None
 

@@ -1,4 +1,4 @@
-"""A `Sender` that keeps its records in memory; tests/support/sender_contract.py holds it to what the real one does."""
+"""A `Sender` that keeps its records in memory. It passes the contract suite of tests/support/sender_contract.py."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ FENCED = KafkaFault(FaultKind.FATAL, "_FATAL", "Local: Fatal error")
 class MemorySender:
     """`records` are those that were taken. A record is in flight until `report` or `flush` answers it.
 
-    The next `busy` calls find no room. `refusals` has an entry for each of the next calls: None takes the record.
+    The next `busy` calls raise Busy. `refusals` has an entry for each of the next calls: None takes the record.
     The newest `unanswered` records get no answer from `flush`.
     """
 
@@ -44,7 +44,7 @@ class MemorySender:
         self._in_flight.append(record)
 
     def wait_for_room(self, size_bytes: int, timeout_s: float) -> bool:
-        """Never waits: room comes with an answer, which the same thread gives."""
+        """Never waits: the thread that would wait is the one that frees room by `report` or `flush`."""
         queued = sum(record.size_bytes for record in self._in_flight)
         return not queued or queued + size_bytes <= self.max_queue_bytes
 

@@ -1,6 +1,6 @@
 """Models that fail on purpose: `sightline infer --model tests.support.models:Failing`.
 
-What they do is told by an image's second byte, so that a test decides per frame.
+The second byte of an image says what the model does with it, so that a test decides for each frame.
 """
 
 import threading
@@ -17,11 +17,11 @@ SLOW_S = 0.1
 
 
 class OutOfMemoryError(RuntimeError):
-    """Named as torch's is."""
+    """Has the name of torch's error, by which a lack of memory is recognised."""
 
 
 class Failing(NullModel):
-    """ALWAYS fails its run; SOMETIMES does so twice; TOO_LARGE does not fit beside another image; HANGS; SLOW."""
+    """ALWAYS fails every run, SOMETIMES the first two, TOO_LARGE any run with another image in it; HANGS; SLOW."""
 
     info: ClassVar[ModelInfo] = INFO  # type: ignore[misc]
 

@@ -11,7 +11,7 @@ from inference.models import InputSpec
 from schemas.records import PixelEncoding
 
 SPEC = InputSpec(width=224, height=224, resize=256)
-# file -> classes any of which is right
+# file -> classes, of which any is a correct answer
 PHOTOS = {
     ("skimage", "data/coffee.png"): {"espresso"},
     ("skimage", "data/camera.png"): {"tripod"},

@@ -1,4 +1,4 @@
-"""A TCP proxy that misbehaves on demand: it delays, swallows, cuts and refuses, as networks do."""
+"""A TCP proxy that fails on demand, as networks do: it delays or holds data, resets and refuses connections."""
 
 import asyncio
 import random
@@ -12,16 +12,16 @@ from typing import Any, Self, TypeVar
 _T = TypeVar("_T")
 
 _CHUNK_BYTES = 64 * 1024
-# What may be on its way in one direction of one connection: a slow line is full at some point.
+# How much data may be in transit in one direction of a connection, as a slow connection holds only so much.
 _MAX_CHUNKS = 32
 _CALL_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """How the line is now. `hold`: nothing gets through and nothing is closed, as with a firewall that drops.
+    """The present faults of the connections. `hold`: no data passes and nothing is closed, as when packets are dropped.
 
-    What was held arrives when the line is good again: TCP would have sent it once more until then.
+    Held data arrives when the connection is restored, because TCP would have retransmitted it until then.
     """
 
     delay_s: float = 0.0
@@ -35,7 +35,7 @@ CLEAR = Conditions()
 class TcpProxy:
     """Listens on 127.0.0.1 and passes bytes to `target_port`, from a thread of its own. Order is always kept.
 
-    A context manager; every method may be called from any thread and acts on the connections there are and to come.
+    A context manager; every method may be called from any thread and acts on present and later connections.
     """
 
     def __init__(self, target_port: int, port: int = 0, rng: random.Random | None = None) -> None:
@@ -60,26 +60,26 @@ class TcpProxy:
     ) -> None:
         self.close()
 
-    # -- harm
+    # -- faults
 
     def delay(self, delay_s: float, jitter_s: float = 0.0) -> None:
-        """Every byte takes this much longer in each direction, plus a random part of `jitter_s`."""
+        """Delay the data by this time in each direction, plus a random part of `jitter_s`."""
         self._set(Conditions(delay_s=delay_s, jitter_s=jitter_s))
 
     def hold(self) -> None:
-        """Swallow everything: connections stay open, new ones are taken, no byte arrives."""
+        """Hold all data: connections stay open and new ones are accepted, but no byte arrives."""
         self._set(Conditions(hold=True))
 
     def cut(self, share: float = 1.0) -> int:
-        """Reset that share of the connections, chosen at random; how many those were."""
+        """Reset this share of the connections, chosen at random; returns their number."""
         return self._call(self._cut(share))
 
     def refuse(self) -> None:
-        """Reset all connections and refuse new ones, as when nobody listens."""
+        """Reset all connections and refuse new ones, as a port without a listener does."""
         self._call(self._refuse())
 
     def restore(self) -> None:
-        """A good line again; what was refused may connect."""
+        """End every fault: data passes without delay, and new connections are accepted."""
         self._set(CLEAR)
         self._call(self._accept_again())
 
@@ -92,7 +92,7 @@ class TcpProxy:
         self._thread.join(_CALL_TIMEOUT_S)
         self._loop.close()
 
-    # -- in the loop
+    # -- in the thread of the event loop
 
     def _call(self, work: Coroutine[Any, Any, _T]) -> _T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(_CALL_TIMEOUT_S)
@@ -160,7 +160,7 @@ class TcpProxy:
             _reset(target)
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One direction: chunks are read at once and written when their time has come, so delay costs no throughput."""
+        """Copy one direction. Data is read at once and written after its delay: a delay does not limit throughput."""
         under_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_MAX_CHUNKS)
         out = asyncio.create_task(self._deliver(under_way, writer))
         try:
@@ -186,7 +186,7 @@ class TcpProxy:
                 writer.write(data)
                 await writer.drain()
             except (OSError, RuntimeError):
-                # The other end is gone: end this one, too, so that its reader stops.
+                # The other side has closed: close this side too, so that its reader stops.
                 _reset(writer)
                 while not under_way.empty():
                     under_way.get_nowait()
@@ -205,7 +205,7 @@ async def _read(reader: asyncio.StreamReader) -> bytes:
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
-    """Close with RST, as a machine that lost its memory answers; nothing happens when it is closed already."""
+    """Close with RST, as a restarted machine answers. Nothing happens when the connection is closed already."""
     connection = writer.get_extra_info("socket")
     if connection is not None and connection.fileno() >= 0:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")

@@ -55,7 +55,7 @@ class Running:
 
     @property
     def exit_code(self) -> int | None:
-        """None while it runs."""
+        """None while the process runs."""
         return self._process.poll()
 
     @property
@@ -71,7 +71,7 @@ class Running:
         return [json.loads(line) for line in self.stdout.split("\n")[:-1]]
 
     def wait_ready(self, timeout_s: float = READY_TIMEOUT_S) -> "Running":
-        """Until /readyz says 200; fails with what the process said when it ends or the time is over."""
+        """Wait until /readyz answers 200. Fails, with the process's stderr, when it ends before or the time is over."""
         until = time.monotonic() + timeout_s
         while (answer := self.probe("/readyz"))[0] != 200:
             if (code := self.exit_code) is not None:
@@ -82,11 +82,11 @@ class Running:
         return self
 
     def probe(self, path: str) -> tuple[int, str]:
-        """Status and body of its health port; status 0 while nobody listens."""
+        """Status and body of an answer of the health port; status 0 when nothing answers."""
         return http_get(self.http_port, path, HTTP_TIMEOUT_S)
 
     def metric(self, name: str, **labels: str) -> float:
-        """The sum of that metric's samples that carry these labels; 0 when there is none yet."""
+        """The sum of the metric's samples with these labels; 0 when there is none yet."""
         from prometheus_client.parser import text_string_to_metric_families
 
         families = text_string_to_metric_families(self.probe("/metrics")[1])
@@ -98,25 +98,25 @@ class Running:
         self._process.send_signal(number)
 
     def kill(self) -> None:
-        """kill -9; returns when it is gone."""
+        """kill -9; returns when the process has ended."""
         self._process.kill()
         self._process.wait(10)
 
     def wait(self, timeout_s: float) -> int:
-        """Its exit code, once it ends by itself; fails with what it said when it does not."""
+        """Wait until it ends by itself; returns its exit code. Fails, with its stderr, when it does not end in time."""
         try:
             return self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"{self} still runs after {timeout_s:g} s:\n{self.stderr[-4000:]}") from None
 
     def stop(self, budget_s: float = STOP_BUDGET_S) -> int:
-        """SIGTERM, and its exit code; fails when it takes longer than its budget."""
+        """Send SIGTERM and wait for the end; returns the exit code. Fails when `budget_s` is over before."""
         if self.exit_code is None:
             self.signal(signal.SIGTERM)
         return self.wait(budget_s)
 
     def close(self) -> None:
-        """At the end of a test: gone, one way or the other."""
+        """End the process at the end of a test: by SIGTERM, else by SIGKILL."""
         if self.exit_code is None:
             self.signal(signal.SIGCONT)
             self.signal(signal.SIGTERM)
@@ -142,7 +142,7 @@ class Runner:
     def start(
         self, *words: str, env: Mapping[str, str] | None = None, http: bool = True, ready: bool = True
     ) -> Running:
-        """A long-running command; waits until it is ready unless told otherwise. `http=False` where it has no port."""
+        """Start a long-running command, and wait until it is ready if `ready`. `http=False`: it has no health port."""
         running = Running(words, {**self.env, **(env or {})}, self.cwd, http=http)
         self.started.append(running)
         return running.wait_ready() if ready and http else running
@@ -150,7 +150,7 @@ class Runner:
     def run(
         self, *words: str, env: Mapping[str, str] | None = None, timeout_s: float = 120.0
     ) -> subprocess.CompletedProcess[str]:
-        """A command that ends by itself; its exit code is the caller's to judge."""
+        """Run a command that ends by itself; the caller checks its exit code."""
         return subprocess.run(
             [*COMMAND, *words],
             env={**self.env, **(env or {})},
@@ -168,6 +168,6 @@ class Runner:
 
 
 def _read(file: IO[bytes]) -> str:
-    # The child shares the file's position: read by pread, never seek.
+    # The child shares the file's position, so the file is read by pread and never by seek.
     size = os.fstat(file.fileno()).st_size
     return os.pread(file.fileno(), size, 0).decode(errors="replace")

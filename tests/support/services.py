@@ -17,7 +17,7 @@ JARS_HOME = Home(ROOT / ".sightline")
 KAFKA_VARIABLE = "SIGHTLINE_KAFKA__BOOTSTRAP_SERVERS"
 REDIS_VARIABLE = "SIGHTLINE_REDIS__URL"
 
-# Runs until the test process is gone, however it ended, then stops what that process may have left behind.
+# Waits until the test process has ended, in whatever way, then stops the services that it may have left behind.
 _REAPER = """
 import sys
 from pathlib import Path
@@ -29,7 +29,7 @@ stack.down(Path(sys.argv[1]), timeout_s=3.0)
 
 @dataclass(frozen=True)
 class Services:
-    """Addresses of a Kafka and a Redis; `kafka` and `valkey` are None where somebody else runs them."""
+    """Addresses of a Kafka and a Redis; `kafka` and `valkey` are None where the tests did not start them."""
 
     bootstrap_servers: str
     redis_url: str
@@ -50,7 +50,7 @@ def external_services(home: Path) -> Services | None:
 def local_services(
     home_path: Path, brokers: int = 1, properties: Mapping[str, str] | None = None
 ) -> Iterator[Services]:
-    """A Kafka of 1 or 3 brokers and a Valkey of one's own in that folder, stopped at the end, whatever happened."""
+    """Start a Kafka of 1 or 3 brokers and a Valkey in that folder, and stop them at the end, also after an error."""
     home = Home(home_path)
     kafka = ControlledKafka(home, jars_home=JARS_HOME, properties=properties)
     valkey = ControlledValkey(home)
@@ -66,19 +66,19 @@ def local_services(
 
 @contextmanager
 def stopped_at_exit(home_path: Path) -> Iterator[None]:
-    """Local services of that folder are stopped when this process is killed, too (CI time limits, kill -9)."""
+    """Stop the local services of that folder also when this process is killed (CI time limits, kill -9)."""
     command = [sys.executable, "-c", _REAPER, str(home_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, cwd=ROOT) as reaper:
         try:
             yield
         finally:
-            # Its work is done when the services are stopped already: closing its stdin ends it.
+            # Closing its stdin ends it: the services are stopped already.
             assert reaper.stdin is not None
             reaper.stdin.close()
 
 
 def share_jars(home_path: Path) -> None:
-    """For a `sightline up` in a private folder: let it find the checkout's jars instead of fetching its own."""
+    """Link the checkout's jars into a private folder, so that a `sightline up` there does not fetch its own."""
     from infra.local.jars import fetch_jars, jars_dir
 
     with JARS_HOME.lock():

@@ -54,7 +54,7 @@ class Sent:
 
 @dataclass
 class FakeSender:
-    """Keeps what it is given; is full for the first `busy` calls."""
+    """Keeps the records that it is given. Raises Busy for the first `busy` calls."""
 
     busy: int = 0
     max_record_bytes: int = 9_000_000
@@ -92,7 +92,7 @@ def work(data: bytes) -> Prepared:
 
 
 class Rig:
-    """A stage with its fakes, and the offsets that it finished."""
+    """A stage with a fake sender and cache; it records the offsets that the stage finished."""
 
     def __init__(self, cache: FakeCache | None = None, busy: int = 0, **sections: Any) -> None:
         self.sender, self.failures, self.finished = FakeSender(busy), list[BaseException](), list[int]()

@@ -1,4 +1,4 @@
-"""Both ends of a stream stage under test: frames written to it, and everything that it writes."""
+"""The two ends of a stream stage under test: `Feed` writes frames, `Outcomes` reads what the stage writes."""
 
 import time
 from collections import Counter
@@ -27,7 +27,7 @@ def jpeg(seed: int, side: int = 64) -> bytes:
 
 @dataclass
 class Feed:
-    """Writes frames and remembers where they lie."""
+    """Writes frames to the source topic and keeps their partitions and offsets."""
 
     deployment: Deployment
     compression: str = "none"
@@ -64,7 +64,7 @@ class Feed:
 
 
 class Outcomes:
-    """Reads what the stage writes, from the topics' beginnings."""
+    """Reads everything that the stage writes, from the beginning of the topics."""
 
     def __init__(self, deployment: Deployment) -> None:
         self._deployment = deployment

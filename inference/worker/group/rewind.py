@@ -11,7 +11,7 @@ log = logs.get(__name__)
 
 
 class Rewind:
-    """Called by the poll thread: everything that is not committed is read again, and what is in flight of it is void.
+    """Called by the poll thread: everything that is not committed is read again, and its work in flight does not count.
 
     Raises Stalled when the client cannot go back.
     """

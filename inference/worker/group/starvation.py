@@ -70,7 +70,7 @@ class StarvationRule:
 
 
 class OffsetsQuery(Protocol):
-    """What is used of `infra.kafka.group_offsets.GroupOffsets`."""
+    """The part of `infra.kafka.group_offsets.GroupOffsets` that is used here."""
 
     def ask(self, timeout_s: float) -> Offsets: ...
 

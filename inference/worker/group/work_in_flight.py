@@ -46,7 +46,7 @@ class WorkInFlight(GroupProgress[Work]):
         return self.generation(work.record.topic_partition) == work.generation
 
     def finish_work(self, work: Work) -> bool:
-        """The outcome of all its frames is on the broker; False, and nothing happens, when it counts no more."""
+        """The outcome of all its frames is on the broker. False, without effect, when its generation is over."""
         ticket = self._tickets.pop(work, None)
         if ticket is None:
             return False

@@ -11,15 +11,15 @@ from tests.faults.memory import MemoryTrack
 from tests.faults.outcomes import Outcome
 from tests.faults.pictures import POISON
 from tests.faults.results import row_of, table
-from tests.faults.sender import Place, Sent
+from tests.faults.sender import Sent
 
-SENT = {("frames.raw", 0, seq): Sent("cam-0", seq, float(seq)) for seq in range(4)}
+SENT = {Coordinates("frames.raw", 0, seq): Sent("cam-0", seq, float(seq)) for seq in range(4)}
 PLACES = list(SENT)
 POISONED = {**SENT, PLACES[3]: Sent("cam-0", 3, 3.0, POISON[0])}
 
 
 def labelled(seq: int, origin: Origin = Origin.MODEL, replay_id: str | None = None) -> Outcome:
-    place = ("frames.raw", 0, seq)
+    place = Coordinates("frames.raw", 0, seq)
     label = Label(
         frame_id=f"cam-0/1/{seq}",
         source_id="cam-0",
@@ -31,16 +31,16 @@ def labelled(seq: int, origin: Origin = Origin.MODEL, replay_id: str | None = No
         origin=origin,
         model=ModelRef("null", "1", "none"),
         quality=Quality(0, 0, 0),
-        source=Coordinates(*place),
+        source=place,
     )
     return Outcome(place, replay_id, label)
 
 
 def died(seq: int, reason: str = "empty") -> Outcome:
-    return Outcome(("frames.raw", 0, seq), None, None, reason, "stream")
+    return Outcome(Coordinates("frames.raw", 0, seq), None, None, reason, "stream")
 
 
-def counted(*outcomes: Outcome, sent: dict[Place, Sent] = SENT, retried: tuple[int, ...] = ()) -> Ledger:
+def counted(*outcomes: Outcome, sent: dict[Coordinates, Sent] = SENT, retried: tuple[int, ...] = ()) -> Ledger:
     return count(sent, sent.keys(), {PLACES[seq] for seq in retried}, outcomes)
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from schemas import codec, records
 from schemas.coordinates import Coordinates
 from schemas.errors import BadFrame
-from schemas.registry import HttpRegistry
+from schemas.registry_client import HttpRegistry
 
 QUALITIES = st.builds(
     records.Quality,

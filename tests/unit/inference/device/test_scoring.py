@@ -6,6 +6,7 @@ import pytest
 from inference.device.scoring import Interrupted, RetryLimit, ScoredRows, checked, is_out_of_memory, score
 from inference.models import Output, Pixels
 from schemas.errors import ModelError
+from tests.support.models import OutOfMemoryError
 
 
 class Clock:
@@ -157,10 +158,6 @@ def test_a_frame_with_a_class_that_the_model_lacks_costs_no_other_its_label() ->
     assert {row for row, answer in found.items() if answer == row} == {0, 1, 2, 3, 4}
     assert isinstance(found[5], ModelError)
     assert clock.now_s < 7.0
-
-
-class OutOfMemoryError(RuntimeError):
-    pass
 
 
 @pytest.mark.parametrize(

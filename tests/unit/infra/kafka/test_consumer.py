@@ -122,11 +122,14 @@ def test_a_share_is_taken_and_given_in_the_groups_own_protocol(
     consumer.subscribe(["labels"], member)
     client.callbacks["on_assign"](client, theirs(P0, P1))
     assert client.names() == [takes, "resume"]
-    assert consumer.assigned() == {P0, P1}
+    consumer.resume()
+    assert client.calls[-1][0] == "resume"
+    assert set(client.calls[-1][1]) == {P0, P1}
     client.callbacks["on_revoke"](client, theirs(P1))
     assert client.names()[-1] == gives
     client.callbacks["on_lost"](client, theirs(P0))
-    assert consumer.assigned() == frozenset()
+    consumer.resume()
+    assert client.calls[-1] == ("resume", [])
     assert member.told == [("assign", [P0, P1]), ("revoke", [P1]), ("lost", [P0])]
 
 

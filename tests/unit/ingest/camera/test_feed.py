@@ -71,7 +71,7 @@ class Rig:
         clock = SimpleNamespace(s=1.0, time_ns=time.time_ns)
         clock.monotonic = lambda: clock.s
         monkeypatch.setattr(ingest.camera.feed, "time", clock)
-        monkeypatch.setattr(ingest.camera.feed, "CaptureChild", lambda *_: Child(messages, clock))
+        monkeypatch.setattr(ingest.camera.feed, "CaptureProcess", lambda *_: Child(messages, clock))
         changes = {"backoff_initial_ms": 1, "backoff_max_ms": 1, "max_failures": 2, **settings}
         self.frames: list[OutgoingFrame] = []
         self.drops = DropCounts()
@@ -147,7 +147,7 @@ def test_a_process_that_cannot_be_started_is_this_cameras_failure_alone(monkeypa
         raise OSError(24, "Too many open files")
 
     feed = feed_of([], monkeypatch)
-    monkeypatch.setattr(ingest.camera.feed, "CaptureChild", none_left)
+    monkeypatch.setattr(ingest.camera.feed, "CaptureProcess", none_left)
     feed.run()
     assert (feed.state, feed.failures) == (FeedState.DEAD, 2)
     assert feed.why == "no capture process can be started: Too many open files"

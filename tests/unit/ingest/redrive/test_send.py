@@ -56,7 +56,7 @@ def test_a_mark_is_of_the_time_of_its_copy() -> None:
     assert topics(sender) == ["frames.retry", "frames.retry", "frames.dead", "frames.dead"]
     times_ms = [record.timestamp_ms for record in sender.records]
     copied, marked = times_ms[:2], times_ms[2:]
-    assert copied == [0, 0], "the retry lane counts its delay from the writing"
+    assert copied == [0, 0], "the delay of a retry counts from the time at which the broker takes it"
     assert ended_ms - 60_000 < marked[0] <= marked[1] <= ended_ms
 
 

@@ -87,7 +87,7 @@ def test_frames_in_flight_are_those_of_current_unfinished_work(actions: list[tup
     in_flight, works, finished = WorkInFlight(), list[Work](), set[Work]()
     for offset, (action, number, choice) in enumerate(actions):
         partition = (P0, P1)[number]
-        if action == "r" and in_flight.owns(partition):
+        if action == "r" and in_flight.generation(partition) is not None:
             works.append(read(in_flight, partition, offset, frames=choice))
         elif action == "d" and works:
             work = works[-1 - choice % len(works)]

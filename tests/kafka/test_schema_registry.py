@@ -14,7 +14,7 @@ import pytest
 
 from schemas import codec, records
 from schemas.errors import BadFrame, Unavailable
-from schemas.registry import HttpRegistry
+from schemas.registry_client import HttpRegistry
 from tests.support.services import JARS_HOME
 
 ARTIFACT = "io.apicurio:apicurio-registry-app:2.6.13.Final:tar.gz:all"

@@ -22,7 +22,7 @@ LOG_LEVELS = {"OPENCV_FFMPEG_LOGLEVEL": "16", "OPENCV_LOG_LEVEL": "ERROR"}
 NOISE = ("Traceback", "  File")
 
 
-class CaptureChild:
+class CaptureProcess:
     """One capture process. As a context manager it kills the process at the end of the block and waits for its end.
 
     Start it in the thread that reads from it: Linux ends the process with that thread. Raises OSError when no process
@@ -48,7 +48,7 @@ class CaptureChild:
         with contextlib.suppress(BrokenPipeError):  # it died at once: the first `read` raises EOFError
             self._stdin.write(task.to_line())
 
-    def __enter__(self) -> "CaptureChild":
+    def __enter__(self) -> "CaptureProcess":
         return self
 
     def __exit__(self, *_: object) -> None:

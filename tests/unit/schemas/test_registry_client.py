@@ -8,7 +8,7 @@ import pytest
 
 from schemas import registry as module
 from schemas.errors import BadFrame, Unavailable
-from schemas.registry import UNKNOWN_FOR_S, HttpRegistry
+from schemas.registry_client import UNKNOWN_FOR_S, HttpRegistry
 
 SCHEMA = json.dumps({"schema": json.dumps({"type": "record", "name": "R", "fields": []})})
 
