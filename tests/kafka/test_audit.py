@@ -169,7 +169,7 @@ def test_what_labels_that_were_removed_told_is_a_note(sightline: Runner, wire: W
     deployment.delete_before(wire.topics.labels, 1)
     code, found = audit(sightline)
     assert (code, found["expired"]) == (0, 0)
-    assert "of older frames nothing is known" in found["notes"][1]
+    assert "whether older frames had an outcome is not known" in found["notes"][1]
 
 
 def test_an_empty_range_says_so(sightline: Runner) -> None:

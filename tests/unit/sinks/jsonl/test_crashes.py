@@ -165,7 +165,7 @@ def test_a_file_that_lost_bytes_is_named_and_nothing_is_changed(tmp_path: Path) 
     session.die()
     (part,) = tmp_path.rglob("*.part")
     os.truncate(part, 10)
-    with pytest.raises(ConfigError, match=r"holds 10 bytes where \d+ were stored"):
+    with pytest.raises(ConfigError, match=r"has 10 bytes, but \d+ were flushed"):
         Session(tmp_path, Disk()).run(1)
     assert part.stat().st_size == 10
 
