@@ -6,7 +6,7 @@ from collections.abc import Callable
 import httpx2
 import pytest
 
-from schemas import registry as module
+from schemas import registry_client as module
 from schemas.errors import BadFrame, Unavailable
 from schemas.registry_client import UNKNOWN_FOR_S, HttpRegistry
 
