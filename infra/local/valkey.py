@@ -11,6 +11,7 @@ from infra.local.home import Home
 from infra.local.state import LocalState, ValkeyState, read_state, write_state
 from infra.process import daemons
 from infra.process.ports import find_ports, port_is_free
+from infra.redis.client import answers_ping
 from schemas.errors import ConfigError, Unavailable
 
 _POLL_S = 0.05
@@ -113,10 +114,4 @@ def server_binary() -> str:
 
 def answers(url: str, timeout_s: float) -> bool:
     """Whether a Redis or Valkey answers PING there in time; a refused password counts as no answer."""
-    client = redis.Redis.from_url(url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s)
-    try:
-        return bool(client.ping())
-    except (redis.RedisError, OSError):
-        return False
-    finally:
-        client.close()
+    return answers_ping(redis.Redis.from_url(url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s))

@@ -44,7 +44,11 @@ def connect_async(settings: Settings) -> redis.asyncio.Redis:
 
 def redis_answers(settings: Settings) -> bool:
     """Whether it answers PING within `redis.start_timeout_ms`; a refused password counts as no answer."""
-    client = connect(settings, timeout_ms=settings.redis.start_timeout_ms)
+    return answers_ping(connect(settings, timeout_ms=settings.redis.start_timeout_ms))
+
+
+def answers_ping(client: redis.Redis) -> bool:
+    """Whether the server answers PING within the time-outs of the client, which is closed afterwards."""
     try:
         return bool(client.ping())
     except (redis.RedisError, OSError):
