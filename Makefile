@@ -51,7 +51,7 @@ layers: venv ## check which package imports which
 	$(BIN)/lint-imports
 
 unit: venv ## run the unit tests, without a network
-	$(BIN)/python -m pytest tests/unit -q
+	$(BIN)/python -m pytest tests/unit -q -n 2 --dist worksteal
 
 search: venv ## run the property tests with thousands of new random examples (minutes)
 	HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest -q $$(grep -l "^from hypothesis" -r tests/unit --include=*.py) $(ARGS)
