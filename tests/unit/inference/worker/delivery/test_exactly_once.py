@@ -63,7 +63,7 @@ class Producer:
         assert self.open is None
         self._call("begin", lambda: setattr(self, "open", ([], {})))
 
-    def produce(self, topic: str, value: Any, key: Any, *, headers: Any, on_delivery: Any) -> None:
+    def produce(self, topic: str, value: Any, key: Any, *, headers: Any, on_delivery: Any, **_: Any) -> None:
         def effect() -> None:
             assert self.open is not None
             self.open[0].append((topic, value))
