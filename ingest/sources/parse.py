@@ -87,7 +87,7 @@ def parse_source(text: str, folder: Path | None = None) -> SourceSpec:
         parse_sim(rest)
         return SourceSpec(ReaderKind.SIM, rest, text)
     camera = USB_CAMERA.fullmatch(str(Path(text).resolve()) if text.startswith(UDEV_FOLDER) else text)
-    if camera and not (_path(text, folder).is_file() or _path(text, folder).is_dir()):
+    if camera and (text.startswith("/dev/") or not _exists(_path(text, folder))):
         return SourceSpec(ReaderKind.USB, str(int(camera[1])), text)
     if colon and scheme == "usb":
         raise ConfigError(f"source {redact_address(text)}: a local camera is usb: and its number, as in usb:0")
@@ -101,9 +101,9 @@ def parse_source(text: str, folder: Path | None = None) -> SourceSpec:
 def _unquoted(text: str, folder: Path | None) -> str:
     """Without space and quotes around it, which come from configuration files and web pages; a file keeps its name."""
     stripped = text.strip()
-    if len(stripped) > 1 and stripped[0] in QUOTES and stripped[-1] in QUOTES and not _path(text, folder).exists():
+    if len(stripped) > 1 and stripped[0] in QUOTES and stripped[-1] in QUOTES and not _exists(_path(text, folder)):
         return stripped[1:-1].strip()
-    return text if _path(text, folder).exists() else stripped
+    return text if _exists(_path(text, folder)) else stripped
 
 
 def _parse_url(scheme: str, text: str) -> SourceSpec:
@@ -137,17 +137,31 @@ def _path_of_file_url(text: str) -> str:
             f"source {redact_address(text)}: file:// is followed by a whole path, as in file:///data/clip.mp4;"
             " a relative path is given without file://"
         )
-    return path if Path(path).exists() else unquote(path)
+    return path if _exists(Path(path)) else unquote(path)
 
 
 def _path(text: str, folder: Path | None) -> Path:
-    path = Path(text).expanduser()
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError:  # ~joe, and there is no such user
+        path = Path(text)
     return path if folder is None else folder / path
+
+
+def _exists(path: Path) -> bool:
+    """Whether there is a file or folder, also one that must not be looked at; text that is no path names none."""
+    try:
+        path.stat()
+    except PermissionError:
+        return True
+    except (OSError, ValueError):  # too long, or with a zero byte
+        return False
+    return True
 
 
 def _parse_path(text: str, folder: Path | None) -> SourceSpec:
     path = _path(text, folder)
-    if not path.exists():
+    if not _exists(path):
         raise _no_such_file(text, folder)
     shown = utf8_name(text if folder is None else str(path))
     if not os.access(path, os.R_OK):

@@ -36,8 +36,7 @@ def write_cameras(folder: Path, sources: Sequence[str], fps: float) -> Cameras:
     tables, environment, seen = [], {}, Counter[str]()
     for number, source in enumerate(sources, 1):
         name = f"DEMO_SOURCE_{number}"
-        path = Path(source).expanduser()
-        environment[name] = str(path.absolute()) if path.exists() else source
+        environment[name] = _absolute_path(source) or source
         lines = ["[[camera]]", f'source = "${{{name}}}"', f"fps = {float(fps)}", "loop = true"]
         seen[source] += 1
         if seen[source] > 1:
@@ -60,4 +59,13 @@ def published_counts(metrics_text: str) -> dict[str, int]:
 
 
 def _is_missing_file(source: str) -> bool:
-    return not _NO_PATH.match(source) and not Path(source).expanduser().exists()
+    return not _NO_PATH.match(source) and _absolute_path(source) is None
+
+
+def _absolute_path(source: str) -> str | None:
+    """The whole path of the file or folder that a source names; None where it names none."""
+    try:
+        path = Path(source).expanduser()
+        return str(path.absolute()) if path.exists() else None
+    except (OSError, RuntimeError):  # too long for a path, or ~joe, and there is no such user
+        return None

@@ -167,6 +167,14 @@ def test_a_path_that_is_not_there_is_no_address(text: str) -> None:
         parse_source(text)
 
 
+def test_text_that_can_be_no_path_is_refused_in_a_sentence() -> None:
+    long = "rtsp://cam/1?token=" + "x" * 400
+    assert parse_source(long).address == long
+    for text in ("x" * 400, "joe:geheim@" + "x" * 400, "a\0b", "~no_such_user/clip.mp4"):
+        with pytest.raises(ConfigError, match="no such file"):
+            parse_source(text)
+
+
 def test_an_unclear_password_is_told_how_to_write_it() -> None:
     for text in ("rtsp://joe:12#34@cam", "rtsp://joe:12/34@cam/1", "rtsp://joe:12[34@cam/1"):
         with pytest.raises(ConfigError, match="# as %23"):
