@@ -45,7 +45,7 @@ def redact_address(text: str) -> str:
     Everything before the last "@" is hidden, and the values of parameters as in `redact_url`.
     """
     scheme, mark, rest = text.partition("://")
-    if mark and "@" not in scheme:
+    if mark and not re.search("[:@]", scheme):
         return scheme + mark + _hide_named(rest[_userinfo_end(rest) :])
     hidden, at, rest = text.rpartition("@")
     return (HIDDEN if hidden else "") + at + _hide_named(rest)
