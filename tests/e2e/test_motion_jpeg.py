@@ -38,11 +38,12 @@ def test_every_framing_gives_its_whole_pictures_in_one_answer(name: str) -> None
     framing = FRAMINGS[name]
     found, answers = read(endless(framing))
     numbers = [number_of(image) for image in frames(found)]
-    whole = [number for number in range(1_000) if not framing.loses(number)]
-    assert numbers == whole[: len(numbers)]
-    assert len(numbers) == 12
+    assert numbers == sorted(set(numbers))
+    assert not [number for number in numbers if framing.loses(number)]
+    assert numbers[-1] < 40
     assert answers == 1
-    assert frames(found)[0].removesuffix(b"\xff\xd9") == picture(0).removesuffix(b"\xff\xd9")
+    end = b"\xff\xd9"
+    assert [image.removesuffix(end) for image in frames(found)] == [picture(each).removesuffix(end) for each in numbers]
 
 
 @pytest.mark.parametrize("name", ["text parts", "pictures cut in the scan", "pictures cut in the tables"])
@@ -61,8 +62,9 @@ def test_chunks_of_any_size(size: int) -> None:
                 connection.sendall(chunk(data[at : at + size]))
 
     found, _ = read(send)
-    assert number_of(frames(found)[0]) == 0
-    assert [number_of(image) for image in frames(found)] == sorted(number_of(image) for image in frames(found))
+    numbers = [number_of(image) for image in frames(found)]
+    assert numbers == sorted(set(numbers))
+    assert [picture(number, side=16) for number in numbers] == frames(found)
 
 
 def test_of_pictures_that_come_at_once_the_newest_is_taken_and_the_others_counted() -> None:
@@ -103,32 +105,42 @@ def test_a_stream_that_breaks_off_is_a_fault() -> None:
     assert answers == 1
 
 
-@pytest.mark.parametrize("sent", [0, 3])
-def test_a_camera_that_falls_silent_is_a_fault_in_time(sent: int) -> None:
+def test_a_camera_that_falls_silent_is_a_fault_in_time() -> None:
     def send(connection: socket.socket) -> None:
-        connection.sendall(head(MULTIPART) + b"--frame\r\nContent-Type: image/jpeg\r\n\r\n")
-        for number in range(sent):
+        connection.sendall(head(MULTIPART))
+        for number in range(3):
             connection.sendall(part(picture(number)))
             time.sleep(0.05)
         time.sleep(30)
 
     began_s = time.monotonic()
     found, _ = read(send, read_timeout_ms=1_000)
-    assert len(frames(found)) == sent
+    assert 1 <= len(frames(found)) <= 3
     assert found[-1].meta["why"] == "no picture for 1000 ms"
     assert time.monotonic() - began_s < 10
 
 
-def test_a_camera_that_sends_text_and_no_pictures_is_a_fault_in_time() -> None:
+def test_a_camera_that_sends_text_and_no_pictures_never_opens() -> None:
     def send(connection: socket.socket) -> None:
         connection.sendall(head(MULTIPART))
         while True:
             connection.sendall(TEXT_PART)
             time.sleep(0.05)
 
-    found, _ = read(send, read_timeout_ms=1_000)
+    found, _ = read(send, read_timeout_ms=1_000, open_timeout_ms=1_000)
     assert [one.kind for one in found] == [MessageKind.FAILED]
-    assert found[-1].meta["why"] == "no picture for 1000 ms"
+
+
+def test_a_stream_that_declares_a_length_is_a_stream() -> None:
+    def send(connection: socket.socket) -> None:
+        connection.sendall(head(MULTIPART, "Content-Length: 99999999999"))
+        for number in range(1_000):
+            connection.sendall(part(picture(number)))
+            time.sleep(0.02)
+
+    found, answers = read(send)
+    assert len(frames(found)) == 12
+    assert answers == 1
 
 
 def test_a_picture_over_the_limit_is_refused_and_the_next_read() -> None:
