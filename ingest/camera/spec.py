@@ -92,6 +92,8 @@ def _duplicate_ids(specs: list[CameraSpec]) -> list[str]:
 
 
 def _source(given: Any, environ: Mapping[str, str], folder: Path | None, faults: list[str]) -> SourceSpec | None:
+    if isinstance(given, int) and not isinstance(given, bool):
+        given = str(given)  # a local camera by its number
     if not isinstance(given, str) or not given:
         faults.append("source is missing: give rtsp://..., http://..., a file, a folder, usb:0 or sim:NAME")
         return None

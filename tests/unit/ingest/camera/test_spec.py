@@ -38,9 +38,10 @@ def test_cameras_toml(files: Path) -> None:
 def test_usual_spellings_in_a_file(files: Path) -> None:
     file = files / "cameras.toml"
     sources = ("0", "usb1", "/dev/video2", "'clip.mp4'", f"file://{files}/photo", "photos")
-    file.write_text("".join(f'[[camera]]\nsource = "{source}"\n' for source in sources))
+    file.write_text("[[camera]]\nsource = 5\n" + "".join(f'[[camera]]\nsource = "{each}"\n' for each in sources))
     found = [(spec.source.reader, spec.source.address) for spec in load_cameras(file, SETTINGS, {})]
     assert found == [
+        (ReaderKind.USB, "5"),
         *((ReaderKind.USB, str(number)) for number in range(3)),
         (ReaderKind.VIDEO, str(files / "clip.mp4")),
         *((ReaderKind.IMAGES, str(files / name)) for name in ("photo", "photos")),
