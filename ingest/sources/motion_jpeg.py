@@ -25,7 +25,6 @@ MAX_TEXT_BYTES = 8 * 1024
 # Coded data may hold the bytes of a shorter boundary by chance.
 MIN_BOUNDARY_BYTES = 4
 OVERLAP_BYTES = 128
-LINE_ENDS = (b"\r\n", b"\n", b"\r")
 BOUNDARY_LINE = re.compile(rb"(?:^|[\r\n])--+([!-,./-~][!-~ ]{0,69}?)(?:--)?[ \t]*(?=[\r\n])")
 PART_HEAD = re.compile(rb"\s*(?:--+[!-,./-~]|content-(?:type|length)[ \t]*:)", re.IGNORECASE)
 
@@ -144,7 +143,8 @@ class MotionJpegParser:
         end = found.start() if found else len(self._buffer)
         boundary = self._boundary_at(self._at, end) if len(self._boundary) >= MIN_BOUNDARY_BYTES else -1
         if boundary >= 0:
-            return self._cut(boundary)
+            line_end = b"\r\n" if self._buffer[boundary - 2 : boundary] == b"\r\n" else b"\n"
+            return self._cut(boundary, line_end)
         if found is None:
             self._at = max(self._at, len(self._buffer) - OVERLAP_BYTES)
             return self._too_large()
@@ -163,11 +163,9 @@ class MotionJpegParser:
         self._found.append(StreamPicture(self._head(end)))
         return self._go_on_at(end)
 
-    def _cut(self, end: int) -> bool:
-        """Another part or picture begins before this one has its end marker."""
-        data = self._head(end)
-        line_end = next((line_end for line_end in LINE_ENDS if data.endswith(line_end)), b"")
-        self._found.append(StreamPicture(data.removesuffix(line_end), ended=False))
+    def _cut(self, end: int, line_end: bytes = b"") -> bool:
+        """Another part or picture begins before this one has its end marker. `line_end` belongs to the boundary."""
+        self._found.append(StreamPicture(self._head(end).removesuffix(line_end), ended=False))
         return self._go_on_at(end)
 
     def _broken(self) -> bool:

@@ -103,12 +103,14 @@ FRAMINGS = {
     "pictures cut in the scan": Framing(_cut_at(0.7), loses=fourth, damaged=fourth),
     "pictures cut in the tables": Framing(_cut_at(0.03), loses=fourth, damaged=fourth),
     "pictures without an end marker": Framing(lambda _, jpeg: part(jpeg.removesuffix(b"\xff\xd9"))),
+    "the same, and LF": Framing(lambda _, jpeg: part(jpeg.removesuffix(b"\xff\xd9"), end="\n")),
 }
 
 
 def stream(framing: Framing, pictures: list[bytes]) -> bytes:
-    """A whole stream of this framing."""
-    return framing.preamble + b"".join(framing.frame(number, jpeg) for number, jpeg in enumerate(pictures))
+    """A whole stream of this framing, with a closing boundary."""
+    parts = b"".join(framing.frame(number, jpeg) for number, jpeg in enumerate(pictures))
+    return framing.preamble + parts + b"--frame--\r\n"
 
 
 class MotionCamera:

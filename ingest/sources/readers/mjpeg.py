@@ -115,6 +115,6 @@ def is_whole(data: bytes) -> bool:
     """Whether a picture without an end marker has all of its rows: some cameras never send the marker."""
     try:
         simplejpeg.decode_jpeg(data + END_MARKER, "GRAY", fastdct=True, min_height=1, min_width=1)
-    except ValueError:
-        return False
+    except ValueError as error:
+        return "extraneous" in str(error)  # padding behind the last row
     return True

@@ -148,5 +148,7 @@ def test_the_first_bytes_say_what_an_answer_is(
 def test_a_picture_with_missing_rows_is_not_whole() -> None:
     jpeg = picture(0, side=160)
     assert is_whole(jpeg[:-2])
+    assert is_whole(jpeg[:-2] + b"\r\n" + bytes(100))
+    assert not is_whole(jpeg[:-100] + bytes(10))
     assert not is_whole(jpeg[: len(jpeg) // 2])
     assert not is_whole(b"")
