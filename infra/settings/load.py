@@ -21,7 +21,9 @@ def load_settings(flags: dict[str, Any] | None = None) -> Settings:
         settings = Settings(**_given(flags or {}))
     except ValidationError as error:
         raise ConfigError(*faults, *[_sentence(fault) for fault in error.errors()]) from None
-    except (ValueError, OSError) as error:  # TOML that cannot be read, JSON in a variable that cannot be parsed
+    except ConfigError as error:  # of the file
+        raise ConfigError(*faults, *error.faults) from None
+    except (ValueError, OSError) as error:  # a file that cannot be read, JSON in a variable that cannot be parsed
         raise ConfigError(*faults, str(error)) from error
     if faults:
         raise ConfigError(*faults)

@@ -1,6 +1,7 @@
 """All sections in one frozen object, and the rules that hold between sections."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -20,8 +21,16 @@ from infra.settings.ingest import CameraSettings
 from infra.settings.places import config_file
 from infra.settings.sinks import JsonlSettings, SinkSettings
 from infra.settings.streams import StreamSettings
+from infra.settings.toml_file import read_toml
 
 ENV_PREFIX = "SIGHTLINE_"
+
+
+class SettingsFile(TomlConfigSettingsSource):
+    """`sightline.toml`, read as every TOML file here."""
+
+    def _read_file(self, file_path: Any) -> dict[str, Any]:
+        return read_toml(Path(file_path))
 
 
 class Settings(BaseSettings):
@@ -75,5 +84,5 @@ class Settings(BaseSettings):
         return (
             init_settings,
             env_settings,
-            TomlConfigSettingsSource(settings_cls, config_file()),
+            SettingsFile(settings_cls, config_file()),
         )

@@ -10,7 +10,6 @@ jpeg_quality = 90
 
 import os
 import re
-import tomllib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.settings import CameraSettings
+from infra.settings.toml_file import read_toml
 from ingest.sources.parse import SourceSpec, default_id, parse_source
 from schemas.errors import ConfigError
 
@@ -41,11 +41,9 @@ class CameraSpec:
 def load_cameras(file: Path, settings: CameraSettings, environ: Mapping[str, str] = os.environ) -> list[CameraSpec]:
     """The cameras of a file; paths in it are relative to it. Raises ConfigError with everything that is wrong in it."""
     try:
-        document = tomllib.loads(file.read_text())
+        document = read_toml(file)
     except OSError as error:
         raise ConfigError(f"{file}: it cannot be read: {error.strerror}") from error
-    except ValueError as error:  # of TOML or of UTF-8
-        raise ConfigError(f"{file}: it is not TOML: {error}") from error
     entries = document.pop("camera", None)
     faults = [f"{file}: {name} is not a key here; cameras are [[camera]] tables" for name in document]
     if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
@@ -94,6 +92,8 @@ def _duplicate_ids(specs: list[CameraSpec]) -> list[str]:
 
 
 def _source(given: Any, environ: Mapping[str, str], folder: Path | None, faults: list[str]) -> SourceSpec | None:
+    if isinstance(given, int) and not isinstance(given, bool):
+        given = str(given)  # a local camera by its number
     if not isinstance(given, str) or not given:
         faults.append("source is missing: give rtsp://..., http://..., a file, a folder, usb:0 or sim:NAME")
         return None
@@ -102,11 +102,8 @@ def _source(given: Any, environ: Mapping[str, str], folder: Path | None, faults:
         faults.append(f"source uses {', '.join(unset)}, which is not in the environment")
         return None
     text = VARIABLE.sub(lambda match: environ[match.group(1)], given)
-    is_path = not re.match(r"^(sim:|usb:|[A-Za-z][A-Za-z0-9+.-]*://)", text)
-    if folder is not None and is_path:
-        text = str(folder / Path(text).expanduser())
     try:
-        return parse_source(text)
+        return parse_source(text, folder)
     except ConfigError as error:
         faults.extend(error.faults)
         return None

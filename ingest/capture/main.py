@@ -72,7 +72,7 @@ class Capture:
         self._task, self._out_fd = task, out_fd
         self._queue = EncodeQueue(task.reader.live)
         self._sampler = Sampler(task.fps)
-        self._captured = 0
+        self._captured = self._replaced = 0
         self._dropped = {"rate_limit": 0, "buffer_full": 0, "corrupt": 0}
         self._fault: BaseException | None = None
 
@@ -99,7 +99,8 @@ class Capture:
         try:
             while (at_s := reader.grab()) is not None:
                 captured_at = time.time_ns() // 1000
-                self._captured += 1
+                self._captured += 1 + reader.replaced - self._replaced
+                self._replaced = reader.replaced
                 if not reader.paced and not self._sampler.take(at_s):
                     self._dropped["rate_limit"] += 1
                     continue
@@ -150,7 +151,8 @@ class Capture:
         self._tell(MessageKind.REFUSED, meta)
 
     def _tell_stats(self, reader: FrameReader) -> None:
-        dropped = {**self._dropped, "damaged": reader.damaged}
+        replaced = self._dropped["buffer_full"] + self._replaced
+        dropped = {**self._dropped, "buffer_full": replaced, "damaged": reader.damaged}
         counts = {"captured": self._captured, "skipped": reader.skipped, "dropped": dropped}
         self._tell(MessageKind.STATS, counts)
 

@@ -21,6 +21,11 @@ _SECRET_IN_PATH = re.compile(
     r"(?<![A-Za-z])(user|password)=(?!\*\*\*)([^&;]*?(?=_(?:password|channel|stream|tcp|onvif)=)|[^&;#/?\s]*)",
     re.IGNORECASE,
 )
+# /snap.cgi?password=p@ss
+_AT_IN_VALUE = re.compile(r"/[^?#@]*\?[^@=]+=[^@]*@")
+_IP_ADDRESS = re.compile(r"(\d{1,3}(\.\d{1,3}){3}|\[[0-9A-Fa-f:.]+\])(:\d+)?")
+# A user name may contain an unescaped "#" or "?" as well.
+_USER_GOES_ON = re.compile(r"#.*@|\?.*:.*@", re.DOTALL)
 # Hiding a shorter secret ("1" as a password) would blank half of every log line.
 MIN_LITERAL = 3
 
@@ -32,6 +37,30 @@ def redact_url(url: str) -> str:
         return url
     rest = url[scheme.end() :]
     return scheme.group() + _hide_named(rest[_userinfo_end(rest) :])
+
+
+def redact_address(text: str) -> str:
+    """What a person gave as an address, whatever it is: for messages about text that is no URL and no file.
+
+    Everything before the last "@" is hidden, and the values of parameters as in `redact_url`.
+    """
+    scheme, mark, rest = text.partition("://")
+    if mark and not re.search("[:@]", scheme):
+        return scheme + mark + _hide_named(rest[_userinfo_end(rest) :])
+    hidden, at, rest = text.rpartition("@")
+    return (HIDDEN if hidden else "") + at + _hide_named(rest)
+
+
+def has_hidden_host(url: str) -> bool:
+    """Whether a parser may take a part of the user name or password for the host, as in rtsp://joe:12#34@camera/."""
+    scheme = _SCHEME.match(url)
+    rest = url[scheme.end() :] if scheme else url
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    after = rest[len(authority) :]
+    if "@" not in after or _IP_ADDRESS.fullmatch(authority.rpartition("@")[2]) or _AT_IN_VALUE.match(after):
+        return False
+    # After a name alone, "/" begins a path, which may hold an "@".
+    return bool(re.search("[:@]", authority)) or _USER_GOES_ON.match(after) is not None
 
 
 def secrets_of(url: str) -> tuple[str, ...]:
@@ -62,8 +91,9 @@ def _userinfo_end(rest: str) -> int:
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
     # A password may contain an unescaped "/" or "@": no parser accepts it, but it must not be printed. The cost: in an
     # address with credentials or a port, an "@" in the path hides everything before it.
-    bracketed = authority.startswith("[")
-    return rest.rfind("@") + 1 if "@" in authority or (":" in authority and not bracketed) else 0
+    has_colon = ":" in authority and not authority.startswith("[")
+    goes_on = _USER_GOES_ON.match(rest[len(authority) :])
+    return rest.rfind("@") + 1 if "@" in authority or has_colon or goes_on else 0
 
 
 def _hide_named(rest: str) -> str:

@@ -13,7 +13,8 @@ from schemas.errors import ConfigError
 # Photos of classes that the model knows: espresso, tripod and daisy; `sim:mix` shows them in turn.
 DEFAULT_SOURCES = ("sim:coffee", "sim:camera", "sim:flower", "sim:mix")
 PUBLISHED = "sightline_source_frames_published_total"
-_SCHEME = re.compile(r"^(sim:|usb:|[A-Za-z][A-Za-z0-9+.-]*://)")
+# An address, a local camera, or something like them that may hold a password: the agent takes it or says what is wrong.
+_NO_PATH = re.compile(r".*@|[^/]*:|/dev/|(?:usb|video|webcam)?\s?\d+$", re.IGNORECASE | re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ def write_cameras(folder: Path, sources: Sequence[str], fps: float) -> Cameras:
     tables, environment, seen = [], {}, Counter[str]()
     for number, source in enumerate(sources, 1):
         name = f"DEMO_SOURCE_{number}"
-        environment[name] = source if _SCHEME.match(source) else str(Path(source).expanduser().absolute())
+        environment[name] = _absolute_path(source) or source
         lines = ["[[camera]]", f'source = "${{{name}}}"', f"fps = {float(fps)}", "loop = true"]
         seen[source] += 1
         if seen[source] > 1:
@@ -58,4 +59,13 @@ def published_counts(metrics_text: str) -> dict[str, int]:
 
 
 def _is_missing_file(source: str) -> bool:
-    return not _SCHEME.match(source) and not Path(source).expanduser().exists()
+    return not _NO_PATH.match(source) and _absolute_path(source) is None
+
+
+def _absolute_path(source: str) -> str | None:
+    """The whole path of the file or folder that a source names; None where it names none."""
+    try:
+        path = Path(source).expanduser()
+        return str(path.absolute()) if path.exists() else None
+    except (OSError, RuntimeError):  # too long for a path, or ~joe, and there is no such user
+        return None

@@ -220,12 +220,15 @@ def test_no_kafka_is_one_sentence(sightline: Runner) -> None:
         (["--config", "/no/cameras.toml"], "cannot be read"),
         (["--config", "cameras.toml", "--source", "sim:coffee"], "leave out --source"),
         (["--source", "sim:coffee", "--id", "a b"], "'a b'"),
+        (["--source", "joe:geheim@cam/1"], "begins with rtsp://"),
+        (["--source", "rtsp://joe:geheim#1@cam/1"], "# as %23"),
     ],
 )
 def test_faults_are_found_before_anything_is_opened(sightline: Runner, words: list[str], sentence: str) -> None:
     ended = sightline.run("camera", *words)
     assert ended.returncode == 2
     assert sentence in ended.stderr
+    assert "geheim" not in ended.stderr
     assert "Traceback" not in ended.stderr
 
 

@@ -39,13 +39,14 @@ class FrameReader(Protocol):
 
     `paced`: it keeps to the requested rate by itself, so its frames are not sampled. `skipped`: how many frames the
     first `grab` has passed over so far, because earlier processes delivered them. `damaged`: how many packets could not
-    be decoded to a frame.
+    be decoded to a frame. `replaced`: how many frames newer ones replaced before they were grabbed.
     """
 
     expected_per_s: float
     paced: bool
     skipped: int
     damaged: int
+    replaced: int
 
     def grab(self) -> float | None:
         """Wait for the next frame; its time in seconds, for sampling. None at the end. Raises SourceFault."""

@@ -1,22 +1,33 @@
-"""HTTP addresses: the content type of the first answer decides between a polled snapshot and FFmpeg (MJPEG, HLS)."""
+"""HTTP addresses: the first answer decides between a polled snapshot, motion JPEG, and FFmpeg (HLS and others)."""
 
+from collections.abc import Iterator
+from itertools import chain
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import httpx2
 
 from ingest.sources.readers.base import CapturedImage, FrameReader, ImageRefused, Pace, SourceFault
+from ingest.sources.readers.mjpeg import MotionJpegStream, is_motion_jpeg
 from ingest.sources.task import CaptureTask
+
+HEAD_BYTES = 16
 
 
 def open_http(task: CaptureTask) -> FrameReader:
-    """A snapshot camera where the address answers with an image, else a stream that FFmpeg opens."""
+    """A snapshot camera where the address answers with an image, motion JPEG, or a stream that FFmpeg opens."""
     client, url = _client(task)
+    answer = _ask(client, url)
+    content_type = answer.headers.get("content-type", "")
     try:
-        with client.stream("GET", url) as answer:
-            _check(answer)
-            kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+        chunks = answer.iter_bytes()
+        head = _head(chunks)
     except httpx2.HTTPError as error:
         raise SourceFault(_describe(error)) from error
+    if is_motion_jpeg(content_type, head, "content-length" in answer.headers):
+        body = chain((head,), chunks)
+        return MotionJpegStream(content_type, body, lambda: _ask(client, url).iter_bytes(), task)
+    answer.close()
+    kind = content_type.partition(";")[0].strip().lower()
     if kind.startswith("image/"):
         return SnapshotCamera(client, url, task)
     client.close()
@@ -33,6 +44,7 @@ class SnapshotCamera:
     paced = True
     skipped = 0
     damaged = 0
+    replaced = 0
 
     def __init__(self, client: httpx2.Client, url: str, task: CaptureTask) -> None:
         self._client, self._url = client, url
@@ -61,6 +73,28 @@ class SnapshotCamera:
         except httpx2.HTTPError as error:
             raise SourceFault(_describe(error)) from error
         return CapturedImage(data=bytes(body))
+
+
+def _ask(client: httpx2.Client, url: str) -> httpx2.Response:
+    """An answer whose body is still to be read."""
+    try:
+        answer = client.send(client.build_request("GET", url), stream=True)
+    except httpx2.HTTPError as error:
+        raise SourceFault(_describe(error)) from error
+    try:
+        _check(answer)
+    except SourceFault:
+        answer.close()
+        raise
+    return answer
+
+
+def _head(chunks: Iterator[bytes]) -> bytes:
+    """The first bytes of a body, enough to tell what it is."""
+    head = b""
+    while len(head.strip()) < HEAD_BYTES and (chunk := next(chunks, None)) is not None:
+        head += chunk
+    return head
 
 
 def _client(task: CaptureTask) -> tuple[httpx2.Client, str]:

@@ -13,6 +13,7 @@ class ImageFiles:
     paced = True
     skipped = 0
     damaged = 0
+    replaced = 0
 
     def __init__(self, task: CaptureTask) -> None:
         self._root = Path(task.address)

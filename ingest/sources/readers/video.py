@@ -57,6 +57,7 @@ class VideoStream:
 
     paced = False
     skipped = 0
+    replaced = 0
 
     def __init__(self, capture: cv2.VideoCapture, read_timeout_ms: int) -> None:
         self.damaged = 0
@@ -83,6 +84,7 @@ class VideoFile:
 
     paced = False
     skipped = 0
+    replaced = 0
 
     def __init__(self, task: CaptureTask) -> None:
         self.damaged = 0

@@ -40,9 +40,21 @@ def test_all_faults_at_once(empty_folder: Path, monkeypatch: pytest.MonkeyPatch)
         assert place in text
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_file_with_a_byte_order_mark_is_read(empty_folder: Path, encoding: str) -> None:
+    (empty_folder / "sightline.toml").write_text("[infer]\ntop_k = 3\n", encoding)
+    assert load_settings().infer.top_k == 3
+
+
+def test_a_file_in_latin_1_names_itself_and_its_line(empty_folder: Path) -> None:
+    (empty_folder / "sightline.toml").write_text("[redis]\nurl = 'größe'\n", "latin-1")
+    with pytest.raises(ConfigError, match=r"^sightline\.toml: line 2 has a character that is not UTF-8"):
+        load_settings()
+
+
 def test_a_broken_file_names_itself(empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (empty_folder / "sightline.toml").write_text("[infer\n")
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match=r"^sightline\.toml: it is not TOML: .*line 1"):
         load_settings()
     monkeypatch.setenv("SIGHTLINE_CONFIG", "nowhere.toml")
     with pytest.raises(ConfigError, match=r"nowhere\.toml"):

@@ -1,4 +1,4 @@
-"""What --source and cameras.toml mean, and every fault that they can have."""
+"""What --source means, and every fault that it can have."""
 
 import os
 from collections.abc import Iterator
@@ -7,16 +7,12 @@ from typing import Any
 
 import pytest
 
-from infra.settings import CameraSettings
-from ingest.camera.spec import camera_spec, load_cameras
 from ingest.sources.files import encoding_of, folder_contents, image_files
 from ingest.sources.parse import ReaderKind, default_id, parse_source
 from ingest.sources.readers.images import ImageFiles
 from ingest.sources.task import CaptureTask
 from schemas.errors import ConfigError
 from schemas.records import Encoding
-
-SETTINGS = CameraSettings()
 
 
 @pytest.fixture
@@ -43,6 +39,22 @@ def files(tmp_path: Path) -> Path:
         ("usb:0", ReaderKind.USB, True, "usb-0"),
         ("sim:coffee", ReaderKind.SIM, True, "sim-coffee"),
         ("sim:mix?size=320x240&seed=4", ReaderKind.SIM, True, "sim-mix"),
+        ("SIM:coffee", ReaderKind.SIM, True, "sim-coffee"),
+        *((text, ReaderKind.USB, True, "usb-0") for text in ("0", " 0 ", "00", "usb0", "USB:0", "usb 0", "usb://0")),
+        *(
+            (text, ReaderKind.USB, True, "usb-12")
+            for text in ("/dev/video12", "file:///dev/video12", "v4l2:/dev/video12")
+        ),
+        *((text, ReaderKind.USB, True, "usb-3") for text in ("usb:/dev/video3", "video3", "webcam3", "“3”")),
+        ('"rtsp://joe:pw@cam/1"', ReaderKind.STREAM, True, "cam-1"),
+        ("  'http://cam/snap.jpg' ", ReaderKind.HTTP, True, "cam-snap.jpg"),
+        ("„rtsp://cam/1“", ReaderKind.STREAM, True, "cam-1"),
+        ("rtsp://joe:p@ss@cam/1", ReaderKind.STREAM, True, "cam-1"),
+        ("rtsp://joe:12%2334@cam/1", ReaderKind.STREAM, True, "cam-1"),
+        ("rtsp://joe:pw@10.0.0.7:554/at@home", ReaderKind.STREAM, True, "home"),
+        ("http://[fe80::1]:80/snap?mail=a@b", ReaderKind.HTTP, True, "fe80-1-80-snap"),
+        ("http://cam:88/snap.cgi?size=3&pwd=geheim@", ReaderKind.HTTP, True, "camera"),
+        ("http://cam/at@home", ReaderKind.HTTP, True, "cam-at-home"),
     ],
 )
 def test_addresses(text: str, reader: ReaderKind, live: bool, source_id: str) -> None:
@@ -63,6 +75,110 @@ def test_addresses(text: str, reader: ReaderKind, live: bool, source_id: str) ->
 def test_files(files: Path, name: str, reader: ReaderKind) -> None:
     source = parse_source(str(files / name))
     assert (source.reader, source.live) == (reader, False)
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "{}",
+        "'{}'",
+        '"{}"',
+        "“{}”",
+        "`{}`",
+        " {} ",
+        "file://{}",
+        "file:{}",
+        "file://localhost{}",
+        '"file://{}"',
+        "FILE://{}",
+    ],
+)
+def test_spellings_of_a_path(files: Path, spelling: str) -> None:
+    (files / "a clip, 100%25.mp4").write_bytes(b"....ftyp")
+    for name in ("clip.mp4", "photos", "a clip, 100%25.mp4"):
+        source = parse_source(spelling.format(files / name))
+        assert (source.address, source.shown) == (str(files / name), str(files / name))
+
+
+def test_an_address_of_a_file_may_be_escaped(files: Path) -> None:
+    (files / "ein Gruß.mp4").write_bytes(b"....ftyp")
+    assert parse_source(f"file://{files}/ein%20Gru%C3%9F.mp4").address == str(files / "ein Gruß.mp4")
+
+
+def test_a_file_keeps_its_name_whatever_that_looks_like(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(files)
+    for name in ("0", "'quoted'", " a ", "usb0", "joe:pw@cam"):
+        (files / name).write_bytes(b"\xff\xd8\xff")
+        assert (parse_source(name).reader, parse_source(name).address) == (ReaderKind.IMAGES, name)
+
+
+def test_a_camera_by_its_name_in_dev(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "resolve", lambda _self: Path("/dev/video7"))
+    assert parse_source("/dev/v4l/by-id/usb-Maker_Camera-index0").address == "7"
+
+
+SECRETS = ("geheim", "12#34", "12", "34", "joe")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("joe:geheim@cam", "joe:geheim@cam:554/stream", "joe:12#34@cam", "joe@cam/x", "//joe:geheim@cam/x"),
+        *("rtsp:/joe:geheim@cam/1", "rtsp:joe:geheim@cam", "rtsp//joe:geheim@cam", "RTSP ://joe:geheim@cam/1"),
+        *("rtsp://joe:12#34@cam", "rtsp://joe:12#34@cam:554/1", "rtsp://joe:12?34@cam/1", "rtsp://joe:12/34@cam/1"),
+        *("rtsp://joe:geheim/34@cam/1", "rtsp://joe#12:34@cam/1", "rtsp://joe?12:34@cam/1", "rtsp://joe#34@cam/1"),
+        *("rtsp://joe:1@2#34@cam/1", "http://joe:1@2/34@cam/1", "rtsp://joe:12[34@cam/1", "rtsp://joe:12]34@cam/1"),
+        *(
+            "source=rtsp://joe:geheim@cam/1",
+            "<rtsp://joe:geheim@cam/1>",
+            "joe:geheim@rtsp://cam/1",
+            "-rtsp://joe:34@cam",
+        ),
+        *(
+            "rtmp://joe:geheim@cam/1",
+            "usb:joe:geheim@cam",
+            "file://joe:geheim@cam/x",
+            "'joe:geheim@cam/1",
+            "joe:geheim@",
+        ),
+        *("cam/snap.jpg?user=joe&pwd=geheim", "cam:80/user=joe_password=geheim_channel=1", "rtsp:/cam/1?token=geheim"),
+    ],
+)
+@pytest.mark.parametrize("folder", [None, Path("/etc/sightline")])
+def test_an_address_that_is_not_clear_is_refused_and_its_password_not_printed(text: str, folder: Path | None) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_source(text, folder)
+    shown = str(caught.value).partition(": ")[0].removeprefix("source ")
+    assert not [secret for secret in SECRETS if secret in shown], shown
+    assert "geheim" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["joe:geheim@cam", "cam:554/1", "10.0.0.7/snap.jpg", "rtsp:/cam/1", "//cam/1", "www.cam.de/x"]
+)
+def test_an_address_without_its_scheme_is_told_how_one_begins(text: str) -> None:
+    with pytest.raises(ConfigError, match="begins with rtsp://"):
+        parse_source(text)
+
+
+@pytest.mark.parametrize("text", ["photos/x.jpg", "./photos.d/x.jpg", "../a.b/c.jpg", "clip.mp4", "~/none.mp4"])
+def test_a_path_that_is_not_there_is_no_address(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"no such file or folder$"):
+        parse_source(text)
+
+
+def test_text_that_can_be_no_path_is_refused_in_a_sentence() -> None:
+    long = "rtsp://cam/1?token=" + "x" * 400
+    assert parse_source(long).address == long
+    for text in ("x" * 400, "joe:geheim@" + "x" * 400, "a\0b", "~no_such_user/clip.mp4"):
+        with pytest.raises(ConfigError, match="no such file"):
+            parse_source(text)
+
+
+def test_an_unclear_password_is_told_how_to_write_it() -> None:
+    for text in ("rtsp://joe:12#34@cam", "rtsp://joe:12/34@cam/1", "rtsp://joe:12[34@cam/1"):
+        with pytest.raises(ConfigError, match="# as %23"):
+            parse_source(text)
 
 
 def test_a_folder_gives_everything_that_may_be_an_image_sorted(files: Path) -> None:
@@ -153,52 +269,3 @@ def test_an_empty_folder_is_a_fault(files: Path) -> None:
 )
 def test_the_bytes_say_what_an_image_is(data: bytes, encoding: Encoding) -> None:
     assert encoding_of(data) == encoding
-
-
-def test_cameras_toml(files: Path) -> None:
-    file = files / "cameras.toml"
-    file.write_text(
-        '[[camera]]\nid = "dock-03"\nsource = "rtsp://joe:${PW}@cam/1"\nfps = 2\n'
-        '[[camera]]\nsource = "clip.mp4"\nloop = true\njpeg_quality = 70\n'
-    )
-    first, second = load_cameras(file, SETTINGS, {"PW": "geheim"})
-    assert (first.source_id, first.fps, first.source.address) == ("dock-03", 2.0, "rtsp://joe:geheim@cam/1")
-    assert first.source.shown == "rtsp://cam/1"
-    assert (second.source_id, second.loop, second.jpeg_quality, second.fps) == ("clip", True, 70, SETTINGS.fps)
-    assert second.source.address == str(files / "clip.mp4")
-
-
-def test_all_faults_of_a_file_are_listed_at_once(files: Path) -> None:
-    file = files / "cameras.toml"
-    file.write_text(
-        "title = 1\n"
-        '[[camera]]\nid = "a b"\nsource = "sim:coffee"\nfps = 0\n'
-        '[[camera]]\nsource = "rtsp://${UNSET}@cam"\nloop = "yes"\n'
-        "[[camera]]\nurl = 1\njpeg_quality = true\n"
-        '[[camera]]\nid = "twice"\nsource = "sim:coffee"\n'
-        '[[camera]]\nid = "twice"\nsource = "sim:flower"\n'
-    )
-    with pytest.raises(ConfigError) as caught:
-        load_cameras(file, SETTINGS, {})
-    text = "\n".join(caught.value.faults)
-    for words in ("title", "'a b'", "fps", "UNSET", "loop", "url", "source is missing", "jpeg_quality", "twice"):
-        assert words in text
-    assert len(caught.value.faults) == 9
-
-
-@pytest.mark.parametrize("text", ["", "camera = 3", "[camera]\nid='a'", "camera = []", "= 3"])
-def test_a_file_without_cameras_is_a_fault(tmp_path: Path, text: str) -> None:
-    file = tmp_path / "cameras.toml"
-    file.write_text(text)
-    with pytest.raises(ConfigError, match="camera"):
-        load_cameras(file, SETTINGS, {})
-
-
-def test_a_missing_file_is_a_fault(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be read"):
-        load_cameras(tmp_path / "none.toml", SETTINGS, {})
-
-
-def test_ids_are_kept_to_what_a_frame_id_can_hold() -> None:
-    with pytest.raises(ConfigError, match="'a/b'"):
-        camera_spec({"id": "a/b", "source": "sim:coffee"}, SETTINGS, {})

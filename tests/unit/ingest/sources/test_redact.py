@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.sources.parse import default_id
-from ingest.sources.redact import HIDDEN, redact_text, redact_url, secrets_of
+from ingest.sources.redact import HIDDEN, has_hidden_host, redact_address, redact_text, redact_url, secrets_of
 
 CASES = [
     ("rtsp://admin:pw123@10.0.0.7:554/s1", "rtsp://10.0.0.7:554/s1"),
@@ -54,6 +54,35 @@ def test_a_password_of_any_characters_never_comes_out(user: str, password: str) 
     assert password not in hidden
     assert user not in hidden
     assert "failed" in hidden
+
+
+@pytest.mark.parametrize("before", ["", "//", "rtsp:/", "rtsp:", "source=rtsp://", "'rtsp://", "RTSP ://", "x:rtsp://"])
+@given(
+    user=st.text(string.ascii_letters, min_size=4, max_size=12),
+    password=st.text(string.ascii_letters + string.digits + "@:/?#!$-_.~%\"' ", min_size=5, max_size=20),
+)
+def test_a_password_never_comes_out_of_text_that_is_no_url(before: str, user: str, password: str) -> None:
+    shown = redact_address(f"{before}U{user}U:{password}Q@camera.local:554/stream")
+    assert shown.endswith("camera.local:554/stream")
+    assert f"U{user}U" not in shown
+    assert password[:3] not in shown.removesuffix("camera.local:554/stream").removeprefix(before)
+
+
+@pytest.mark.parametrize("address", ["joe:p@ss", "joe:12", "joe:pw", "joe", "joe:p@ss:12"])
+@pytest.mark.parametrize("after", ["#34@cam", "?3:4@cam", "#3/4@cam:554/1"])
+def test_an_address_whose_password_hides_the_host_is_found(address: str, after: str) -> None:
+    assert has_hidden_host(f"rtsp://{address}{after}")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("rtsp://cam:554/1", "rtsp://joe:12%2334@cam/1", "rtsp://joe:p@ss@cam/1", "http://cam/at@home"),
+        *("http://10.0.0.7:80/@1", "http://joe:pw@[fe80::1]/@1", "http://cam:80/snap?mail=a@b", "http://cam?mail=a@b"),
+    ],
+)
+def test_an_address_with_one_meaning_is_let_through(url: str) -> None:
+    assert not has_hidden_host(url)
 
 
 @pytest.mark.parametrize(

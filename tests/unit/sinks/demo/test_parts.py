@@ -143,6 +143,26 @@ def test_a_file_that_is_not_there_is_named_before_anything_starts(tmp_path: Path
         write_cameras(tmp_path, [*DEFAULT_SOURCES, "nowhere.mp4"], 5.0)
 
 
+def test_what_is_no_path_is_left_to_the_agent_which_knows_all_spellings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = [
+        "0",
+        "usb0",
+        "/dev/video0",
+        "joe:word@camera",
+        "joe@camera/1",
+        "rtsp:/joe:word@camera",
+        "file:///none.mp4",
+    ]
+    sources.append("rtsp://camera/?token=" + "x" * 400)
+    assert list(write_cameras(tmp_path, sources, 5.0).environment.values()) == sources
+    (tmp_path / "photo@home:1.jpg").write_bytes(b"x")
+    monkeypatch.chdir(tmp_path)
+    [found] = write_cameras(tmp_path, ["photo@home:1.jpg"], 5.0).environment.values()
+    assert found == str(tmp_path / "photo@home:1.jpg")
+
+
 def test_published_counts_come_from_the_agents_metrics() -> None:
     text = (
         "# HELP sightline_source_frames_published_total x\n# TYPE sightline_camera_frames_published_total counter\n"
