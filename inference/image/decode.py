@@ -13,6 +13,7 @@ import simplejpeg
 from inference.image.info import ImageInfo
 from inference.image.other_formats import decode_with_pillow
 from inference.image.probe import probe_jpeg, sniff
+from inference.image.samples import AUTO, SampleRange
 from schemas.errors import BadFrame
 
 _SCALES = (8, 4, 2)
@@ -31,16 +32,17 @@ class DecodedImage:
     damaged: bool = False
 
 
-def decode(data: bytes, min_side: int, max_pixels: int) -> DecodedImage:
+def decode(data: bytes, min_side: int, max_pixels: int, sample_range: SampleRange = AUTO) -> DecodedImage:
     """RGB pixels, H x W x 3. The short side stays >= `min_side` if the original's is. Raises BadFrame.
 
-    An animation gives its first frame, transparency becomes middle grey, 16-bit samples keep their upper 8 bits, and
-    ICC profiles are ignored. The caller turns the result upright: the small cut costs a hundredth of the whole image.
+    An animation gives its first frame, transparency becomes middle grey, `sample_range` says what samples of more than
+    8 bits become, and ICC profiles are ignored. The caller turns the result upright: the small cut costs a hundredth of
+    the whole image.
     """
     name = sniff(data)
     if name == "JPEG":
         return _decode_jpeg(data, min_side, max_pixels)
-    return DecodedImage(*decode_with_pillow(data, name, min_side, max_pixels))
+    return DecodedImage(*decode_with_pillow(data, name, min_side, max_pixels, sample_range))
 
 
 def _decode_jpeg(data: bytes, min_side: int, max_pixels: int) -> DecodedImage:
