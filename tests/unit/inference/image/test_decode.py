@@ -201,13 +201,12 @@ def test_the_name_of_a_file_plays_no_part_and_junk_behind_the_picture_no_more() 
         assert corner_colours(decode_rgb(data + tail, WHOLE, MAX_PIXELS)) == UPRIGHT
 
 
-def test_stray_bytes_in_the_header_are_passed_over_and_reported() -> None:
+def test_stray_bytes_in_the_header_are_passed_over() -> None:
     data = encoded(corners())
     at = data.index(b"\xff\xdb")
     picture = decode(data[:at] + b"\x00" + data[at:], WHOLE, MAX_PIXELS)
-    assert picture.damaged
+    assert not picture.damaged
     assert corner_colours(picture.rgb) == UPRIGHT
-    assert not decode(data, WHOLE, MAX_PIXELS).damaged
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
