@@ -45,6 +45,14 @@ class JpegParts:
     scans: tuple[Scan, ...]
     ended: bool
 
+    def without_padding(self) -> "JpegParts":
+        """Without any of the equal bytes at the end of the last scan, of which some may belong to its data."""
+        *first, last = self.scans
+        data = last.data.rstrip(last.data[-1:])
+        if len(last.data) - len(data) < 2:
+            return self
+        return JpegParts((*first, Scan(last.head, last.selection, data)), self.ended)
+
     def joined(self, filler: bytes = b"") -> bytes:
         """A whole file, with an end marker; `filler` goes behind the data of every scan and restart interval."""
         pieces = [b"\xff\xd8"]

@@ -35,13 +35,14 @@ def whole_picture(data: bytes, info: ImageInfo, header: JpegHeader, min_side: in
     parts = take_apart(data, header)
     if not parts.scans or not (parts.ended or parts.holds_everything(header.components)):
         return None
-    whole = parts.joined()
     if info.mode == "CMYK":
         return _same_with_filler(parts, info, min_side, max_pixels)
-    try:
-        return scaled_pixels(whole, info, min_side)
-    except (ValueError, KeyError) as fault:
-        warning = str(fault)
+    warning = ""
+    for whole in dict.fromkeys((parts.without_padding().joined(), parts.joined())):
+        try:
+            return scaled_pixels(whole, info, min_side)
+        except (ValueError, KeyError) as fault:
+            warning = str(fault)
     try:
         rgb = scaled_pixels(whole, info, min_side, strict=False)
     except (ValueError, KeyError):
