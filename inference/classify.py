@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from inference.image import Prepared, prepare
+from inference.image import Prepared, SampleRange, prepare
 from inference.labelling.decide import decide, predictions_of
 from inference.models import Model, load_model
 from infra.commands.options import JsonOption, ModelOption
@@ -97,10 +97,11 @@ def classify(files: list[Path], model: Model, settings: Settings) -> Iterator[Re
     """One result per file, in the given order. Threads read and decode ahead while the model runs."""
     size, threads = settings.infer.max_batch_size, settings.stream.decoders
     max_pixels = settings.stream.max_image_pixels
+    sample_range = SampleRange.parse(settings.stream.sample_range)
 
     def read(path: Path) -> Prepared | BadFrame:
         try:
-            return prepare(_read_file(path), model.input, model.input.encoding, max_pixels)
+            return prepare(_read_file(path), model.input, model.input.encoding, max_pixels, sample_range)
         except BadFrame as bad:
             return bad
 

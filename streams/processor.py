@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from inference.cache.exact import ExactCache, open_cache
-from inference.image import Prepared, Size, prepare
+from inference.image import Prepared, SampleRange, Size, prepare
 from inference.models import ModelInfo
 from infra.kafka import clients
 from infra.kafka.publisher import Publisher
@@ -184,5 +184,11 @@ class Processor:
 def _decode_pool(settings: Settings, model: ModelInfo) -> DecodePool[bytes, Prepared]:
     stream, spec = settings.stream, model.input
     encoding, size = PixelEncoding(stream.encoding), Size(spec.width, spec.height, spec.resize)
-    work = partial(prepare, spec=size, encoding=encoding, max_pixels=stream.max_image_pixels)
+    work = partial(
+        prepare,
+        spec=size,
+        encoding=encoding,
+        max_pixels=stream.max_image_pixels,
+        sample_range=SampleRange.parse(stream.sample_range),
+    )
     return DecodePool(stream.decoders, work, stream.decode_timeout_ms / 1000)

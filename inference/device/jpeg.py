@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from inference.image import prepare
+from inference.image import SampleRange, prepare
 from inference.models.base import InputSpec
+from infra.settings import StreamSettings
 from schemas.records import Quality
 
 
@@ -19,11 +20,12 @@ class DecodedRow:
 DecodeJpeg = Callable[[bytes], DecodedRow]
 
 
-def jpeg_decoder(spec: InputSpec, max_pixels: int) -> DecodeJpeg:
+def jpeg_decoder(spec: InputSpec, stream: StreamSettings) -> DecodeJpeg:
     """A function that raises BadFrame for an image that cannot be decoded."""
+    sample_range = SampleRange.parse(stream.sample_range)
 
     def decode(data: bytes) -> DecodedRow:
-        prepared = prepare(data, spec, spec.encoding, max_pixels)
+        prepared = prepare(data, spec, spec.encoding, stream.max_image_pixels, sample_range)
         return DecodedRow(prepared.pixels, prepared.quality)
 
     return decode

@@ -7,11 +7,13 @@ Bytes that cannot be decoded raise BadFrame, and no bytes raise anything else.
 from inference.image.info import ImageInfo
 from inference.image.prepare import InputSize, Prepared, Size, image_hash, prepare
 from inference.image.probe import probe
+from inference.image.samples import SampleRange
 
 __all__ = [
     "ImageInfo",
     "InputSize",
     "Prepared",
+    "SampleRange",
     "Size",
     "image_hash",
     "prepare",

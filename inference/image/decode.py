@@ -8,22 +8,24 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import simplejpeg
 
 from inference.image.info import ImageInfo
+from inference.image.jpeg_pixels import scaled_pixels
+from inference.image.jpeg_rows import whole_picture
 from inference.image.other_formats import decode_with_pillow
 from inference.image.probe import probe_jpeg, sniff
+from inference.image.samples import AUTO, SampleRange
 from schemas.errors import BadFrame
 
-_SCALES = (8, 4, 2)
 _EIGHT_BITS = 8
+_ENDS_EARLY = "Premature end of JPEG file"
 
 
 @dataclass(frozen=True, slots=True)
 class DecodedImage:
     """The pixels as stored, not turned upright yet, and the facts about the file.
 
-    `damaged`: the decoder reported a fault (stray bytes, a broken block) and went on, so a part may look wrong.
+    `damaged`: rows are missing, or the decoder reported a broken block and went on, so a part may look wrong.
     """
 
     rgb: npt.NDArray[np.uint8]
@@ -31,41 +33,31 @@ class DecodedImage:
     damaged: bool = False
 
 
-def decode(data: bytes, min_side: int, max_pixels: int) -> DecodedImage:
+def decode(data: bytes, min_side: int, max_pixels: int, sample_range: SampleRange = AUTO) -> DecodedImage:
     """RGB pixels, H x W x 3. The short side stays >= `min_side` if the original's is. Raises BadFrame.
 
-    An animation gives its first frame, transparency becomes middle grey, 16-bit samples keep their upper 8 bits, and
-    ICC profiles are ignored. The caller turns the result upright: the small cut costs a hundredth of the whole image.
+    An animation gives its first frame, transparency becomes middle grey, `sample_range` says what samples of more than
+    8 bits become, and ICC profiles are ignored. The caller turns the result upright: the small cut costs a hundredth of
+    the whole image.
     """
     name = sniff(data)
     if name == "JPEG":
         return _decode_jpeg(data, min_side, max_pixels)
-    return DecodedImage(*decode_with_pillow(data, name, min_side, max_pixels))
+    return DecodedImage(*decode_with_pillow(data, name, min_side, max_pixels, sample_range))
 
 
 def _decode_jpeg(data: bytes, min_side: int, max_pixels: int) -> DecodedImage:
     info, header = probe_jpeg(data, max_pixels)
-    damaged = False
+    warning = ""
     if info.mode != "CMYK" and header.precision == _EIGHT_BITS:
         try:
-            return DecodedImage(_scaled(data, info, min_side), info)
+            return DecodedImage(scaled_pixels(data, info, min_side), info)
         except (ValueError, KeyError) as fault:  # KeyError: a colour space that simplejpeg has no name for
-            if str(fault) == "Premature end of JPEG file":
-                raise BadFrame("truncated", f"JPEG picture ends early, after {len(data)} bytes") from fault
-            # A warning, or a kind of JPEG that simplejpeg refuses. Pillow knows more kinds, and which faults are fatal.
-            damaged = True
+            warning = str(fault)
+    rgb = whole_picture(data, info, header, min_side, max_pixels)
+    if rgb is not None:
+        return DecodedImage(rgb, info)
+    if warning == _ENDS_EARLY:
+        raise BadFrame("truncated", f"JPEG picture ends early, after {len(data)} bytes")
     rgb, _ = decode_with_pillow(data, "JPEG", min_side, max_pixels)
-    return DecodedImage(rgb, info, damaged)
-
-
-def _scaled(data: bytes, info: ImageInfo, min_side: int) -> npt.NDArray[np.uint8]:
-    height, width, _, _ = simplejpeg.decode_jpeg_header(data, strict=False)
-    if (width, height) != (info.width, info.height):
-        # Two parsers read two sizes from one header: one of them was not checked against the limit. It costs 3 us.
-        raise BadFrame("decode_failed", f"JPEG is {info.width}x{info.height} or {width}x{height}")
-    short = min(width, height)
-    scale = next((scale for scale in _SCALES if short >= scale * min_side), 1)
-    rgb: npt.NDArray[np.uint8] = simplejpeg.decode_jpeg(
-        data, "RGB", min_height=-(-height // scale), min_width=-(-width // scale)
-    )
-    return rgb
+    return DecodedImage(rgb, info, damaged=True)

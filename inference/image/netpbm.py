@@ -10,12 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from inference.image.info import check_pixels
+from inference.image.samples import WHITE_MAX, SampleRange, eight_bits, looked_up
 from schemas.errors import BadFrame
 
 # Including comments. The headers that ImageMagick, netpbm and OpenCV write have less than 100 bytes.
 HEADER_BYTES_MAX = 4096
-WHITE_MAX = 65535
-_SAMPLES_AT_ONCE = 1 << 20
 _GAP = rb"(?:\s|#[^\r\n]*[\r\n])+"
 _NUMBER = rb"(\d{1,10})"
 _BITMAP = re.compile(rb"(P4)" + (_GAP + _NUMBER) * 2 + rb"\s")
@@ -46,20 +45,21 @@ def read_netpbm_header(data: bytes) -> NetpbmHeader:
     return header
 
 
-def with_white_255(data: bytes, max_pixels: int) -> bytes:
+def with_white_255(data: bytes, max_pixels: int, wanted: SampleRange) -> bytes:
     """The same image with samples of 0 to 255, which Pillow reads fast. BadFrame `truncated` if some are missing."""
     header = read_netpbm_header(data)
     if header.kind == b"P4" or header.white == 255:
         return data
     check_pixels(header.width, header.height, max_pixels)
-    samples = header.width * header.height * (3 if header.kind == b"P6" else 1)
+    channels = 3 if header.kind == b"P6" else 1
+    samples = header.width * header.height * channels
     wide = header.white > 255
     if len(data) < header.start + samples * (2 if wide else 1):
         raise BadFrame("truncated", f"PPM of {header.width}x{header.height} pixels ends after {len(data)} bytes")
-    steps = np.arange(WHITE_MAX + 1 if wide else 256)
-    table = np.minimum(steps * 255.0 / header.white + 0.5, 255).astype(np.uint8)
     values = np.frombuffer(data, ">u2" if wide else np.uint8, samples, header.start)
-    scaled = np.empty(samples, np.uint8)
-    for at in range(0, samples, _SAMPLES_AT_ONCE):
-        scaled[at : at + _SAMPLES_AT_ONCE] = table[values[at : at + _SAMPLES_AT_ONCE]]
+    if wide:
+        scaled = eight_bits(values.reshape(header.height, header.width, channels), header.white, wanted)
+    else:
+        table = np.minimum(np.arange(256) * 255.0 / header.white + 0.5, 255).astype(np.uint8)
+        scaled = looked_up(values, table)
     return b"%b %d %d 255\n%b" % (header.kind, header.width, header.height, scaled.tobytes())

@@ -6,8 +6,9 @@ MemoryError ...). `_pillow_faults` turns all of them into BadFrame: the input co
 
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +30,16 @@ from PIL import (  # the plugins are named so that Pillow does not search for ot
 
 from inference.image.declared_size import check_declared_size
 from inference.image.info import ImageInfo, check_pixels
+from inference.image.metadata import without_metadata
 from inference.image.netpbm import with_white_255
+from inference.image.samples import AUTO, WHITE_MAX, SampleRange, eight_bits, eight_bits_of_wide
+from inference.image.sixteen_bits import (
+    eight_bit_colours,
+    has_sixteen_bit_colours,
+    has_sixteen_bit_grey_and_alpha,
+    load_grey_and_alpha,
+    load_lower_bytes,
+)
 from schemas.errors import BadFrame
 
 PLUGINS = (
@@ -44,6 +54,9 @@ PLUGINS = (
     TiffImagePlugin,
     WebPImagePlugin,
 )
+T = TypeVar("T")
+Pixels = npt.NDArray[np.uint8]
+
 _ORIENTATION_TAG = 0x0112
 _BACKGROUND = (128, 128, 128)
 _TRANSPARENT_MODES = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
@@ -88,22 +101,65 @@ def open_checked(data: bytes, name: str, max_pixels: int) -> ImageFile.ImageFile
         return image
 
 
+def _or_without_metadata(read: Callable[[bytes], T], data: bytes, name: str) -> T:
+    """What `read` makes of the file, and where that fails, of the file without its metadata."""
+    try:
+        return read(data)
+    except BadFrame as fault:
+        lean = None if fault.reason == "too_many_pixels" else without_metadata(data, name)
+        if lean is None:
+            raise
+        try:
+            return read(lean)
+        except BadFrame:
+            raise fault from None
+
+
+def probe_with_pillow(data: bytes, name: str, max_pixels: int) -> ImageInfo:
+    """The facts in the header; the orientation is not among them."""
+
+    def read(data: bytes) -> ImageInfo:
+        with open_checked(data, name, max_pixels) as image:
+            return ImageInfo(name, image.width, image.height, 1, image.mode)
+
+    return _or_without_metadata(read, data, name)
+
+
 def decode_with_pillow(
-    data: bytes, name: str, min_side: int, max_pixels: int
-) -> tuple[npt.NDArray[np.uint8], ImageInfo]:
+    data: bytes, name: str, min_side: int, max_pixels: int, sample_range: SampleRange = AUTO
+) -> tuple[Pixels, ImageInfo]:
     """RGB pixels of the first frame as stored, reduced by a whole factor that keeps the short side >= min_side."""
+
+    def read(data: bytes) -> tuple[Pixels, ImageInfo]:
+        return _decode(data, name, min_side, max_pixels, sample_range)
+
     if name == "PPM":
-        data = with_white_255(data, max_pixels)
+        data = with_white_255(data, max_pixels, sample_range)
+    return _or_without_metadata(read, data, name)
+
+
+def _decode(
+    data: bytes, name: str, min_side: int, max_pixels: int, sample_range: SampleRange
+) -> tuple[Pixels, ImageInfo]:
     with open_checked(data, name, max_pixels) as image, _pillow_faults(name):
         mode, size = image.mode, image.size
         factor = max(1, min(image.size) // max(1, min_side))
         if name == "JPEG" and factor > 1:
             image.draft(None, (image.width // factor, image.height // factor))
-        image.load()
+        if has_sixteen_bit_grey_and_alpha(image):
+            flat = load_grey_and_alpha(image, sample_range)
+        elif has_sixteen_bit_colours(image):
+            image.load()
+            with open_checked(data, name, max_pixels) as lower:
+                load_lower_bytes(lower)
+                flat = eight_bit_colours(image, lower, sample_range)
+        else:
+            image.load()
+            flat = _flat(image, sample_range)
         size = size if name == "JPEG" else image.size
         # After `load`: Pillow has turned a TIFF by then, and broken metadata must not look like a decode error.
         info = ImageInfo(name, *size, _orientation(image), mode)
-        return _to_rgb(image, min_side), info
+        return _to_rgb(flat, min_side), info
 
 
 def _orientation(image: Image.Image) -> int:
@@ -114,16 +170,18 @@ def _orientation(image: Image.Image) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def _to_rgb(image: Image.Image, min_side: int) -> npt.NDArray[np.uint8]:
-    flat: Image.Image = image
+def _flat(image: Image.Image, sample_range: SampleRange) -> Image.Image:
+    """In one of the modes L, RGB and RGBA."""
     if image.mode.startswith("I;16"):
-        flat = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    elif image.mode in ("I", "F"):
-        flat = Image.fromarray(_eight_bits(np.asarray(image)))
-    elif image.mode in _TRANSPARENT_MODES or "transparency" in image.info:
-        flat = image.convert("RGBA")
-    elif image.mode != "L":
-        flat = image.convert("RGB")
+        return Image.fromarray(eight_bits(np.asarray(image), WHITE_MAX, sample_range))
+    if image.mode in ("I", "F"):
+        return Image.fromarray(eight_bits_of_wide(np.asarray(image), sample_range))
+    if image.mode in _TRANSPARENT_MODES or "transparency" in image.info:
+        return image.convert("RGBA")
+    return image if image.mode == "L" else image.convert("RGB")
+
+
+def _to_rgb(flat: Image.Image, min_side: int) -> Pixels:
     factor = min(flat.size) // max(1, min_side)
     if factor > 1:
         flat = flat.reduce(factor)
@@ -132,14 +190,3 @@ def _to_rgb(image: Image.Image, min_side: int) -> npt.NDArray[np.uint8]:
         below.paste(flat, mask=flat.getchannel("A"))
         flat = below
     return np.array(flat if flat.mode == "RGB" else flat.convert("RGB"), dtype=np.uint8)
-
-
-def _eight_bits(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
-    """32-bit and float samples to 8 bits: by the first white (1, 255, 65535) that holds them, else by their range."""
-    samples = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-    low, high = float(samples.min()), float(samples.max())
-    whites = (1.0, 255.0, 65535.0) if values.dtype.kind == "f" else (255.0, 65535.0)
-    white = next((white for white in whites if low >= 0 and high <= white), None)
-    if white is None:
-        samples, white = samples - low, max(high - low, 1.0)
-    return (samples * (255.0 / white)).round().astype(np.uint8)

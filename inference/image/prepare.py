@@ -10,6 +10,7 @@ from inference.image.geometry import centre_cut, upright
 from inference.image.info import ImageInfo
 from inference.image.probe import probe
 from inference.image.quality import SMALL_SIDE_SHARE, quality_of_planes
+from inference.image.samples import AUTO, SampleRange
 from schemas.records import PixelEncoding, Quality
 
 HASH_BYTES = 16
@@ -57,7 +58,9 @@ def image_hash(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()[:HASH_BYTES]
 
 
-def prepare(data: bytes, spec: InputSize, encoding: PixelEncoding, max_pixels: int) -> Prepared:
+def prepare(
+    data: bytes, spec: InputSize, encoding: PixelEncoding, max_pixels: int, sample_range: SampleRange = AUTO
+) -> Prepared:
     """Check, decode, cut, scale, turn upright, measure, encode. Raises BadFrame; no bytes make it raise anything else.
 
     With the encoding JPEG the bytes of any readable format pass unchanged, and only their header is checked. The worker
@@ -67,7 +70,7 @@ def prepare(data: bytes, spec: InputSize, encoding: PixelEncoding, max_pixels: i
         info = probe(data, max_pixels)
         width, height = info.upright_size
         return Prepared(data, width, height, NOT_MEASURED, info)
-    image = decode(data, max(1, int(spec.resize * DECODE_SHARE)), max_pixels)
+    image = decode(data, max(1, int(spec.resize * DECODE_SHARE)), max_pixels, sample_range)
     # The cut is turned upright instead of the whole image: a hundredth of the work.
     info = image.info
     is_sideways = info.orientation >= 5

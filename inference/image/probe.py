@@ -2,7 +2,7 @@
 
 from inference.image.info import ImageInfo, check_pixels
 from inference.image.jpeg_header import JpegHeader, check_scans, read_jpeg_header
-from inference.image.other_formats import open_checked
+from inference.image.other_formats import probe_with_pillow
 from schemas.errors import BadFrame
 
 _JPEG_MODES = {1: "L", 3: "RGB", 4: "CMYK"}
@@ -77,5 +77,4 @@ def probe(data: bytes, max_pixels: int) -> ImageInfo:
     name = sniff(data)
     if name == "JPEG":
         return probe_jpeg(data, max_pixels)[0]
-    with open_checked(data, name, max_pixels) as image:
-        return ImageInfo(name, image.width, image.height, 1, image.mode)
+    return probe_with_pillow(data, name, max_pixels)

@@ -162,7 +162,7 @@ def _staging(settings: Settings, model: Model) -> Staging:
         model.input,
         settings.infer.max_batch_size,
         settings.infer.max_queue_delay_ms,
-        decode_jpeg=jpeg_decoder(model.input, settings.stream.max_image_pixels),
+        decode_jpeg=jpeg_decoder(model.input, settings.stream),
         decode_threads=settings.stream.decoders,
     )
 

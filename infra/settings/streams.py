@@ -1,8 +1,12 @@
 """The section of the stream processor."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
 
 from infra.settings.base import MIB, Positive, Section
+
+SAMPLE_MAX = 65_535
 
 
 class StreamSettings(Section):
@@ -11,6 +15,8 @@ class StreamSettings(Section):
     `max_inflight_bytes`: bytes on `frames.batches` that no worker has finished. `max_buffer_bytes`: frames held by this
     process.
     `decoders`: how many images are decoded at once. `decode_timeout_ms`: for up to 8 images, or for one large image.
+    `sample_range`: which samples of a picture of more than 8 bits become black and white. `auto`: the darkest and the
+    brightest of the picture; `full`: 0 and the largest that its format holds; `LOW-HIGH` such as `7000-9200`: these.
     """
 
     encoding: Literal["I420", "RGB24", "JPEG"] = "I420"
@@ -20,6 +26,7 @@ class StreamSettings(Section):
     decoders: Positive = 2
     decode_timeout_ms: Positive = 10_000
     max_image_pixels: Positive = 50_000_000
+    sample_range: Annotated[str, Field(pattern=r"^(auto|full|[0-9]{1,5}-[0-9]{1,5})$")] = "auto"
     max_buffer_frames: Positive = 256
     max_buffer_bytes: Positive = 64 * MIB
     max_inflight_bytes: Positive = 256 * MIB
@@ -29,3 +36,11 @@ class StreamSettings(Section):
     group_instance_id: str = ""
     stall_timeout_ms: Positive = 60_000
     cache: bool = True
+
+    @field_validator("sample_range")
+    @classmethod
+    def _range_rises(cls, text: str) -> str:
+        low, dash, high = text.partition("-")
+        if dash and not int(low) < int(high) <= SAMPLE_MAX:
+            raise ValueError(f"a range rises, to {SAMPLE_MAX} at most, as in 7000-9200")
+        return text

@@ -2,6 +2,7 @@
 
 from functools import cache
 
+import cv2
 import numpy as np
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from inference.image.probe import probe
 from schemas.errors import BadFrame
 from schemas.records import PixelEncoding
 from tests.support.images import Square, encoded, exif, textured, with_exif
+from tests.support.jpegs import GREY_410, mosaic, mosaic_jpeg, with_stray_bytes
 
 # Flips in a size field may ask for a large picture: the limit keeps the examples fast, and is itself under test.
 MAX_PIXELS = 1_000_000
@@ -30,6 +32,12 @@ KINDS = (
     "PPM",
     "P",
     "I;16",
+    "stray",
+    "4:1:0",
+    "RGB;16 PNG",
+    "RGB;16 TIFF",
+    "text",
+    "WEBP EXIF",
 )
 FUZZ = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -50,6 +58,18 @@ def sample(kind: str) -> bytes:
             return encoded(picture.convert("P"), "PNG", transparency=3)
         case "I;16":
             return encoded(Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257), "PNG")
+        case "stray":
+            return with_stray_bytes(encoded(picture, restart_marker_blocks=2), 3)[:-2] + bytes(50)
+        case "4:1:0":
+            return mosaic_jpeg(mosaic(8, 6), GREY_410, 2)[:-2]
+        case "RGB;16 PNG" | "RGB;16 TIFF":
+            samples = textured(48, 40).astype(np.uint16) * 9 + 7000
+            return bytes(cv2.imencode(".png" if kind.endswith("PNG") else ".tiff", samples)[1])
+        case "text":
+            png = encoded(picture, "PNG")
+            return png[:33] + b"\0\0\0\3tEXtk\0x\0\0\0\0" + png[33:]
+        case "WEBP EXIF":
+            return encoded(picture, "WEBP", exif=b"Exif\0\0" + exif(6), xmp=b"x" * 40)
     return encoded(picture, kind)
 
 

@@ -105,8 +105,7 @@ def test_info_is_of_the_file_even_where_the_decode_was_smaller() -> None:
 def test_small_and_damaged_are_told() -> None:
     small = encoded(textured(100, 100))
     assert "small" in prepare(small, Square(), PixelEncoding.I420, MAX_PIXELS).quality.flags
-    at = small.index(b"\xff\xdb")
-    damaged = small[:at] + b"\0" + small[at:]
+    damaged = small[: len(small) // 2] + small[-2:]  # half of the rows, and the end marker
     assert "damaged" in prepare(damaged, Square(), PixelEncoding.I420, MAX_PIXELS).quality.flags
 
 

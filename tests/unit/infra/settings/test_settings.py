@@ -78,6 +78,17 @@ def test_a_watchdog_that_judges_by_commits_must_see_some(section: str) -> None:
         load_settings({section: {"stall_timeout_ms": 6_000, "commit_interval_ms": 2_001}})
 
 
+@pytest.mark.parametrize("text", ["auto", "full", "0-1", "7000-9200", "0-65535"])
+def test_a_range_of_samples_is_auto_full_or_two_values(text: str) -> None:
+    assert load_settings({"stream": {"sample_range": text}}).stream.sample_range == text
+
+
+@pytest.mark.parametrize("text", ["", "automatic", "7000", "9200-7000", "5-5", "0-65536", "-5-10", "0-100000"])
+def test_another_range_of_samples_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"stream\.sample_range"):
+        load_settings({"stream": {"sample_range": text}})
+
+
 def test_settings_are_frozen_and_secrets_are_not_printed() -> None:
     settings = load_settings({"redis": {"url": "redis://:secret@127.0.0.1:1/0"}})
     assert "secret" not in repr(settings)
