@@ -30,12 +30,14 @@ def group_consumer(
     on_statistics: Callable[[str], None],
 ) -> GroupConsumer:
     """Raises ConfigError for client keys that exclude each other, such as `session.timeout.ms` with KIP-848."""
+    classic = settings.infer.model_copy(update={"group_protocol": "classic"})
     return GroupConsumer(
         settings,
         group_id,
         on_commit=on_commit,
         on_statistics=on_statistics,
         defaults={**membership_keys(settings.infer), "statistics.interval.ms": STATISTICS_MS},
+        classic_defaults={**membership_keys(classic), "statistics.interval.ms": STATISTICS_MS},
         forced={"auto.offset.reset": "error"},
         tables="kafka.client, kafka.consumer or infer",
     )
