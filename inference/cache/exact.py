@@ -182,11 +182,16 @@ class ExactCache:
         return [None] * count
 
     def _may_look_up(self) -> bool:
-        """False while the circuit is open. A task then probes Redis now and then, so that no frame waits for it."""
+        """False while the circuit is open. A task then probes Redis now and then, so that no frame waits for it.
+
+        Raises what a probe raised that is no fault of Redis.
+        """
+        if self._probe is not None and self._probe.done():
+            ended, self._probe = self._probe, None
+            ended.result()
         with self._lock:
             usable = not self._lookups.is_open
-            is_idle = self._probe is None or self._probe.done()
-            probe_now = is_idle and self._lookups.probe_due(_now_ms())
+            probe_now = self._probe is None and self._lookups.probe_due(_now_ms())
         if probe_now:
             self._probe = asyncio.get_running_loop().create_task(self._probe_lookups())
         return usable

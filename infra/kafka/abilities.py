@@ -1,7 +1,9 @@
 """What the brokers can do and what they let this client do, found out by doing it, for `sightline doctor`."""
 
 import time
+from functools import partial
 
+from infra.kafka.api_versions import knows_kip_848
 from infra.kafka.clients import admin, consumer
 from infra.kafka.consumer import GroupConsumer, PartitionFault
 from infra.kafka.errors import FaultKind
@@ -48,15 +50,16 @@ def usable_group_protocol(settings: Settings) -> GroupProtocol | None:
         group("doctor", settings.topic_prefix),
         on_statistics=joining.on_statistics,
         defaults={"group.protocol": "consumer", "statistics.interval.ms": STATISTICS_MS},
+        knows_kip_848=partial(knows_kip_848, settings),
     )
     end_s = time.monotonic() + settings.kafka.start_timeout_ms / 1000
     try:
         member.subscribe([TopicNames.for_lane(settings.topic_prefix).batches], joining)
         while time.monotonic() < end_s:
-            found = member.poll(POLL_S)
             if member.group_protocol == "classic" or joining.has_joined:
                 return member.group_protocol
-            if isinstance(found, PartitionFault) and found.fault.kind is FaultKind.FORBIDDEN:
+            found = member.poll(POLL_S)
+            if isinstance(found, PartitionFault) and (found.fault.is_fatal or found.fault.kind is FaultKind.FORBIDDEN):
                 return None
         return None
     finally:

@@ -87,8 +87,12 @@ def consumer_config(settings: Settings, group: str, **extra: Any) -> Keys:
     }
 
 
+def admin_config(settings: Settings) -> Keys:
+    return {**_client(settings), **settings.kafka.admin}
+
+
 def admin(settings: Settings) -> AdminClient:
-    return new_client(AdminClient, {**_client(settings), **settings.kafka.admin}, "kafka.client or kafka.admin")
+    return new_client(AdminClient, admin_config(settings), "kafka.client or kafka.admin")
 
 
 def consumer(settings: Settings, group: str, **extra: Any) -> confluent_kafka.Consumer:

@@ -1,7 +1,6 @@
 """A member of a consumer group: reads records, commits offsets, hides the client's types. For the polling thread."""
 
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -14,7 +13,6 @@ from infra.kafka.conversions import ours, positions_of, theirs
 from infra.kafka.errors import KafkaFault, failure_of, fault_of, lacks_group_protocol
 from infra.kafka.group_protocol import GroupProtocol, classic_config, is_incremental, protocol_of
 from infra.kafka.records import ConsumedRecord, consumed_record
-from infra.kafka.statistics import STATISTICS_MS, lacks_kip_848
 from infra.process import logs
 from infra.process.lifecycle import Deadline
 from infra.settings import Settings
@@ -59,8 +57,8 @@ class CommitReport:
 class GroupConsumer:
     """Commits nothing by itself. A pause holds for all partitions, also for those that are assigned later.
 
-    Works with the eager and the cooperative protocol and with KIP-848, as the keys say. Brokers without KIP-848 (Kafka
-    before 4.0, many services) refuse the first heartbeat or are never sent one: the member then uses the classic one.
+    Works with the eager and the cooperative protocol and with KIP-848, as the keys say. The classic one takes the
+    place of KIP-848 where the brokers do not have it (Kafka before 4.0, many services).
     """
 
     def __init__(
@@ -74,11 +72,12 @@ class GroupConsumer:
         classic_defaults: Keys | None = None,
         forced: Keys | None = None,
         tables: str = "kafka.client or kafka.consumer",
+        knows_kip_848: Callable[[], bool | None] = lambda: None,
     ) -> None:
         """Keys of librdkafka: the user's own overrule `defaults`, and `forced` overrules them.
 
-        `classic_defaults` take the place of `defaults` where the brokers do not have KIP-848. Raises ConfigError,
-        naming `tables`, for keys that the client does not take.
+        `classic_defaults` take the place of `defaults` where the brokers do not have KIP-848, which `knows_kip_848`
+        tells, or they themselves. Raises ConfigError, naming `tables`, for keys that the client does not take.
         """
         forced = forced or {}
         keys = {**(defaults or {}), **settings.kafka.consumer, **forced}
@@ -87,14 +86,13 @@ class GroupConsumer:
         for config in (self._config, self._classic_config):
             if on_commit is not None:
                 config["on_commit"] = lambda error, partitions: on_commit(_commit_report(error, partitions))
-            config["stats_cb"] = self._on_statistics
-        # Without statistics nobody would notice that the brokers do not have KIP-848.
-        self._config.setdefault("statistics.interval.ms", STATISTICS_MS)
-        self._tell_statistics, self._tables = on_statistics, tables
+            if on_statistics is not None:
+                config["stats_cb"] = on_statistics
+        self._tables = tables
+        if self.group_protocol == "consumer" and knows_kip_848() is False:
+            self._use_classic()
         self._client: Any = new_client(confluent_kafka.Consumer, self._config, tables)
         self._subscription: tuple[list[str], Rebalance] | None = None
-        self._opened_s = self._subscribed_s = time.monotonic()
-        self._lacks_protocol = False
         self._assigned: set[TopicPartition] = set()
         self._is_paused = False
 
@@ -130,7 +128,7 @@ class GroupConsumer:
 
             return on_gone
 
-        self._subscription, self._subscribed_s = (topics, rebalance), time.monotonic()
+        self._subscription = topics, rebalance
         self._client.subscribe(
             topics, on_assign=on_assign, on_revoke=gone(rebalance.on_revoke), on_lost=gone(rebalance.on_lost)
         )
@@ -158,7 +156,7 @@ class GroupConsumer:
         """The next record or fault; None when nothing came in time. Rebalances are served from here."""
         message = self._client.poll(timeout_s)
         error = None if message is None else message.error()
-        if self.group_protocol == "consumer" and (self._lacks_protocol or (error and lacks_group_protocol(error))):
+        if self.group_protocol == "consumer" and error and lacks_group_protocol(error):
             self._fall_back()
             return None
         if message is None:
@@ -171,21 +169,18 @@ class GroupConsumer:
 
     def _fall_back(self) -> None:
         """Another client, with the classic protocol. The one before was never in the group: it owned nothing."""
-        log.warning(
-            "the brokers do not have the group protocol of KIP-848: the classic one is used",
-            hint='infer.group_protocol = "classic" asks for it at once',
-        )
         threading.Thread(target=self._client.close, name="close-consumer", daemon=True).start()
-        self._config = self._classic_config
+        self._use_classic()
         self._client = new_client(confluent_kafka.Consumer, self._config, self._tables)
         if self._subscription is not None:
             self.subscribe(*self._subscription)
 
-    def _on_statistics(self, statistics: str) -> None:
-        if self.group_protocol == "consumer" and lacks_kip_848(statistics, self._subscribed_s - self._opened_s):
-            self._lacks_protocol = True
-        elif self._tell_statistics is not None:
-            self._tell_statistics(statistics)
+    def _use_classic(self) -> None:
+        self._config = self._classic_config
+        log.warning(
+            "the brokers do not have the group protocol of KIP-848: the classic one is used",
+            hint='infer.group_protocol = "classic" asks for it',
+        )
 
     def pause(self) -> None:
         """Read nothing until `resume`; drops what was fetched ahead. Keep polling, or the member leaves the group."""

@@ -9,8 +9,10 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from infra.failures.breaker import Breaker
+from infra.kafka.api_versions import knows_kip_848
 from infra.kafka.clients import consumer_config, require_kafka, require_topics
 from infra.kafka.consumer import CommitReport, GroupConsumer
 from infra.kafka.groups import GroupProgress
@@ -113,6 +115,7 @@ class SinkMember:
             classic_defaults=classic_membership(settings),
             forced={"auto.offset.reset": "error"},
             tables="kafka.client, kafka.consumer or sink",
+            knows_kip_848=partial(knows_kip_848, settings),
         )
         flusher = Flusher(
             sink,

@@ -2,9 +2,11 @@
 
 import socket
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
+from infra.kafka.api_versions import knows_kip_848
 from infra.kafka.brokers import find_brokers
 from infra.kafka.clients import require_kafka
 from infra.kafka.consumer import GroupConsumer
@@ -39,15 +41,20 @@ def closed_port() -> Iterator[int]:
 def test_a_broker_without_kip_848_gets_a_classic_member() -> None:
     with OldBroker() as broker:
         classic = {"partition.assignment.strategy": "cooperative-sticky", "session.timeout.ms": 6_000}
+        settings = settings_of(broker)
+        assert knows_kip_848(settings) is False
         member = GroupConsumer(
-            settings_of(broker), "group", defaults={"group.protocol": "consumer"}, classic_defaults=classic
+            settings,
+            "group",
+            defaults={"group.protocol": "consumer"},
+            classic_defaults=classic,
+            knows_kip_848=partial(knows_kip_848, settings),
         )
-        protocols = [member.group_protocol]
         member.subscribe(["labels"], Nobody())
         deadline = Deadline(20)
         while not broker.joined.is_set() and not deadline.expired():
             member.poll(0.1)
-        assert [*protocols, member.group_protocol] == ["consumer", "classic"]
+        assert member.group_protocol == "classic"
         assert b"cooperative-sticky" in broker.join_requests[0]
         member.close_within(Deadline(0.5))
 

@@ -2,8 +2,10 @@
 
 import uuid
 from collections.abc import Callable
+from functools import partial
 
 from inference.worker.group.membership import membership_keys
+from infra.kafka.api_versions import knows_kip_848
 from infra.kafka.clients import consumer_config
 from infra.kafka.consumer import CommitReport, GroupConsumer
 from infra.kafka.statistics import STATISTICS_MS
@@ -40,6 +42,7 @@ def group_consumer(
         classic_defaults={**membership_keys(classic), "statistics.interval.ms": STATISTICS_MS},
         forced={"auto.offset.reset": "error"},
         tables="kafka.client, kafka.consumer or infer",
+        knows_kip_848=partial(knows_kip_848, settings),
     )
 
 

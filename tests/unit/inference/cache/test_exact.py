@@ -131,6 +131,15 @@ async def test_a_probe_repeats_the_look_up_that_failed() -> None:
     await cache.aclose()
 
 
+async def test_a_defect_in_a_probe_is_not_swallowed() -> None:
+    values = Failing()
+    cache, values.fault = new_cache(values), redis.ConnectionError("refused")
+    assert await cache.lookup([ONE]) == [None]
+    values.fault = ZeroDivisionError()
+    with pytest.raises(ZeroDivisionError):
+        await looked_up_until(cache, lambda: False)
+
+
 def test_a_probe_repeats_the_store_that_failed() -> None:
     """Memory that is full can have room for a small label and none for a large batch."""
     values = Failing()

@@ -171,6 +171,15 @@ def test_brokers_that_refuse_kip_848_get_a_classic_member(monkeypatch: pytest.Mo
     assert member.told == [("assign", [P0])]
 
 
+@pytest.mark.parametrize(("knows", "protocol"), [(False, "classic"), (True, "consumer"), (None, "consumer")])
+def test_brokers_that_do_not_know_kip_848_are_not_asked_for_it(
+    monkeypatch: pytest.MonkeyPatch, knows: bool | None, protocol: str
+) -> None:
+    consumer, client = made(monkeypatch, **KIP_848, knows_kip_848=lambda: knows)
+    assert consumer.group_protocol == protocol
+    assert client.config.get("group.protocol", "classic") == protocol
+
+
 def test_another_fatal_error_is_no_reason_for_another_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
     consumer, client = made(monkeypatch, **KIP_848)
     client.messages.append(message(KafkaError(KafkaError._FATAL, "Fatal error: Broker: Static consumer fenced")))

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from infra.kafka.statistics import HEARTBEAT_MS, STANDBY_MS, lacks_kip_848, lag_offsets, stands_by
+from infra.kafka.statistics import STANDBY_MS, lag_offsets, stands_by
 
 
 @pytest.mark.parametrize(
@@ -22,25 +22,6 @@ def test_a_member_without_a_share_stands_by(group: dict[str, object], expected: 
 
 def test_statistics_before_the_group_is_joined_say_nothing() -> None:
     assert not stands_by(json.dumps({"name": "sightline#consumer-1"}))
-
-
-@pytest.mark.parametrize(
-    ("state", "stateage_ms", "age_ms", "heartbeats", "expected"),
-    [
-        ("up", HEARTBEAT_MS, 3_000 + HEARTBEAT_MS, 0, True),
-        ("up", HEARTBEAT_MS, 3_000 + HEARTBEAT_MS, 1, False),
-        ("up", HEARTBEAT_MS - 1, 9_000, 0, False),
-        ("wait-coord", HEARTBEAT_MS, 9_000, 0, False),
-        # the client had found the coordinator before it subscribed
-        ("up", 60_000, 2_000 + HEARTBEAT_MS, 0, False),
-    ],
-)
-def test_a_member_that_never_sends_a_heartbeat_has_brokers_without_kip_848(
-    state: str, stateage_ms: int, age_ms: int, heartbeats: int, expected: bool
-) -> None:
-    brokers = {"a": {"req": {"ConsumerGroupHeartbeat": heartbeats}}, "b": {"req": {"Metadata": 3}}}
-    found = {"age": age_ms * 1_000, "cgrp": {"state": state, "stateage": stateage_ms}, "brokers": brokers}
-    assert lacks_kip_848(json.dumps(found), subscribed_after_s=3) is expected
 
 
 def test_the_lag_is_that_of_the_partitions_that_are_read() -> None:
