@@ -4,11 +4,11 @@ import time
 from functools import partial
 
 from infra.kafka.api_versions import knows_kip_848
-from infra.kafka.clients import admin, consumer
+from infra.kafka.clients import admin, group_right
 from infra.kafka.consumer import GroupConsumer, PartitionFault
 from infra.kafka.errors import FaultKind
 from infra.kafka.group_protocol import GroupProtocol
-from infra.kafka.rights import missing_group_right, missing_topic_rights
+from infra.kafka.rights import missing_topic_rights
 from infra.kafka.statistics import stands_by
 from infra.kafka.topics import TopicNames, group, specs
 from infra.process.lifecycle import Deadline
@@ -29,12 +29,7 @@ def lacking_rights(settings: Settings) -> list[str]:
     lacking = missing_topic_rights(admin(settings), topics, topics, (), timeout_s)
     names = TopicNames.for_lane(settings.topic_prefix)
     for kind, topic in (("stream", names.frames), ("infer", names.batches)):
-        group_id = group(kind, settings.topic_prefix)
-        member = consumer(settings, group_id)
-        try:
-            lacking += missing_group_right(member, topic, group_id, timeout_s)
-        finally:
-            member.close()
+        lacking += group_right(settings, topic, group(kind, settings.topic_prefix))
     return lacking
 
 

@@ -135,11 +135,7 @@ def require_topics(
     found = _metadata(settings).topics
     lacking = missing_topic_rights(client, reads, writes, topics, timeout_s)
     if group and reads:
-        member = consumer(settings, group)
-        try:
-            lacking += missing_group_right(member, reads[0], group, timeout_s)
-        finally:
-            member.close()
+        lacking += group_right(settings, reads[0], group)
     if lacking:
         raise Unavailable(
             "Kafka",
@@ -156,6 +152,18 @@ def require_topics(
             f"has no topic {', '.join(missing)}. Create them with `sightline topics create`",
             answers=True,
         )
+
+
+def group_right(settings: Settings, topic: str, group: str) -> list[str]:
+    """The right that is missing to read the topic in that group, if one is. Joins nothing."""
+    member = consumer(settings, group)
+    try:
+        return missing_group_right(member, topic, group, settings.kafka.start_timeout_ms / 1000)
+    finally:
+        try:
+            member.close()
+        except confluent_kafka.KafkaException as error:
+            log.debug("a consumer that only asked was not closed in order", error=error.args[0].str())
 
 
 def partitions_of(settings: Settings, topic: str) -> int:
