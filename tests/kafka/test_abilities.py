@@ -8,7 +8,7 @@ import pytest
 
 from infra.kafka.api_versions import knows_kip_848
 from infra.kafka.brokers import find_brokers
-from infra.kafka.clients import require_kafka
+from infra.kafka.clients import require_kafka, require_topics
 from infra.kafka.consumer import GroupConsumer
 from infra.kafka.group_protocol import classic_config, is_incremental
 from infra.kafka.listeners import unreachable_brokers
@@ -57,6 +57,14 @@ def test_a_broker_without_kip_848_gets_a_classic_member() -> None:
         assert member.group_protocol == "classic"
         assert b"cooperative-sticky" in broker.join_requests[0]
         member.close_within(Deadline(0.5))
+
+
+def test_a_broker_that_tells_no_rights_grants_them() -> None:
+    with OldBroker() as broker:
+        require_kafka(settings_of(broker))
+        require_topics(settings_of(broker), reads=["labels"], writes=["labels"])
+        with pytest.raises(Unavailable, match=r"has no topic frames\.raw\. Create them with"):
+            require_topics(settings_of(broker), "frames.raw", reads=["labels"])
 
 
 def test_an_address_that_does_not_resolve_is_named_instead_of_a_time_out() -> None:

@@ -14,11 +14,23 @@ VERSIONS = {
     0: (0, 2), 1: (0, 2), 2: (0, 1), METADATA: (0, 1), 8: (0, 2), 9: (0, 1), FIND_COORDINATOR: (0, 0),
     JOIN_GROUP: (0, 0), 12: (0, 0), 13: (0, 0), 14: (0, 0), API_VERSIONS: (0, 0),
 }  # fmt: skip
-UNSUPPORTED_VERSION = 35
+UNKNOWN_TOPIC, UNSUPPORTED_VERSION = 3, 35
 
 
 def text(value: str) -> bytes:
     return struct.pack(">h", len(value)) + value.encode()
+
+
+def wanted_topics(request: bytes) -> list[str]:
+    """The names in a Metadata request of version 0 or 1; none for all topics."""
+    place = 10 + struct.unpack_from(">h", request, 8)[0]  # behind the client's id
+    count, place = struct.unpack_from(">i", request, place)[0], place + 4
+    names = []
+    for _ in range(count):
+        size = struct.unpack_from(">h", request, place)[0]
+        names.append(request[place + 2 : place + 2 + size].decode())
+        place += 2 + size
+    return names
 
 
 class OldBroker:
@@ -61,7 +73,7 @@ class OldBroker:
     def answer(self, key: int, version: int, request: bytes) -> bytes | None:
         answers: dict[int, Callable[[], bytes]] = {
             API_VERSIONS: lambda: self._api_versions(version),
-            METADATA: lambda: self._metadata(version),
+            METADATA: lambda: self._metadata(version, request),
             FIND_COORDINATOR: lambda: struct.pack(">hi", 0, 1) + self._address(),
         }
         if key == JOIN_GROUP:
@@ -73,14 +85,20 @@ class OldBroker:
         rows = b"".join(struct.pack(">hhh", key, *bounds) for key, bounds in VERSIONS.items())
         return struct.pack(">hi", UNSUPPORTED_VERSION if version else 0, len(VERSIONS)) + rows
 
-    def _metadata(self, version: int) -> bytes:
-        """One broker, and the topic `labels` with one partition."""
+    def _metadata(self, version: int, request: bytes) -> bytes:
+        """One broker, and of the wanted topics, or of all, `labels` with one partition."""
         rack, controller, internal = (
             (struct.pack(">h", -1), struct.pack(">i", 1), b"\0") if version else (b"", b"", b"")
         )
         partition = struct.pack(">hiiiiii", 0, 0, 1, 1, 1, 1, 1)  # no error, number, leader, replicas, in sync
-        topic = struct.pack(">ih", 1, 0) + text("labels") + internal + struct.pack(">i", 1) + partition
-        return struct.pack(">ii", 1, 1) + self._address() + rack + controller + topic
+        topics = []
+        for name in wanted_topics(request) or ["labels"]:
+            is_known = name == "labels"
+            partitions = struct.pack(">i", is_known) + (partition if is_known else b"")
+            error = 0 if is_known else UNKNOWN_TOPIC
+            topics.append(struct.pack(">h", error) + text(name) + internal + partitions)
+        brokers = struct.pack(">ii", 1, 1) + self._address() + rack
+        return brokers + controller + struct.pack(">i", len(topics)) + b"".join(topics)
 
     def _address(self) -> bytes:
         host, port = self.advertised
