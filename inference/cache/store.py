@@ -10,7 +10,7 @@ import redis.asyncio.cluster
 import redis.cluster
 
 from infra.process import logs
-from infra.redis.client import FAULTS, AsyncClient, Client, connect, connect_async
+from infra.redis.client import FAULTS, AsyncClient, Client, aclose, close, connect, connect_async
 from infra.redis.route import SINGLE, Route, RouteChanged, may_be_sentinel, next_route, sentinel_route
 from infra.settings import Settings
 
@@ -87,7 +87,7 @@ class RedisKeyValues:
 
     def close(self) -> None:
         if self._sync is not None:
-            self._sync.close()
+            close(self._sync)
             self._sync = None
 
     def _set_many(self, values: Mapping[str, bytes], ttl_s: int) -> None:
@@ -151,6 +151,6 @@ async def _get_many(client: AsyncClient, keys: Sequence[str]) -> Any:
 
 async def _closed(client: AsyncClient) -> None:
     try:
-        await client.aclose()
+        await aclose(client)
     except FAULTS as fault:
         log.debug("a connection to Redis was not closed in order", error=f"{type(fault).__name__}: {fault}")

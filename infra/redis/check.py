@@ -5,7 +5,7 @@ from typing import Any
 
 import redis
 
-from infra.redis.client import FAULTS, connect
+from infra.redis.client import FAULTS, close, connect
 from infra.redis.route import SINGLE, Route, may_be_sentinel, next_route, sentinel_route
 from infra.settings import Settings
 
@@ -55,7 +55,7 @@ def _attempt(settings: Settings, route: Route, operation: Any) -> tuple[Route, s
                     return route, str(fault)
                 route = better
             finally:
-                client.close()
+                close(client)
         except FAULTS as fault:
             return route, str(fault)
     return route, "its answers change between those of one server and those of a cluster"

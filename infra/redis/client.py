@@ -77,6 +77,24 @@ def connect_async(settings: Settings, route: Route = SINGLE) -> AsyncClient:
     return redis.asyncio.Redis.from_url(url, **keys)
 
 
+def close(client: Client) -> None:
+    """Close its connections, and those to the Sentinels, which the client of a primary leaves open."""
+    client.close()
+    for sentinel in _sentinels(client):
+        sentinel.close()
+
+
+async def aclose(client: AsyncClient) -> None:
+    await client.aclose()
+    for sentinel in _sentinels(client):
+        await sentinel.aclose()
+
+
+def _sentinels(client: object) -> list[Any]:
+    manager = getattr(getattr(client, "connection_pool", None), "sentinel_manager", None)
+    return list(manager.sentinels) if manager is not None else []
+
+
 def redis_answers(settings: Settings) -> bool:
     """Whether it answers PING within `redis.start_timeout_ms`; a refused password counts as no answer."""
     return answers_ping(connect(settings, timeout_ms=settings.redis.start_timeout_ms))

@@ -55,7 +55,7 @@ def watched(tmp_path: Path) -> Iterator[int]:
 class TestOnACluster(CacheContract):
     @pytest_asyncio.fixture
     async def values(self, nodes: list[int]) -> AsyncIterator[RedisKeyValues]:
-        with redis.RedisCluster(port=nodes[0], protocol=2) as client:
+        with redis.RedisCluster("127.0.0.1", nodes[0], protocol=2) as client:
             client.flushall(target_nodes=redis.RedisCluster.PRIMARIES)
         made = await Prepared(at(nodes[1])).prepare()
         yield made
