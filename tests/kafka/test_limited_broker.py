@@ -88,7 +88,8 @@ def allow(deployment: Deployment, kind: ResourceType, name: str, user: str, oper
     binding = AclBinding(
         kind, name, ResourcePatternType.LITERAL, f"User:{user}", "*", operation, AclPermissionType.ALLOW
     )
-    for future in admin(deployment.settings()).create_acls([binding]).values():
+    client = admin(deployment.settings())  # a local variable: the answers come only while the client exists
+    for future in client.create_acls([binding]).values():
         future.result(30)
 
 
