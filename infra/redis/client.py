@@ -100,7 +100,7 @@ def redis_answers(settings: Settings) -> bool:
     return answers_ping(connect(settings, timeout_ms=settings.redis.start_timeout_ms))
 
 
-def answers_ping(client: redis.Redis) -> bool:
+def answers_ping(client: Client) -> bool:
     """Whether the server answers PING within the time-outs of the client, which is closed afterwards."""
     try:
         return bool(client.ping())
