@@ -8,7 +8,7 @@ import typer
 from inference.models import describe_model
 from infra.commands.options import HttpPortOption, LaneOption, ModelOption
 from infra.kafka import clients
-from infra.kafka.topics import Lane, TopicNames
+from infra.kafka.topics import Lane, TopicNames, group
 from infra.process import logs
 from infra.process.lifecycle import Stop
 from infra.process.memory import give_back_now_and_then, keep_freed_memory
@@ -41,7 +41,9 @@ def run(settings: Settings, lane: Lane) -> None:
     model = describe_model(settings.infer.model)
     clients.require_kafka(settings)
     names = TopicNames.for_lane(settings.topic_prefix, lane)
-    clients.require_topics(settings, names.frames, names.batches, names.labels, names.review, names.retry, names.dead)
+    reads, writes = (names.frames, names.retry), (names.batches, names.labels, names.review, names.retry, names.dead)
+    group_id = group("stream", settings.topic_prefix, lane)
+    clients.require_topics(settings, reads=reads, writes=writes, group=group_id)
     if settings.stream.cache:
         require_redis(settings)
     ignored = ignored_keys({**settings.kafka.client, **settings.kafka.consumer})

@@ -1,9 +1,13 @@
 """The exact cache: labels of byte-identical images, read by all stream processors and written by the workers.
 
-Redis may be down: no fault of Redis is raised here, no call lasts longer than `redis.timeout_ms`, and no frame waits
+Redis may be down: no fault of Redis is raised here, no look-up lasts longer than `redis.timeout_ms`, and no frame waits
 for a server that is known to fail. A fault counts as a miss; it is logged when the state changes.
+
+Look-ups and stores have a circuit breaker each, because each can fail while the other works: a read-only replica, an
+ACL without SET and a full memory refuse stores only.
 """
 
+import asyncio
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -14,12 +18,18 @@ import numpy.typing as npt
 
 from inference.cache.circuit import CircuitBreaker
 from inference.cache.record import CachedLabel, decode, encode
-from inference.cache.store import FAULTS, KeyValues, RedisKeyValues
+from inference.cache.store import KeyValues, RedisKeyValues
 from inference.models.base import ModelInfo
 from infra.process import logs, metrics
+from infra.redis.client import FAULTS
+from infra.redis.route import RouteChanged
 from infra.settings import Settings
 
 TIER = "exact"
+# What a probe of the look-ups may take: the first use of a cluster asks its nodes for their slots. No frame waits.
+PROBE_S = 5.0
+STORES_FAIL = "Redis fails: going on without storing labels"
+STORES_WORK = "Redis answers again: labels are stored"
 
 __all__ = ["CacheEntry", "CachedLabel", "ExactCache", "open_cache"]
 
@@ -61,7 +71,12 @@ class ExactCache:
         self._index_of = {class_id: index for index, (class_id, _) in enumerate(info.classes)}
         self._scope = f"{ref.name}-{ref.version}-{ref.calibration}"
         self._prefix, self._top_k = prefix, min(top_k, len(info.classes))
-        self._circuit, self._lock = CircuitBreaker(breaker_open_ms), threading.Lock()
+        self._lookups, self._stores = CircuitBreaker(breaker_open_ms), CircuitBreaker(breaker_open_ms)
+        self._lock = threading.Lock()
+        self._probe: asyncio.Task[None] | None = None
+        # What failed last, which a probe repeats: other keys or fewer values can work where these do not.
+        self._failed_keys: list[str] = []
+        self._failed_values: dict[str, bytes] = {}
 
     def label_key(self, image_hash: bytes) -> str:
         return f"{self._prefix}x:{self._scope}:{image_hash.hex()}"
@@ -71,15 +86,25 @@ class ExactCache:
 
     async def lookup(self, hashes: Sequence[bytes]) -> list[CachedLabel | None]:
         """One answer per hash, in their order, in one round trip. None is a miss; every fault is a miss too."""
-        if not hashes or not self._may_use():
+        if not hashes:
+            return []
+        keys = [self.label_key(each) for each in hashes]
+        if not self._may_look_up():
             return self._missed(len(hashes), "skipped")
         started = time.perf_counter()
         try:
-            values = await self._values.get_many([self.label_key(each) for each in hashes])
+            values = await self._values.get_many(keys)
+        except RouteChanged:
+            self._failed_keys = keys
+            with self._lock:
+                self._lookups.hold()
+            self._may_look_up()  # the probe makes the next client: asking a cluster for its nodes takes a while
+            return self._missed(len(hashes), "skipped")
         except FAULTS as fault:
-            self._failed(fault)
+            self._failed_keys = keys
+            self._failed(self._lookups, fault)
             return self._missed(len(hashes), "error")
-        self._succeeded()
+        self._succeeded(self._lookups)
         metrics.CACHE_LOOKUP_SECONDS.observe(time.perf_counter() - started)
         labels = [self._read(value) for value in values]
         metrics.CACHE_REQUESTS.labels(TIER, "hit").inc(sum(label is not None for label in labels))
@@ -89,7 +114,8 @@ class ExactCache:
         """Store labels, and embeddings where given, for `ttl_s` in one round trip. False when they are not stored.
 
         Call it after the broker has acknowledged the labels: a cached label of a frame that failed would hide the
-        failure. A label that the format cannot hold is left out.
+        failure. A label that the format cannot hold is left out. While stores fail, most calls do nothing; one now and
+        then is the probe.
         """
         values: dict[str, bytes] = {}
         count = refused = 0
@@ -105,21 +131,34 @@ class ExactCache:
         if refused:
             metrics.CACHE_STORES.labels("refused").inc(refused)
             log.warning("labels that the cache's format cannot hold are not stored", labels=refused)
-        if not values or not self._may_use():
+        if not values:
+            return True
+        with self._lock:
+            is_probe = self._stores.probe_due(_now_ms())
+            usable = is_probe or not self._stores.is_open
+        if not usable:
             metrics.CACHE_STORES.labels("skipped").inc(count)
-            return not values
+            return False
         try:
+            if is_probe:
+                self._values.set_many(self._failed_values, self._ttl_s)
             self._values.set_many(values, self._ttl_s)
         except FAULTS as fault:
-            self._failed(fault)
+            if not is_probe:
+                self._failed_values = values
+            self._failed(self._stores, fault)
             metrics.CACHE_STORES.labels("error").inc(count)
             return False
-        self._succeeded()
+        self._failed_values = {}
+        self._succeeded(self._stores, is_probe)
         metrics.CACHE_STORES.labels("stored").inc(count)
         return True
 
     async def aclose(self) -> None:
         """Close the connections of `lookup` and of `store`."""
+        if self._probe is not None:
+            self._probe.cancel()
+            await asyncio.wait([self._probe])
         await self._values.aclose()
         self._values.close()
 
@@ -142,36 +181,49 @@ class ExactCache:
             metrics.CACHE_REQUESTS.labels(TIER, result).inc(count)
         return [None] * count
 
-    def _may_use(self) -> bool:
-        """False while the circuit is open. A thread then probes Redis now and then, so that no frame waits for it."""
+    def _may_look_up(self) -> bool:
+        """False while the circuit is open. A task then probes Redis now and then, so that no frame waits for it.
+
+        Raises what a probe raised that is no fault of Redis.
+        """
+        if self._probe is not None and self._probe.done():
+            ended, self._probe = self._probe, None
+            ended.result()
         with self._lock:
-            usable = not self._circuit.is_open
-            probe_now = self._circuit.probe_due(_now_ms())
+            usable = not self._lookups.is_open
+            probe_now = self._probe is None and self._lookups.probe_due(_now_ms())
         if probe_now:
-            threading.Thread(target=self._probe, name="cache-probe", daemon=True).start()
+            self._probe = asyncio.get_running_loop().create_task(self._probe_lookups())
         return usable
 
-    def _probe(self) -> None:
+    async def _probe_lookups(self) -> None:
         try:
-            self._values.ping()
+            try:
+                await self._values.get_many(self._failed_keys, PROBE_S)
+            except RouteChanged:
+                await self._values.get_many(self._failed_keys, PROBE_S)
         except FAULTS as fault:
-            self._failed(fault)
+            self._failed(self._lookups, fault)
         else:
-            self._succeeded()
+            self._succeeded(self._lookups, is_probe=True)
 
-    def _failed(self, fault: Exception) -> None:
+    def _failed(self, circuit: CircuitBreaker, fault: Exception) -> None:
         with self._lock:
-            opened = self._circuit.failed(_now_ms())
-        if opened:
-            metrics.CACHE_UP.set(0)
-            log.warning("Redis fails: going on without the cache", error=f"{type(fault).__name__}: {fault}")
+            is_news = circuit.failed(_now_ms())
+            self._tell_metric()
+        if is_news:
+            event = "Redis fails: going on without the cache" if circuit is self._lookups else STORES_FAIL
+            log.warning(event, error=f"{type(fault).__name__}: {fault}")
 
-    def _succeeded(self) -> None:
+    def _succeeded(self, circuit: CircuitBreaker, is_probe: bool = False) -> None:
         with self._lock:
-            closed = self._circuit.succeeded()
-        metrics.CACHE_UP.set(1)
-        if closed:
-            log.info("Redis answers again: the cache is in use")
+            is_news = circuit.succeeded(_now_ms(), is_probe=is_probe)
+            self._tell_metric()
+        if is_news:
+            log.info("Redis answers again: the cache is in use" if circuit is self._lookups else STORES_WORK)
+
+    def _tell_metric(self) -> None:
+        metrics.CACHE_UP.set(not (self._lookups.is_open or self._stores.is_open))
 
 
 def _now_ms() -> float:

@@ -9,7 +9,7 @@ from inference.models import Model, load_model
 from inference.worker.worker import Worker, build_worker
 from infra.commands.options import HttpPortOption, LaneOption, ModelOption
 from infra.kafka.clients import require_kafka, require_topics
-from infra.kafka.topics import Lane, TopicNames
+from infra.kafka.topics import Lane, TopicNames, group
 from infra.process import logs, metrics
 from infra.process.health import HealthServer
 from infra.process.lifecycle import Stop
@@ -43,7 +43,9 @@ def serve(settings: Settings, lane: Lane, stop: Stop) -> None:
     """Until `stop`. First everything that is needed is checked, then the model is loaded, then the group joined."""
     names = TopicNames.for_lane(settings.topic_prefix, lane)
     require_kafka(settings)
-    require_topics(settings, names.batches, names.labels, names.review, names.retry, names.dead)
+    writes = (names.labels, names.review, names.retry, names.dead)
+    group_id = group("infer", settings.topic_prefix, lane)
+    require_topics(settings, reads=[names.batches], writes=writes, group=group_id)
     if settings.infer.cache:
         require_redis(settings)
     give_back_now_and_then()

@@ -120,6 +120,10 @@ class WorkerLoop:
             return
         if fault.is_fatal:
             raise Stalled(f"the Kafka consumer cannot go on: {fault}")
+        if fault.kind is FaultKind.FORBIDDEN:
+            raise Stalled(
+                f"the Kafka broker refuses this user: {fault}. `sightline doctor` names the right that is missing"
+            )
         if fault.kind is FaultKind.OUT_OF_GROUP:
             # The worker is no member any more, whatever the client announces later.
             self.on_lost(self._in_flight.partitions())

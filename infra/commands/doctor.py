@@ -8,14 +8,19 @@ from dataclasses import asdict
 from infra.commands import doctor_checks
 from infra.commands.doctor_checks import Finding
 from infra.commands.options import JsonOption
-from infra.kafka.brokers import kafka_answers
+from infra.kafka.abilities import lacking_rights, usable_group_protocol
+from infra.kafka.brokers import find_brokers
 from infra.kafka.clients import bootstrap
 from infra.kafka.topic_admin import check_topics
 from infra.process import logs
+from infra.redis.check import redis_use
 from infra.redis.client import redis_answers, redis_url
+from infra.redis.route import SINGLE
 from infra.settings import LogSettings, Settings, load_settings
 from infra.settings.mask import masked_url
 from schemas.errors import ConfigError, Unavailable
+
+_REDIS_MEND = "name the server that takes MGET and SET in SIGHTLINE_REDIS__URL, or grant them to this user"
 
 
 def command(as_json: JsonOption = False) -> None:
@@ -56,17 +61,67 @@ def examine() -> Iterator[Finding]:
 
 
 def _services(settings: Settings) -> Iterator[Finding]:
-    address = bootstrap(settings)
-    if kafka_answers(settings):
-        yield Finding("kafka", "ok", f"answers at {address}")
-        yield from _topics(settings)
-    else:
-        yield _away("kafka", address, settings.kafka.bootstrap_servers, "SIGHTLINE_KAFKA__BOOTSTRAP_SERVERS")
+    yield from _kafka(settings)
     url = masked_url(redis_url(settings))
     if redis_answers(settings):
-        yield Finding("redis", "ok", f"answers at {url}")
+        yield from _redis(settings, url)
     else:
         yield _away("redis", url, settings.redis.url.get_secret_value(), "SIGHTLINE_REDIS__URL")
+
+
+def _kafka(settings: Settings) -> Iterator[Finding]:
+    address, found = bootstrap(settings), find_brokers(settings)
+    if not found.answer:
+        yield _away("kafka", address, settings.kafka.bootstrap_servers, "SIGHTLINE_KAFKA__BOOTSTRAP_SERVERS")
+        return
+    for broker in found.unreachable:
+        mend = "correct `advertised.listeners` of that broker, or make the address reachable from here"
+        yield Finding("kafka", "fail", f"{address} answers, but {broker}", mend)
+    if not found.are_usable:
+        return  # everything else would wait for brokers that cannot be reached
+    if not found.unreachable:
+        yield Finding("kafka", "ok", f"answers at {address}")
+    yield from _topics(settings)
+    yield from _rights(settings)
+    yield from _group_protocol(settings)
+
+
+def _redis(settings: Settings, url: str) -> Iterator[Finding]:
+    """What the cache does, done once: a server that answers PING may refuse it."""
+    use = redis_use(settings)
+    kind = "" if use.route == SINGLE else f" ({use.route})"
+    if use.read_fault:
+        yield Finding("redis", "fail", f"answers at {url}{kind}, but refuses look-ups: {use.read_fault}", _REDIS_MEND)
+    elif use.store_fault:
+        yield Finding("redis", "warn", f"answers at {url}{kind}, but stores nothing: {use.store_fault}", _REDIS_MEND)
+    else:
+        yield Finding("redis", "ok", f"answers at {url}{kind}")
+
+
+def _rights(settings: Settings) -> Iterator[Finding]:
+    try:
+        lacking = lacking_rights(settings)
+    except Unavailable as error:
+        yield Finding("rights", "fail", str(error), "correct the address, or start Kafka there")
+        return
+    if lacking:
+        mend = "grant it with `kafka-acls.sh`, unless only commands run here that do without"
+        yield Finding("rights", "warn", f"missing: {', '.join(lacking)}", mend)
+    else:
+        yield Finding("rights", "ok", "this user may read and write the topics and use the groups")
+
+
+def _group_protocol(settings: Settings) -> Iterator[Finding]:
+    if settings.infer.group_protocol == "classic":
+        return
+    protocol = usable_group_protocol(settings)
+    if protocol == "consumer":
+        yield Finding("groups", "ok", "the brokers have the group protocol of KIP-848")
+    elif protocol == "classic":
+        found = "the brokers do not have the group protocol of KIP-848: workers use the classic one"
+        yield Finding("groups", "ok", found, 'nothing, or say so: infer.group_protocol = "classic"')
+    else:
+        yield Finding("groups", "warn", "no answer whether the brokers have the group protocol of KIP-848", "try again")
 
 
 def _away(subject: str, address: str, configured: str, setting: str) -> Finding:
@@ -78,14 +133,16 @@ def _away(subject: str, address: str, configured: str, setting: str) -> Finding:
 
 def _topics(settings: Settings) -> Iterator[Finding]:
     try:
-        missing, differences = check_topics(settings)
+        found = check_topics(settings)
     except Unavailable as error:
         yield Finding("topics", "fail", str(error), "sightline topics create")
         return
-    if missing:
-        yield Finding("topics", "warn", f"missing: {', '.join(missing)}", "sightline topics create")
-    for difference in differences:
+    if found.missing:
+        yield Finding("topics", "warn", f"missing: {', '.join(found.missing)}", "sightline topics create")
+    for difference in found.differences:
         mend = "kafka-topics.sh --alter --partitions" if difference.name == "partitions" else "kafka-configs.sh --alter"
         yield Finding("topics", "warn", str(difference), f"{mend}, or change the setting")
-    if not missing and not differences:
+    if not found.missing and not found.differences:
         yield Finding("topics", "ok", "all exist, with the settings that they must have")
+    for setting in sorted({left_out.name for left_out in found.left_out}):
+        yield Finding("topics", "ok", f"this broker does not have {setting}: the topics do without it")

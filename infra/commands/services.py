@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from infra.commands.options import JsonOption
-from infra.kafka.brokers import kafka_answers
+from infra.kafka.brokers import find_brokers
 from infra.kafka.clients import bootstrap, require_kafka
 from infra.kafka.topic_admin import ensure_topics
 from infra.local import stack
@@ -69,6 +69,8 @@ def topics_create(as_json: JsonOption = False) -> None:
             print(f"exists   {name}")
         for difference in report.differences:
             print(f"differs  {difference}")
+        for setting in report.left_out:
+            print(f"note     {setting}")
     if report.differences:
         sys.exit(1)
 
@@ -92,11 +94,13 @@ def config_check(as_json: JsonOption = False) -> None:
 
 def service_status(settings: Settings) -> dict[str, Any]:
     """The JSON of `sightline status`; asks both services and does not raise when they do not answer."""
+    brokers = find_brokers(settings)
     local = None if settings.kafka.bootstrap_servers else read_state(home())
     return {
         "kafka": {
             "bootstrap_servers": bootstrap(settings),
-            "up": kafka_answers(settings),
+            "up": brokers.are_usable,
+            "unreachable": [str(broker) for broker in brokers.unreachable],
             "brokers": _local_brokers(local),
         },
         "redis": {"url": masked_url(redis_url(settings)), "up": redis_answers(settings)},
@@ -116,7 +120,11 @@ def _local_brokers(local: LocalState | None) -> list[dict[str, Any]]:
 def _print_status(found: dict[str, Any]) -> None:
     for name, key in (("kafka", "bootstrap_servers"), ("redis", "url")):
         answer = "up" if found[name]["up"] else "does not answer (`sightline up` starts a local one)"
+        if name == "kafka" and found[name]["unreachable"]:
+            answer = "answers, but cannot be used from here" if not found[name]["up"] else "up, in part"
         print(f"{name:<6} {found[name][key]}  {answer}")
+    for broker in found["kafka"]["unreachable"]:
+        print(f"       {broker}: correct `advertised.listeners`")
     for broker in found["kafka"]["brokers"]:
         if not broker["up"]:
             print(f"       broker {broker['id']} has crashed (pid {broker['pid']}): `sightline up` starts it again")

@@ -1,15 +1,41 @@
-"""Which brokers answer at this moment."""
+"""Which brokers answer at this moment, and whether the addresses that they advertise can be used from here."""
+
+from dataclasses import dataclass
+from typing import Any
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from infra.kafka.clients import Keys, admin
+from infra.kafka.listeners import UnreachableBroker, unreachable_brokers
 from infra.settings import Settings
 
 
-def kafka_answers(settings: Settings) -> bool:
-    """Whether any of the configured brokers answers a metadata request within `kafka.start_timeout_ms`."""
-    return bool(_broker_ids(admin(settings), settings.kafka.start_timeout_ms / 1000))
+@dataclass(frozen=True, slots=True)
+class BrokersFound:
+    """What a metadata request and one connection to each advertised address told."""
+
+    ids: frozenset[int]
+    unreachable: tuple[UnreachableBroker, ...] = ()
+
+    @property
+    def answer(self) -> bool:
+        return bool(self.ids)
+
+    @property
+    def are_usable(self) -> bool:
+        """At least one broker can be reached where it says that it is."""
+        return len(self.unreachable) < len(self.ids)
+
+
+def find_brokers(settings: Settings) -> BrokersFound:
+    """Asks any of the configured brokers, for up to `kafka.start_timeout_ms`. Raises ConfigError for wrong keys."""
+    try:
+        brokers: Any = admin(settings).list_topics(timeout=settings.kafka.start_timeout_ms / 1000).brokers
+    except KafkaException:
+        return BrokersFound(frozenset())
+    places = {broker_id: (broker.host, broker.port) for broker_id, broker in brokers.items()}
+    return BrokersFound(frozenset(places), tuple(unreachable_brokers(places, settings.kafka.client)))
 
 
 def answering_brokers(bootstrap_servers: str, timeout_s: float) -> set[int]:
@@ -24,11 +50,7 @@ def answering_brokers(bootstrap_servers: str, timeout_s: float) -> set[int]:
         "reconnect.backoff.max.ms": 250,
         "socket.connection.setup.timeout.ms": 1000,
     }
-    return _broker_ids(AdminClient(keys), timeout_s)
-
-
-def _broker_ids(client: AdminClient, timeout_s: float) -> set[int]:
     try:
-        return set(client.list_topics(timeout=timeout_s).brokers)
+        return set(AdminClient(keys).list_topics(timeout=timeout_s).brokers)
     except KafkaException:
         return set()

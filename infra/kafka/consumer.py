@@ -9,7 +9,9 @@ import confluent_kafka
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaException
 
 from infra.kafka.clients import Keys, consumer_config, new_client
-from infra.kafka.errors import KafkaFault, failure_of, fault_of
+from infra.kafka.conversions import ours, positions_of, theirs
+from infra.kafka.errors import KafkaFault, failure_of, fault_of, lacks_group_protocol
+from infra.kafka.group_protocol import GroupProtocol, classic_config, is_incremental, protocol_of
 from infra.kafka.records import ConsumedRecord, consumed_record
 from infra.process import logs
 from infra.process.lifecycle import Deadline
@@ -55,7 +57,8 @@ class CommitReport:
 class GroupConsumer:
     """Commits nothing by itself. A pause holds for all partitions, also for those that are assigned later.
 
-    Works with the eager and the cooperative protocol and with KIP-848, as the keys say.
+    Works with the eager and the cooperative protocol and with KIP-848, as the keys say. The classic one takes the
+    place of KIP-848 where the brokers do not have it (Kafka before 4.0, many services).
     """
 
     def __init__(
@@ -66,40 +69,56 @@ class GroupConsumer:
         on_commit: Callable[[CommitReport], None] | None = None,
         on_statistics: Callable[[str], None] | None = None,
         defaults: Keys | None = None,
+        classic_defaults: Keys | None = None,
         forced: Keys | None = None,
         tables: str = "kafka.client or kafka.consumer",
+        knows_kip_848: Callable[[], bool | None] = lambda: None,
     ) -> None:
         """Keys of librdkafka: the user's own overrule `defaults`, and `forced` overrules them.
 
-        Raises ConfigError, naming `tables`, for keys that the client does not take.
+        `classic_defaults` take the place of `defaults` where the brokers do not have KIP-848, which `knows_kip_848`
+        tells, or they themselves. Raises ConfigError, naming `tables`, for keys that the client does not take.
         """
-        keys = {**(defaults or {}), **settings.kafka.consumer, **(forced or {})}
-        config: Keys = consumer_config(settings, group_id, **keys)
-        if on_commit is not None:
-            config["on_commit"] = lambda error, partitions: on_commit(_commit_report(error, partitions))
-        if on_statistics is not None:
-            config["stats_cb"] = on_statistics
-        self._is_incremental = config.get("group.protocol") == "consumer" or "cooperative" in str(
-            config.get("partition.assignment.strategy", "")
-        )
-        self._client: Any = new_client(confluent_kafka.Consumer, config, tables)
+        forced = forced or {}
+        keys = {**(defaults or {}), **settings.kafka.consumer, **forced}
+        self._config: Keys = consumer_config(settings, group_id, **keys)
+        self._classic_config = classic_config(settings, group_id, classic_defaults or {}, forced)
+        for config in (self._config, self._classic_config):
+            if on_commit is not None:
+                config["on_commit"] = lambda error, partitions: on_commit(_commit_report(error, partitions))
+            if on_statistics is not None:
+                config["stats_cb"] = on_statistics
+        self._tables = tables
+        if self.group_protocol == "consumer" and knows_kip_848() is False:
+            self._use_classic()
+        self._client: Any = new_client(confluent_kafka.Consumer, self._config, tables)
+        self._subscription: tuple[list[str], Rebalance] | None = None
         self._assigned: set[TopicPartition] = set()
         self._is_paused = False
+
+    @property
+    def group_protocol(self) -> GroupProtocol:
+        """The one in use; it changes to classic when the brokers do not have the other one."""
+        return protocol_of(self._config)
+
+    @property
+    def _is_incremental(self) -> bool:
+        return is_incremental(self._config)
 
     # -- membership
 
     def subscribe(self, topics: list[str], rebalance: Rebalance) -> None:
         def on_assign(_client: Any, found: list[Any]) -> None:
-            partitions = _ours(found)
+            partitions = ours(found)
             rebalance.on_assign(partitions)
             (self._client.incremental_assign if self._is_incremental else self._client.assign)(found)
             self._assigned.update(partitions)
             # The client remembers a pause over revocation and return: a partition paused then would never be read.
-            (self._client.pause if self._is_paused else self._client.resume)(_theirs(partitions))
+            (self._client.pause if self._is_paused else self._client.resume)(theirs(partitions))
 
         def gone(tell: Callable[[list[TopicPartition]], None]) -> Callable[[Any, list[Any]], None]:
             def on_gone(_client: Any, found: list[Any]) -> None:
-                partitions = _ours(found)
+                partitions = ours(found)
                 tell(partitions)
                 self._assigned.difference_update(partitions)
                 if self._is_incremental:
@@ -109,6 +128,7 @@ class GroupConsumer:
 
             return on_gone
 
+        self._subscription = topics, rebalance
         self._client.subscribe(
             topics, on_assign=on_assign, on_revoke=gone(rebalance.on_revoke), on_lost=gone(rebalance.on_lost)
         )
@@ -135,23 +155,41 @@ class GroupConsumer:
     def poll(self, timeout_s: float) -> ConsumedRecord | PartitionFault | None:
         """The next record or fault; None when nothing came in time. Rebalances are served from here."""
         message = self._client.poll(timeout_s)
+        error = None if message is None else message.error()
+        if self.group_protocol == "consumer" and error and lacks_group_protocol(error):
+            self._fall_back()
+            return None
         if message is None:
             return None
-        error = message.error()
         if error is None:
             return consumed_record(message)
         partition = message.partition()
         place = TopicPartition(str(message.topic() or ""), -1 if partition is None else partition)
         return PartitionFault(place, fault_of(error))
 
+    def _fall_back(self) -> None:
+        """Another client, with the classic protocol. The one before was never in the group: it owned nothing."""
+        threading.Thread(target=self._client.close, name="close-consumer", daemon=True).start()
+        self._use_classic()
+        self._client = new_client(confluent_kafka.Consumer, self._config, self._tables)
+        if self._subscription is not None:
+            self.subscribe(*self._subscription)
+
+    def _use_classic(self) -> None:
+        self._config = self._classic_config
+        log.warning(
+            "the brokers do not have the group protocol of KIP-848: the classic one is used",
+            hint='infer.group_protocol = "classic" asks for it',
+        )
+
     def pause(self) -> None:
         """Read nothing until `resume`; drops what was fetched ahead. Keep polling, or the member leaves the group."""
         self._is_paused = True
-        self._client.pause(_theirs(self._assigned))
+        self._client.pause(theirs(self._assigned))
 
     def resume(self) -> None:
         self._is_paused = False
-        self._client.resume(_theirs(self._assigned))
+        self._client.resume(theirs(self._assigned))
 
     @property
     def is_paused(self) -> bool:
@@ -159,7 +197,7 @@ class GroupConsumer:
 
     def start_at(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Read these assigned partitions from these offsets on. Raises KafkaFailure. Incremental assignment only."""
-        positions = _positions(offsets)
+        positions = positions_of(offsets)
         try:
             self._client.incremental_unassign(positions)  # the client takes a new start offset in no other way
             self._client.incremental_assign(positions)
@@ -171,7 +209,7 @@ class GroupConsumer:
     def seek(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Continue reading at these offsets. Raises KafkaFailure."""
         try:
-            for position in _positions(offsets):
+            for position in positions_of(offsets):
                 self._client.seek(position)
         except KafkaException as error:
             raise failure_of(error) from error
@@ -181,7 +219,7 @@ class GroupConsumer:
     def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Commit the next offsets to read, and wait for the answer without a limit. Raises KafkaFailure."""
         try:
-            answers = self._client.commit(offsets=_positions(offsets), asynchronous=False)
+            answers = self._client.commit(offsets=positions_of(offsets), asynchronous=False)
         except KafkaException as error:
             raise failure_of(error) from error
         for answer in answers:
@@ -191,7 +229,7 @@ class GroupConsumer:
     def commit_soon(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Commit without waiting; a later `poll` calls `on_commit` with the answer. Raises KafkaFailure."""
         try:
-            self._client.commit(offsets=_positions(offsets), asynchronous=True)
+            self._client.commit(offsets=positions_of(offsets), asynchronous=True)
         except KafkaException as error:
             raise failure_of(error) from error
 
@@ -219,7 +257,7 @@ class GroupConsumer:
         Raises KafkaFailure, and RuntimeError when the consumer was closed meanwhile. For any thread.
         """
         try:
-            answers = self._client.committed(_theirs(partitions), timeout=timeout_s)
+            answers = self._client.committed(theirs(partitions), timeout=timeout_s)
         except KafkaException as error:
             raise failure_of(error) from error
         return {TopicPartition(one.topic, one.partition): one.offset for one in answers if not one.error}
@@ -236,18 +274,6 @@ class GroupConsumer:
         except KafkaException as error:
             raise failure_of(error) from error
         return found
-
-
-def _ours(found: Iterable[Any]) -> list[TopicPartition]:
-    return [TopicPartition(one.topic, one.partition) for one in found]
-
-
-def _theirs(partitions: Iterable[TopicPartition]) -> list[Any]:
-    return [confluent_kafka.TopicPartition(*one) for one in partitions]
-
-
-def _positions(offsets: Mapping[TopicPartition, int]) -> list[Any]:
-    return [confluent_kafka.TopicPartition(*partition, offset) for partition, offset in offsets.items()]
 
 
 def _commit_report(error: confluent_kafka.KafkaError | None, partitions: list[Any]) -> CommitReport:

@@ -18,6 +18,7 @@ class FaultKind(Enum):
     END_OF_PARTITION = auto()  # there is no further record at this moment
     GONE = auto()  # the record, its partition or its topic does not exist any more
     TOO_LARGE = auto()  # no broker takes a record of this size
+    FORBIDDEN = auto()  # the client's user lacks a right
     PASSING = auto()  # the same call can succeed later
     OTHER = auto()
 
@@ -43,7 +44,15 @@ _KINDS = {
     KafkaError._UNKNOWN_PARTITION: FaultKind.GONE,
     KafkaError.UNKNOWN_TOPIC_OR_PART: FaultKind.GONE,
     KafkaError.MSG_SIZE_TOO_LARGE: FaultKind.TOO_LARGE,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: FaultKind.FORBIDDEN,
+    KafkaError.GROUP_AUTHORIZATION_FAILED: FaultKind.FORBIDDEN,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED: FaultKind.FORBIDDEN,
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: FaultKind.FORBIDDEN,
 } | dict.fromkeys(_PASSING, FaultKind.PASSING)
+
+
+_NOT_THERE = (KafkaError.UNSUPPORTED_VERSION, KafkaError._UNSUPPORTED_FEATURE)
+_NOT_THERE_TEXTS = tuple(KafkaError(code).str() for code in _NOT_THERE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +82,14 @@ class KafkaFailure(SightlineError):
 def is_fatal(error: KafkaError) -> bool:
     """The client will never work again. A consumer's messages tell it by a code, not by the flag."""
     return error.fatal() or error.code() == KafkaError._FATAL
+
+
+def lacks_group_protocol(error: KafkaError) -> bool:
+    """The brokers do not have the group protocol of KIP-848: they are older, or it is switched off there.
+
+    A consumer's fatal message carries the cause in its text only.
+    """
+    return error.code() in _NOT_THERE or (is_fatal(error) and any(text in error.str() for text in _NOT_THERE_TEXTS))
 
 
 def fault_of(error: KafkaError) -> KafkaFault:

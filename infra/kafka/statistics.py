@@ -8,13 +8,13 @@ from typing import Any
 STANDBY_MS, STATISTICS_MS = 10_000, 5_000
 
 
-def stands_by(statistics: str) -> bool:
+def stands_by(statistics: str, after_ms: int = STANDBY_MS) -> bool:
     """Whether they are of a member that has had no partition for a while.
 
     Its join state stays `init` meanwhile, so the state of the connection to the group's coordinator is used.
     """
     group = json.loads(statistics).get("cgrp", {})
-    return bool(group.get("state") == "up" and group["stateage"] >= STANDBY_MS and not group["assignment_size"])
+    return bool(group.get("state") == "up" and group["stateage"] >= after_ms and not group["assignment_size"])
 
 
 def lag_offsets(statistics: str, topic: str) -> int:

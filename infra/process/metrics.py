@@ -103,7 +103,7 @@ INFER_BATCH_SIZE = Histogram("sightline_infer_batch_size", "images per model run
 END_TO_END_SECONDS = Histogram("sightline_end_to_end_latency_seconds", "capture to label", buckets=LATENCY_BUCKETS)
 QUEUE_BYTES = Gauge("sightline_queue_bytes", "bytes of micro-batches waiting for the device")
 CACHE_STORES = Counter("sightline_cache_stores_total", "labels offered to the cache", ["result"])
-CACHE_UP = Gauge("sightline_cache_up", "1 while Redis answers, 0 while the cache is left alone")
+CACHE_UP = Gauge("sightline_cache_up", "1 while Redis does what it is asked, 0 while look-ups or stores are left alone")
 FRAMES_OPEN = Gauge("sightline_infer_open_frames", "frames read by this worker whose outcome is not settled yet")
 
 # sinks

@@ -1,1 +1,4 @@
-"""Redis or Valkey: its address and its clients. May import: schemas, infra.settings, infra.local.state."""
+"""Redis or Valkey: its address, the route to its data, its clients.
+
+May import: schemas, infra.settings, infra.local.state.
+"""

@@ -54,7 +54,7 @@ def command(
     specs = _cameras(config, {key: value for key, value in given.items() if value}, settings)
     _log_left_out(specs)
     require_kafka(settings)
-    require_topics(settings, TopicNames.for_lane(settings.topic_prefix).frames)
+    require_topics(settings, writes=[TopicNames.for_lane(settings.topic_prefix).frames])
     agent.run(settings, specs, Stop().install())
 
 

@@ -74,7 +74,7 @@ def command(
     wanted = DeadFilter(stage, error, source_id, places or None)
     stop = Stop().install()
     require_kafka(settings)
-    require_topics(settings, names.dead, names.retry)
+    require_topics(settings, reads=[names.dead], writes=[names.retry])
     with ExitStack() as closing:
         reader = closing.enter_context(Reader(settings))
         plan = read_plan(settings, reader, wanted, period, max_attempts, stop)

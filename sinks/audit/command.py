@@ -24,7 +24,7 @@ from typing import Annotated, Any
 import typer
 
 from infra.commands.options import FromOption, JsonOption, LaneOption, ToOption
-from infra.kafka.clients import require_kafka
+from infra.kafka.clients import require_kafka, require_topics
 from infra.kafka.reader import Reader
 from infra.kafka.spans import Period, Span
 from infra.kafka.topics import Lane, TopicNames
@@ -67,6 +67,8 @@ def command(
     logs.setup(settings.log)
     from_us, to_us = parse_time_range(from_, to, now_us())
     require_kafka(settings)
+    names = TopicNames.for_lane(settings.topic_prefix, lane)
+    require_topics(settings, reads=[names.frames, names.labels, names.dead])
     with Reader(settings) as reader:
         audit = Audit.of_time(settings, reader, lane, from_us, to_us)
         balance = audit.settle(Deadline(wait_s).remaining_s)

@@ -120,6 +120,10 @@ class SinkLoop:
         fault, partition = found.fault, found.topic_partition
         if fault.is_fatal:
             raise Stalled(f"the Kafka consumer cannot go on: {fault}")
+        if fault.kind is FaultKind.FORBIDDEN:
+            raise Stalled(
+                f"the Kafka broker refuses this user: {fault}. `sightline doctor` names the right that is missing"
+            )
         if fault.kind is FaultKind.OUT_OF_GROUP:
             self.on_lost(self._progress.partitions())
         elif fault.kind is FaultKind.NO_OFFSET:

@@ -9,8 +9,10 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from infra.failures.breaker import Breaker
+from infra.kafka.api_versions import knows_kip_848
 from infra.kafka.clients import consumer_config, require_kafka, require_topics
 from infra.kafka.consumer import CommitReport, GroupConsumer
 from infra.kafka.groups import GroupProgress
@@ -36,13 +38,15 @@ log = logs.get(__name__)
 # Parts of the stop budget: for leaving the consumer group, and for the end of the interpreter.
 LEAVE_S, EXIT_S = 2.0, 1.0
 LONGEST_TURN_S = 60.0
+CLASSIC_KEYS = ("partition.assignment.strategy", "session.timeout.ms", "heartbeat.interval.ms")
 
 
 def serve(settings: Settings, sink: Sink, lane: Lane, stop: Stop) -> None:
     """Run the sink until `stop` is set. The target is opened before the group is joined, however long that takes."""
     names = TopicNames.for_lane(settings.topic_prefix, lane)
     require_kafka(settings)
-    require_topics(settings, names.labels, names.labels_dead)
+    group_id = group(f"sink-{sink.name}", settings.topic_prefix, lane)
+    require_topics(settings, reads=[names.labels], writes=[names.labels_dead], group=group_id)
     give_back_now_and_then()
     end_in_time(stop)
     status = Status(stop)
@@ -108,8 +112,10 @@ class SinkMember:
             on_commit=self._on_commit,
             on_statistics=self._on_statistics,
             defaults=membership(settings),
+            classic_defaults=classic_membership(settings),
             forced={"auto.offset.reset": "error"},
             tables="kafka.client, kafka.consumer or sink",
+            knows_kip_848=partial(knows_kip_848, settings),
         )
         flusher = Flusher(
             sink,
@@ -151,10 +157,18 @@ class SinkMember:
 
 
 def membership(settings: Settings) -> dict[str, object]:
-    """The consumer settings: the classic group protocol, which every broker supports, with cooperative rebalances.
+    """The classic protocol, which every broker speaks, unless [kafka.consumer] asks for KIP-848.
 
-    A cooperative rebalance interrupts only the partitions that move to another member.
+    There the broker decides session time-outs and assignment, and librdkafka refuses their keys.
     """
+    classic = classic_membership(settings)
+    if settings.kafka.consumer.get("group.protocol") != "consumer":
+        return classic
+    return {key: value for key, value in classic.items() if key not in CLASSIC_KEYS}
+
+
+def classic_membership(settings: Settings) -> dict[str, object]:
+    """With cooperative rebalances: only what moves is interrupted."""
     sink = settings.sink
     keys: dict[str, object] = {
         "partition.assignment.strategy": "cooperative-sticky",

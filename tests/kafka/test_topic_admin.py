@@ -5,7 +5,7 @@ import json
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
-from infra.kafka.topic_admin import Difference, check_topics, ensure_topics
+from infra.kafka.topic_admin import Difference, TopicCheck, check_topics, ensure_topics
 from infra.kafka.topics import specs
 from tests.support.deployment import PARTITIONS, Deployment
 from tests.support.runner import Runner
@@ -17,7 +17,7 @@ def test_created_topics_are_as_the_design_says(deployment: Deployment) -> None:
     assert report.created == ()
     assert set(report.existing) == {spec.name for spec in specs(settings)}
     assert report.differences == ()
-    assert check_topics(settings) == ([], [])
+    assert check_topics(settings) == TopicCheck([], [], [])
 
 
 def test_frames_of_eight_mib_from_a_camera_ahead_of_time_are_taken(deployment: Deployment) -> None:
@@ -58,7 +58,7 @@ def test_what_is_missing_is_created(deployment: Deployment, sightline: Runner) -
     client.delete_topics([labels])[labels].result(30)
     while labels in client.list_topics(timeout=30).topics:
         pass
-    assert check_topics(deployment.settings()) == ([labels], [])
+    assert check_topics(deployment.settings()) == TopicCheck([labels], [], [])
     done = sightline.run("topics", "create", "--json")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)

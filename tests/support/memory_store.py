@@ -16,7 +16,7 @@ class MemoryKeyValues:
         self._values: OrderedDict[str, bytes] = OrderedDict()
         self._lock = threading.Lock()
 
-    async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+    async def get_many(self, keys: Sequence[str], timeout_s: float | None = None) -> list[bytes | None]:
         with self._lock:
             return [self._values.get(key) for key in keys]
 
@@ -27,9 +27,6 @@ class MemoryKeyValues:
                 self._values[key] = value
             while self._bytes > self._max_bytes:
                 self._bytes -= len(self._values.popitem(last=False)[1])
-
-    def ping(self) -> None:
-        return
 
     async def aclose(self) -> None:
         return

@@ -2,8 +2,10 @@
 
 import uuid
 from collections.abc import Callable
+from functools import partial
 
 from inference.worker.group.membership import membership_keys
+from infra.kafka.api_versions import knows_kip_848
 from infra.kafka.clients import consumer_config
 from infra.kafka.consumer import CommitReport, GroupConsumer
 from infra.kafka.statistics import STATISTICS_MS
@@ -30,14 +32,17 @@ def group_consumer(
     on_statistics: Callable[[str], None],
 ) -> GroupConsumer:
     """Raises ConfigError for client keys that exclude each other, such as `session.timeout.ms` with KIP-848."""
+    classic = settings.infer.model_copy(update={"group_protocol": "classic"})
     return GroupConsumer(
         settings,
         group_id,
         on_commit=on_commit,
         on_statistics=on_statistics,
         defaults={**membership_keys(settings.infer), "statistics.interval.ms": STATISTICS_MS},
+        classic_defaults={**membership_keys(classic), "statistics.interval.ms": STATISTICS_MS},
         forced={"auto.offset.reset": "error"},
         tables="kafka.client, kafka.consumer or infer",
+        knows_kip_848=partial(knows_kip_848, settings),
     )
 
 

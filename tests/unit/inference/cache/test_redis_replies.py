@@ -14,7 +14,7 @@ from inference.cache.store import RedisKeyValues
 from infra.settings import Settings, load_settings
 from tests.support.cache_contract import CLASSES, ONE, TWO, info, label
 
-HELLO = b"%1\r\n$5\r\nproto\r\n:3\r\n"
+UNKNOWN = b"-ERR unknown command\r\n"
 
 
 def bulk(data: bytes) -> bytes:
@@ -23,16 +23,20 @@ def bulk(data: bytes) -> bytes:
 
 @asynccontextmanager
 async def redis_that_says(reply: bytes, folder: Path) -> AsyncIterator[Settings]:
-    """A server that answers MGET with `reply`, and all else as a Redis would."""
+    """A server that answers MGET with `reply`, SET as a Redis would, and knows no other command, as some proxies do."""
+
+    serving: set[asyncio.Task[None] | None] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving.add(asyncio.current_task())
         while command := await _command(reader):
-            writer.write({b"HELLO": HELLO, b"MGET": reply}.get(command, b"+OK\r\n"))
+            writer.write({b"MGET": reply, b"SET": b"+OK\r\n"}.get(command, UNKNOWN))
         writer.close()
 
     server = await asyncio.start_unix_server(serve, folder / "redis")
     async with server:
         yield load_settings({"redis": {"url": f"unix://{folder}/redis", "timeout_ms": 5_000}, "infer": {"top_k": 2}})
+        await asyncio.gather(*filter(None, serving))
 
 
 async def _command(reader: asyncio.StreamReader) -> bytes:
@@ -102,6 +106,15 @@ async def test_a_look_up_survives_them(tmp_path: Path) -> None:
         cache = open_cache(settings, info())
         assert await cache.lookup([ONE, TWO]) == [None, label()]
         assert await cache.lookup([ONE]) == [None]  # two answers for one key
-        assert cache._circuit.is_open
-        assert not cache.store([CacheEntry(ONE, label())])
+        assert cache._lookups.is_open
+        await cache.aclose()
+
+
+async def test_no_command_is_sent_but_those_of_the_cache(tmp_path: Path) -> None:
+    """Servers before Redis 6 know no HELLO, and proxies close a connection on a command that they do not know."""
+    async with redis_that_says(b"*1\r\n$-1\r\n", tmp_path) as settings:
+        cache = open_cache(settings, info())
+        assert await cache.lookup([ONE]) == [None]
+        assert await asyncio.to_thread(cache.store, [CacheEntry(ONE, label())])
+        assert not cache._lookups.is_open
         await cache.aclose()

@@ -182,6 +182,11 @@ def test_a_fatal_fault_ends_the_worker_and_a_passing_one_does_not() -> None:
         rig.run(fault(FaultKind.FATAL))
 
 
+def test_a_right_that_is_missing_ends_the_worker_with_a_sentence() -> None:
+    with pytest.raises(Stalled, match="the Kafka broker refuses this user: on purpose"):
+        Rig().run(fault(FaultKind.FORBIDDEN))
+
+
 def test_a_partition_without_an_offset_starts_at_the_committed_one_in_a_new_generation() -> None:
     rig = Rig()
     rig.run(record(P0, 5), fault(FaultKind.NO_OFFSET), lambda: None)

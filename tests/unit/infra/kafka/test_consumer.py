@@ -133,6 +133,60 @@ def test_a_share_is_taken_and_given_in_the_groups_own_protocol(
     assert member.told == [("assign", [P0, P1]), ("revoke", [P1]), ("lost", [P0])]
 
 
+HEARTBEAT = "Fatal error: Broker: API version not supported: ConsumerGroupHeartbeat failed"
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        KafkaError(KafkaError._FATAL, HEARTBEAT),
+        KafkaError(KafkaError.UNSUPPORTED_VERSION, fatal=True),
+        KafkaError(KafkaError._UNSUPPORTED_FEATURE),
+    ],
+)
+def test_brokers_that_refuse_kip_848_get_a_classic_member(monkeypatch: pytest.MonkeyPatch, refusal: KafkaError) -> None:
+    classic = {"partition.assignment.strategy": "cooperative-sticky"}
+    consumer, refused = made(monkeypatch, **KIP_848, classic_defaults=classic, forced={"auto.offset.reset": "error"})
+    member = Member(refused)
+    consumer.subscribe(["labels"], member)
+    client = Client({})
+
+    def make(config: dict[str, Any]) -> Client:
+        client.config = config
+        return client
+
+    monkeypatch.setattr("confluent_kafka.Consumer", make)
+    refused.messages.append(message(refusal))
+    assert consumer.poll(0) is None
+    assert consumer.group_protocol == "classic"
+    assert "group.protocol" not in client.config
+    assert (client.config["auto.offset.reset"], client.config["partition.assignment.strategy"]) == (
+        "error",
+        "cooperative-sticky",
+    )
+    client.messages.append(message())
+    assert isinstance(consumer.poll(0), ConsumedRecord)
+    client.callbacks["on_assign"](client, theirs(P0))
+    assert client.names() == ["incremental_assign", "resume"]
+    assert member.told == [("assign", [P0])]
+
+
+@pytest.mark.parametrize(("knows", "protocol"), [(False, "classic"), (True, "consumer"), (None, "consumer")])
+def test_brokers_that_do_not_know_kip_848_are_not_asked_for_it(
+    monkeypatch: pytest.MonkeyPatch, knows: bool | None, protocol: str
+) -> None:
+    consumer, client = made(monkeypatch, **KIP_848, knows_kip_848=lambda: knows)
+    assert consumer.group_protocol == protocol
+    assert client.config.get("group.protocol", "classic") == protocol
+
+
+def test_another_fatal_error_is_no_reason_for_another_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
+    consumer, client = made(monkeypatch, **KIP_848)
+    client.messages.append(message(KafkaError(KafkaError._FATAL, "Fatal error: Broker: Static consumer fenced")))
+    found = consumer.poll(0)
+    assert isinstance(found, PartitionFault) and found.fault.is_fatal
+
+
 def test_a_pause_holds_for_partitions_that_come_later(monkeypatch: pytest.MonkeyPatch) -> None:
     consumer, client = made(monkeypatch, **KIP_848)
     member = Member(client)

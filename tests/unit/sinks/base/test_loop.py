@@ -33,6 +33,13 @@ def test_a_client_that_will_never_work_again_ends_the_sink() -> None:
         run.turn()
 
 
+def test_a_right_that_is_missing_ends_the_sink_with_a_sentence() -> None:
+    run, _ = running(LabelLog())
+    run.member.faults.append(fault(FaultKind.FORBIDDEN))
+    with pytest.raises(Stalled, match="the Kafka broker refuses this user: what the client says"):
+        run.turn()
+
+
 def test_a_member_that_was_put_out_of_its_group_drops_what_it_has_and_starts_anew_when_it_is_back() -> None:
     log = LabelLog()
     run, target = running(log)
