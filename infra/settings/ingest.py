@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from infra.settings.base import MIB, Positive, Section
 
@@ -11,6 +11,9 @@ class CameraSettings(Section):
     """One agent has one buffer: `max_buffer_bytes` is for all its live cameras, `max_buffer_frames` for each of them.
 
     `max_failures`: a file or folder is given up after this many failures in a row; cameras are retried without end.
+    `lost_after_ms`: a camera that is asked for each picture counts as lost after so long without one.
+    `tls_verify`, `ca_file`, `user`, `password`, `use_proxy`: how network cameras are reached; cameras.toml has the same
+    keys for one camera. With `use_proxy` the proxy variables of the environment apply.
     `max_frame_age_ms`: live frames that waited longer than this for Kafka are dropped; 0 keeps them all.
     """
 
@@ -21,7 +24,13 @@ class CameraSettings(Section):
     backoff_initial_ms: Positive = 1_000
     backoff_max_ms: Positive = 60_000
     healthy_after_ms: Positive = 60_000
+    lost_after_ms: Positive = 30_000
     max_failures: Positive = 5
     max_buffer_bytes: Positive = 32 * MIB
     max_buffer_frames: Positive = 64
     max_frame_age_ms: Annotated[int, Field(ge=0)] = 0
+    tls_verify: bool = True
+    ca_file: str = ""
+    user: str = ""
+    password: SecretStr = SecretStr("")
+    use_proxy: bool = False

@@ -45,7 +45,8 @@ def _flatten(flat: dict[str, Any], prefix: str, values: dict[str, Any]) -> None:
 
 def _shown(name: str, value: Any) -> Any:
     if isinstance(value, SecretStr):
-        return masked_url(value.get_secret_value())
+        secret = value.get_secret_value()
+        return STARS if secret and _SECRET_KEY.search(name) else masked_url(secret)
     if isinstance(value, str):
         return STARS if value and _SECRET_KEY.search(name) else masked_url(value)
     return value

@@ -47,7 +47,7 @@ def run(settings: Settings, specs: list[CameraSpec], stop: Stop) -> None:
     )
     drops = DropCounts()
     put = into_buffer(buffer, drops)
-    feeds = [Feed(spec, settings.camera, max_image_bytes, put, drops, stop) for spec in specs]
+    feeds = [Feed(spec, settings.camera, max_image_bytes, put, drops, stop, buffer.set_live) for spec in specs]
     publishing, ending = StopBudget(stop, STOP_BUDGET_S - FLUSH_SHARE_S), StopBudget(stop, STOP_BUDGET_S)
     with ExitStack() as closing:
         publisher = Publisher(settings, **_delivery_timeout(settings))

@@ -43,6 +43,11 @@ class FrameBuffer(Generic[ItemT]):
         with self._changed:
             self._queues[source_id] = _SourceQueue(live)
 
+    def set_live(self, source_id: str, live: bool) -> None:
+        """From now on the source is live, or finite."""
+        with self._changed:
+            self._queues[source_id].live = live
+
     def put(self, source_id: str, item: ItemT, size: int) -> list[ItemT]:
         """Put one frame in; returns the older ones that had to go for it. A finite source waits here for room."""
         with self._changed:

@@ -17,7 +17,7 @@ from ingest.capture.process import CaptureProcess
 from ingest.capture.wire import CaptureMessage, MessageKind, WireError
 from ingest.publish.drops import DropCounts
 from ingest.publish.frame import OutgoingFrame
-from ingest.sources.sampling import stall_limit_s
+from ingest.sources.sampling import failing_after_s, stall_limit_s
 from ingest.sources.task import CaptureTask
 from schemas.records import Encoding, SourceKind
 
@@ -27,11 +27,14 @@ READ_TIMEOUT_S = 0.25
 
 # Where a feed puts its frames. The call may wait for room.
 PutFrame = Callable[[OutgoingFrame], None]
+# Called with the source id and whether the source is live.
+SetLive = Callable[[str, bool], None]
 
 
 class FeedState(StrEnum):
     STARTING = "starting"
     UP = "up"
+    FAILING = "failing"
     DOWN = "down"
     ENDED = "ended"
     DEAD = "dead"
@@ -54,6 +57,9 @@ class Feed(threading.Thread):
 
     A live source is tried for ever. A finite one continues after its last frame, and is DEAD after `max_failures` in a
     row. A frame in between does not end the row: a broken file gives some frames before every crash.
+
+    A camera that is open and whose answers bring no picture is FAILING after `failing_after_s`; its process goes on.
+    `set_live` is called when the source turns out to be live or finite: of an HTTP address only its answer tells.
     """
 
     def __init__(
@@ -64,6 +70,7 @@ class Feed(threading.Thread):
         put: PutFrame,
         drops: DropCounts,
         stop: Stop,
+        set_live: SetLive = lambda _source_id, _live: None,
     ) -> None:
         super().__init__(name=f"feed-{spec.source_id}", daemon=True)
         self.spec = spec
@@ -72,6 +79,9 @@ class Feed(threading.Thread):
         self.refused = 0
         self.failures = 0
         self.captured = 0
+        self.live = spec.source.live
+        self._failing_reason = ""
+        self._set_live = set_live
         self._settings, self._max_image_bytes = settings, max_image_bytes
         self._put, self._drops, self._stop_flag = put, drops, stop
         self._backoff = Backoff(
@@ -93,7 +103,7 @@ class Feed(threading.Thread):
 
     def _capture(self) -> SessionEnd:
         """Run one capture process from its start to its end."""
-        base_index = 0 if self.spec.source.live else self._delivered_index
+        base_index = 0 if self.live else self._delivered_index
         self._session = CaptureSession(time.monotonic(), base_index)
         try:
             started = CaptureProcess(self._task(), self._max_image_bytes + 1024)
@@ -116,7 +126,9 @@ class Feed(threading.Thread):
                 if end is not None:
                     return end
             now_s = time.monotonic()  # read after the message: a finite source may have waited long for room
-            if message is not None and message.kind != MessageKind.STATS:
+            if message is not None and message.kind == MessageKind.MISSED:
+                self._on_missed(message.meta, now_s)
+            elif message is not None and message.kind != MessageKind.STATS:
                 session.sign_of_life(now_s)
             elif session.is_stalled(now_s, self._settings.open_timeout_ms):
                 return SessionEnd("stalled", f"no frame for {session.silent_s(now_s):.0f} s")
@@ -142,14 +154,17 @@ class Feed(threading.Thread):
 
     def _on_opened(self, meta: dict[str, Any]) -> None:
         self._epoch = max(time.time_ns() // 1_000_000, self._epoch + 1)
-        stall_s = stall_limit_s(float(meta["expected_per_s"]), self._settings.read_timeout_ms)
-        self._session.open(time.monotonic(), stall_s)
+        self._session.open(time.monotonic(), stall_limit_s(float(meta["expected_per_s"]), float(meta["patience_s"])))
+        self.live = bool(meta["live"])
+        self._set_live(self.spec.source_id, self.live)
         log.info(
             "camera opened", source_id=self.spec.source_id, source=self.spec.source.shown, stream_epoch=self._epoch
         )
 
     def _on_frame(self, meta: dict[str, Any], image: bytes) -> None:
         if self.state != FeedState.UP:
+            if self.state == FeedState.FAILING:
+                log.info("camera gives pictures again", source_id=self.spec.source_id)
             self.state, self.why = FeedState.UP, ""
             metrics.CAMERA_UP.labels(self.spec.source_id).set(1)
         self._count_captured(int(meta["index"]))
@@ -169,7 +184,7 @@ class Feed(threading.Thread):
             image=image,
             uri=self.spec.source.shown,
             attributes={"file": name} if name else {},
-            expires_at=captured_at + max_age_us if self.spec.source.live and max_age_us else None,
+            expires_at=captured_at + max_age_us if self.live and max_age_us else None,
         )
 
     def _on_refused(self, meta: dict[str, Any]) -> None:
@@ -183,6 +198,17 @@ class Feed(threading.Thread):
             reason=meta["reason"],
             detail=meta["detail"],
         )
+
+    def _on_missed(self, meta: dict[str, Any], now_s: float) -> None:
+        """One bad answer costs one picture; the camera is failing when they go on. STATS counts them by reason."""
+        self._session.missed(now_s)
+        if self._session.without_picture_s(now_s) < failing_after_s(self.spec.fps):
+            return
+        reason, why = str(meta["reason"]), str(meta["why"])
+        if self.state != FeedState.FAILING or reason != self._failing_reason:
+            log.warning("camera failing", source_id=self.spec.source_id, reason=reason, why=why)
+        self.state, self.why, self._failing_reason = FeedState.FAILING, why, reason
+        metrics.CAMERA_UP.labels(self.spec.source_id).set(0)
 
     def _on_stats(self, meta: dict[str, Any]) -> None:
         """The message has totals of one process; the metrics are totals of the agent."""
@@ -207,7 +233,7 @@ class Feed(threading.Thread):
         healthy_s = self._session.healthy_s()
         self.failures = 1 if healthy_s * 1000 >= self._settings.healthy_after_ms else self.failures + 1
         metrics.CAMERA_UP.labels(self.spec.source_id).set(0)
-        if not self.spec.source.live and self.failures >= self._settings.max_failures:
+        if not self.live and self.failures >= self._settings.max_failures:
             self.state = FeedState.DEAD
             log.error("source given up", source_id=self.spec.source_id, failures=self.failures, why=end.why)
             return
@@ -231,4 +257,6 @@ class Feed(threading.Thread):
             read_timeout_ms=settings.read_timeout_ms,
             max_image_bytes=self._max_image_bytes,
             skip_frames=self._session.base_index,
+            lost_after_ms=settings.lost_after_ms,
+            connection=spec.connection,
         )

@@ -28,7 +28,7 @@ def raise_losses(feeds: list[Feed], outbox: Outbox, buffer: FrameBuffer[Outgoing
         if dropped:
             log.warning("frames dropped", source_id=source_id, frames=dropped)
         found = _losses(feed, outbox.undelivered(source_id) + held[source_id])
-        if found and feed.spec.source.live:
+        if found and feed.live:
             log.warning("frames lost", source_id=source_id, why=", ".join(found))
         elif found:
             faults.append(f"{source_id}: {', '.join(found)}")

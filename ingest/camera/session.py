@@ -12,7 +12,7 @@ class CaptureSession:
         self.captured = 0
         self._stall_s = 0.0
         self._opened_s: float | None = None
-        self._last_sign_s = now_s
+        self._last_sign_s = self._last_healthy_s = now_s
         self._skipped = 0
         self._dropped: dict[str, int] = {}
 
@@ -28,7 +28,15 @@ class CaptureSession:
 
     def sign_of_life(self, now_s: float) -> None:
         """The process sent something that it would not send if its source hung."""
+        self._last_sign_s = self._last_healthy_s = now_s
+
+    def missed(self, now_s: float) -> None:
+        """The source answered without a picture: the process does not hang, but its source is not healthy."""
         self._last_sign_s = now_s
+
+    def without_picture_s(self, now_s: float) -> float:
+        """Seconds since the last picture, or since the process started."""
+        return now_s - self._last_healthy_s
 
     def silent_s(self, now_s: float) -> float:
         """Seconds since the last sign of life."""
@@ -40,10 +48,13 @@ class CaptureSession:
         return self.silent_s(now_s) > limit_s
 
     def healthy_s(self) -> float:
-        """Seconds from opening to the last sign of life: the silence before a watchdog's kill does not count."""
+        """Seconds from opening to the last picture or other sign of health.
+
+        The silence before a watchdog's kill does not count, and neither do answers without a picture.
+        """
         if self._opened_s is None or not self.captured:
             return 0.0
-        return max(0.0, self._last_sign_s - self._opened_s)
+        return max(0.0, self._last_healthy_s - self._opened_s)
 
     def skipped(self, total: int, now_s: float) -> None:
         """The process has passed over `total` frames that earlier processes delivered.
@@ -53,13 +64,13 @@ class CaptureSession:
         """
         if total > self._skipped:
             self._skipped = total
-            self._opened_s = self._last_sign_s = now_s
+            self._opened_s = self._last_sign_s = self._last_healthy_s = now_s
 
     def newly_captured(self, total: int, now_s: float) -> int:
         """How many of `total` frames, counted since the process started, were not known before."""
         new = max(0, total - self.captured)
         if new:
-            self._last_sign_s = now_s
+            self._last_sign_s = self._last_healthy_s = now_s
             self.captured = total
         return new
 

@@ -6,6 +6,13 @@ source = "${DOCK03_URL}"          # as --source; variables keep passwords out of
 fps = 2                           # default: the setting camera.fps
 loop = false                      # true: files and folders start again at their end
 jpeg_quality = 90
+user = "joe"                      # of a network camera, apart from its address
+password = "${DOCK03_PASSWORD}"
+tls_verify = true                 # false: any certificate is taken
+ca_file = "dock-03.pem"           # what its certificate is checked against; default: the system's certificates
+use_proxy = false                 # true: the proxy variables of the environment apply
+
+The last five have settings of the same names, `camera.user` and so on, for all cameras.
 """
 
 import os
@@ -15,16 +22,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from infra.settings import CameraSettings
 from infra.settings.toml_file import read_toml
+from ingest.sources.connection import DEFAULT, Connection, ConnectionFault, is_network, proxy_of, tls_context, uses_tls
 from ingest.sources.parse import SourceSpec, default_id, parse_source
 from schemas.errors import ConfigError
 
 MAX_FPS = 1_000.0
 ID_PATTERN = re.compile(r"^[A-Za-z0-9._-]{1,200}$")
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-KEYS = ("id", "source", "fps", "loop", "jpeg_quality")
+CONNECTION_KEYS = ("user", "password", "tls_verify", "ca_file", "use_proxy")
+KEYS = ("id", "source", "fps", "loop", "jpeg_quality", *CONNECTION_KEYS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +46,7 @@ class CameraSpec:
     fps: float
     loop: bool
     jpeg_quality: int
+    connection: Connection = DEFAULT
 
 
 def load_cameras(file: Path, settings: CameraSettings, environ: Mapping[str, str] = os.environ) -> list[CameraSpec]:
@@ -80,9 +91,67 @@ def camera_spec(
     source_id = entry.get("id") or (default_id(source) if source else "unknown")
     if not isinstance(source_id, str) or not ID_PATTERN.match(source_id):
         faults.append(f"an id must be 1 to 200 letters, digits, '.', '_' and '-' (given: {source_id!r})")
+    connection = _connection(entry, settings, environ, folder, faults)
+    if source is not None and is_network(source.address):
+        faults += _connection_faults(entry, source, connection, environ)
     if faults or source is None:
         raise ConfigError(*faults)
-    return CameraSpec(source_id, source, float(fps), loop, int(quality))
+    return CameraSpec(source_id, source, float(fps), loop, int(quality), connection)
+
+
+def _connection(
+    entry: Mapping[str, Any],
+    settings: CameraSettings,
+    environ: Mapping[str, str],
+    folder: Path | None,
+    faults: list[str],
+) -> Connection:
+    """How the camera is reached: its own keys before the settings for all cameras."""
+    switches = {name: entry.get(name, getattr(settings, name)) for name in ("tls_verify", "use_proxy")}
+    faults += [
+        f"{name} must be true or false (given: {value!r})"
+        for name, value in switches.items()
+        if not isinstance(value, bool)
+    ]
+    texts = {name: _text(entry[name], name, environ, faults) for name in CONNECTION_KEYS[:2] if name in entry}
+    ca_file = _text(entry.get("ca_file", settings.ca_file), "ca_file", environ, faults)
+    if ca_file and folder is not None and "ca_file" in entry:
+        ca_file = str(folder / Path(ca_file).expanduser())
+    return Connection(
+        tls_verify=switches["tls_verify"] is True,
+        ca_file=ca_file,
+        user=texts.get("user", settings.user),
+        password=texts.get("password", settings.password.get_secret_value()),
+        use_proxy=switches["use_proxy"] is True,
+    )
+
+
+def _connection_faults(
+    entry: Mapping[str, Any], source: SourceSpec, connection: Connection, environ: Mapping[str, str]
+) -> list[str]:
+    """What can be known to fail before anything is opened: certificates and proxies that cannot be used."""
+    found = []
+    if urlsplit(source.address).username is not None and ("user" in entry or "password" in entry):
+        found.append("user and password are in the source and in keys of their own: give them once")
+    try:
+        if uses_tls(source.address):
+            tls_context(connection, environ)
+        proxy_of(source.address, connection, environ)
+    except ConnectionFault as fault:
+        found.append(f"source {source.shown} {fault}")
+    return found
+
+
+def _text(given: Any, name: str, environ: Mapping[str, str], faults: list[str]) -> str:
+    """A text with its ${VARIABLES} filled in; a fault never shows it."""
+    if not isinstance(given, str):
+        faults.append(f"{name} must be a text in quotes")
+        return ""
+    unset = sorted({variable for variable in VARIABLE.findall(given) if variable not in environ})
+    if unset:
+        faults.append(f"{name} uses {', '.join(unset)}, which is not in the environment")
+        return ""
+    return VARIABLE.sub(lambda match: environ[match.group(1)], given)
 
 
 def _duplicate_ids(specs: list[CameraSpec]) -> list[str]:
@@ -97,11 +166,9 @@ def _source(given: Any, environ: Mapping[str, str], folder: Path | None, faults:
     if not isinstance(given, str) or not given:
         faults.append("source is missing: give rtsp://..., http://..., a file, a folder, usb:0 or sim:NAME")
         return None
-    unset = sorted({name for name in VARIABLE.findall(given) if name not in environ})
-    if unset:
-        faults.append(f"source uses {', '.join(unset)}, which is not in the environment")
+    text = _text(given, "source", environ, faults)
+    if not text:
         return None
-    text = VARIABLE.sub(lambda match: environ[match.group(1)], given)
     try:
         return parse_source(text, folder)
     except ConfigError as error:

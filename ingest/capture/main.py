@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -19,7 +20,7 @@ import simplejpeg
 from infra.process.children import die_with_parent
 from ingest.capture.wire import CaptureMessage, MessageKind, write_message
 from ingest.sources.files import encoding_of
-from ingest.sources.readers.base import CapturedImage, FrameReader, ImageRefused, SourceFault
+from ingest.sources.readers.base import CapturedImage, FrameReader, ImageRefused, PictureMissed, SourceFault
 from ingest.sources.readers.open import open_reader
 from ingest.sources.sampling import Sampler
 from ingest.sources.task import CaptureTask
@@ -70,10 +71,12 @@ class Capture:
 
     def __init__(self, task: CaptureTask, out_fd: int) -> None:
         self._task, self._out_fd = task, out_fd
-        self._queue = EncodeQueue(task.reader.live)
+        self._queue = EncodeQueue(live=True)
         self._sampler = Sampler(task.fps)
         self._captured = self._replaced = 0
-        self._dropped = {"rate_limit": 0, "buffer_full": 0, "corrupt": 0}
+        self._dropped = Counter({"rate_limit": 0, "buffer_full": 0, "corrupt": 0})
+        # The reader thread puts each miss here, and the main thread tells the newest one.
+        self._missed: PictureMissed | None = None
         self._fault: BaseException | None = None
 
     def run(self) -> None:
@@ -83,7 +86,9 @@ class Capture:
         except SourceFault as fault:
             self._tell(MessageKind.FAILED, {"why": str(fault)})
             return
-        self._tell(MessageKind.OPENED, {"expected_per_s": reader.expected_per_s})
+        self._queue = EncodeQueue(reader.live)
+        opened = {"expected_per_s": reader.expected_per_s, "live": reader.live, "patience_s": reader.patience_s}
+        self._tell(MessageKind.OPENED, opened)
         reading = threading.Thread(target=self._read, args=(reader,), name="reader", daemon=True)
         reading.start()
         self._encode_until_end(reader, reading)
@@ -99,12 +104,19 @@ class Capture:
         try:
             while (at_s := reader.grab()) is not None:
                 captured_at = time.time_ns() // 1000
-                self._captured += 1 + reader.replaced - self._replaced
+                new = 1 + reader.replaced - self._replaced
                 self._replaced = reader.replaced
                 if not reader.paced and not self._sampler.take(at_s):
+                    self._captured += new
                     self._dropped["rate_limit"] += 1
                     continue
-                content = _content(reader)
+                try:
+                    content = _content(reader)
+                except PictureMissed as missed:  # nothing was captured
+                    self._dropped[missed.reason] += 1
+                    self._missed = missed
+                    continue
+                self._captured += new
                 if content is None:
                     self._dropped["corrupt"] += 1
                 else:
@@ -117,6 +129,9 @@ class Capture:
         while True:
             alive = reading.is_alive()  # asked before the queue: the last frame of the reader is still taken
             frame = self._queue.take(STATS_PERIOD_S / 4)
+            missed, self._missed = self._missed, None
+            if missed is not None:
+                self._tell(MessageKind.MISSED, {"reason": missed.reason, "why": missed.why})
             if frame is not None:
                 self._send(frame)
             elif not alive:
@@ -152,7 +167,7 @@ class Capture:
 
     def _tell_stats(self, reader: FrameReader) -> None:
         replaced = self._dropped["buffer_full"] + self._replaced
-        dropped = {**self._dropped, "buffer_full": replaced, "damaged": reader.damaged}
+        dropped = {**self._dropped.copy(), "buffer_full": replaced, "damaged": reader.damaged}
         counts = {"captured": self._captured, "skipped": reader.skipped, "dropped": dropped}
         self._tell(MessageKind.STATS, counts)
 

@@ -8,6 +8,7 @@ from collections import deque
 from infra.process import logs
 from infra.process.children import environment, how_it_ended, module_command
 from ingest.capture.wire import CaptureMessage, MessageReader
+from ingest.sources.connection import with_credentials
 from ingest.sources.redact import redact_text, secrets_of
 from ingest.sources.task import CaptureTask
 
@@ -30,7 +31,7 @@ class CaptureProcess:
     """
 
     def __init__(self, task: CaptureTask, max_body_bytes: int) -> None:
-        self._secrets = secrets_of(task.address)
+        self._secrets = secrets_of(with_credentials(task.address, task.connection))
         self._process = subprocess.Popen(
             module_command("ingest.capture.main"),
             stdin=subprocess.PIPE,

@@ -24,7 +24,7 @@ class MessageKind(IntEnum):
 
     OPENED: the source answers. FRAME: an image to publish. STATS: counts since the process started, once a second.
     REFUSED: an image that cannot be sent. FAILED: why the source cannot be read, in a sentence. ENDED: a finite source
-    is at its end.
+    is at its end. MISSED: since the last message of this kind, requests brought no picture; the source goes on.
     """
 
     OPENED = 1
@@ -33,6 +33,7 @@ class MessageKind(IntEnum):
     REFUSED = 4
     FAILED = 5
     ENDED = 6
+    MISSED = 7
 
 
 @dataclass(frozen=True, slots=True)

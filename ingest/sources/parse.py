@@ -3,6 +3,7 @@
 rtsp:// rtsps:// http:// https://   a stream, or a snapshot that is polled    live
 usb:0 (or 0, usb0, /dev/video0)     a local camera                            live
 sim:coffee sim:mix?size=640x480     a simulated camera over real photos       live
+http://host/clip.mp4                a video with a length, at its own pace    finite, once its answer has told
 clip.mp4                            a video file, at its own pace             finite
 photos/ photo.jpg                   images, each file's bytes as they are     finite
 
@@ -22,8 +23,6 @@ from ingest.sources.redact import has_hidden_host, redact_address
 from schemas.errors import ConfigError
 
 URL_SCHEMES = ("rtsp", "rtsps", "http", "https")
-# By http(s) these are videos that end, and not streams.
-HTTP_FILE_SUFFIXES = frozenset((".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi"))
 BEGINNINGS = tuple(f"{scheme}://" for scheme in URL_SCHEMES)
 # A number alone, usb0, usb:0, usb://0, webcam0, /dev/video0, v4l2:///dev/video0
 USB_CAMERA = re.compile(
@@ -44,7 +43,7 @@ class ReaderKind(StrEnum):
     """Which reader opens a source (ingest/sources/readers/open.py)."""
 
     STREAM = "stream"  # FFmpeg, by RTSP
-    HTTP = "http"  # FFmpeg or a polled snapshot: the content type of the first answer decides
+    HTTP = "http"  # a polled snapshot, a stream or a file: the bytes of the first answer decide
     VIDEO = "video"
     IMAGES = "images"
     USB = "usb"
@@ -69,7 +68,7 @@ class SourceSpec:
 
     @property
     def live(self) -> bool:
-        """Whether it is a camera, and not a file or folder, which ends."""
+        """Whether it is a camera, and not a file or folder, which ends. An HTTP address counts as a camera at first."""
         return self.reader.live
 
 
@@ -121,8 +120,7 @@ def _parse_url(scheme: str, text: str) -> SourceSpec:
         raise ConfigError(f"source {shown}: the address has no host")
     if scheme.startswith("rtsp"):
         return SourceSpec(ReaderKind.STREAM, text, shown)
-    is_file = Path(parts.path).suffix.lower() in HTTP_FILE_SUFFIXES
-    return SourceSpec(ReaderKind.VIDEO if is_file else ReaderKind.HTTP, text, shown)
+    return SourceSpec(ReaderKind.HTTP, text, shown)
 
 
 def _path_of_file_url(text: str) -> str:

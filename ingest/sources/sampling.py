@@ -6,6 +6,9 @@ MIN_STALL_S = 5.0
 # A capture process whose own read time-out ends says why it failed, so the watchdog waits this much longer.
 STALL_MARGIN_S = 2.0
 STALL_PERIODS = 10.0
+# A camera without a picture for this long, and for this many of its turns, is failing.
+MIN_FAILING_S = 5.0
+FAILING_TURNS = 3.0
 # Announced rates outside this range are artefacts of the container (90,000 for RTP, 0 for MJPEG).
 SANE_RATE_PER_S = (0.05, 240.0)
 
@@ -48,10 +51,18 @@ class Sampler:
         self._last_s = now_s
 
 
-def stall_limit_s(expected_per_s: float, read_timeout_ms: int) -> float:
-    """Seconds without a frame that count as a stall: the longest of 5 s, 10 frame periods, the read time-out + 2 s."""
+def failing_after_s(fps: float) -> float:
+    """Seconds of answers without a picture after which a camera that is asked `fps` times a second is failing."""
+    return max(MIN_FAILING_S, FAILING_TURNS / fps)
+
+
+def stall_limit_s(expected_per_s: float, patience_s: float) -> float:
+    """Seconds without a frame that count as a stall: the longest of 5 s, 10 frame periods, and `patience_s` + 2 s.
+
+    `patience_s`: how long the reader itself waits before it says that the source does not answer.
+    """
     periods_s = STALL_PERIODS / expected_per_s if expected_per_s > 0 else 0.0
-    return max(MIN_STALL_S, periods_s, read_timeout_ms / 1000 + STALL_MARGIN_S)
+    return max(MIN_STALL_S, periods_s, patience_s + STALL_MARGIN_S)
 
 
 def sane_rate(announced_per_s: float) -> float:

@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ingest.sources.connection import DEFAULT, Connection
 from ingest.sources.parse import ReaderKind
 
 
@@ -14,7 +15,8 @@ from ingest.sources.parse import ReaderKind
 class CaptureTask:
     """One source to read. It travels as one line of JSON on the stdin of the process: arguments would show up in `ps`.
 
-    `skip_frames`: how many frames of a finite source earlier processes have delivered.
+    `skip_frames`: how many frames of a finite source earlier processes have delivered. `lost_after_ms`: a polled camera
+    that gave no picture for this long counts as lost.
     """
 
     reader: ReaderKind
@@ -26,6 +28,8 @@ class CaptureTask:
     read_timeout_ms: int
     max_image_bytes: int
     skip_frames: int = 0
+    lost_after_ms: int = 30_000
+    connection: Connection = DEFAULT
 
     def to_line(self) -> bytes:
         return json.dumps(asdict(self)).encode() + b"\n"
@@ -33,4 +37,5 @@ class CaptureTask:
     @staticmethod
     def from_line(line: bytes) -> "CaptureTask":
         fields: dict[str, Any] = json.loads(line)
-        return CaptureTask(**{**fields, "reader": ReaderKind(fields["reader"])})
+        converted = {"reader": ReaderKind(fields["reader"]), "connection": Connection(**fields["connection"])}
+        return CaptureTask(**{**fields, **converted})

@@ -5,63 +5,24 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
 import pytest
 
-from infra.process.lifecycle import Stop
-from infra.settings import CameraSettings
-from ingest.camera.feed import Feed, FeedState
-from ingest.camera.spec import CameraSpec
-from ingest.publish.drops import DropCounts
-from ingest.publish.frame import OutgoingFrame
-from tests.support.cameras import MAX_IMAGE_BYTES, PATIENCE_S, SETTINGS, spec_of
-
-
-class Watched:
-    """A feed and the frames that it gave."""
-
-    def __init__(self, spec: CameraSpec, settings: CameraSettings = SETTINGS) -> None:
-        self.stop = Stop()
-        self.captured: list[OutgoingFrame] = []
-        self.feed = Feed(spec, settings, MAX_IMAGE_BYTES, self.captured.append, DropCounts(), self.stop)
-        self.feed.start()
-
-    def until(self, condition: Callable[[], bool]) -> None:
-        until_s = time.monotonic() + PATIENCE_S
-        while not condition():
-            assert time.monotonic() < until_s, f"{self.feed.state} {self.feed.why} after {len(self.captured)} frames"
-            time.sleep(0.05)
-
-    def epochs(self) -> list[int]:
-        return sorted({one.stream_epoch for one in self.captured})
-
-    @staticmethod
-    def capture_process() -> psutil.Process:
-        """The capture process that this test process has started; there must be exactly one."""
-        [found] = [one for one in psutil.Process().children() if "ingest.capture.main" in one.cmdline()]
-        return found
+from ingest.camera.feed import FeedState
+from tests.support.cameras import SETTINGS, spec_of
+from tests.support.watched_feed import WatchedFeed, watched_feed
 
 
 @pytest.fixture
-def watch() -> Iterator[Callable[..., Watched]]:
-    started: list[Watched] = []
-
-    def start(*arguments: object) -> Watched:
-        started.append(Watched(*arguments))  # type: ignore[arg-type]
-        return started[-1]
-
-    yield start
-    for one in started:
-        one.stop.set()
-        one.feed.join(10)
-        assert not one.feed.is_alive()
-        one.stop.raise_error()
-    assert not [child for child in psutil.Process().children() if "ingest.capture.main" in child.cmdline()]
+def watch() -> Iterator[Callable[..., WatchedFeed]]:
+    with ExitStack() as closing:
+        yield lambda *arguments: closing.enter_context(watched_feed(*arguments))
 
 
-def test_a_camera_whose_process_is_killed_comes_back_with_a_new_epoch(watch: Callable[..., Watched]) -> None:
+def test_a_camera_whose_process_is_killed_comes_back_with_a_new_epoch(watch: Callable[..., WatchedFeed]) -> None:
     watched = watch(spec_of("sim:coffee?size=160x120", fps=20))
     watched.until(lambda: len(watched.captured) > 3)
     watched.capture_process().kill()
@@ -71,7 +32,7 @@ def test_a_camera_whose_process_is_killed_comes_back_with_a_new_epoch(watch: Cal
     assert in_order == sorted(in_order)
 
 
-def test_a_process_that_hangs_is_killed_by_the_watchdog(watch: Callable[..., Watched]) -> None:
+def test_a_process_that_hangs_is_killed_by_the_watchdog(watch: Callable[..., WatchedFeed]) -> None:
     watched = watch(spec_of("sim:coffee?size=160x120", fps=20))
     watched.until(lambda: len(watched.captured) > 3)
     hung = watched.capture_process()
@@ -83,7 +44,7 @@ def test_a_process_that_hangs_is_killed_by_the_watchdog(watch: Callable[..., Wat
 
 
 def test_a_finite_source_loses_and_repeats_nothing_when_its_process_is_killed(
-    watch: Callable[..., Watched], tmp_path: Path
+    watch: Callable[..., WatchedFeed], tmp_path: Path
 ) -> None:
     for number in range(60):
         (tmp_path / f"{number:03}.jpg").write_bytes(str(number).encode())
@@ -95,7 +56,7 @@ def test_a_finite_source_loses_and_repeats_nothing_when_its_process_is_killed(
     assert len(watched.epochs()) == 2
 
 
-def test_a_file_that_is_no_video_is_given_up_with_a_sentence(watch: Callable[..., Watched], tmp_path: Path) -> None:
+def test_a_file_that_is_no_video_is_given_up_with_a_sentence(watch: Callable[..., WatchedFeed], tmp_path: Path) -> None:
     (tmp_path / "broken.mp4").write_bytes(b"no video" * 100)
     watched = watch(spec_of(str(tmp_path / "broken.mp4")), SETTINGS.model_copy(update={"max_failures": 2}))
     watched.until(lambda: watched.feed.state == FeedState.DEAD)
@@ -103,7 +64,7 @@ def test_a_file_that_is_no_video_is_given_up_with_a_sentence(watch: Callable[...
     assert watched.feed.failures == 2
 
 
-def test_a_dead_camera_is_tried_for_ever_and_stops_at_once(watch: Callable[..., Watched]) -> None:
+def test_a_dead_camera_is_tried_for_ever_and_stops_at_once(watch: Callable[..., WatchedFeed]) -> None:
     watched = watch(spec_of("rtsp://127.0.0.1:9/cam"), SETTINGS.model_copy(update={"max_failures": 1}))
     watched.until(lambda: watched.feed.failures >= 2)
     assert watched.feed.state == FeedState.DOWN

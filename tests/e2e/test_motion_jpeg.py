@@ -156,4 +156,4 @@ def test_a_picture_over_the_limit_is_refused_and_the_next_read() -> None:
     assert numbers == sorted(set(numbers))
     refused = [one.meta for one in found if one.kind == MessageKind.REFUSED]
     assert [one["reason"] for one in refused] == ["too_large"] * len(refused)
-    assert len(refused) >= 3
+    assert len(refused) >= 2

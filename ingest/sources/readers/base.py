@@ -25,6 +25,17 @@ class ImageRefused(Exception):
         super().__init__(f"{name}: {detail}")
 
 
+class PictureMissed(Exception):
+    """One request that brought no picture; the source is asked again at its next turn.
+
+    `reason` is the label of the drop metric, `why` a sentence. `wait_s`: how long the camera asked to be left alone.
+    """
+
+    def __init__(self, reason: str, why: str, wait_s: float = 0.0) -> None:
+        self.reason, self.why, self.wait_s = reason, why, wait_s
+        super().__init__(why)
+
+
 @dataclass(frozen=True, slots=True)
 class CapturedImage:
     """Either `pixels` (BGR), which are still to be encoded, or `data`: the bytes of an image, unchanged."""
@@ -39,10 +50,14 @@ class FrameReader(Protocol):
 
     `paced`: it keeps to the requested rate by itself, so its frames are not sampled. `skipped`: how many frames the
     first `grab` has passed over so far, because earlier processes delivered them. `damaged`: how many packets could not
-    be decoded to a frame. `replaced`: how many frames newer ones replaced before they were grabbed.
+    be decoded to a frame. `live`: it is a camera, and not a file that ends. `patience_s`: the longest time that `grab`
+    and `retrieve` take together where the source does not answer. `replaced`: how many frames newer ones replaced
+    before they were grabbed.
     """
 
     expected_per_s: float
+    live: bool
+    patience_s: float
     paced: bool
     skipped: int
     damaged: int
@@ -52,7 +67,10 @@ class FrameReader(Protocol):
         """Wait for the next frame; its time in seconds, for sampling. None at the end. Raises SourceFault."""
 
     def retrieve(self) -> CapturedImage | None:
-        """The image of the grabbed frame; None where it cannot be decoded. Raises ImageRefused."""
+        """The image of the grabbed frame; None where it cannot be decoded.
+
+        Raises ImageRefused, PictureMissed, SourceFault.
+        """
 
 
 class Pace:

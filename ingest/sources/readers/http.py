@@ -1,130 +1,141 @@
-"""HTTP addresses: the first answer decides between a polled snapshot, motion JPEG, and FFmpeg (HLS and others)."""
+"""HTTP addresses: the bytes of the first answer decide what a source is, and not its name or content type."""
 
+import time
 from collections.abc import Iterator
 from itertools import chain
-from urllib.parse import unquote, urlsplit, urlunsplit
 
-import httpx2
-
-from ingest.sources.readers.base import CapturedImage, FrameReader, ImageRefused, Pace, SourceFault
-from ingest.sources.readers.mjpeg import MotionJpegStream, is_motion_jpeg
+from ingest.sources import answers
+from ingest.sources.readers.base import FrameReader, PictureMissed, SourceFault
+from ingest.sources.readers.http_client import Answer, CameraClient
+from ingest.sources.readers.snapshot import MAX_UNAUTHORISED, SnapshotCamera, picture_of
 from ingest.sources.task import CaptureTask
 
-HEAD_BYTES = 16
+# Enough to recognise anything: three packets of a transport stream have 564 bytes.
+HEAD_BYTES = 1024
+MIN_TURN_S, MAX_TURN_S = 0.2, 1.0
 
 
 def open_http(task: CaptureTask) -> FrameReader:
-    """A snapshot camera where the address answers with an image, motion JPEG, or a stream that FFmpeg opens."""
-    client, url = _client(task)
-    answer = _ask(client, url)
-    content_type = answer.headers.get("content-type", "")
-    try:
-        chunks = answer.iter_bytes()
-        head = _head(chunks)
-    except httpx2.HTTPError as error:
-        raise SourceFault(_describe(error)) from error
-    if is_motion_jpeg(content_type, head, "content-length" in answer.headers):
-        body = chain((head,), chunks)
-        return MotionJpegStream(content_type, body, lambda: _ask(client, url).iter_bytes(), task)
-    answer.close()
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind.startswith("image/"):
-        return SnapshotCamera(client, url, task)
-    client.close()
-    if kind in ("text/html", "application/json"):
-        raise SourceFault(f"it answers with {kind}, which is neither an image nor a stream")
-    from ingest.sources.readers.video import open_stream
+    """The reader for what the address gives. Raises SourceFault.
 
-    return open_stream(task)
-
-
-class SnapshotCamera:
-    """One GET for each frame, at the requested rate; the bytes are published unchanged."""
-
-    paced = True
-    skipped = 0
-    damaged = 0
-    replaced = 0
-
-    def __init__(self, client: httpx2.Client, url: str, task: CaptureTask) -> None:
-        self._client, self._url = client, url
-        self._fps, self._max_bytes = task.fps, task.max_image_bytes
-        self.expected_per_s = task.fps
-        self._tick = -1
-        self._pace = Pace(shifts=False)
-
-    def grab(self) -> float | None:
-        self._tick += 1
-        late_s = self._pace.wait_until(self._tick / self._fps)
-        self._tick += int(late_s * self._fps)
-        return self._tick / self._fps
-
-    def retrieve(self) -> CapturedImage | None:
-        body = bytearray()
+    A bad answer is asked for again until `open_timeout_ms` is over: a camera that is busy for a moment is not lost.
+    """
+    client = CameraClient(task)
+    turn_s = min(MAX_TURN_S, max(MIN_TURN_S, 1 / task.fps))
+    until_s = time.monotonic() + task.open_timeout_ms / 1000
+    unauthorised = 0
+    while True:
         try:
-            with self._client.stream("GET", self._url) as answer:
-                _check(answer)
-                for chunk in answer.iter_bytes():
-                    body += chunk
-                    if len(body) > self._max_bytes:
-                        raise ImageRefused(
-                            "too_large", "snapshot", f"over {len(body)} bytes, the limit is {self._max_bytes}"
-                        )
-        except httpx2.HTTPError as error:
-            raise SourceFault(_describe(error)) from error
-        return CapturedImage(data=bytes(body))
+            return _open(client, task)
+        except PictureMissed as missed:
+            unauthorised = unauthorised + 1 if missed.reason == "unauthorised" else 0
+            wait_s = max(turn_s, missed.wait_s)
+            hopeless = missed.reason == "certificate" or unauthorised >= MAX_UNAUTHORISED
+            if hopeless or time.monotonic() + wait_s > until_s:
+                client.close()
+                raise SourceFault(missed.why) from missed
+            time.sleep(wait_s)
 
 
-def _ask(client: httpx2.Client, url: str) -> httpx2.Response:
-    """An answer whose body is still to be read."""
+def _open(client: CameraClient, task: CaptureTask) -> FrameReader:
+    answer = client.ask()
+    stream, seen, body, is_open = answer.pieces(), list[bytes](), bytearray(), False
+    pieces = _noting(stream, seen)
     try:
-        answer = client.send(client.build_request("GET", url), stream=True)
-    except httpx2.HTTPError as error:
-        raise SourceFault(_describe(error)) from error
+        for piece in pieces:
+            body += piece
+            if len(body) >= HEAD_BYTES:
+                break
+        head = bytes(body)
+        if _may_be_snapshot(head, answer):
+            if not _read_on(body, pieces, answer, task.max_image_bytes):
+                reader = _open_motion_jpeg(client, task, answer, chain(seen, stream))
+                is_open = True  # the reader goes on over this connection
+                return reader
+            too_large = len(body) > task.max_image_bytes  # the reader says so at each turn
+            return SnapshotCamera(client, task, None if too_large else picture_of(answer, bytes(body)))
+        if not _may_be_stream(head, answer):
+            picture_of(answer, head)  # raises: it is a page, noise, or nothing
+    finally:
+        if not is_open:
+            answer.close()
+    return _open_ffmpeg(client, task, finite=answers.is_video(head) and answer.length is not None)
+
+
+def _noting(pieces: Iterator[bytes], seen: list[bytes]) -> Iterator[bytes]:
+    """The same pieces, each of them kept: a reader of the stream gets them again."""
+    for piece in pieces:
+        seen.append(piece)
+        yield piece
+
+
+def _may_be_snapshot(head: bytes, answer: Answer) -> bool:
+    """Whether the body is a picture, wrapped or not, or a stream of pictures."""
+    if answers.is_picture(head) or answers.is_wrapped(head) or head.lstrip().startswith(b"--"):
+        return True
+    if answer.declared_type.startswith("multipart/"):
+        return True
+    return answer.declared_type.startswith("image/") and not answers.page_type(head) and not answers.is_video(head)
+
+
+def _may_be_stream(head: bytes, answer: Answer) -> bool:
+    """Whether the body can be something that FFmpeg plays. What has a length and is no known video is none."""
+    if answers.is_video(head) or answers.is_playlist(head):
+        return True
+    declared = answer.declared_type.startswith(("video/", "audio/")) or "mpegurl" in answer.declared_type
+    return bool(head.strip()) and not answers.page_type(head) and (declared or answer.length is None)
+
+
+def _read_on(body: bytearray, pieces: Iterator[bytes], answer: Answer, limit: int) -> bool:
+    """Read the rest of a body; False as soon as it turns out to be a stream, which does not end.
+
+    A stream that is slow does not go on before the time is over: one picture of it, in a part, has come by then.
+    """
     try:
-        _check(answer)
-    except SourceFault:
-        answer.close()
+        while len(body) <= limit:
+            if (answer.length is None or answers.is_wrapped(bytes(body))) and answers.has_second_jpeg(bytes(body)):
+                return False  # some streams declare a length that they never reach
+            piece = next(pieces, None)
+            if piece is None:
+                return True
+            body += piece
+            answer.check_time()
+    except PictureMissed as missed:
+        in_parts = answers.is_wrapped(bytes(body)) or answer.declared_type.startswith("multipart/")
+        start = body.find(answers.SOI)
+        if missed.reason == "slow" and answer.length is None and in_parts and start >= 0:
+            return False
         raise
-    return answer
+    return answer.length is not None or answers.is_picture(bytes(body))
 
 
-def _head(chunks: Iterator[bytes]) -> bytes:
-    """The first bytes of a body, enough to tell what it is."""
-    head = b""
-    while len(head.strip()) < HEAD_BYTES and (chunk := next(chunks, None)) is not None:
-        head += chunk
-    return head
+def _open_motion_jpeg(client: CameraClient, task: CaptureTask, answer: Answer, pieces: Iterator[bytes]) -> FrameReader:
+    """A stream of JPEGs, in parts or one after the other: it goes on over the connection that it was recognised on."""
+    from ingest.sources.readers.mjpeg import MotionJpegStream
+
+    return MotionJpegStream(answer.content_type, _chunks(pieces, task), lambda: _ask_again(client, task), task)
 
 
-def _client(task: CaptureTask) -> tuple[httpx2.Client, str]:
-    """Credentials move from the address to the client: httpx2 then drops them on a redirect to another host."""
-    parts = urlsplit(task.address)
-    host = parts.netloc.rpartition("@")[2]
-    url = urlunsplit(parts._replace(netloc=host))
-    timeout = httpx2.Timeout(task.read_timeout_ms / 1000, connect=task.open_timeout_ms / 1000)
-    auth: httpx2.Auth | None = None
-    if parts.username is not None:
-        user, password = unquote(parts.username), unquote(parts.password or "")
-        auth = _auth(url, user, password, timeout)
-    return httpx2.Client(timeout=timeout, follow_redirects=True, auth=auth), url
-
-
-def _auth(url: str, user: str, password: str, timeout: httpx2.Timeout) -> httpx2.Auth:
-    """Basic or digest authentication, as the camera asks for."""
+def _ask_again(client: CameraClient, task: CaptureTask) -> Iterator[bytes]:
     try:
-        with httpx2.stream("GET", url, timeout=timeout) as answer:
-            asked = answer.headers.get("www-authenticate", "")
-    except httpx2.HTTPError as error:
-        raise SourceFault(_describe(error)) from error
-    return httpx2.DigestAuth(user, password) if asked.lower().startswith("digest") else httpx2.BasicAuth(user, password)
+        return _chunks(client.ask().pieces(), task)
+    except PictureMissed as missed:
+        raise SourceFault(missed.why) from missed
 
 
-def _check(answer: httpx2.Response) -> None:
-    if not answer.is_success:
-        raise SourceFault(f"it answers HTTP {answer.status_code} {answer.reason_phrase}")
+def _chunks(pieces: Iterator[bytes], task: CaptureTask) -> Iterator[bytes]:
+    """The bytes of a stream, for which a miss is the end."""
+    try:
+        yield from pieces
+    except PictureMissed as missed:
+        silent = missed.reason == "slow"
+        why = f"no picture for {task.read_timeout_ms} ms" if silent else f"the stream broke off: {missed.__cause__}"
+        raise SourceFault(why) from missed
 
 
-def _describe(error: httpx2.HTTPError) -> str:
-    text = str(error) or type(error).__name__
-    return "it does not answer in time" if isinstance(error, httpx2.TimeoutException) else f"it does not answer: {text}"
+def _open_ffmpeg(client: CameraClient, task: CaptureTask, finite: bool) -> FrameReader:
+    """FFmpeg opens the address over a connection of its own: a finite file is one that has a length and ends there."""
+    client.close()
+    from ingest.sources.readers.video import VideoFile, open_stream
+
+    return VideoFile(task) if finite else open_stream(task)

@@ -11,6 +11,7 @@ class ImageFiles:
     """Decodes nothing: the stream stage finds out whether a file is an image, and counts it."""
 
     paced = True
+    live = False
     skipped = 0
     damaged = 0
     replaced = 0
@@ -20,6 +21,7 @@ class ImageFiles:
         self._files = image_files(self._root)
         self._loop, self._fps, self._max_bytes = task.loop, task.fps, task.max_image_bytes
         self.expected_per_s = task.fps
+        self.patience_s = task.read_timeout_ms / 1000
         self._next = task.skip_frames
         self._pace = Pace(shifts=True)
 

@@ -32,12 +32,15 @@ class MotionJpegStream:
     """
 
     paced = False
+    live = True
     skipped = 0
     expected_per_s = 0.0
 
     def __init__(self, content_type: str, chunks: Iterator[bytes], ask_again: AskAgain, task: CaptureTask) -> None:
         self.damaged = self.replaced = 0
         self._chunks, self._ask_again = chunks, ask_again
+        # A read that brings nothing may begin just before the time is over, and a further answer may be asked for.
+        self.patience_s = (2 * task.read_timeout_ms + task.open_timeout_ms) / 1000
         self._timeout_ms, self._max_bytes = task.read_timeout_ms, task.max_image_bytes
         self._poll_period_s = min(1 / task.fps, MAX_POLL_PERIOD_S)
         self._asked_s, self._has_picture = time.monotonic(), False

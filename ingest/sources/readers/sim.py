@@ -12,6 +12,7 @@ class SimulatedCamera:
     """Frame n shows the tour at n / fps seconds, whenever it is drawn."""
 
     paced = True
+    live = True
     skipped = 0
     damaged = 0
     replaced = 0
@@ -19,6 +20,7 @@ class SimulatedCamera:
     def __init__(self, task: CaptureTask) -> None:
         self._spec, self._fps = parse_sim(task.address), task.fps
         self.expected_per_s = task.fps
+        self.patience_s = task.read_timeout_ms / 1000
         self._tick = -1
         self._pace = Pace(shifts=False)
 

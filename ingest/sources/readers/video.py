@@ -1,11 +1,25 @@
 """Streams, video files and local cameras, through OpenCV and its FFmpeg."""
 
 import os
+import re
 import time
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import cv2
 import numpy as np
 
+from ingest.sources.connection import (
+    CERTIFICATE_HINT,
+    ConnectionFault,
+    bundle_of,
+    is_network,
+    is_proxy_variable,
+    proxy_of,
+    tls_context,
+    uses_tls,
+    with_credentials,
+)
 from ingest.sources.readers.base import CapturedImage, Pace, SourceFault
 from ingest.sources.sampling import sane_rate
 from ingest.sources.task import CaptureTask
@@ -17,27 +31,69 @@ DECODE_THREADS = 2
 MAX_DAMAGED = 1_000
 # A failed call that took this share of its time-out got no answer at all, rather than a damaged packet.
 SILENT_SHARE = 0.9
+# Some containers announce the number of their frames by an estimate.
+MIN_READ_SHARE = 0.9
 
 
-def ffmpeg_options(given: str) -> str:
+def ffmpeg_options(given: str, ours: Mapping[str, str] = MappingProxyType({})) -> str:
     """The given options for FFmpeg (`key;value|key;value`) and ours: any value replaces OpenCV's default, TCP."""
     options = [option for option in given.split("|") if option]
     names = {option.partition(";")[0] for option in options}
     # RTSP over UDP loses packets silently and gives grey images; packets that are known to be broken are not decoded.
-    wanted = {"rtsp_transport": "tcp", "fflags": "discardcorrupt"}
+    wanted = {"rtsp_transport": "tcp", "fflags": "discardcorrupt", **ours}
     return "|".join(options + [f"{name};{value}" for name, value in wanted.items() if name not in names])
 
 
-def _open_ffmpeg(task: CaptureTask) -> cv2.VideoCapture:
-    """Time-outs work only with an explicit backend, and only when given at opening (OpenCV issue 23207)."""
-    os.environ[OPTIONS_VARIABLE] = ffmpeg_options(os.environ.get(OPTIONS_VARIABLE, ""))
+def connection_options(task: CaptureTask, environ: Mapping[str, str]) -> dict[str, str]:
+    """The options that say how FFmpeg reaches an address. Raises SourceFault where certificates cannot be used."""
+    if not uses_tls(task.address):
+        return {}
+    if not task.connection.tls_verify:
+        return {"tls_verify": "0"}
+    try:
+        tls_context(task.connection, environ)
+    except ConnectionFault as fault:
+        raise SourceFault(f"its connection {fault}") from fault
+    bundle = bundle_of(task.connection, environ)
+    return {"tls_verify": "1", **({"ca_file": _escaped(bundle)} if bundle else {})}
+
+
+def _escaped(value: str) -> str:
+    """A value in which the separators of the options do not count."""
+    return re.sub(r"([\\';|])", r"\\\1", value)
+
+
+def _open_ffmpeg(task: CaptureTask, **more: str) -> cv2.VideoCapture:
+    """Time-outs work only with an explicit backend, and only when given at opening (OpenCV issue 23207).
+
+    FFmpeg takes its proxy from the environment alone; this process has one source, so its environment can be changed.
+    """
+    options = connection_options(task, os.environ) | more
+    os.environ[OPTIONS_VARIABLE] = ffmpeg_options(os.environ.get(OPTIONS_VARIABLE, ""), options)
+    use_proxy(task)
     parameters = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, task.open_timeout_ms]
     parameters += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, task.read_timeout_ms]
     parameters += [cv2.CAP_PROP_N_THREADS, DECODE_THREADS]
-    capture = cv2.VideoCapture(task.address, cv2.CAP_FFMPEG, parameters)
+    address = with_credentials(task.address, task.connection) if is_network(task.address) else task.address
+    capture = cv2.VideoCapture(address, cv2.CAP_FFMPEG, parameters)
     if not capture.isOpened():
-        raise SourceFault("it does not open")
+        checked = uses_tls(task.address) and task.connection.tls_verify
+        raise SourceFault(
+            "it does not open" + (f" (its certificate is checked: {CERTIFICATE_HINT})" if checked else "")
+        )
     return capture
+
+
+def use_proxy(task: CaptureTask) -> None:
+    """Leave in the environment of this process the one proxy variable that FFmpeg reads, or none."""
+    try:
+        proxy = proxy_of(task.address, task.connection, os.environ) if is_network(task.address) else ""
+    except ConnectionFault as fault:
+        raise SourceFault(f"its connection {fault}") from fault
+    for name in [name for name in os.environ if is_proxy_variable(name)]:
+        del os.environ[name]
+    if proxy:
+        os.environ["http_proxy"] = os.environ["https_proxy"] = proxy
 
 
 def open_stream(task: CaptureTask) -> "VideoStream":
@@ -56,12 +112,14 @@ class VideoStream:
     """The frames of a camera as they come; a stream that ends is a fault."""
 
     paced = False
+    live = True
     skipped = 0
     replaced = 0
 
     def __init__(self, capture: cv2.VideoCapture, read_timeout_ms: int) -> None:
         self.damaged = 0
         self._capture, self._read_timeout_ms = capture, read_timeout_ms
+        self.patience_s = read_timeout_ms / 1000
         self.expected_per_s = sane_rate(capture.get(cv2.CAP_PROP_FPS))
 
     def grab(self) -> float | None:
@@ -83,12 +141,14 @@ class VideoFile:
     """A video at its own pace, sampled by its own time stamps: the same frames on every run."""
 
     paced = False
+    live = False
     skipped = 0
     replaced = 0
 
     def __init__(self, task: CaptureTask) -> None:
         self.damaged = 0
         self._task = task
+        self.patience_s = task.read_timeout_ms / 1000
         self._capture = _open_ffmpeg(task)
         self._pace = Pace(shifts=True)
         self._rate_per_s = sane_rate(self._capture.get(cv2.CAP_PROP_FPS)) or 25.0
@@ -121,11 +181,19 @@ class VideoFile:
             return True
         if not self._read_in_round:
             raise SourceFault("it has no frame that can be decoded")
+        self._check_end()
         if not self._task.loop:
             return False
         self._to_skip %= self._read_in_round  # whole rounds of the file need not be decoded
         self._reopen()
         return self._advance()
+
+    def _check_end(self) -> None:
+        """Raises SourceFault where a file that comes over the network was cut off: FFmpeg tells it as an end."""
+        announced = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        read = self._read_in_round + self.damaged
+        if is_network(self._task.address) and read < announced * MIN_READ_SHARE:
+            raise SourceFault(f"it was cut off after {read} of {announced:.0f} frames")
 
     def _reopen(self) -> None:
         self._capture.release()

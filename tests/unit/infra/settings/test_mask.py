@@ -44,3 +44,8 @@ def test_every_setting_is_listed_by_its_dotted_name() -> None:
     assert shown["redis.url"] == "redis://:***@cache:1"
     assert shown["infer.model"] == "null"
     assert shown["topics.partitions"] == 12
+
+
+def test_the_password_of_cameras_is_masked_and_an_unset_one_is_not() -> None:
+    assert flat_settings(load_settings({"camera": {"password": "geheim"}}))["camera.password"] == "***"
+    assert flat_settings(load_settings({}))["camera.password"] == ""

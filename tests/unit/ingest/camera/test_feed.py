@@ -8,7 +8,7 @@ import pytest
 
 import ingest.camera.feed
 from infra.process.lifecycle import Stop
-from ingest.camera.feed import Feed, FeedState
+from ingest.camera.feed import Feed, FeedState, SessionEnd
 from ingest.camera.spec import CameraSpec
 from ingest.capture.wire import CaptureMessage, MessageKind
 from ingest.publish.drops import DropCounts
@@ -18,10 +18,18 @@ from schemas.records import Encoding, SourceKind
 from tests.support.cameras import SETTINGS
 
 STATS_PERIOD_S = 1.0
-OPENED = CaptureMessage(MessageKind.OPENED, {"expected_per_s": 25.0})
+
+
+def opened(live: bool = False, patience_s: float = 3.0) -> CaptureMessage:
+    return CaptureMessage(MessageKind.OPENED, {"expected_per_s": 25.0, "live": live, "patience_s": patience_s})
+
+
+OPENED = opened()
+MISSED = CaptureMessage(MessageKind.MISSED, {"reason": "busy", "why": "it answers HTTP 503"})
 FRAME = CaptureMessage(
     MessageKind.FRAME, {"index": 1, "captured_at": 1, "encoding": Encoding.JPEG, "name": ""}, b"\xff\xd8\xff"
 )
+FRAME_2 = CaptureMessage(MessageKind.FRAME, {**FRAME.meta, "index": 2}, FRAME.body)
 
 
 def stats(captured: int, skipped: int) -> CaptureMessage:
@@ -55,6 +63,7 @@ def stats_of_drops(**dropped: int) -> CaptureMessage:
 
 
 FINITE = SourceSpec(ReaderKind.VIDEO, "v.mp4", "v.mp4")
+POLLED = SourceSpec(ReaderKind.HTTP, "http://cam/a.mp4", "http://cam/a.mp4")
 LIVE = SourceSpec(ReaderKind.STREAM, "rtsp://joe:geheim@cam/1", "rtsp://cam/1")
 
 
@@ -75,13 +84,14 @@ class Rig:
         changes = {"backoff_initial_ms": 1, "backoff_max_ms": 1, "max_failures": 2, **settings}
         self.frames: list[OutgoingFrame] = []
         self.drops = DropCounts()
+        self.stop = Stop()
         self.feed = Feed(
             CameraSpec("cam", source, 5.0, False, 90),
             SETTINGS.model_copy(update=changes),
             1 << 20,
             self.frames.append,
             self.drops,
-            Stop(),
+            self.stop,
         )
 
 
@@ -116,7 +126,7 @@ def test_drops_are_counted_by_reason_over_all_processes(monkeypatch: pytest.Monk
 
 
 def test_the_frame_of_a_camera_says_where_it_is_from_and_when_it_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
-    rig = Rig([OPENED, FRAME, CaptureMessage(MessageKind.ENDED, {})], monkeypatch, LIVE, max_frame_age_ms=2_000)
+    rig = Rig([opened(True), FRAME, CaptureMessage(MessageKind.ENDED, {})], monkeypatch, LIVE, max_frame_age_ms=2_000)
     rig.feed.run()
     [frame] = rig.frames
     assert (frame.source_id, frame.source_kind, frame.uri) == ("cam", SourceKind.CAMERA, "rtsp://cam/1")
@@ -133,13 +143,59 @@ def test_the_frames_of_a_file_never_expire_and_bear_its_name(monkeypatch: pytest
     assert (frame.expires_at, frame.attributes, frame.image) == (None, {"file": "deep/a.jpg"}, FRAME.body)
 
 
-def test_a_long_read_time_out_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_that_waits_long_by_itself_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     silence = [stats(0, 0)] * 18
-    feed = feed_of(
-        [OPENED, *silence, FRAME, CaptureMessage(MessageKind.ENDED, {})], monkeypatch, read_timeout_ms=20_000
-    )
+    feed = feed_of([opened(patience_s=20.0), *silence, FRAME, CaptureMessage(MessageKind.ENDED, {})], monkeypatch)
     feed.run()
     assert (feed.state, feed.failures) == (FeedState.ENDED, 0)
+
+
+def test_answers_without_a_picture_are_no_stall_and_the_camera_shows_as_failing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    states: list[tuple[FeedState, str]] = []
+    rig = Rig(
+        [opened(True), FRAME, *[MISSED] * 20, FRAME_2, CaptureMessage(MessageKind.ENDED, {})], monkeypatch, POLLED
+    )
+    monkeypatch.setattr(rig.feed, "_put", lambda _frame: states.append((rig.feed.state, rig.feed.why)))
+    told = rig.feed._on_missed
+
+    def on_missed(meta: dict[str, Any], now_s: float) -> None:
+        told(meta, now_s)
+        states.append((rig.feed.state, rig.feed.why))
+
+    monkeypatch.setattr(rig.feed, "_on_missed", on_missed)
+    rig.feed.run()
+    failing = (FeedState.FAILING, "it answers HTTP 503")
+    assert states == [(FeedState.UP, "")] * 5 + [failing] * 16 + [(FeedState.UP, "")]
+    assert (rig.feed.state, rig.feed.failures, rig.feed.captured) == (FeedState.ENDED, 0, 2)
+
+
+def test_an_address_whose_answer_is_a_file_is_finite_from_then_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[str, bool]] = []
+    rig = Rig([opened(False), FRAME], monkeypatch, POLLED)
+    monkeypatch.setattr(rig.feed, "_set_live", lambda source_id, live: told.append((source_id, live)))
+    rig.feed.run()
+    assert set(told) == {("cam", False)}
+    assert (rig.feed.live, rig.feed.state, rig.feed.failures) == (False, FeedState.DEAD, 2)
+    assert rig.feed._task().skip_frames == 1, "the next process goes on behind the frame that was delivered"
+
+
+def test_an_address_whose_answer_is_a_stream_is_opened_again_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig([opened(True), FRAME], monkeypatch, POLLED)
+    tries: list[int] = []
+    after = rig.feed._after
+
+    def count(end: SessionEnd) -> None:
+        after(end)
+        tries.append(rig.feed._task().skip_frames)
+        if len(tries) == 6:
+            rig.stop.set()
+
+    monkeypatch.setattr(rig.feed, "_after", count)
+    rig.feed.run()
+    assert tries == [0] * 6
+    assert rig.feed.state == FeedState.DOWN
 
 
 def test_a_process_that_cannot_be_started_is_this_cameras_failure_alone(monkeypatch: pytest.MonkeyPatch) -> None:

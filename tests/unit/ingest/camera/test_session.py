@@ -33,6 +33,15 @@ def test_healthy_is_the_time_from_opening_to_the_last_sign_of_life() -> None:
     assert not CaptureSession(0.0).healthy_s()
 
 
+def test_answers_without_a_picture_are_signs_of_life_and_not_of_health() -> None:
+    session = opened()
+    session.newly_captured(1, 101.0)
+    session.missed(110.0)
+    assert not session.is_stalled(114.0, OPEN_TIMEOUT_MS)
+    assert session.without_picture_s(110.0) == 9.0
+    assert session.healthy_s() == 1.0
+
+
 def test_skipping_what_was_delivered_before_is_a_sign_of_life_and_does_not_count_as_healthy() -> None:
     session = opened()
     session.skipped(100, 104.0)

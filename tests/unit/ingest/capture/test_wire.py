@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.capture.wire import HEADER, CaptureMessage, MessageKind, MessageReader, WireError, write_message
+from ingest.sources.connection import Connection
 from ingest.sources.parse import ReaderKind
 from ingest.sources.task import CaptureTask
 
@@ -81,6 +82,8 @@ def test_garbage_is_told_apart_before_any_memory_is_taken(pipe: Pipe, garbage: b
 
 
 def test_a_task_survives_its_line() -> None:
-    task = CaptureTask(ReaderKind.STREAM, 'rtsp://a:"b"@c/ü\n', 2.5, False, 90, 5000, 5000, 1 << 23, 7)
+    connection = Connection(False, "ca.pem", "joe", "geheim", True)
+    task = CaptureTask(ReaderKind.STREAM, 'rtsp://a:"b"@c/ü\n', 2.5, False, 90, 5000, 5000, 1 << 23, 7, 8, connection)
     assert CaptureTask.from_line(task.to_line()) == task
     assert task.to_line().count(b"\n") == 1
+    assert "geheim" not in repr(task)

@@ -35,7 +35,7 @@ def files(tmp_path: Path) -> Path:
         ("RTSPS://cam/1", ReaderKind.STREAM, True, "cam-1"),
         ("http://cam/video.mjpg", ReaderKind.HTTP, True, "cam-video.mjpg"),
         ("https://cam/snap.jpg", ReaderKind.HTTP, True, "cam-snap.jpg"),
-        ("https://host/clip.mp4", ReaderKind.VIDEO, False, "host-clip.mp4"),
+        ("https://host/clip.mp4", ReaderKind.HTTP, True, "host-clip.mp4"),
         ("usb:0", ReaderKind.USB, True, "usb-0"),
         ("sim:coffee", ReaderKind.SIM, True, "sim-coffee"),
         ("sim:mix?size=320x240&seed=4", ReaderKind.SIM, True, "sim-mix"),

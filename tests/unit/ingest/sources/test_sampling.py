@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ingest.camera.backoff import MIN_DELAY_S, Backoff
-from ingest.sources.sampling import Sampler, sane_rate, stall_limit_s
+from ingest.sources.sampling import Sampler, failing_after_s, sane_rate, stall_limit_s
 
 RATES = st.floats(min_value=0.1, max_value=120, allow_nan=False)
 
@@ -75,13 +75,13 @@ def test_a_steady_source_gives_what_was_asked_for(fps: float, source_per_s: floa
 
 
 @pytest.mark.parametrize(
-    ("expected_per_s", "read_timeout_ms", "limit_s"),
-    [(30, 100, 5.0), (2, 100, 5.0), (1, 5_000, 10.0), (0.1, 5_000, 100.0), (0, 3_000, 5.0), (30, 20_000, 22.0)],
+    ("expected_per_s", "patience_s", "limit_s"),
+    [(30, 0.1, 5.0), (2, 0.1, 5.0), (1, 5.0, 10.0), (0.1, 5.0, 100.0), (0, 3.0, 5.0), (30, 20.0, 22.0)],
 )
 def test_silence_means_death_after_ten_periods_and_the_cameras_own_time_out(
-    expected_per_s: float, read_timeout_ms: int, limit_s: float
+    expected_per_s: float, patience_s: float, limit_s: float
 ) -> None:
-    assert stall_limit_s(expected_per_s, read_timeout_ms) == pytest.approx(limit_s)
+    assert stall_limit_s(expected_per_s, patience_s) == pytest.approx(limit_s)
 
 
 def test_announced_rates_that_cannot_be_are_not_believed() -> None:
@@ -112,3 +112,7 @@ def test_jitter_is_full() -> None:
     assert min(delays_s) < 1.0
     assert max(delays_s) > 9.0
     assert 4.0 < sum(delays_s) / len(delays_s) < 6.0
+
+
+def test_a_slow_camera_is_failing_after_some_of_its_turns_and_a_fast_one_after_seconds() -> None:
+    assert [failing_after_s(fps) for fps in (30.0, 5.0, 0.1)] == pytest.approx([5.0, 5.0, 30.0])
