@@ -4,6 +4,7 @@ A broker without an authorizer grants everything. A broker that does not tell op
 services) leaves them unknown, and what is unknown counts as granted.
 """
 
+import time
 from collections.abc import Iterable
 from concurrent.futures import Future
 from typing import Any
@@ -12,7 +13,7 @@ import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AclOperation, AdminClient
 
-_MARGIN_S = 5.0
+_MARGIN_S, _TURN_S = 5.0, 0.5
 
 
 def missing_topic_rights(
@@ -32,12 +33,22 @@ def missing_topic_rights(
 
 def missing_group_right(consumer: Any, topic: str, group: str, timeout_s: float) -> list[str]:
     """`Read on group sightline-infer` where the broker refuses to tell the group's offsets; `consumer` has its id."""
-    try:
-        consumer.committed([confluent_kafka.TopicPartition(topic, 0)], timeout_s)
-    except KafkaException as error:
-        if error.args[0].code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
-            return [f"Read on group {group}"]
-    return []
+    refused, end_s = [f"Read on group {group}"], time.monotonic() + timeout_s
+    while True:
+        try:
+            consumer.committed([confluent_kafka.TopicPartition(topic, 0)], _TURN_S)
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
+                return refused
+        else:
+            return []
+        # Where not even the coordinator is told, the call waits in vain and the reason comes as a message.
+        message = consumer.poll(0)
+        reason = None if message is None else message.error()
+        if reason is not None and reason.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
+            return refused
+        if time.monotonic() > end_s:
+            return []
 
 
 def _operations(client: AdminClient, topics: list[str], timeout_s: float) -> dict[str, set[AclOperation]]:

@@ -56,4 +56,14 @@ def test_what_is_missing_on_a_group(code: int | None, expected: list[str]) -> No
             raise KafkaException(KafkaError(code))
         return []
 
-    assert missing_group_right(SimpleNamespace(committed=committed), "labels", "g", 1.0) == expected
+    client = SimpleNamespace(committed=committed, poll=lambda _timeout_s: None)
+    assert missing_group_right(client, "labels", "g", 0.0) == expected
+
+
+def test_a_refusal_to_name_the_coordinator_comes_as_a_message() -> None:
+    def committed(_partitions: list[Any], _timeout_s: float) -> list[Any]:
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+
+    message = SimpleNamespace(error=lambda: KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED))
+    client = SimpleNamespace(committed=committed, poll=lambda _timeout_s: message)
+    assert missing_group_right(client, "labels", "g", 60.0) == ["Read on group g"]
