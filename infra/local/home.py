@@ -7,7 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from infra.process.ports import find_ports
 from schemas.errors import Unavailable
+
+# `find_ports` also from here: scripts that start a broker of their own beside ours import both from one place.
+__all__ = ["Home", "find_ports"]
 
 _LOCK_POLL_S = 0.1
 

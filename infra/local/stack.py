@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from infra.local.home import Home
-from infra.local.kafka_cluster import LocalKafka
+from infra.local.kafka import LocalKafka
 from infra.local.state import LocalState, read_state
 from infra.local.valkey import LocalValkey
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from infra.local.home import Home
-from infra.local.kafka_cluster import LocalKafka
+from infra.local.kafka import LocalKafka
 from infra.local.state import read_state
 from infra.local.valkey import LocalValkey
 from infra.process.daemons import ProcessRef

@@ -6,8 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from infra.local.home import Home
-from infra.local.jars import fetch_jars
-from infra.local.kafka_cluster import LocalKafka
+from infra.local.kafka import LocalKafka
 from infra.local.state import write_state
 from infra.local.valkey import LocalValkey
 from infra.process import daemons
@@ -19,8 +18,7 @@ KILL_TIMEOUT_S = 10.0
 class ControlledKafka(LocalKafka):
     """A local Kafka whose brokers start, stop and die one by one, and may advertise the ports of proxies.
 
-    `jars_home` is the state folder whose jars it uses, `data_dirs` puts a broker's topics into another folder, and
-    `properties` overrides settings of every broker.
+    `data_dirs` puts a broker's topics into another folder.
     """
 
     def __init__(
@@ -32,10 +30,8 @@ class ControlledKafka(LocalKafka):
         properties: Mapping[str, str] | None = None,
         heap_mib: int | None = None,
     ) -> None:
-        super().__init__(home)
-        # For the same folder the same object: its lock is re-entrant within one object only.
-        self._jars_home = jars_home if jars_home.path != home.path else home
-        self._data_dirs, self._overrides = dict(data_dirs or {}), dict(properties or {})
+        super().__init__(home, jars_home=jars_home, properties=properties)
+        self._data_dirs = dict(data_dirs or {})
         self._heap_mib = heap_mib or self._heap_mib
 
     def advertise(self, ports: Mapping[int, int]) -> None:
@@ -64,13 +60,6 @@ class ControlledKafka(LocalKafka):
 
     def _data_dir(self, broker_id: int) -> Path:
         return self._data_dirs.get(broker_id, super()._data_dir(broker_id))
-
-    def _properties(self, broker_id: int) -> dict[str, str]:
-        return {**super()._properties(broker_id), **self._overrides}
-
-    def _jars(self) -> Path:
-        with self._jars_home.lock():
-            return fetch_jars(self._jars_home.path)
 
 
 class ControlledValkey(LocalValkey):

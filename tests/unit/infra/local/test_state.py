@@ -15,7 +15,7 @@ import pytest
 from infra.local.broker_config import broker_properties, to_text
 from infra.local.home import Home
 from infra.local.jars import fetch_jars, jars_dir, require_java
-from infra.local.kafka_cluster import cause_in_log
+from infra.local.kafka import cause_in_log
 from infra.local.state import BrokerState, LocalState, ValkeyState, read_state, write_state
 from infra.process import daemons
 from infra.process.daemons import ProcessRef

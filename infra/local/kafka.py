@@ -2,7 +2,7 @@
 
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,13 +25,19 @@ _SMALL_JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 class LocalKafka:
     """The Kafka of one state folder, running or not. Processes may share it: the home's lock orders their changes.
 
-    No method here loses an acknowledged record.
+    `jars_home` is the state folder whose jars it uses (default: its own), `properties` overrides settings of every
+    broker. No method here loses an acknowledged record.
     """
 
     _heap_mib = 512
 
-    def __init__(self, home: Home) -> None:
+    def __init__(
+        self, home: Home, *, jars_home: Home | None = None, properties: Mapping[str, str] | None = None
+    ) -> None:
         self._home = home
+        # For the same folder the same object: its lock is re-entrant within one object only.
+        self._jars_home = jars_home if jars_home is not None and jars_home.path != home.path else home
+        self._overrides = dict(properties or {})
 
     # -- state
 
@@ -134,7 +140,8 @@ class LocalKafka:
     def _properties(self, broker_id: int) -> dict[str, str]:
         """The settings of the broker, as they are written to its file."""
         brokers = self._state().brokers
-        return broker_properties(self.broker(broker_id), brokers, self.folder(broker_id), self._data_dir(broker_id))
+        folder, data = self.folder(broker_id), self._data_dir(broker_id)
+        return {**broker_properties(self.broker(broker_id), brokers, folder, data), **self._overrides}
 
     def _format(self, broker_ids: Sequence[int]) -> None:
         """Write the brokers' settings, and format each new data folder once: that ties it to this cluster."""
@@ -159,8 +166,8 @@ class LocalKafka:
             )
 
     def _jars(self) -> Path:
-        with self._home.lock():
-            return fetch_jars(self._home.path)
+        with self._jars_home.lock():
+            return fetch_jars(self._jars_home.path)
 
     def _spawn(self, broker_id: int) -> None:
         broker, folder = self.broker(broker_id), self.folder(broker_id)
