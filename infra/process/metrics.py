@@ -41,6 +41,11 @@ FRAMES_PUBLISHED = Counter(
     "frames that the broker acknowledged",
     ["source_id"],
 )
+CLOCKS_ADJUSTED = Counter(
+    "sightline_source_clock_adjusted_total",
+    "published frames whose record has the time of sending, because the clock of their source is behind or ahead",
+    ["source_id", "clock"],
+)
 FRAMES_DROPPED = Counter(
     "sightline_source_frames_dropped_total",
     "frames not published",

@@ -1,5 +1,6 @@
 """Reads the labels and dead letters of a range of frames: forward in time, and backward where that is needed."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from infra.kafka.spans import Span
 from infra.kafka.topics import TopicNames
 from infra.settings import Settings
 from schemas import codec
+from schemas.clocks import read_clock
 from schemas.coordinates import Coordinates, TopicPartition
 from schemas.errors import BadFrame
 from schemas.headers import read_failure, redriven_letter
@@ -33,7 +35,10 @@ class StopLatch:
 
 
 class OutcomeReader:
-    """Counts every outcome that it reads in the ledger. `undecodable`: records on labels that are not valid labels."""
+    """Counts every outcome that it reads in the ledger. `undecodable`: records on labels that are not valid labels.
+
+    `other_clocks` counts, by source, the frames of the range whose `captured_at` is far from the time of their record.
+    """
 
     def __init__(
         self,
@@ -56,6 +61,7 @@ class OutcomeReader:
         self._reach: dict[TopicPartition, int] = {}
         self._earliest_us = 0 if since_us is None else since_us + CLOCK_MARGIN_US
         self.undecodable = 0
+        self.other_clocks: Counter[str] = Counter()
 
     def read(self, cut: StopLatch, frames_now: Callable[[], Iterable[Span]] = tuple) -> None:
         """Read every label and dead letter that was written since the last call.
@@ -137,7 +143,9 @@ class OutcomeReader:
         except BadFrame:
             self.undecodable += 1
             return None
-        if self._ledger.label(label.source, label.captured_at // 1000):
+        clock_ms = read_clock(record.headers)
+        if self._ledger.label(label.source, label.captured_at // 1000 if clock_ms is None else clock_ms):
+            self.other_clocks[label.source_id] += clock_ms is not None
             self._on_label(label)
         return label.source
 
