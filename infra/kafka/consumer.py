@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import confluent_kafka
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaException
+from confluent_kafka import OFFSET_BEGINNING, KafkaException
 
-from infra.kafka.clients import Keys, consumer_config, new_client
+from infra.kafka.clients import Keys, consumer_config, ignored_consumer_keys, new_client
 from infra.kafka.errors import KafkaFault, failure_of, fault_of
 from infra.kafka.records import ConsumedRecord, consumed_record
 from infra.process import logs
@@ -18,9 +18,8 @@ from schemas.coordinates import TopicPartition
 
 log = logs.get(__name__)
 
-# Positions that are no offsets: the log's beginning and its end, whatever they are when reading starts.
+# A position that is no offset: the log's beginning, whatever that is when reading starts.
 BEGINNING: int = OFFSET_BEGINNING
-END: int = OFFSET_END
 
 
 class Rebalance(Protocol):
@@ -71,10 +70,13 @@ class GroupConsumer:
     ) -> None:
         """Keys of librdkafka: the user's own overrule `defaults`, and `forced` overrules them.
 
+        A configured key that has no effect (`clients.OUR_CONSUMER_KEYS`) is named in the log.
         Raises ConfigError, naming `tables`, for keys that the client does not take.
         """
-        keys = {**(defaults or {}), **settings.kafka.consumer, **(forced or {})}
-        config: Keys = consumer_config(settings, group_id, **keys)
+        if ignored := ignored_consumer_keys(settings):
+            log.warning("these keys have no effect on a consumer group of ours", keys=ignored, group=group_id)
+        unset = {key: value for key, value in (defaults or {}).items() if key not in settings.kafka.consumer}
+        config: Keys = consumer_config(settings, group_id, **{**unset, **(forced or {})})
         if on_commit is not None:
             config["on_commit"] = lambda error, partitions: on_commit(_commit_report(error, partitions))
         if on_statistics is not None:

@@ -1,27 +1,25 @@
 """Finds the offset at which a partition is read when the client cannot: the committed one, and never a guess.
 
 The committed offset is unknown while the open transaction of a dead worker holds it. When the assignment changes in
-that time, librdkafka (2.16) falls back to `auto.offset.reset`: a whole retention is labelled once more, or skipped with
-`latest`. Therefore the client may only report that it has no offset (`auto.offset.reset=error`), and the member asks
-until the transaction has ended.
+that time, librdkafka (2.16) falls back to `auto.offset.reset`: a whole retention is labelled once more. Therefore
+the client may only report that it has no offset (`auto.offset.reset=error`), and the member asks until the transaction
+has ended. Without a committed offset it starts at the first record: no setting skips records.
 """
 
 import threading
 from collections.abc import Iterable
 from typing import Protocol
 
-from infra.kafka.consumer import BEGINNING, END
+from infra.kafka.consumer import BEGINNING
 from infra.kafka.errors import KafkaFailure
 from infra.process import logs
 from infra.process.lifecycle import Start, in_thread
 from schemas.coordinates import TopicPartition
-from schemas.errors import ConfigError, Stalled
 
 log = logs.get(__name__)
 
 AGAIN_S = 0.5
 ANSWER_S = 10.0
-EARLIEST, LATEST = ("earliest", "beginning", "smallest"), ("latest", "end", "largest")
 
 
 class OffsetsClient(Protocol):
@@ -31,25 +29,14 @@ class OffsetsClient(Protocol):
     def log_range(self, partition: TopicPartition, timeout_s: float) -> tuple[int, int] | None: ...
 
 
-def first_offset(reset: str) -> int | None:
-    """The position for `auto.offset.reset` where nothing is committed; None for `error`. Raises ConfigError."""
-    if reset in EARLIEST:
-        return BEGINNING
-    if reset in LATEST:
-        return END
-    if reset == "error":
-        return None
-    raise ConfigError(f"kafka.consumer: auto.offset.reset is {reset!r}, it can be earliest, latest or error")
-
-
 class StartOffsets:
     """Assigned partitions that wait for their first offset. For the poll thread; another thread asks the broker.
 
-    `first`: the position where nothing is committed, or where the committed offset no longer exists.
+    A partition of which nothing is committed, or whose committed offset no longer exists, starts at its beginning.
     """
 
-    def __init__(self, client: OffsetsClient, first: int | None, start: Start = in_thread) -> None:
-        self._client, self._first, self._start_thread = client, first, start
+    def __init__(self, client: OffsetsClient, start: Start = in_thread) -> None:
+        self._client, self._start_thread = client, start
         self._wanted: dict[TopicPartition, object] = {}
         self._question: _Question | None = None
         self._next_s = 0.0
@@ -64,17 +51,12 @@ class StartOffsets:
             self._wanted.pop(partition, None)
 
     def found(self, now_s: float) -> dict[TopicPartition, int]:
-        """The start offsets that are known now; the others are asked for again. Never waits.
-
-        Raises Stalled where there is no offset and `first` is None.
-        """
+        """The start offsets that are known now; the others are asked for again. Never waits."""
         positions: dict[TopicPartition, int] = {}
         if self._question is not None and self._question.ended.is_set():
             question, self._question = self._question, None
             if len(question.offsets) < len(question.wanted):
                 self._next_s = now_s + AGAIN_S
-            if question.error is not None:
-                raise question.error
             positions = {
                 partition: offset
                 for partition, offset in question.offsets.items()
@@ -82,7 +64,7 @@ class StartOffsets:
             }
             self.forget(list(positions))
         if self._question is None and self._wanted and now_s >= self._next_s:
-            self._question = _Question(self._client, dict(self._wanted), self._first)
+            self._question = _Question(self._client, dict(self._wanted))
             self._start_thread(self._question.ask)
         return positions
 
@@ -90,10 +72,9 @@ class StartOffsets:
 class _Question:
     """One request. `offsets` has the partitions that the broker gave an answer for."""
 
-    def __init__(self, client: OffsetsClient, wanted: dict[TopicPartition, object], first: int | None) -> None:
-        self._client, self.wanted, self._first = client, wanted, first
+    def __init__(self, client: OffsetsClient, wanted: dict[TopicPartition, object]) -> None:
+        self._client, self.wanted = client, wanted
         self.offsets: dict[TopicPartition, int] = {}
-        self.error: Stalled | None = None
         self.ended = threading.Event()
 
     def ask(self) -> None:
@@ -106,8 +87,6 @@ class _Question:
             log.warning("the broker does not tell the committed offsets yet", error=str(error))
         except RuntimeError as error:  # the consumer was closed meanwhile
             log.debug("the consumer was closed while it was asked for committed offsets", error=str(error))
-        except Stalled as error:
-            self.error = error
         finally:
             self.ended.set()
 
@@ -120,6 +99,4 @@ class _Question:
             if reach[0] <= committed <= reach[1]:
                 return committed
             log.warning("the committed offset is deleted", partition=str(partition), offset=committed, log=reach)
-        if self._first is None:
-            raise Stalled(f"there is no offset to begin {partition} at, and auto.offset.reset is error")
-        return self._first
+        return BEGINNING

@@ -13,7 +13,7 @@ from inference.worker.group.membership import Membership
 from inference.worker.group.rewind import Rewind
 from inference.worker.group.work_in_flight import WorkInFlight
 from inference.worker.loop import ReadLimits, WorkerLoop
-from infra.kafka.consumer import BEGINNING, PartitionFault
+from infra.kafka.consumer import PartitionFault
 from infra.kafka.errors import FaultKind, KafkaFailure, KafkaFault
 from infra.kafka.records import ConsumedRecord
 from infra.kafka.sender import OutRecord
@@ -105,7 +105,7 @@ class Rig:
             self.in_flight,
             membership=self.membership,
             delivery=self.delivery,
-            start_offsets=StartOffsets(client, BEGINNING, start=lambda ask: ask()),
+            start_offsets=StartOffsets(client, start=lambda ask: ask()),
             limits=ReadLimits(max_bytes, max_frames),
             stop=self.stop,
         )

@@ -5,11 +5,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from infra.kafka.consumer import BEGINNING, END
+from infra.kafka.consumer import BEGINNING
 from infra.kafka.errors import FaultKind, KafkaFailure, KafkaFault
-from infra.kafka.start_offsets import AGAIN_S, StartOffsets, first_offset
+from infra.kafka.start_offsets import AGAIN_S, StartOffsets
 from schemas.coordinates import TopicPartition
-from schemas.errors import ConfigError, Stalled
 
 ONE, TWO = TopicPartition("frames.batches", 1), TopicPartition("frames.batches", 2)
 UNDECIDED = "undecided"
@@ -36,9 +35,9 @@ class Broker:
         return self.reach
 
 
-def starts_of(broker: Broker, first: int | None = BEGINNING) -> StartOffsets:
+def starts_of(broker: Broker) -> StartOffsets:
     """Its questions are answered before `found` returns, and told by the next."""
-    return StartOffsets(broker, first, start=lambda ask: ask())
+    return StartOffsets(broker, start=lambda ask: ask())
 
 
 def found(starts: StartOffsets, now_s: float) -> dict[TopicPartition, int]:
@@ -57,11 +56,10 @@ def test_a_committed_offset_is_taken_and_asked_for_once() -> None:
     assert broker.asked == 1
 
 
-@pytest.mark.parametrize("first", [BEGINNING, END])
-def test_where_nothing_is_committed_it_begins_where_it_was_told(first: int) -> None:
-    starts = starts_of(Broker(), first)
+def test_where_nothing_is_committed_it_begins_at_the_first_record() -> None:
+    starts = starts_of(Broker())
     starts.want(ONE)
-    assert found(starts, 0.0) == {ONE: first}
+    assert found(starts, 0.0) == {ONE: BEGINNING}
 
 
 def test_an_offset_that_an_open_transaction_holds_is_waited_for() -> None:
@@ -112,15 +110,3 @@ def test_a_partition_that_was_taken_away_is_not_asked_for() -> None:
     starts.forget([ONE, TWO])
     assert found(starts, 0.0) == {}
     assert broker.asked == 0
-
-
-def test_reset_policies() -> None:
-    assert first_offset("earliest") == first_offset("beginning") == BEGINNING
-    assert first_offset("latest") == first_offset("end") == END
-    assert first_offset("error") is None
-    with pytest.raises(ConfigError, match=r"auto\.offset\.reset"):
-        first_offset("none")
-    starts = starts_of(Broker(), None)
-    starts.want(ONE)
-    with pytest.raises(Stalled, match="no offset to begin"):
-        found(starts, 0.0)
