@@ -90,7 +90,7 @@ def specs(settings: Settings) -> list[TopicSpec]:
         (live.review, topics.review_retention_h, text),
         (
             live.retry,
-            topics.frames_retention_h,
+            topics.retry_retention_h,
             {**as_sent, "max.message.bytes": dead_bytes},
         ),
         (

@@ -107,6 +107,10 @@ MODEL_READY = Gauge("sightline_model_ready", "1 once the model is loaded and war
 INFER_BATCH_SIZE = Histogram("sightline_infer_batch_size", "images per model run", buckets=SIZE_BUCKETS)
 END_TO_END_SECONDS = Histogram("sightline_end_to_end_latency_seconds", "capture to label", buckets=LATENCY_BUCKETS)
 QUEUE_BYTES = Gauge("sightline_queue_bytes", "bytes of micro-batches waiting for the device")
+BATCHES_SKIPPED = Counter(
+    "sightline_infer_skipped_batches_total",
+    "micro-batches that retention removed before a worker had read them: their frames have no outcome",
+)
 CACHE_STORES = Counter("sightline_cache_stores_total", "labels offered to the cache", ["result"])
 CACHE_UP = Gauge("sightline_cache_up", "1 while Redis answers, 0 while the cache is left alone")
 FRAMES_OPEN = Gauge("sightline_infer_open_frames", "frames read by this worker whose outcome is not settled yet")

@@ -7,7 +7,7 @@ import pytest
 
 from infra.kafka.consumer import BEGINNING
 from infra.kafka.errors import FaultKind, KafkaFailure, KafkaFault
-from infra.kafka.start_offsets import AGAIN_S, StartOffsets
+from infra.kafka.start_offsets import AGAIN_S, StartOffsets, StartPoint
 from schemas.coordinates import TopicPartition
 
 ONE, TWO = TopicPartition("frames.batches", 1), TopicPartition("frames.batches", 2)
@@ -41,7 +41,10 @@ def starts_of(broker: Broker) -> StartOffsets:
 
 
 def found(starts: StartOffsets, now_s: float) -> dict[TopicPartition, int]:
-    return starts.found(now_s) | starts.found(now_s)
+    """Where to start, of partitions of which nothing is gone."""
+    points = starts.found(now_s) | starts.found(now_s)
+    assert not any(point.gone for point in points.values())
+    return {partition: point.offset for partition, point in points.items()}
 
 
 def test_a_committed_offset_is_taken_and_asked_for_once() -> None:
@@ -57,9 +60,16 @@ def test_a_committed_offset_is_taken_and_asked_for_once() -> None:
 
 
 def test_where_nothing_is_committed_it_begins_at_the_first_record() -> None:
-    starts = starts_of(Broker())
+    starts = starts_of(Broker(reach=(0, 100)))
     starts.want(ONE)
-    assert found(starts, 0.0) == {ONE: BEGINNING}
+    assert found(starts, 0.0) == {ONE: 0}
+
+
+def test_where_nothing_is_committed_nobody_knows_whether_what_is_gone_was_read() -> None:
+    starts = starts_of(Broker(reach=(10, 100)))
+    starts.want(ONE)
+    assert starts.found(0.0) == {}
+    assert starts.found(0.0) == {ONE: StartPoint(10, range(10), may_have_read=True)}
 
 
 def test_an_offset_that_an_open_transaction_holds_is_waited_for() -> None:
@@ -96,9 +106,17 @@ def test_a_broker_that_is_away_is_asked_again() -> None:
     assert found(starts, 2 * AGAIN_S) == {ONE: 30}
 
 
-@pytest.mark.parametrize("offset", [9, 101])
-def test_a_committed_offset_that_is_not_in_the_log_is_none(offset: int) -> None:
-    starts = starts_of(Broker({ONE: offset}))
+@pytest.mark.parametrize("committed", [0, 9])
+def test_what_was_removed_between_the_committed_offset_and_the_first_record_is_told(committed: int) -> None:
+    starts = starts_of(Broker({ONE: committed, TWO: 10}))
+    starts.want(ONE)
+    starts.want(TWO)
+    assert starts.found(0.0) == {}
+    assert starts.found(0.0) == {ONE: StartPoint(10, range(committed, 10)), TWO: StartPoint(10)}
+
+
+def test_a_committed_offset_behind_the_end_is_none() -> None:
+    starts = starts_of(Broker({ONE: 101}))
     starts.want(ONE)
     assert found(starts, 0.0) == {ONE: BEGINNING}
 

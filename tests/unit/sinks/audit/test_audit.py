@@ -11,7 +11,7 @@ from infra.settings import Settings
 from schemas import codec
 from schemas.clocks import clock_headers
 from schemas.coordinates import Coordinates, TopicPartition
-from schemas.headers import RawHeaders
+from schemas.headers import Failure, RawHeaders, failure_headers
 from schemas.records import Micros
 from sinks.audit.command import Audit
 from sinks.audit.ledger import Balance
@@ -115,6 +115,31 @@ def test_a_camera_whose_clock_is_off_hides_no_frame_that_retention_took(
     topics.starts[FRAMES] = 600
     balance, _ = audited(topics, *(None if number is None else minute(number) for number in (first, last)))
     assert (balance.ok, balance.expired, balance.missing_count) == (False, 200, 0)
+
+
+def test_what_the_workers_found_gone_is_noted_for_each_range() -> None:
+    topics = Topics()
+    for number in range(20):
+        topics.put(FRAMES, minute(number))
+        if not 5 <= number < 8:
+            topics.label(number, minute(number), minute(number))
+    sentence = (
+        "2 micro-batches, offsets 40 to 41 of frames.batches/0, were removed by retention before a worker had read"
+    )
+    for source, error_class, message in [
+        (Coordinates("frames.batches", 0, 41), "batches_skipped", sentence),
+        (Coordinates("frames.batches", 0, 41), "batches_skipped", sentence),  # once more, after a crash
+        (Coordinates("frames.batches", 0, 9), "not_avro", "starts with 3c"),
+    ]:
+        failure = Failure(source, 0, "infer", error_class, message, 0)
+        topics.put("frames.dead", minute(19), b"", failure_headers(None, failure))
+    balance, notes = audited(topics)
+    assert (balance.ok, balance.frames, balance.dead, balance.missing_count) == (False, 20, 0, 3)
+    assert notes == [sentence]
+    for number in range(5, 8):
+        topics.label(number, minute(number), minute(21))
+    balance, again = audited(topics)
+    assert (balance.ok, again) == (True, notes)
 
 
 def test_labels_of_a_camera_whose_clock_is_off_count_by_the_time_of_their_frames_records() -> None:
