@@ -28,7 +28,7 @@ SOURCE_FPS = Gauge(
 )
 SOURCE_LAST_FRAME = Gauge(
     "sightline_source_last_frame_timestamp_seconds",
-    "capture time of the newest frame that the broker acknowledged",
+    "capture time of the newest frame that the broker acknowledged; where that is not credible, the time of sending",
     ["source_id"],
 )
 FRAMES_CAPTURED = Counter(

@@ -63,7 +63,7 @@ class Outbox:
             return True
         frame = self._numbered(outgoing)
         record_ms, clock_fault = self._record_ms(frame)
-        on_delivery = self._counting(frame, clock_fault)
+        on_delivery = self._counting(frame, record_ms, clock_fault)
         record = OutRecord(
             self._topic,
             source_id,
@@ -134,10 +134,9 @@ class Outbox:
             )
         return chosen.at // 1000, chosen.fault
 
-    def _counting(self, frame: Frame, clock_fault: Clock | None) -> OnDelivery:
+    def _counting(self, frame: Frame, record_ms: int, clock_fault: Clock | None) -> OnDelivery:
         """The delivery call-back of one frame. It does not hold the image, which may wait long for its report."""
-        source_id, frame_id = frame.source_id, frame.frame_id
-        captured_s, image_bytes = frame.captured_at / 1e6, len(frame.image)
+        source_id, frame_id, image_bytes = frame.source_id, frame.frame_id, len(frame.image)
 
         def on_delivery(report: DeliveryReport) -> None:
             if report.fault is None:
@@ -146,7 +145,7 @@ class Outbox:
                 metrics.FRAMES_PUBLISHED.labels(source_id).inc()
                 if clock_fault is not None:
                     metrics.CLOCKS_ADJUSTED.labels(source_id, clock_fault.value).inc()
-                metrics.SOURCE_LAST_FRAME.labels(source_id).set(captured_s)
+                metrics.SOURCE_LAST_FRAME.labels(source_id).set(record_ms / 1000)
             else:
                 with self._lock:
                     self._failed[source_id] += 1

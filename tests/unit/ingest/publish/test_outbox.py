@@ -99,6 +99,7 @@ def test_a_record_has_the_time_of_sending_where_the_clock_of_the_source_is_off(c
     assert read_clock(sound.headers) is None
     assert [line.get("clock") for line in lines] == [clock, None], "told once, and when it is over"
     rig.sender.report(first)
+    assert metrics.SOURCE_LAST_FRAME.labels("cam")._value.get() == first.timestamp_ms / 1000, "an alert can go by it"
     rig.sender.report(second, INVALID)
     assert metrics.CLOCKS_ADJUSTED.labels("cam", clock)._value.get() - before == 1, "of the delivered ones"
 
