@@ -29,8 +29,12 @@ ATTEMPT = "sightline-attempt"
 REDRIVEN = "sightline-redriven"
 # One W3C context per item of a MicroBatch, comma-separated, empty where a frame had none.
 ITEM_TRACEPARENTS = "sightline-item-traceparents"
+# The time of a frame's record, where `captured_at` does not tell it (see `schemas.clocks`); of a MicroBatch one value
+# per item, comma-separated, empty where a frame has none.
+CLOCK = "sightline-clock"
+ITEM_CLOCKS = "sightline-item-clocks"
 
-KEPT = (TRACEPARENT, REPLAY_ID)
+KEPT = (TRACEPARENT, REPLAY_ID, CLOCK)
 MAX_MESSAGE_BYTES = 1024
 
 # As many digits as a 64-bit number can have: `int` raises ValueError for thousands of digits.
@@ -58,7 +62,7 @@ def to_map(headers: RawHeaders) -> dict[str, bytes]:
 
 
 def failure_headers(existing: RawHeaders, failure: Failure) -> list[Header]:
-    """The headers of a retried or dead record: trace context and replay id are kept, our other headers replaced."""
+    """The headers of a retried or dead record: trace, replay id and clock are kept, our others are replaced."""
     kept = [(name, value) for name, value in to_map(existing).items() if name in KEPT]
     message = failure.message.encode(errors="backslashreplace")[:MAX_MESSAGE_BYTES].decode(errors="ignore")
     ours = {
@@ -82,12 +86,12 @@ def redriven_headers(failure: Failure, partition: int, offset: int) -> list[Head
 def redriven_letter(headers: RawHeaders) -> tuple[int, int] | None:
     """The (partition, offset) of the dead letter that this record marks as sent through again; None for any other."""
     partition, _, offset = to_map(headers).get(REDRIVEN, b"").partition(b"/")
-    return _place(_decimal(partition), _decimal(offset))
+    return _place(decimal(partition), decimal(offset))
 
 
 def attempt_of(headers: RawHeaders) -> int:
     """How often the frame was tried before; 0 for a live one."""
-    return max(0, _decimal(to_map(headers).get(ATTEMPT, b"")) or 0)
+    return max(0, decimal(to_map(headers).get(ATTEMPT, b"")) or 0)
 
 
 def replay_id_of(headers: RawHeaders) -> str | None:
@@ -158,7 +162,7 @@ class _Family:
     newest_first: bool = False
 
     def read(self, oldest: Mapping[str, bytes], newest: Mapping[str, bytes]) -> Failure | None:
-        number = _big_endian if self.binary else _decimal
+        number = _big_endian if self.binary else decimal
         topic = _text(oldest, self.topic)
         place = _place(number(oldest.get(self.partition, b"")), number(oldest.get(self.offset, b"")))
         if place is None or not is_topic(topic):
@@ -179,7 +183,8 @@ def _text(found: Mapping[str, bytes], *names: str) -> str:
     return next(filter(None, (found.get(name) for name in names)), b"").decode(errors="replace")
 
 
-def _decimal(value: bytes) -> int | None:
+def decimal(value: bytes) -> int | None:
+    """The whole number that a header of ours holds; None for anything else."""
     return int(value) if _DECIMAL.fullmatch(value) else None
 
 

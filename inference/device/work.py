@@ -36,7 +36,8 @@ class Work:
 
     `record` is kept without its value, except where the value cannot be decoded: then `bad` says why, and there are
     no items. `generation` is that of the record's partition when it was read (see `infra.kafka.groups`).
-    `rows` are the indices of the items that go to the model, in order.
+    `rows` are the indices of the items that go to the model, in order. `skipped_batches`: this work stands for so many
+    micro-batches that retention removed before a worker had read them (see `gone_work`), and `bad` says which.
     """
 
     record: ConsumedRecord
@@ -50,6 +51,7 @@ class Work:
     outcomes: dict[int, FrameOutcome] = field(default_factory=dict)
     replay_id: str | None = None
     bad: BadFrame | None = None
+    skipped_batches: int = 0
 
     @property
     def is_complete(self) -> bool:

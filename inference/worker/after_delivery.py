@@ -5,7 +5,7 @@ import time
 from inference.cache.writer import CacheWriter
 from inference.device.work import LabelledFrame, Work
 from infra.failures.breaker import Breaker
-from infra.failures.outcomes import error_class_of
+from infra.failures.outcomes import BATCHES_SKIPPED, error_class_of
 from infra.process import metrics
 from schemas.errors import Stalled
 
@@ -26,7 +26,8 @@ class AfterDelivery:
                 self._breaker.record()
             else:
                 self._breaker.record(error_class_of(outcome.error))
-        if work.bad is not None:
+        metrics.BATCHES_SKIPPED.inc(work.skipped_batches)
+        if work.bad is not None and work.bad.reason != BATCHES_SKIPPED:
             self._breaker.record(error_class_of(work.bad))
         if self._cache is not None:
             self._cache.put(work)

@@ -11,6 +11,7 @@ from infra.kafka.sender import OutRecord
 from infra.kafka.topics import TopicNames
 from infra.settings import RetrySettings
 from schemas import codec
+from schemas.clocks import clock_headers, read_batch_clocks, read_clock
 from schemas.coordinates import TopicPartition
 from schemas.errors import BadFrame
 from schemas.headers import REPLAY_ID, TRACEPARENT, Header, attempt_of, to_map, traceparents_of
@@ -80,8 +81,8 @@ class LabelsOut:
         found = frames.get(item.offset)
         if found is None:
             # There is nothing left to try again. The dead letter keeps the frame's coordinates and the reason.
-            captured_ms = item.captured_at // 1000
-            lost = FrameRecord(work.source_of(index), captured_ms, item.source_id, None, headers, attempt)
+            frame_ms = read_clock(headers) or item.captured_at // 1000
+            lost = FrameRecord(work.source_of(index), frame_ms, item.source_id, None, headers, attempt)
             return self._dead(
                 lost, BadFrame("frame_gone", f"no longer in its topic; before that {_text(failure.error)}")
             )
@@ -101,11 +102,14 @@ class LabelsOut:
 
 
 def _kept_headers(work: Work) -> list[list[Header]]:
-    """The headers that the records of each frame take over from the batch: its trace, and the id of its replay."""
+    """What the records of each frame take over from the batch's headers: its trace, the id of its replay, its clock."""
     found = work.record.headers
     replay = [(name, value) for name, value in to_map(found).items() if name == REPLAY_ID]
-    traces = traceparents_of(found, len(work.items))
-    return [[(TRACEPARENT, trace.encode()), *replay] if trace else replay for trace in traces]
+    traces, clocks = traceparents_of(found, len(work.items)), read_batch_clocks(found, len(work.items))
+    return [
+        [*([(TRACEPARENT, trace.encode())] if trace else []), *replay, *clock_headers(clock)]
+        for trace, clock in zip(traces, clocks, strict=True)
+    ]
 
 
 def _frame_record(record: ConsumedRecord, attempt: int, headers: Iterable[Header] = ()) -> FrameRecord:

@@ -12,11 +12,11 @@ from inference.models.base import InputSpec
 from inference.worker.delivery.base import Delivery
 from inference.worker.group.membership import Membership
 from inference.worker.group.work_in_flight import WorkInFlight
-from inference.worker.read_batch import read_work
+from inference.worker.read_batch import gone_work, read_work
 from infra.kafka.consumer import GroupConsumer, PartitionFault
 from infra.kafka.errors import FaultKind, KafkaFailure
 from infra.kafka.records import ConsumedRecord
-from infra.kafka.start_offsets import StartOffsets
+from infra.kafka.start_offsets import StartOffsets, StartPoint
 from infra.process import logs, metrics
 from infra.process.lifecycle import Deadline, Stop
 from schemas import codec
@@ -101,17 +101,31 @@ class WorkerLoop:
         self._in_flight.start_work(work)
         self._staging.put(work)
 
-    def _start_at(self, offsets: dict[TopicPartition, int]) -> None:
-        """Read these partitions from these offsets on; what is in flight of them does not count any more."""
-        if not offsets:
+    def _start_at(self, points: dict[TopicPartition, StartPoint]) -> None:
+        """Read these partitions from there on; what is in flight of them does not count any more."""
+        if not points:
             return
-        self._in_flight.assign(offsets)
-        self._staging.drop(offsets)
+        finished = self._in_flight.to_commit()
+        self._in_flight.assign(points)
+        self._staging.drop(points)
         try:
-            self._consumer.start_at(offsets)
+            self._consumer.start_at({partition: point.offset for partition, point in points.items()})
         except KafkaFailure as error:
             raise Stalled(f"the consumer cannot start at a committed offset: {error}") from error
-        log.info("partitions started", positions={str(one): offset for one, offset in offsets.items()})
+        log.info("partitions started", positions={str(one): point.offset for one, point in points.items()})
+        for partition, point in points.items():
+            gone = range(max(point.gone.start, finished.get(partition, 0)), point.gone.stop)
+            self._take_gone(partition, gone, point.may_have_read)
+
+    def _take_gone(self, partition: TopicPartition, gone: range, may_have_been_read: bool) -> None:
+        """Retention was faster than the workers: the first work of the partition puts that on record."""
+        generation = self._in_flight.generation(partition)
+        if not gone or generation is None:
+            return
+        work = gone_work(partition, gone, generation, may_have_been_read=may_have_been_read)
+        log.error("micro-batches are gone from their topic", why=str(work.bad))
+        self._in_flight.start_work(work)
+        self._staging.put(work)
 
     def _on_fault(self, found: PartitionFault) -> None:
         fault = found.fault

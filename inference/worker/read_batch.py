@@ -1,4 +1,7 @@
-"""From a record of the batches topic to Work: every check that does not need the model. Pure."""
+"""From a record of the batches topic to Work: every check that does not need the model. Pure.
+
+Also the work that stands for records which are gone.
+"""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -6,8 +9,10 @@ from dataclasses import replace
 from inference.cache.record import MAX_FLAGS_BYTES, joined_flags
 from inference.device.work import FrameFailure, Work
 from inference.models.base import InputSpec
+from infra.failures.outcomes import BATCHES_SKIPPED
 from infra.kafka.records import ConsumedRecord
 from schemas import codec, fields
+from schemas.coordinates import TopicPartition
 from schemas.errors import BadFrame
 from schemas.headers import replay_id_of
 from schemas.records import BatchItem, MicroBatch, PixelEncoding
@@ -35,6 +40,29 @@ def read_work(record: ConsumedRecord, generation: int, spec: InputSpec, registry
         outcomes={index: failure for index, failure in failures.items() if failure is not None},
         replay_id=replay_id,
     )
+
+
+def gone_work(partition: TopicPartition, gone: range, generation: int, *, may_have_been_read: bool) -> Work:
+    """Stands for micro-batches that retention removed before a worker had read them: the offsets `gone`.
+
+    Which frames they held is not known any more. The work has the last of these offsets and one dead letter as its
+    outcome, so nothing is committed past them before `frames.dead` tells of them.
+    """
+    where = f"offsets {gone[0]} to {gone[-1]} of {partition}"
+    if may_have_been_read:
+        detail = (
+            f"{where} are gone, and no committed offset tells whether a worker had read them: "
+            "frames of theirs may have no outcome"
+        )
+    else:
+        detail = (
+            f"{len(gone)} micro-batches, {where}, were removed by retention before a worker had read them: "
+            "their frames have no outcome unless they are sent again"
+        )
+    key = str(partition.partition).encode()
+    record = ConsumedRecord(*partition, offset=gone[-1], timestamp_ms=0, key=key, value=None, headers=None)
+    skipped = 0 if may_have_been_read else len(gone)
+    return Work(record, generation, bad=BadFrame(BATCHES_SKIPPED, detail), skipped_batches=skipped)
 
 
 def _check_fields(batch: MicroBatch, replay_id: str | None) -> None:

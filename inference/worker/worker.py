@@ -20,7 +20,7 @@ from inference.worker.after_delivery import AfterDelivery
 from inference.worker.delivery.at_least_once import AtLeastOnce
 from inference.worker.delivery.base import Delivery
 from inference.worker.delivery.exactly_once import ExactlyOnce
-from inference.worker.group.clients import group_consumer, reset_policy, worker_producer
+from inference.worker.group.clients import group_consumer, worker_producer
 from inference.worker.group.membership import Membership
 from inference.worker.group.rewind import Rewind
 from inference.worker.group.starvation import GroupWatch, MemberView, StarvationRule
@@ -31,12 +31,12 @@ from inference.worker.pipeline import Pipeline
 from inference.worker.stall_watchdog import StallWatchdog
 from infra.failures.breaker import Breaker
 from infra.kafka.clients import bootstrap, max_record_bytes
-from infra.kafka.consumer import END, CommitReport, GroupConsumer
+from infra.kafka.consumer import CommitReport, GroupConsumer
 from infra.kafka.group_offsets import GroupOffsets
 from infra.kafka.lookup import RecordLookup
 from infra.kafka.publisher import Publisher
 from infra.kafka.schema_registry import registry_of
-from infra.kafka.start_offsets import StartOffsets, first_offset
+from infra.kafka.start_offsets import StartOffsets
 from infra.kafka.topics import Lane, TopicNames, group
 from infra.kafka.transaction import init_transactions
 from infra.process import logs
@@ -59,7 +59,7 @@ def build_worker(settings: Settings, lane: Lane, names: TopicNames, model: Model
     With exactly once, it waits until the broker has ended the transaction of an earlier worker of the same id.
     """
     infer, registry = settings.infer, registry_of(settings)
-    group_id, first = group("infer", settings.topic_prefix, lane), first_offset(reset_policy(settings))
+    group_id = group("infer", settings.topic_prefix, lane)
     in_flight, membership, commit_reports = WorkInFlight(), Membership(), deque[CommitReport]()
 
     consumer = group_consumer(settings, group_id, commit_reports.append, membership.on_statistics)
@@ -95,14 +95,14 @@ def build_worker(settings: Settings, lane: Lane, names: TopicNames, model: Model
         in_flight,
         membership=membership,
         delivery=delivery,
-        start_offsets=StartOffsets(consumer, first),
+        start_offsets=StartOffsets(consumer),
         limits=_read_limits(infer),
         stop=stop,
     )
     group_watch = GroupWatch(
         GroupOffsets(settings, group_id, names.batches),
         lambda: MemberView(in_flight.numbers(), membership.is_outside, in_flight.last_commit_s),
-        StarvationRule(infer.stall_timeout_ms, skips=first == END),
+        StarvationRule(infer.stall_timeout_ms),
     )
     watchdog = StallWatchdog(
         loop.work_waits,

@@ -22,6 +22,8 @@ Outcome = Literal["retry", "dead"]
 
 # An upper limit for the bytes of a record beside its key, value and original headers: our headers and Kafka's fields.
 RECORD_OVERHEAD_BYTES = 4 * KIB
+# The error class of the dead letter that stands for micro-batches which retention removed before a worker read them.
+BATCHES_SKIPPED = "batches_skipped"
 # A key or header larger than this is neither an id nor a trace context. It is left out when the value is left out.
 MAX_KEPT_BYTES = KIB
 

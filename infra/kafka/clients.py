@@ -1,6 +1,7 @@
 """Kafka clients suited to frames: queues bounded in bytes, no compression, nothing committed by itself.
 
-Every key can be overruled from the settings: `[kafka.client]`, `[kafka.producer]`, `[kafka.consumer]`, `[kafka.admin]`.
+Keys can be overruled from the settings: `[kafka.client]`, `[kafka.producer]`, `[kafka.consumer]`, `[kafka.admin]`; all
+but OUR_CONSUMER_KEYS.
 The figures behind the defaults are in docs/decisions/kafka.md.
 """
 
@@ -26,6 +27,15 @@ Keys = dict[str, Any]
 ClientT = TypeVar("ClientT")
 
 DEFAULT_BOOTSTRAP = "127.0.0.1:9092"
+# No setting decides which records are read and which offsets are committed: with `latest`, or with commits that the
+# client makes by itself, records would be passed over without a trace.
+OUR_CONSUMER_KEYS: Keys = {
+    "auto.offset.reset": "earliest",
+    "enable.auto.commit": False,
+    "enable.auto.offset.store": False,
+}
+# Other names that librdkafka has for them.
+_ALIASES = {"topic.auto.offset.reset", "auto.commit.enable"}
 
 
 def bootstrap(settings: Settings) -> str:
@@ -65,12 +75,9 @@ def max_record_bytes(settings: Settings) -> int:
 
 def consumer_config(settings: Settings, group: str, **extra: Any) -> Keys:
     """Manual commits; at most `max_fetch_queue_bytes` prefetched (librdkafka: 64 MiB and 100,000 records)."""
-    return {
+    keys = {
         **_client(settings),
         "group.id": group,
-        "enable.auto.commit": False,
-        "enable.auto.offset.store": False,
-        "auto.offset.reset": "earliest",
         "isolation.level": "read_committed",
         "queued.min.messages": 100,
         "queued.max.messages.kbytes": settings.kafka.max_fetch_queue_bytes // KIB,
@@ -83,8 +90,14 @@ def consumer_config(settings: Settings, group: str, **extra: Any) -> Keys:
         "fetch.queue.backoff.ms": 20,
         "fetch.wait.max.ms": 100,
         **settings.kafka.consumer,
-        **extra,
     }
+    return {**{key: value for key, value in keys.items() if key not in _ALIASES}, **OUR_CONSUMER_KEYS, **extra}
+
+
+def ignored_consumer_keys(settings: Settings) -> list[str]:
+    """The configured keys that have no effect on any consumer of ours, because Sightline decides what they say."""
+    ours = OUR_CONSUMER_KEYS.keys() | _ALIASES
+    return sorted(ours & (settings.kafka.client.keys() | settings.kafka.consumer.keys()))
 
 
 def admin_config(settings: Settings) -> Keys:

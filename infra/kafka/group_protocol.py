@@ -21,8 +21,8 @@ def is_incremental(config: Keys) -> bool:
 
 def classic_config(settings: Settings, group_id: str, defaults: Keys, forced: Keys) -> Keys:
     """The keys of a member for brokers that do not have KIP-848, in the order of `GroupConsumer`."""
-    own = {key: value for key, value in settings.kafka.consumer.items() if key not in KIP_848_KEYS}
-    config = consumer_config(settings, group_id, **{**defaults, **own, **forced})
+    unset = {key: value for key, value in defaults.items() if key not in settings.kafka.consumer}
+    config = consumer_config(settings, group_id, **{**unset, **forced})
     for key in KIP_848_KEYS:
         config.pop(key, None)
     return config

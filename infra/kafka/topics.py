@@ -69,11 +69,17 @@ def specs(settings: Settings) -> list[TopicSpec]:
     # its limits are in real bytes.
     plain = {"compression.type": "uncompressed"}
     text = {"compression.type": "zstd"}
+    # Retention goes by the time of a record, and one record of the year 2099 would keep its whole partition for ever.
+    # Our producers stay within 5 minutes of their own clock (`ingest.publish.record_time`). The limit lets machines
+    # through that take local time for UTC, and nothing is kept for longer than twice the retention.
+    not_ahead = {"message.timestamp.after.max.ms": str(topics.frames_retention_h * HOUR_MS)}
+    # A replay sends frames of long ago, which must not be removed at once.
+    as_appended = {"message.timestamp.type": "LogAppendTime"}
     table = [
         (
             live.frames,
             topics.frames_retention_h,
-            {**plain, "max.message.bytes": frame_bytes},
+            {**plain, **not_ahead, "max.message.bytes": frame_bytes},
         ),
         (
             live.batches,
@@ -84,7 +90,7 @@ def specs(settings: Settings) -> list[TopicSpec]:
         (live.review, topics.review_retention_h, text),
         (
             live.retry,
-            topics.frames_retention_h,
+            topics.retry_retention_h,
             {**as_sent, "max.message.bytes": dead_bytes},
         ),
         (
@@ -95,7 +101,7 @@ def specs(settings: Settings) -> list[TopicSpec]:
         (
             replay.frames,
             topics.frames_retention_h,
-            {**plain, "max.message.bytes": frame_bytes},
+            {**plain, **as_appended, "max.message.bytes": frame_bytes},
         ),
         (
             replay.batches,
@@ -116,7 +122,7 @@ def _spec(topics: TopicSettings, name: str, retention_h: int, config: dict[str, 
     common = {
         "retention.ms": str(retention_h * HOUR_MS),
         "message.timestamp.type": "CreateTime",
-        # The clock of a camera may be ahead; by default the broker refuses frames more than an hour in the future.
+        # What the stages write has the time of their own clock, and must not be refused when that is ahead.
         "message.timestamp.after.max.ms": str(2**63 - 1),
         "cleanup.policy": "delete",
     }

@@ -69,6 +69,8 @@ _LIMITS = {
     "offsets.topic.num.partitions": "12",
     "transaction.state.log.num.partitions": "12",
     "share.coordinator.state.topic.num.partitions": "3",
+    # A group's offsets are kept as long as the labels that it may have to read (by default a week without a member).
+    "offsets.retention.minutes": str(30 * 24 * 60),
     # The disk space of deleted topics is freed soon.
     "log.retention.check.interval.ms": "60000",
     "file.delete.delay.ms": "10000",

@@ -28,7 +28,7 @@ SOURCE_FPS = Gauge(
 )
 SOURCE_LAST_FRAME = Gauge(
     "sightline_source_last_frame_timestamp_seconds",
-    "capture time of the newest frame that the broker acknowledged",
+    "capture time of the newest frame that the broker acknowledged; where that is not credible, the time of sending",
     ["source_id"],
 )
 FRAMES_CAPTURED = Counter(
@@ -40,6 +40,11 @@ FRAMES_PUBLISHED = Counter(
     "sightline_source_frames_published_total",
     "frames that the broker acknowledged",
     ["source_id"],
+)
+CLOCKS_ADJUSTED = Counter(
+    "sightline_source_clock_adjusted_total",
+    "published frames whose record has the time of sending, because the clock of their source is behind or ahead",
+    ["source_id", "clock"],
 )
 FRAMES_DROPPED = Counter(
     "sightline_source_frames_dropped_total",
@@ -102,6 +107,10 @@ MODEL_READY = Gauge("sightline_model_ready", "1 once the model is loaded and war
 INFER_BATCH_SIZE = Histogram("sightline_infer_batch_size", "images per model run", buckets=SIZE_BUCKETS)
 END_TO_END_SECONDS = Histogram("sightline_end_to_end_latency_seconds", "capture to label", buckets=LATENCY_BUCKETS)
 QUEUE_BYTES = Gauge("sightline_queue_bytes", "bytes of micro-batches waiting for the device")
+BATCHES_SKIPPED = Counter(
+    "sightline_infer_skipped_batches_total",
+    "micro-batches that retention removed before a worker had read them: their frames have no outcome",
+)
 CACHE_STORES = Counter("sightline_cache_stores_total", "labels offered to the cache", ["result"])
 CACHE_UP = Gauge("sightline_cache_up", "1 while Redis does what it is asked, 0 while look-ups or stores are left alone")
 FRAMES_OPEN = Gauge("sightline_infer_open_frames", "frames read by this worker whose outcome is not settled yet")

@@ -24,14 +24,19 @@ class KafkaSettings(Section):
 
 
 class TopicSettings(Section):
-    """`replication_factor` and `min_insync_replicas` 0: the default of the brokers, which suits their number."""
+    """`replication_factor` and `min_insync_replicas` 0: the default of the brokers, which suits their number.
+
+    `batches_retention_h` and `retry_retention_h`: longer than any outage of their readers, because the frames there are
+    committed already.
+    """
 
     partitions: Positive = 12
     replication_factor: Annotated[int, Field(ge=0)] = 0
     min_insync_replicas: Annotated[int, Field(ge=0)] = 0
     max_frame_bytes: Positive = 8 * MIB
     frames_retention_h: Positive = 24
-    batches_retention_h: Positive = 6
+    batches_retention_h: Positive = 7 * 24
+    retry_retention_h: Positive = 7 * 24
     labels_retention_h: Positive = 30 * 24
     review_retention_h: Positive = 90 * 24
     dead_retention_h: Positive = 30 * 24

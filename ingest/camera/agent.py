@@ -51,7 +51,13 @@ def run(settings: Settings, specs: list[CameraSpec], stop: Stop) -> None:
     publishing, ending = StopBudget(stop, STOP_BUDGET_S - FLUSH_SHARE_S), StopBudget(stop, STOP_BUDGET_S)
     with ExitStack() as closing:
         publisher = Publisher(settings, **_delivery_timeout(settings))
-        outbox = Outbox(publisher, topic, drops.add, _registry(settings, closing))
+        outbox = Outbox(
+            publisher,
+            topic,
+            drops.add,
+            _registry(settings, closing),
+            retention_h=settings.topics.frames_retention_h,
+        )
         reporter = Reporter(feeds, outbox, buffer, drops)
         closing.enter_context(HealthServer(settings.http, *probes(publisher, feeds)))
         for feed in feeds:

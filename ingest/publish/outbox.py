@@ -1,4 +1,7 @@
-"""The last step of every producer: number a frame, wrap it in a Frame record, send it, count what became of it."""
+"""The last step of every producer: number a frame, wrap it in a Frame record, send it, count what became of it.
+
+The record gets the time `captured_at` only where that is credible (see `record_time`).
+"""
 
 import threading
 from collections import Counter
@@ -10,15 +13,19 @@ from infra.process import logs, metrics
 from infra.process.times import now_us
 from infra.settings import KIB
 from ingest.publish.frame import OutgoingFrame
+from ingest.publish.record_time import HOUR_US, Clock, record_time
+from schemas.clocks import clock_headers
 from schemas.codec import Registry, encode
 from schemas.errors import Stalled
 from schemas.headers import TRACEPARENT, new_traceparent
-from schemas.records import Frame
+from schemas.records import Frame, micros_to_iso
 
 log = logs.get(__name__)
 
 # Room for what surrounds the image in a Kafka record: the fields of the Frame, key, headers, record overhead.
 ENVELOPE_BYTES = 32 * KIB
+
+CLOCK_HINT = "the clock of this machine is too far ahead of Kafka's"
 
 # Called with the source id and the reason: `stale`, `too_large` or `undelivered`. From any thread.
 OnDrop = Callable[[str, str], None]
@@ -29,11 +36,15 @@ class Outbox:
 
     The number is assigned when a frame is handed to Kafka. A number that is missing on the topic therefore belongs to
     a frame that Kafka refused; such frames are counted as failed, logged, and passed to `on_drop`.
-    `publish` is for one thread; the counts may be read from any.
+    `publish` is for one thread; the counts may be read from any. `retention_h` is that of the topic.
     """
 
-    def __init__(self, sender: Sender, topic: str, on_drop: OnDrop, registry: Registry | None = None) -> None:
+    def __init__(
+        self, sender: Sender, topic: str, on_drop: OnDrop, registry: Registry | None = None, *, retention_h: int
+    ) -> None:
         self._sender, self._topic, self._on_drop, self._registry = sender, topic, on_drop, registry
+        self._retention_us = retention_h * HOUR_US
+        self._clock_faults: dict[str, Clock] = {}
         # By source: the epoch of its newest frame, and the number of the next one.
         self._next_seq: dict[str, tuple[int, int]] = {}
         self._lock = threading.Lock()
@@ -51,13 +62,14 @@ class Outbox:
             self._on_drop(source_id, "stale")
             return True
         frame = self._numbered(outgoing)
-        on_delivery = self._counting(frame)
+        record_ms, clock_fault = self._record_ms(frame)
+        on_delivery = self._counting(frame, record_ms, clock_fault)
         record = OutRecord(
             self._topic,
             source_id,
             encode(frame, self._registry, self._topic),
-            [(TRACEPARENT, new_traceparent().encode())],
-            timestamp_ms=frame.captured_at // 1000,
+            [(TRACEPARENT, new_traceparent().encode()), *clock_headers(record_ms if clock_fault else None)],
+            timestamp_ms=record_ms,
             on_delivery=on_delivery,
         )
         with self._lock:
@@ -105,17 +117,35 @@ class Outbox:
             attributes=dict(outgoing.attributes),
         )
 
-    def _counting(self, frame: Frame) -> OnDelivery:
+    def _record_ms(self, frame: Frame) -> tuple[int, Clock | None]:
+        """The time of the frame's record, and why it is not `captured_at`. A source is logged when that changes."""
+        source_id = frame.source_id
+        chosen = record_time(frame.captured_at, now_us(), self._retention_us)
+        if chosen.fault is None:
+            if self._clock_faults.pop(source_id, None) is not None:
+                log.info("the capture times of a source are credible again", source_id=source_id)
+        elif self._clock_faults.get(source_id) is not chosen.fault:
+            self._clock_faults[source_id] = chosen.fault
+            log.warning(
+                "the clock of a source is off: its records get the time of sending, its frames keep their capture time",
+                source_id=source_id,
+                clock=chosen.fault.value,
+                captured_at=micros_to_iso(frame.captured_at),
+            )
+        return chosen.at // 1000, chosen.fault
+
+    def _counting(self, frame: Frame, record_ms: int, clock_fault: Clock | None) -> OnDelivery:
         """The delivery call-back of one frame. It does not hold the image, which may wait long for its report."""
-        source_id, frame_id = frame.source_id, frame.frame_id
-        captured_s, image_bytes = frame.captured_at / 1e6, len(frame.image)
+        source_id, frame_id, image_bytes = frame.source_id, frame.frame_id, len(frame.image)
 
         def on_delivery(report: DeliveryReport) -> None:
             if report.fault is None:
                 with self._lock:
                     self._delivered[source_id] += 1
                 metrics.FRAMES_PUBLISHED.labels(source_id).inc()
-                metrics.SOURCE_LAST_FRAME.labels(source_id).set(captured_s)
+                if clock_fault is not None:
+                    metrics.CLOCKS_ADJUSTED.labels(source_id, clock_fault.value).inc()
+                metrics.SOURCE_LAST_FRAME.labels(source_id).set(record_ms / 1000)
             else:
                 with self._lock:
                     self._failed[source_id] += 1
@@ -125,4 +155,5 @@ class Outbox:
 
     def _tell_failed(self, source_id: str, frame_id: str, image_bytes: int, fault: KafkaFault) -> None:
         self._on_drop(source_id, "too_large" if fault.kind is FaultKind.TOO_LARGE else "undelivered")
-        log.error("frame not delivered", frame_id=frame_id, bytes=image_bytes, why=str(fault))
+        why = f"{fault}: {CLOCK_HINT}" if fault.name == "INVALID_TIMESTAMP" else str(fault)
+        log.error("frame not delivered", frame_id=frame_id, bytes=image_bytes, why=why)

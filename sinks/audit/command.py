@@ -4,11 +4,11 @@ A frame belongs to the range by the timestamp of its record, at whatever offset 
 letter) belongs to a frame by the coordinates that the outcome names. A frame that is still being processed counts as
 missing; `--wait` gives the pipeline time to finish it.
 
-An outcome contains the capture time of its frame. So the audit fetches from the frames topic only the offsets that have
-no outcome, and proves a day without losses without fetching its images. The clocks of cameras differ, so a frame of
-the range can lie anywhere after the first offset of the range. The audit therefore reads every outcome from that offset
-to the end of the log, also past `--to`; it keeps four bytes an offset in memory and fetches every frame without an
-outcome. Where the pipeline is behind, it fetches the backlog.
+An outcome tells the time of its frame's record (`captured_at`, or the header `sightline-clock`). So the audit fetches
+from the frames topic only the offsets that have no outcome, and proves a day without losses without fetching its
+images. The clocks of cameras differ, so a frame of the range can lie anywhere after the first offset of the range. The
+audit therefore reads every outcome from that offset to the end of the log, also past `--to`; it keeps four bytes an
+offset in memory and fetches every frame without an outcome. Where the pipeline is behind, it fetches the backlog.
 
 Labels are kept longer than frames. The offsets that outcomes name therefore also show whether retention removed a frame
 that had no outcome.
@@ -17,6 +17,7 @@ that had no outcome.
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
 from typing import Annotated, Any
@@ -41,6 +42,8 @@ from sinks.audit.text import describe
 
 HOUR_US = 3_600_000_000
 POLL_S = 0.5
+MAX_SOURCES_NAMED = 5
+MAX_RANGES_NAMED = 12
 # The audit looks up which offsets without an outcome hold a frame only after their number was unchanged for this long.
 STILL_S = 2.0
 
@@ -205,11 +208,32 @@ class Audit:
                     else "whether older frames had an outcome is not known"
                 )
             )
+        found += skipped_notes(list(self._outcomes.skipped_batches))
+        if clocks := +self._outcomes.other_clocks:
+            found.append(other_clocks_note(clocks))
         if self._outcomes.undecodable:
             found.append(
                 f"{self._outcomes.undecodable} records on {self._names.labels} are not valid labels and were left out"
             )
         return found
+
+
+def skipped_notes(skipped: list[str]) -> list[str]:
+    """What the workers found gone, a note for each range; they do not know which frames were in it."""
+    notes = skipped[:MAX_RANGES_NAMED]
+    if (hidden := len(skipped) - len(notes)) > 0:
+        notes.append(f"{hidden} more ranges of micro-batches are gone")
+    return notes
+
+
+def other_clocks_note(frames_by_source: Counter[str]) -> str:
+    """Which sources have a clock that is off, as far as their frames tell."""
+    most = [source_id for source_id, _ in frames_by_source.most_common(MAX_SOURCES_NAMED)]
+    more = len(frames_by_source) - len(most)
+    return (
+        f"the clocks of {', '.join(most)}{f' and {more} more' if more else ''} are off: "
+        f"{frames_by_source.total()} labelled frames count by the time of their record and not by their capture time"
+    )
 
 
 def _expired(

@@ -1,8 +1,10 @@
 """Reads the labels and dead letters of a range of frames: forward in time, and backward where that is needed."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from infra.failures.outcomes import BATCHES_SKIPPED
 from infra.kafka.reader import Reader
 from infra.kafka.records import ConsumedRecord
 from infra.kafka.schema_registry import registry_of
@@ -10,6 +12,7 @@ from infra.kafka.spans import Span
 from infra.kafka.topics import TopicNames
 from infra.settings import Settings
 from schemas import codec
+from schemas.clocks import read_clock
 from schemas.coordinates import Coordinates, TopicPartition
 from schemas.errors import BadFrame
 from schemas.headers import read_failure, redriven_letter
@@ -33,7 +36,11 @@ class StopLatch:
 
 
 class OutcomeReader:
-    """Counts every outcome that it reads in the ledger. `undecodable`: records on labels that are not valid labels."""
+    """Counts every outcome that it reads in the ledger. `undecodable`: records on labels that are not valid labels.
+
+    `other_clocks` counts, by source, the frames of the range whose `captured_at` is far from the time of their record.
+    `skipped_batches` are the sentences of the workers about micro-batches that were gone before they had read them.
+    """
 
     def __init__(
         self,
@@ -56,6 +63,8 @@ class OutcomeReader:
         self._reach: dict[TopicPartition, int] = {}
         self._earliest_us = 0 if since_us is None else since_us + CLOCK_MARGIN_US
         self.undecodable = 0
+        self.other_clocks: Counter[str] = Counter()
+        self.skipped_batches: dict[str, None] = {}
 
     def read(self, cut: StopLatch, frames_now: Callable[[], Iterable[Span]] = tuple) -> None:
         """Read every label and dead letter that was written since the last call.
@@ -137,13 +146,18 @@ class OutcomeReader:
         except BadFrame:
             self.undecodable += 1
             return None
-        if self._ledger.label(label.source, label.captured_at // 1000):
+        clock_ms = read_clock(record.headers)
+        if self._ledger.label(label.source, label.captured_at // 1000 if clock_ms is None else clock_ms):
+            self.other_clocks[label.source_id] += clock_ms is not None
             self._on_label(label)
         return label.source
 
     def _take_dead(self, record: ConsumedRecord) -> Coordinates | None:
         failure = read_failure(record.headers)
         if failure is None:
+            return None
+        if (failure.error_class, failure.source.topic) == (BATCHES_SKIPPED, self._names.batches):
+            self.skipped_batches[failure.message] = None
             return None
         if redriven_letter(record.headers) is not None:
             self._ledger.redriven(failure.source)

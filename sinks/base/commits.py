@@ -45,7 +45,7 @@ class Commits:
     def start_at(self, partition: TopicPartition, position: int) -> None:
         """Commit the start position before the first label is stored.
 
-        So monitors see a lag at once, and with `auto.offset.reset = latest` a restart skips no label.
+        So monitors see a lag at once.
         """
         self._starts[partition] = position
         self.hurry()

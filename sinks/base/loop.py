@@ -44,7 +44,6 @@ class SinkLoop:
         flusher: Flusher,
         progress: GroupProgress[None],
         settings: SinkSettings,
-        reset: int | None,
         *,
         clock: Callable[[], float] = time.monotonic,
         start: Start = in_thread,
@@ -52,7 +51,7 @@ class SinkLoop:
         self._member, self._topic, self._sink, self._flusher = member, topic, sink, flusher
         self._progress, self._clock = progress, clock
         self._batch = Batch(settings)
-        self._start_positions = StartPositions(member, reset, settings.repeat_window_offsets, start)
+        self._start_positions = StartPositions(member, settings.repeat_window_offsets, start)
         self._started: dict[TopicPartition, int] = {}  # of the partitions that are read, the start position
         self._flushed: dict[TopicPartition, int] = {}
         self._commits = Commits(member, progress)

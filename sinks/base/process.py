@@ -13,12 +13,11 @@ from functools import partial
 
 from infra.failures.breaker import Breaker
 from infra.kafka.api_versions import knows_kip_848
-from infra.kafka.clients import consumer_config, require_kafka, require_topics
+from infra.kafka.clients import require_kafka, require_topics
 from infra.kafka.consumer import CommitReport, GroupConsumer
 from infra.kafka.groups import GroupProgress
 from infra.kafka.publisher import Publisher
 from infra.kafka.schema_registry import registry_of
-from infra.kafka.start_offsets import first_offset
 from infra.kafka.statistics import STATISTICS_MS, lag_offsets, stands_by
 from infra.kafka.topic_admin import log_id
 from infra.kafka.topics import Lane, TopicNames, group
@@ -113,7 +112,7 @@ class SinkMember:
             on_statistics=self._on_statistics,
             defaults=membership(settings),
             classic_defaults=classic_membership(settings),
-            forced={"auto.offset.reset": "error"},
+            forced={"auto.offset.reset": "error"},  # `start_positions` decides where to start
             tables="kafka.client, kafka.consumer or sink",
             knows_kip_848=partial(knows_kip_848, settings),
         )
@@ -125,8 +124,7 @@ class SinkMember:
             settings.sink.repeat_window_offsets,
             registry_of(settings),
         )
-        reset = first_offset(str(consumer_config(settings, "")["auto.offset.reset"]))
-        self.loop = SinkLoop(self._consumer, names.labels, sink, flusher, progress, settings.sink, reset)
+        self.loop = SinkLoop(self._consumer, names.labels, sink, flusher, progress, settings.sink)
 
     def run(self, stop: Stop) -> None:
         self.loop.run(stop)

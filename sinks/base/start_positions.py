@@ -4,13 +4,11 @@ import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from infra.kafka.consumer import BEGINNING
 from infra.kafka.errors import KafkaFailure
 from infra.kafka.start_offsets import OffsetsClient
 from infra.process import logs
 from infra.process.lifecycle import Start, in_thread
 from schemas.coordinates import TopicPartition
-from schemas.errors import Stalled
 
 log = logs.get(__name__)
 
@@ -40,20 +38,16 @@ class StartPosition:
     skipped: range = range(0)
 
 
-def start_position_of(
-    facts: PartitionOffsets, stored: int | None, reset: int | None, window_offsets: int
-) -> StartPosition:
+def start_position_of(facts: PartitionOffsets, stored: int | None, window_offsets: int) -> StartPosition:
     """Decide where to start. Pure.
 
-    `stored`: the position that the sink itself has stored, if any. `reset`: where to start without any known offset.
+    `stored`: the position that the sink itself has stored, if any.
     The later one of `stored` and the committed offset counts, because `stored` is old if other members of the group had
-    the partition in between. Raises Stalled when no offset is known and `reset` is None.
+    the partition in between. Without any known offset it starts at the first label.
     """
     known = known_position(facts, stored)
     if known is None:
-        if reset is None:
-            raise Stalled("there is no committed offset to start from, and auto.offset.reset is error")
-        known = facts.first if reset == BEGINNING else facts.end
+        known = facts.first
     skipped = range(0)
     if known < facts.first:
         skipped = range(known, facts.first)
@@ -70,9 +64,9 @@ def known_position(facts: PartitionOffsets, stored: int | None) -> int | None:
 class StartPositions:
     """The start positions of partitions that are assigned and not read yet. Used by the loop's thread only."""
 
-    def __init__(self, client: OffsetsClient, reset: int | None, window_offsets: int, start: Start) -> None:
+    def __init__(self, client: OffsetsClient, window_offsets: int, start: Start) -> None:
         self._lookup = OffsetsLookup(client, start)
-        self._reset, self._window_offsets = reset, window_offsets
+        self._window_offsets = window_offsets
         self._known: dict[TopicPartition, PartitionOffsets] = {}
         self._beyond_since_s: dict[TopicPartition, float] = {}
 
@@ -113,7 +107,7 @@ class StartPositions:
                     self._lookup.want([partition])
                     continue
             self._beyond_since_s.pop(partition, None)
-            found[partition] = facts, start_position_of(facts, own, self._reset, self._window_offsets)
+            found[partition] = facts, start_position_of(facts, own, self._window_offsets)
         return found
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from inference.image import Prepared
 from infra.failures.outcomes import FrameRecord
 from schemas import headers
+from schemas.clocks import clock_of
 from schemas.errors import BadFrame
 from schemas.fields import check_size
 from schemas.records import Frame, Micros
@@ -44,6 +45,11 @@ class ParsedFrame:
     frame: Frame
     image_hash: bytes
 
+    @property
+    def clock_ms(self) -> int | None:
+        """The time of the frame's record, where `captured_at` does not tell it."""
+        return clock_of(self.frame.captured_at, self.pending.record.timestamp_ms)
+
 
 @dataclass(frozen=True, slots=True)
 class PreparedFrame:
@@ -53,6 +59,11 @@ class PreparedFrame:
     frame: Frame
     image_hash: bytes
     image: Prepared
+
+    @property
+    def clock_ms(self) -> int | None:
+        """As in ParsedFrame."""
+        return clock_of(self.frame.captured_at, self.pending.record.timestamp_ms)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from schemas import headers
+from schemas.clocks import batch_clocks
 from schemas.headers import Header
 from schemas.records import BatchItem, MicroBatch, PixelEncoding
 from streams.stage.frames import PendingFrame, PreparedFrame
 
-# The numbers, the hash and the quality of one item, and its trace context in the headers.
+# The numbers, the hash and the quality of one item, and its trace context and clock in the headers.
 ITEM_OVERHEAD_BYTES = 256
 
 
@@ -116,4 +117,5 @@ def _headers(group: _Group, frames: list[PreparedFrame]) -> list[Header]:
     if group.attempt:
         made.append((headers.ATTEMPT, str(group.attempt).encode()))
     made.extend(headers.batch_traceparents([prepared.pending.traceparent for prepared in frames]))
+    made.extend(batch_clocks([prepared.clock_ms for prepared in frames]))
     return made

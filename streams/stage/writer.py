@@ -12,6 +12,7 @@ from infra.kafka.topics import Lane, TopicNames
 from infra.process import logs, metrics
 from infra.settings import KIB, Settings
 from schemas import codec
+from schemas.clocks import clock_headers
 from schemas.errors import BadFrame
 from schemas.headers import REPLAY_ID, TRACEPARENT, Header
 from schemas.records import Decision, ModelRef, Origin
@@ -80,7 +81,7 @@ class Writer:
                 metrics.LABELS.labels(label.origin.value, label.decision.value).inc()
                 self._finish([pending])
 
-        headers = _headers(pending)
+        headers = [*_headers(pending), *clock_headers(parsed.clock_ms)]
         for topic in topics:
             value = codec.encode(label, self._outputs.registry, topic)
             report = self._deliveries.expect(written)

@@ -1,6 +1,7 @@
 """Topics on a real broker: created when missing, compared when they exist, never changed."""
 
 import json
+import time
 
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
@@ -20,23 +21,34 @@ def test_created_topics_are_as_the_design_says(deployment: Deployment) -> None:
     assert check_topics(settings) == TopicCheck([], [], [])
 
 
-def test_frames_of_eight_mib_from_a_camera_ahead_of_time_are_taken(deployment: Deployment) -> None:
-    ten_days_ahead_ms = 864_000_000 + 4_000_000_000_000
-    failed: list[object] = []
-    limits = {"message.max.bytes": 20_000_000, "bootstrap.servers": deployment.services.bootstrap_servers}
-    producer = Producer(limits)
+def refusals(deployment: Deployment, topic: str, size: int, timestamp_ms: int) -> list[str]:
+    """What the broker says to a record of that size and time, from a producer that is not ours."""
+    failed: list[str] = []
+    producer = Producer({"message.max.bytes": 20_000_000, "bootstrap.servers": deployment.services.bootstrap_servers})
+    producer.produce(
+        topic,
+        bytes(size),
+        timestamp=timestamp_ms,
+        on_delivery=lambda error, _message: failed.append(error.name()) if error else None,
+    )
+    assert producer.flush(60) == 0
+    return failed
+
+
+def test_frames_of_eight_mib_from_a_machine_in_another_time_zone_are_taken(deployment: Deployment) -> None:
+    ahead_ms = time.time_ns() // 1_000_000 + 14 * 3_600_000
     for topic, size in (
         (deployment.topics.frames, 8 * 1024 * 1024 - 1000),
         (deployment.topics.dead, 9 * 1024 * 1024 - 1000),
     ):
-        producer.produce(
-            topic,
-            bytes(size),
-            timestamp=ten_days_ahead_ms,
-            on_delivery=lambda error, _message: failed.append(error) if error else None,
-        )
-    assert producer.flush(60) == 0
-    assert failed == []
+        assert refusals(deployment, topic, size, ahead_ms) == []
+
+
+def test_a_frame_of_2096_is_refused_and_other_topics_take_a_stage_whose_clock_is_ahead(deployment: Deployment) -> None:
+    in_2096_ms = 4_000_000_000_000
+    assert refusals(deployment, deployment.topics.frames, 10, in_2096_ms) == ["INVALID_TIMESTAMP"]
+    for topic in (deployment.topics.batches, deployment.topics.labels, deployment.topics.retry, deployment.topics.dead):
+        assert refusals(deployment, topic, 10, in_2096_ms) == []
 
 
 def test_differences_are_listed_and_left_alone(deployment: Deployment, sightline: Runner) -> None:

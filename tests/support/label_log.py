@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from infra.failures.breaker import Breaker
-from infra.kafka.consumer import BEGINNING, CommitReport, PartitionFault, Rebalance
+from infra.kafka.consumer import CommitReport, PartitionFault, Rebalance
 from infra.kafka.errors import FaultKind, KafkaFailure, KafkaFault
 from infra.kafka.groups import GroupProgress
 from infra.kafka.records import ConsumedRecord
@@ -198,7 +198,6 @@ class SinkRun:
             flusher,
             progress,
             settings,
-            BEGINNING,
             clock=lambda: self.now_s,
             start=lambda run: run(),
         )

@@ -101,9 +101,17 @@ class Rig:
         outputs = Outputs(settings, "live", self.sender, ModelRef("m", "1", "none"), None, 12, Mock())
         self.stage = FrameStage(outputs, ThreadPool(work), cache, self.failures.append)
 
-    def take(self, offset: int, image: bytes = b"sound", value: bytes | None = None, partition: int = 0) -> None:
+    def take(
+        self,
+        offset: int,
+        image: bytes = b"sound",
+        value: bytes | None = None,
+        partition: int = 0,
+        recorded_ms: int = 99,
+    ) -> None:
         frame = Frame(f"cam/1/{offset}", "cam", SourceKind.CAMERA, 1, offset, 7, 8, Encoding.JPEG, image)
-        record = FrameRecord(Coordinates("frames.raw", partition, offset), 99, b"cam", value or codec.encode(frame), [])
+        source = Coordinates("frames.raw", partition, offset)
+        record = FrameRecord(source, recorded_ms, b"cam", value or codec.encode(frame), [])
         self.stage.take(PendingFrame(record, lambda: self.finished.append(offset)))
 
     async def settle(self) -> None:

@@ -6,7 +6,6 @@ from functools import partial
 
 from inference.worker.group.membership import membership_keys
 from infra.kafka.api_versions import knows_kip_848
-from infra.kafka.clients import consumer_config
 from infra.kafka.consumer import CommitReport, GroupConsumer
 from infra.kafka.statistics import STATISTICS_MS
 from infra.kafka.transaction import TransactionalProducer, transactional_producer
@@ -18,11 +17,6 @@ TRANSACTION_TIMEOUT_MS = 10_000
 # connection changes its state, and ignores its own time-out (confluentinc/librdkafka 5511 and 5456, open as of 2.16).
 # Closing idle connections is such a change. Without it the call hung until the watchdog ended the worker.
 IDLE_CONNECTION_MS = 2_000
-
-
-def reset_policy(settings: Settings) -> str:
-    """`auto.offset.reset` as configured. The client itself always gets `error` (see `infra.kafka.start_offsets`)."""
-    return str(consumer_config(settings, "")["auto.offset.reset"])
 
 
 def group_consumer(
@@ -40,7 +34,7 @@ def group_consumer(
         on_statistics=on_statistics,
         defaults={**membership_keys(settings.infer), "statistics.interval.ms": STATISTICS_MS},
         classic_defaults={**membership_keys(classic), "statistics.interval.ms": STATISTICS_MS},
-        forced={"auto.offset.reset": "error"},
+        forced={"auto.offset.reset": "error"},  # where to begin decides `infra.kafka.start_offsets`
         tables="kafka.client, kafka.consumer or infer",
         knows_kip_848=partial(knows_kip_848, settings),
     )

@@ -36,13 +36,10 @@ class MemberView:
 
 
 class StarvationRule:
-    """Decides whether records wait for this worker and it does not get them. Pure.
+    """Decides whether records wait for this worker and it does not get them. Pure."""
 
-    With `skips` (`auto.offset.reset=latest`) waiting records may be such as the group skips: then lag says nothing.
-    """
-
-    def __init__(self, limit_ms: float, skips: bool = False) -> None:
-        self._limit_ms, self._skips = max(limit_ms, MIN_LOOKS * MAX_STEP_MS), skips
+    def __init__(self, limit_ms: float) -> None:
+        self._limit_ms = max(limit_ms, MIN_LOOKS * MAX_STEP_MS)
         self._patience_ms = max(PATIENCE * limit_ms, MIN_PATIENCE_MS)
         self._starved, self._outside = Standstill(), Standstill()
         self._seen: object = None
@@ -50,7 +47,7 @@ class StarvationRule:
     def look(self, member: MemberView, group: Offsets, now_ms: float) -> str | None:
         """Why the worker counts as stalled, if it does. Call it only with an answer of the broker."""
         owned = member.owned or None  # None: all partitions of the group
-        lag = 0 if self._skips else group.lag(owned)
+        lag = group.lag(owned)
         # For an owner only its own commits count: a worker that was cut off may not have noticed that its partitions
         # went to another, which commits there.
         seen = (member.owned, member.last_commit_s if owned else group.position())

@@ -8,6 +8,7 @@ from infra.kafka.records import ConsumedRecord
 from infra.kafka.topics import TopicNames
 from infra.settings import RetrySettings
 from schemas import codec
+from schemas.clocks import batch_clocks, read_clock
 from schemas.coordinates import Coordinates, TopicPartition
 from schemas.errors import BadFrame, ModelError
 from schemas.headers import ATTEMPT, Header, attempt_of, read_failure, replay_id_of, traceparent_of
@@ -66,6 +67,18 @@ def test_labels_by_source_and_the_review_subset_again() -> None:
     assert [record.topic for record in out(given, with_review=False).records(given)] == ["labels"] * 3
 
 
+def test_each_label_tells_the_time_of_its_frames_record_where_the_batch_does() -> None:
+    given = work(0, TRACE, *batch_clocks([None, 5_000, None]))
+    given.outcomes = {index: label(given, index, Decision.REVIEW) for index in range(3)}
+    records = out(given).records(given)
+    assert [(record.topic, read_clock(record.headers)) for record in records] == [
+        (topic, clock) for clock in (None, 5_000, None) for topic in ("labels", "labels.review")
+    ]
+    given.outcomes[1] = FrameFailure(ModelError("on purpose"))
+    failure = out(given).records(given)[2]
+    assert (failure.topic, read_clock(failure.headers)) == ("frames.retry", 5_000)
+
+
 def test_failed_frames_go_to_the_retry_lane_as_they_were_and_back_again_until_they_are_dead() -> None:
     for attempt, topic, counted in [(0, "frames.retry", 1), (2, "frames.retry", 3), (3, "frames.dead", 3)]:
         given = work(attempt, ("sightline-replay-id", b"r1"))
@@ -112,7 +125,7 @@ def test_what_no_record_can_hold_is_dead_at_once_and_without_its_bytes() -> None
 
 
 def test_a_frame_that_retention_took_still_leaves_a_trace() -> None:
-    given = work()
+    given = work(0, *batch_clocks([None, None, 5_000]))
     given.outcomes = {index: label(given, index, Decision.ACCEPTED) for index in (0, 1)}
     given.outcomes[2] = FrameFailure(ModelError("on purpose"))
     failure = out(given).records(given)[2]
@@ -120,7 +133,7 @@ def test_a_frame_that_retention_took_still_leaves_a_trace() -> None:
     assert (failure.topic, failure.value) == ("frames.dead", None)
     assert told is not None
     assert told.source == Coordinates("frames.raw", 3, 12)
-    assert told.error_class == "frame_gone"
+    assert (told.error_class, told.timestamp_ms) == ("frame_gone", 5_000)
     assert "ModelError: on purpose" in told.message
 
 

@@ -13,14 +13,14 @@ from inference.worker.group.membership import Membership
 from inference.worker.group.rewind import Rewind
 from inference.worker.group.work_in_flight import WorkInFlight
 from inference.worker.loop import ReadLimits, WorkerLoop
-from infra.kafka.consumer import BEGINNING, PartitionFault
+from infra.kafka.consumer import PartitionFault
 from infra.kafka.errors import FaultKind, KafkaFailure, KafkaFault
 from infra.kafka.records import ConsumedRecord
 from infra.kafka.sender import OutRecord
 from infra.kafka.start_offsets import StartOffsets
 from infra.process.lifecycle import Deadline, Stop
 from schemas import codec
-from schemas.coordinates import TopicPartition
+from schemas.coordinates import Coordinates, TopicPartition
 from schemas.errors import Stalled
 from tests.support.batches import batch_record, micro_batch
 
@@ -38,6 +38,7 @@ class Consumer:
         self.sought: dict[TopicPartition, int] = {}
         self.pauses: list[bool] = []
         self.refuses = False
+        self.first, self.committed_offset = 0, 40  # the log ends at 100
 
     def subscribe(self, topics: list[str], rebalance: object) -> None:
         assert topics == ["batches"]
@@ -65,10 +66,10 @@ class Consumer:
         self.sought.update(offsets)
 
     def committed(self, partitions: Iterable[TopicPartition], timeout_s: float) -> dict[TopicPartition, int]:
-        return dict.fromkeys(partitions, 40)
+        return dict.fromkeys(partitions, self.committed_offset)
 
     def log_range(self, partition: TopicPartition, timeout_s: float) -> tuple[int, int]:
-        return (0, 100)
+        return (self.first, 100)
 
 
 class Delivery:
@@ -105,7 +106,7 @@ class Rig:
             self.in_flight,
             membership=self.membership,
             delivery=self.delivery,
-            start_offsets=StartOffsets(client, BEGINNING, start=lambda ask: ask()),
+            start_offsets=StartOffsets(client, start=lambda ask: ask()),
             limits=ReadLimits(max_bytes, max_frames),
             stop=self.stop,
         )
@@ -193,6 +194,55 @@ def test_a_partition_without_an_offset_starts_at_the_committed_one_in_a_new_gene
     assert rig.consumer.started == {P0: 40}
     assert rig.in_flight.frames == 0, "what was read before counts no more"
     assert rig.staging.size_bytes == 0
+
+
+def skipped_by(rig: Rig) -> list[Work]:
+    return [work for work in rig.in_flight.in_flight() if work.skipped_batches]
+
+
+def test_what_retention_removed_before_it_was_read_is_the_first_work_of_its_partition() -> None:
+    rig = Rig()
+    rig.consumer.first = 55
+    rig.run(fault(FaultKind.NO_OFFSET), lambda: None, record(P0, 55))
+    assert rig.consumer.started == {P0: 55}
+    skipped, read = rig.in_flight.in_flight()
+    assert (skipped.record.coordinates, skipped.skipped_batches) == (Coordinates("batches", 0, 54), 15)
+    assert skipped.bad is not None
+    assert (skipped.bad.reason, skipped.bad.detail) == (
+        "batches_skipped",
+        "15 micro-batches, offsets 40 to 54 of batches/0, were removed by retention before a worker had read them: "
+        "their frames have no outcome unless they are sent again",
+    )
+    rig.in_flight.finish_work(read)
+    assert rig.in_flight.to_commit() == {}, "nothing is committed past what is gone before frames.dead tells of it"
+    rig.in_flight.finish_work(skipped)
+    assert rig.in_flight.to_commit() == {P0: 56}
+
+
+def test_what_is_gone_and_may_have_been_read_is_on_record_as_well() -> None:
+    rig = Rig()
+    rig.consumer.first, rig.consumer.committed_offset = 55, -1001
+    rig.run(fault(FaultKind.NO_OFFSET), lambda: None)
+    (work,) = rig.in_flight.in_flight()
+    assert (work.record.coordinates, work.skipped_batches) == (Coordinates("batches", 0, 54), 0)
+    assert work.bad is not None
+    assert work.bad.detail.startswith("offsets 0 to 54 of batches/0 are gone, and no committed offset tells whether")
+
+
+def test_what_was_finished_and_not_committed_yet_is_not_skipped() -> None:
+    rig = Rig()
+    rig.consumer.first = 55
+
+    def finish_all() -> None:
+        for work in list(rig.in_flight.in_flight()):
+            rig.in_flight.finish_work(work)
+
+    rig.run(record(P0, 49), finish_all, fault(FaultKind.NO_OFFSET), lambda: None)
+    assert [work.skipped_batches for work in skipped_by(rig)] == [5]
+    rig = Rig()
+    rig.consumer.first = 55
+    rig.run(record(P0, 54), finish_all, fault(FaultKind.NO_OFFSET), lambda: None)
+    assert skipped_by(rig) == []
 
 
 @pytest.mark.parametrize(("max_bytes", "max_frames"), [(1, 1_000), (1 << 30, 4)])

@@ -1,5 +1,6 @@
 """A group member in terms of ours, over a client that does what the test says."""
 
+import json
 import threading
 from types import SimpleNamespace
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import confluent_kafka
 import pytest
 from confluent_kafka import KafkaError, KafkaException
+from structlog.testing import capture_logs
 
 from infra.kafka.consumer import CommitReport, GroupConsumer, PartitionFault
 from infra.kafka.errors import FaultKind, KafkaFailure
@@ -257,6 +259,37 @@ def test_forced_keys_go_before_the_users_and_the_users_before_defaults(monkeypat
     _, client = made(monkeypatch, defaults={"fetch.wait.max.ms": 1}, forced={"auto.offset.reset": "error"})
     assert client.config["fetch.wait.max.ms"] == 7
     assert client.config["auto.offset.reset"] == "error"
+
+
+KEYS_THAT_SKIP = {
+    "auto.offset.reset": "latest",
+    "topic.auto.offset.reset": "latest",
+    "auto.commit.enable": True,
+    "enable.auto.commit": True,
+    "enable.auto.offset.store": True,
+}
+
+
+@pytest.mark.parametrize("table", ["CLIENT", "CONSUMER"])
+@pytest.mark.parametrize("key", KEYS_THAT_SKIP)
+def test_no_setting_decides_which_records_are_read_or_committed(
+    monkeypatch: pytest.MonkeyPatch, table: str, key: str
+) -> None:
+    monkeypatch.setenv(f"SIGHTLINE_KAFKA__{table}", json.dumps({key: KEYS_THAT_SKIP[key]}))
+    with capture_logs() as lines:
+        _, client = made(monkeypatch)
+    assert client.config["auto.offset.reset"] == "earliest"
+    assert (client.config["enable.auto.commit"], client.config["enable.auto.offset.store"]) == (False, False)
+    assert not client.config.keys() & {"topic.auto.offset.reset", "auto.commit.enable"}
+    (told,) = [line for line in lines if "have no effect" in line["event"]]
+    assert (told["keys"], told["group"]) == ([key], "group")
+
+
+def test_nothing_is_told_where_nothing_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGHTLINE_KAFKA__CONSUMER", '{"fetch.wait.max.ms": 7}')
+    with capture_logs() as lines:
+        made(monkeypatch)
+    assert lines == []
 
 
 def test_a_key_that_the_client_does_not_take_is_a_wrong_setting() -> None:

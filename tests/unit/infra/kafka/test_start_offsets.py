@@ -5,11 +5,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from infra.kafka.consumer import BEGINNING, END
+from infra.kafka.consumer import BEGINNING
 from infra.kafka.errors import FaultKind, KafkaFailure, KafkaFault
-from infra.kafka.start_offsets import AGAIN_S, StartOffsets, first_offset
+from infra.kafka.start_offsets import AGAIN_S, StartOffsets, StartPoint
 from schemas.coordinates import TopicPartition
-from schemas.errors import ConfigError, Stalled
 
 ONE, TWO = TopicPartition("frames.batches", 1), TopicPartition("frames.batches", 2)
 UNDECIDED = "undecided"
@@ -36,13 +35,16 @@ class Broker:
         return self.reach
 
 
-def starts_of(broker: Broker, first: int | None = BEGINNING) -> StartOffsets:
+def starts_of(broker: Broker) -> StartOffsets:
     """Its questions are answered before `found` returns, and told by the next."""
-    return StartOffsets(broker, first, start=lambda ask: ask())
+    return StartOffsets(broker, start=lambda ask: ask())
 
 
 def found(starts: StartOffsets, now_s: float) -> dict[TopicPartition, int]:
-    return starts.found(now_s) | starts.found(now_s)
+    """Where to start, of partitions of which nothing is gone."""
+    points = starts.found(now_s) | starts.found(now_s)
+    assert not any(point.gone for point in points.values())
+    return {partition: point.offset for partition, point in points.items()}
 
 
 def test_a_committed_offset_is_taken_and_asked_for_once() -> None:
@@ -57,11 +59,17 @@ def test_a_committed_offset_is_taken_and_asked_for_once() -> None:
     assert broker.asked == 1
 
 
-@pytest.mark.parametrize("first", [BEGINNING, END])
-def test_where_nothing_is_committed_it_begins_where_it_was_told(first: int) -> None:
-    starts = starts_of(Broker(), first)
+def test_where_nothing_is_committed_it_begins_at_the_first_record() -> None:
+    starts = starts_of(Broker(reach=(0, 100)))
     starts.want(ONE)
-    assert found(starts, 0.0) == {ONE: first}
+    assert found(starts, 0.0) == {ONE: 0}
+
+
+def test_where_nothing_is_committed_nobody_knows_whether_what_is_gone_was_read() -> None:
+    starts = starts_of(Broker(reach=(10, 100)))
+    starts.want(ONE)
+    assert starts.found(0.0) == {}
+    assert starts.found(0.0) == {ONE: StartPoint(10, range(10), may_have_read=True)}
 
 
 def test_an_offset_that_an_open_transaction_holds_is_waited_for() -> None:
@@ -98,9 +106,17 @@ def test_a_broker_that_is_away_is_asked_again() -> None:
     assert found(starts, 2 * AGAIN_S) == {ONE: 30}
 
 
-@pytest.mark.parametrize("offset", [9, 101])
-def test_a_committed_offset_that_is_not_in_the_log_is_none(offset: int) -> None:
-    starts = starts_of(Broker({ONE: offset}))
+@pytest.mark.parametrize("committed", [0, 9])
+def test_what_was_removed_between_the_committed_offset_and_the_first_record_is_told(committed: int) -> None:
+    starts = starts_of(Broker({ONE: committed, TWO: 10}))
+    starts.want(ONE)
+    starts.want(TWO)
+    assert starts.found(0.0) == {}
+    assert starts.found(0.0) == {ONE: StartPoint(10, range(committed, 10)), TWO: StartPoint(10)}
+
+
+def test_a_committed_offset_behind_the_end_is_none() -> None:
+    starts = starts_of(Broker({ONE: 101}))
     starts.want(ONE)
     assert found(starts, 0.0) == {ONE: BEGINNING}
 
@@ -112,15 +128,3 @@ def test_a_partition_that_was_taken_away_is_not_asked_for() -> None:
     starts.forget([ONE, TWO])
     assert found(starts, 0.0) == {}
     assert broker.asked == 0
-
-
-def test_reset_policies() -> None:
-    assert first_offset("earliest") == first_offset("beginning") == BEGINNING
-    assert first_offset("latest") == first_offset("end") == END
-    assert first_offset("error") is None
-    with pytest.raises(ConfigError, match=r"auto\.offset\.reset"):
-        first_offset("none")
-    starts = starts_of(Broker(), None)
-    starts.want(ONE)
-    with pytest.raises(Stalled, match="no offset to begin"):
-        found(starts, 0.0)

@@ -40,7 +40,7 @@ class Rig:
     def __init__(self, source: str = "sim:coffee") -> None:
         self.clock, self.drops, self.sender = Clock(), DropCounts(), MemorySender()
         self.feed = Feed(spec_of(source), SETTINGS, MAX_IMAGE_BYTES, lambda _frame: None, self.drops, Stop())
-        self.outbox = Outbox(self.sender, "frames.raw", self.drops.add)
+        self.outbox = Outbox(self.sender, "frames.raw", self.drops.add, retention_h=24)
         self.buffer: FrameBuffer[OutgoingFrame] = FrameBuffer(1 << 20, max_frames=2)
         self.buffer.add_source(self.feed.spec.source_id, live=True)
 

@@ -3,16 +3,21 @@
 from collections.abc import Callable
 
 import pytest
+from structlog.testing import capture_logs
 
+from infra.process import metrics
 from infra.process.times import now_us
 from ingest.publish.drops import DropCounts
 from ingest.publish.frame import OutgoingFrame
 from ingest.publish.outbox import Outbox
+from schemas.clocks import read_clock
 from schemas.codec import decode
 from schemas.errors import Stalled
 from schemas.headers import traceparent_of
 from schemas.records import Encoding, Frame, SourceKind
 from tests.support.memory_sender import FENCED, INVALID, TOO_LARGE, MemorySender
+
+IN_2099 = 4_080_000_000_000_000
 
 
 class Rig:
@@ -20,7 +25,7 @@ class Rig:
 
     def __init__(self, sender: MemorySender | None = None) -> None:
         self.sender, self.drops = sender or MemorySender(), DropCounts()
-        self.outbox = Outbox(self.sender, "t-frames.raw", self.drops.add)
+        self.outbox = Outbox(self.sender, "t-frames.raw", self.drops.add, retention_h=24)
 
     def publish(self, *frames: OutgoingFrame, give_up: Callable[[], bool] = lambda: False) -> bool:
         taken = [self.outbox.publish(frame, give_up) for frame in frames]
@@ -30,13 +35,15 @@ class Rig:
         return [decode(Frame, record.value) for record in self.sender.records]
 
 
-def outgoing(epoch: int = 1000, source_id: str = "cam", expires_in_ms: int | None = None) -> OutgoingFrame:
+def outgoing(
+    epoch: int = 1000, source_id: str = "cam", expires_in_ms: int | None = None, captured_at: int | None = None
+) -> OutgoingFrame:
     now = now_us()
     return OutgoingFrame(
         source_id=source_id,
         source_kind=SourceKind.CRAWLER,
         stream_epoch=epoch,
-        captured_at=now - 5_000_000,
+        captured_at=now - 5_000_000 if captured_at is None else captured_at,
         received_at=now,
         encoding=Encoding.JPEG,
         image=b"\xff\xd8\xff",
@@ -74,6 +81,27 @@ def test_the_envelope() -> None:
     assert (frame.captured_at, frame.received_at, frame.image) == (sent.captured_at, sent.received_at, sent.image)
     assert (frame.source_kind, frame.encoding) == (SourceKind.CRAWLER, Encoding.JPEG)
     assert (frame.uri, frame.attributes) == (sent.uri, {"page": "https://example.org/"})
+    assert read_clock(record.headers) is None
+
+
+@pytest.mark.parametrize(("captured_at", "clock"), [(0, "behind"), (-1, "behind"), (IN_2099, "ahead")])
+def test_a_record_has_the_time_of_sending_where_the_clock_of_the_source_is_off(captured_at: int, clock: str) -> None:
+    rig, before = Rig(), metrics.CLOCKS_ADJUSTED.labels("cam", clock)._value.get()
+    sent_ms = now_us() // 1000
+    with capture_logs() as lines:
+        rig.publish(outgoing(captured_at=captured_at), outgoing(captured_at=captured_at), outgoing())
+    first, second, sound = rig.sender.records
+    assert sent_ms <= first.timestamp_ms <= second.timestamp_ms <= now_us() // 1000
+    assert read_clock(first.headers) == first.timestamp_ms
+    assert [frame.captured_at for frame in rig.frames()][:2] == [captured_at] * 2, (
+        "the value keeps what the source said"
+    )
+    assert read_clock(sound.headers) is None
+    assert [line.get("clock") for line in lines] == [clock, None], "told once, and when it is over"
+    rig.sender.report(first)
+    assert metrics.SOURCE_LAST_FRAME.labels("cam")._value.get() == first.timestamp_ms / 1000, "an alert can go by it"
+    rig.sender.report(second, INVALID)
+    assert metrics.CLOCKS_ADJUSTED.labels("cam", clock)._value.get() - before == 1, "of the delivered ones"
 
 
 def test_a_full_queue_is_waited_for() -> None:

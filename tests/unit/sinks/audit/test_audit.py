@@ -9,7 +9,9 @@ from infra.kafka.records import ConsumedRecord
 from infra.kafka.spans import Span
 from infra.settings import Settings
 from schemas import codec
+from schemas.clocks import clock_headers
 from schemas.coordinates import Coordinates, TopicPartition
+from schemas.headers import Failure, RawHeaders, failure_headers
 from schemas.records import Micros
 from sinks.audit.command import Audit
 from sinks.audit.ledger import Balance
@@ -30,14 +32,14 @@ class Topics:
         self.expired: list[Span] = []
         self.read_offsets: dict[str, set[int]] = {}
 
-    def put(self, topic: str, timestamp_ms: int, value: bytes = b"x") -> int:
+    def put(self, topic: str, timestamp_ms: int, value: bytes = b"x", headers: RawHeaders = None) -> int:
         log = self.logs.setdefault(topic, [])
-        log.append(ConsumedRecord(topic, 0, len(log), timestamp_ms, None, value, None))
+        log.append(ConsumedRecord(topic, 0, len(log), timestamp_ms, None, value, headers))
         return len(log) - 1
 
-    def label(self, frame: int, captured_ms: int, labelled_ms: int) -> None:
+    def label(self, frame: int, captured_ms: int, labelled_ms: int, clock_ms: int | None = None) -> None:
         label = a_label(Coordinates(FRAMES, 0, frame), captured_at=captured_ms * 1000, labelled_at=labelled_ms * 1000)
-        self.put(LABELS, labelled_ms, codec.encode(label))
+        self.put(LABELS, labelled_ms, codec.encode(label), clock_headers(clock_ms))
 
     def spans(self, topic: str, from_us: Micros | None = None) -> list[Span]:
         log, start = self.logs.get(topic, []), self.starts.get(topic, 0)
@@ -98,6 +100,60 @@ def test_frames_that_retention_took_without_an_outcome_are_no_ok(
     assert any(f"retention has removed frames {where} on 1 of 1 partitions" in note for note in notes)
     assert "there is no frame in this range" not in notes
     assert describe(balance, notes).endswith("NOT ok: retention removed 200 frames that had no outcome")
+
+
+@pytest.mark.parametrize("captured_ms", [0, 4_080_000_000_000])
+@pytest.mark.parametrize(("first", "last"), [(None, None), (390, 610), (400, 600), (450, 500)])
+def test_a_camera_whose_clock_is_off_hides_no_frame_that_retention_took(
+    first: int | None, last: int | None, captured_ms: int
+) -> None:
+    topics = Topics()
+    for number in range(1_000):
+        topics.put(FRAMES, minute(number))
+    for number in [*range(400), *range(600, 1_000)]:
+        topics.label(number, captured_ms, minute(max(number, 700 if number >= 600 else 0)), clock_ms=minute(number))
+    topics.starts[FRAMES] = 600
+    balance, _ = audited(topics, *(None if number is None else minute(number) for number in (first, last)))
+    assert (balance.ok, balance.expired, balance.missing_count) == (False, 200, 0)
+
+
+def test_what_the_workers_found_gone_is_noted_for_each_range() -> None:
+    topics = Topics()
+    for number in range(20):
+        topics.put(FRAMES, minute(number))
+        if not 5 <= number < 8:
+            topics.label(number, minute(number), minute(number))
+    sentence = (
+        "2 micro-batches, offsets 40 to 41 of frames.batches/0, were removed by retention before a worker had read"
+    )
+    for source, error_class, message in [
+        (Coordinates("frames.batches", 0, 41), "batches_skipped", sentence),
+        (Coordinates("frames.batches", 0, 41), "batches_skipped", sentence),  # once more, after a crash
+        (Coordinates("frames.batches", 0, 9), "not_avro", "starts with 3c"),
+    ]:
+        failure = Failure(source, 0, "infer", error_class, message, 0)
+        topics.put("frames.dead", minute(19), b"", failure_headers(None, failure))
+    balance, notes = audited(topics)
+    assert (balance.ok, balance.frames, balance.dead, balance.missing_count) == (False, 20, 0, 3)
+    assert notes == [sentence]
+    for number in range(5, 8):
+        topics.label(number, minute(number), minute(21))
+    balance, again = audited(topics)
+    assert (balance.ok, again) == (True, notes)
+
+
+def test_labels_of_a_camera_whose_clock_is_off_count_by_the_time_of_their_frames_records() -> None:
+    topics = Topics()
+    for number in range(20):
+        topics.put(FRAMES, minute(number))
+        topics.label(
+            number, 0 if number % 2 else minute(number), minute(number), minute(number) if number % 2 else None
+        )
+    balance, notes = audited(topics, minute(5), minute(15))
+    assert (balance.ok, balance.frames, balance.labels) == (True, 10, 10)
+    (note,) = [note for note in notes if "clock" in note]
+    assert note.startswith("the clocks of dock-1 are off: 5 labelled frames count by the time of their record")
+    assert not [note for note in audited(topics, minute(4), minute(5))[1] if "clock" in note]
 
 
 @pytest.mark.parametrize(("first", "last"), [(100, 300), (610, None), (700, 800)])

@@ -4,45 +4,35 @@ from collections.abc import Iterable
 
 import pytest
 
-from infra.kafka.consumer import BEGINNING, END
 from infra.kafka.errors import FaultKind, KafkaFailure, KafkaFault
 from schemas.coordinates import TopicPartition
-from schemas.errors import Stalled
 from sinks.base.start_positions import BEYOND_END_S, PartitionOffsets, StartPosition, StartPositions, start_position_of
 
 ONE, TWO = TopicPartition("labels", 0), TopicPartition("labels", 1)
 
 
 @pytest.mark.parametrize(
-    ("facts", "stored", "reset", "expected"),
+    ("facts", "stored", "expected"),
     [
-        (PartitionOffsets(None, 0, 50), None, BEGINNING, StartPosition(0, 0)),
-        (PartitionOffsets(None, 7, 50), None, BEGINNING, StartPosition(7, 7)),
-        (PartitionOffsets(None, 0, 50), None, END, StartPosition(50, 40)),
-        (PartitionOffsets(30, 0, 50), None, END, StartPosition(30, 20)),
-        (PartitionOffsets(30, 25, 50), None, BEGINNING, StartPosition(30, 25)),
+        (PartitionOffsets(None, 0, 50), None, StartPosition(0, 0)),
+        (PartitionOffsets(None, 7, 50), None, StartPosition(7, 7)),
+        (PartitionOffsets(30, 25, 50), None, StartPosition(30, 25)),
         # The sink is ahead of the group after a crash between flush and commit, and behind if others had the partition.
-        (PartitionOffsets(30, 0, 50), 33, BEGINNING, StartPosition(33, 23)),
-        (PartitionOffsets(30, 0, 50), 3, BEGINNING, StartPosition(30, 20)),
-        (PartitionOffsets(None, 0, 50), 33, END, StartPosition(33, 23)),
+        (PartitionOffsets(30, 0, 50), 33, StartPosition(33, 23)),
+        (PartitionOffsets(30, 0, 50), 3, StartPosition(30, 20)),
+        (PartitionOffsets(None, 0, 50), 33, StartPosition(33, 23)),
         # Retention removed labels before the sink had read them.
-        (PartitionOffsets(3, 20, 50), None, BEGINNING, StartPosition(20, 20, range(3, 20))),
-        (PartitionOffsets(3, 50, 50), 5, BEGINNING, StartPosition(50, 50, range(5, 50))),
+        (PartitionOffsets(3, 20, 50), None, StartPosition(20, 20, range(3, 20))),
+        (PartitionOffsets(3, 50, 50), 5, StartPosition(50, 50, range(5, 50))),
         # The broker lost its last records.
-        (PartitionOffsets(60, 0, 50), None, BEGINNING, StartPosition(50, 40, range(50, 60))),
-        (PartitionOffsets(50, 0, 50), 70, BEGINNING, StartPosition(50, 40, range(50, 70))),
+        (PartitionOffsets(60, 0, 50), None, StartPosition(50, 40, range(50, 60))),
+        (PartitionOffsets(50, 0, 50), 70, StartPosition(50, 40, range(50, 70))),
     ],
 )
 def test_the_later_known_position_within_the_log(
-    facts: PartitionOffsets, stored: int | None, reset: int, expected: StartPosition
+    facts: PartitionOffsets, stored: int | None, expected: StartPosition
 ) -> None:
-    assert start_position_of(facts, stored, reset, window_offsets=10) == expected
-
-
-def test_reset_error_ends_the_sink_where_nothing_is_known() -> None:
-    with pytest.raises(Stalled, match="no committed offset"):
-        start_position_of(PartitionOffsets(None, 0, 5), None, None, 10)
-    assert start_position_of(PartitionOffsets(2, 0, 5), None, None, 10).position == 2
+    assert start_position_of(facts, stored, window_offsets=10) == expected
 
 
 class Broker:
@@ -63,7 +53,7 @@ class Broker:
 
 
 def start_positions_of(broker: Broker) -> StartPositions:
-    return StartPositions(broker, BEGINNING, 10, start=lambda run: run())
+    return StartPositions(broker, 10, start=lambda run: run())
 
 
 def test_the_broker_is_asked_until_it_answers() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from infra.failures.outcomes import FrameRecord
 from schemas import codec, headers
+from schemas.clocks import read_clock
 from schemas.coordinates import Coordinates
 from schemas.errors import Stalled
 from schemas.records import Encoding, Frame, Label, MicroBatch, Origin, SourceKind
@@ -70,6 +71,14 @@ async def test_hits_become_labels_in_one_round_trip_and_are_never_decoded() -> N
     assert len(rig.sender.to("frames.batches")) == 1
     await rig.written()
     assert sorted(rig.finished) == [0, 1, 2]
+
+
+async def test_a_cached_label_tells_the_time_of_its_frames_record_where_the_clock_of_its_camera_is_off() -> None:
+    rig = Rig(FakeCache(hits=3))
+    rig.take(0, recorded_ms=1_764_000_000_000)
+    rig.take(1)
+    await rig.settle()
+    assert [read_clock(one.record.headers) for one in rig.sender.to("labels")] == [1_764_000_000_000, None]
 
 
 async def test_a_cached_label_for_review_is_finished_when_both_topics_have_it() -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from inference.image import ImageInfo, Prepared
 from infra.failures.outcomes import FrameRecord
 from schemas import codec, headers
+from schemas.clocks import read_batch_clocks
 from schemas.coordinates import Coordinates
 from schemas.records import Encoding, Frame, PixelEncoding, Quality, SourceKind
 from streams.stage.frames import PendingFrame, PreparedFrame
@@ -25,10 +26,16 @@ def prepared(
     attempt: int = 0,
     trace: str = "",
     frame_id: str = "",
+    recorded_ms: int = 0,
 ) -> PreparedFrame:
     found = [(headers.REPLAY_ID, replay.encode()), (headers.TRACEPARENT, trace.encode())]
     record = FrameRecord(
-        Coordinates("frames.raw", partition, offset), 0, b"cam", b"", [one for one in found if one[1]], attempt
+        Coordinates("frames.raw", partition, offset),
+        recorded_ms,
+        b"cam",
+        b"",
+        [one for one in found if one[1]],
+        attempt,
     )
     frame = Frame(
         frame_id or f"cam/1/{offset}", "cam", SourceKind.CAMERA, 1, offset, 1000 + offset, 0, Encoding.JPEG, b""
@@ -86,7 +93,10 @@ def test_batches_keep_caps_order_and_pixels(given_frames: list[PreparedFrame], m
 def test_ids_and_traces_count_into_the_size_of_a_batch() -> None:
     """The limit is one of the broker: what is on the wire has to be below it, headers and all."""
     long = [
-        prepared(offset, size=400, trace=TRACE_A[:-2] + f"{offset:02x}", frame_id="é" * 500) for offset in range(40)
+        prepared(
+            offset, size=400, trace=TRACE_A[:-2] + f"{offset:02x}", frame_id="é" * 500, recorded_ms=1_764_000_000_000
+        )
+        for offset in range(40)
     ]
     packed = pack(long, "live", PixelEncoding.I420, 100, 20_000)
     assert sum(len(one.frames) for one in packed) == 40
@@ -109,6 +119,12 @@ def test_each_frame_keeps_its_own_trace() -> None:
         [prepared(offset, trace=trace) for offset, trace in enumerate(traces)], "live", PixelEncoding.I420, 8, 1000
     )
     assert headers.traceparents_of(packed.headers, 3) == [TRACE_A, None, TRACE_B]
+
+
+def test_each_frame_tells_the_time_of_its_record_where_the_clock_of_its_camera_is_off() -> None:
+    given_frames = [prepared(offset, recorded_ms=ms) for offset, ms in enumerate([1, 1_764_000_000_000, 2])]
+    (packed,) = pack(given_frames, "live", PixelEncoding.I420, 8, 1000)
+    assert read_batch_clocks(packed.headers, 3) == [None, 1_764_000_000_000, None]
 
 
 def test_batch_ids_differ_even_for_the_same_frames() -> None:
