@@ -73,13 +73,6 @@ def unwrapped(body: bytes) -> bytes:
     return body[start:end] if end else body[start:]
 
 
-def has_second_jpeg(body: bytes) -> bool:
-    """Whether another JPEG begins behind the first one: the body is a stream. A thumbnail inside a JPEG is none."""
-    start = body.find(SOI)
-    scan = scan_start(body, start) if start >= 0 else 0
-    return scan > 0 and body.find(SOI, scan) >= 0
-
-
 def jpeg_end(body: bytes, start: int = 0) -> int:
     """Where the JPEG that begins at `start` ends; 0 where its end marker has not come. A thumbnail's end is not it."""
     scan = scan_start(body, start)

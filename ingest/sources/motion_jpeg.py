@@ -26,7 +26,6 @@ MAX_TEXT_BYTES = 8 * 1024
 MIN_BOUNDARY_BYTES = 4
 OVERLAP_BYTES = 128
 BOUNDARY_LINE = re.compile(rb"(?:^|[\r\n])--+([!-,./-~][!-~ ]{0,69}?)(?:--)?[ \t]*(?=[\r\n])")
-PART_HEAD = re.compile(rb"\s*(?:--+[!-,./-~]|content-(?:type|length)[ \t]*:)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +37,6 @@ class StreamPicture:
 
     data: bytes
     ended: bool = True
-
-
-def begins_with_part(head: bytes) -> bool:
-    """Whether a body begins as a multipart stream does: with a boundary line, or with the headers of a part."""
-    return PART_HEAD.match(head) is not None
 
 
 class MotionJpegParser:
@@ -66,6 +60,11 @@ class MotionJpegParser:
     @property
     def held_bytes(self) -> int:
         return len(self._buffer)
+
+    @property
+    def is_in_picture(self) -> bool:
+        """Whether a picture has begun and not ended."""
+        return self._step != self._between_pictures
 
     def feed(self, data: bytes) -> list[StreamPicture]:
         """The pictures that these bytes complete, in order."""

@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from itertools import chain
 
 from ingest.sources import answers
+from ingest.sources.motion_jpeg import MotionJpegParser
 from ingest.sources.readers.base import FrameReader, PictureMissed, SourceFault
 from ingest.sources.readers.http_client import Answer, CameraClient
+from ingest.sources.readers.mjpeg import MotionJpegStream, declared_boundary
 from ingest.sources.readers.snapshot import MAX_UNAUTHORISED, SnapshotCamera, picture_of
 from ingest.sources.task import CaptureTask
 
@@ -91,14 +93,18 @@ def _read_on(body: bytearray, pieces: Iterator[bytes], answer: Answer, limit: in
 
     A stream that is slow does not go on before the time is over: one picture of it, in a part, has come by then.
     """
+    parser = MotionJpegParser(declared_boundary(answer.content_type), limit)
+    pictures = len(parser.feed(bytes(body)))
     try:
         while len(body) <= limit:
-            if (answer.length is None or answers.is_wrapped(bytes(body))) and answers.has_second_jpeg(bytes(body)):
+            is_stream = pictures > 1 or (pictures == 1 and parser.is_in_picture)
+            if is_stream and (answer.length is None or answers.is_wrapped(bytes(body))):
                 return False  # some streams declare a length that they never reach
             piece = next(pieces, None)
             if piece is None:
                 return True
             body += piece
+            pictures += len(parser.feed(piece))
             answer.check_time()
     except PictureMissed as missed:
         in_parts = answers.is_wrapped(bytes(body)) or answer.declared_type.startswith("multipart/")
@@ -111,8 +117,6 @@ def _read_on(body: bytearray, pieces: Iterator[bytes], answer: Answer, limit: in
 
 def _open_motion_jpeg(client: CameraClient, task: CaptureTask, answer: Answer, pieces: Iterator[bytes]) -> FrameReader:
     """A stream of JPEGs, in parts or one after the other: it goes on over the connection that it was recognised on."""
-    from ingest.sources.readers.mjpeg import MotionJpegStream
-
     return MotionJpegStream(answer.content_type, _chunks(pieces, task), lambda: _ask_again(client, task), task)
 
 

@@ -11,14 +11,13 @@ from collections.abc import Callable, Iterator
 import httpx2
 import simplejpeg
 
-from ingest.sources.motion_jpeg import END_MARKER, START, MotionJpegParser, StreamPicture, begins_with_part
+from ingest.sources.motion_jpeg import END_MARKER, MotionJpegParser, StreamPicture
 from ingest.sources.readers.base import CapturedImage, ImageRefused, SourceFault
 from ingest.sources.task import CaptureTask
 
 # The body of a further answer of the same address. Raises SourceFault.
 AskAgain = Callable[[], Iterator[bytes]]
 
-MOTION_TYPES = ("multipart/", "mjpeg", "motion-jpeg")
 MAX_POLL_PERIOD_S = 1.0
 BOUNDARY = re.compile(r"boundary\s*=\s*(?:\"([^\"]*)\"?|([^\s;,]+))", re.IGNORECASE)
 
@@ -95,17 +94,6 @@ class MotionJpegStream:
         time.sleep(max(0.0, self._asked_s + self._poll_period_s - time.monotonic()))
         self._asked_s, self._has_picture = time.monotonic(), False
         self._chunks = self._ask_again()
-
-
-def is_motion_jpeg(content_type: str, head: bytes, has_length: bool) -> bool:
-    """Whether an answer is motion JPEG, by its first bytes and else by its declared type.
-
-    A body that begins with a JPEG and has a length is that one picture, whatever it is declared to be.
-    """
-    if begins_with_part(head):
-        return True
-    declared = any(word in content_type.lower() for word in MOTION_TYPES)
-    return declared and not (has_length and head.startswith(START))
 
 
 def declared_boundary(content_type: str) -> str:

@@ -113,15 +113,6 @@ def test_a_jpeg_inside_something_else_is_left_there(page: bytes) -> None:
     assert answers.unwrapped(page) == page
 
 
-def test_a_second_jpeg_makes_a_stream_and_a_thumbnail_does_not() -> None:
-    assert not answers.has_second_jpeg(EXIF)
-    assert not answers.has_second_jpeg(PART + b"--frame\r\nContent-Type: image/jpeg\r\n\r\n")
-    assert answers.has_second_jpeg(PART + PART)
-    assert answers.has_second_jpeg(JPEG + JPEG[:10])
-    assert answers.has_second_jpeg(PART.replace(answers.EOI, b"") + PART), "cameras leave the end marker out"
-    assert not answers.has_second_jpeg(b"")
-
-
 @pytest.mark.parametrize(
     ("body", "missing"),
     [
@@ -152,6 +143,5 @@ def test_no_bytes_are_too_odd_to_be_looked_at() -> None:
             body = begin + noise.bytes(size)
             answers.unwrapped(body)
             answers.missing_part(body)
-            answers.has_second_jpeg(body)
             answers.page_type(body)
             answers.is_video(body)

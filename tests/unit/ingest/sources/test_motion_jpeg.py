@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ingest.sources.motion_jpeg import MAX_TEXT_BYTES, MotionJpegParser, StreamPicture, begins_with_part
+from ingest.sources.motion_jpeg import MAX_TEXT_BYTES, MotionJpegParser, StreamPicture
 from ingest.sources.readers.mjpeg import declared_boundary, is_whole
 from tests.support.motion_jpeg import FRAMINGS, part, picture, stream
 
@@ -163,9 +163,3 @@ def test_a_stream_without_a_picture_is_not_kept() -> None:
         assert parser.feed(bytes(1_000)) == []
         assert parser.held_bytes <= MAX_TEXT_BYTES
     assert parser.damaged > 5_900
-
-
-def test_a_part_begins_with_a_boundary_or_headers() -> None:
-    assert begins_with_part(stream(FRAMINGS["no boundary before the first part"], PICTURES[:1]))
-    assert not begins_with_part(PICTURES[0])
-    assert not begins_with_part(b"-----")

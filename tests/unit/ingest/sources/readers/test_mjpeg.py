@@ -9,7 +9,7 @@ import pytest
 import ingest.sources.readers.mjpeg
 from ingest.sources.parse import ReaderKind
 from ingest.sources.readers.base import ImageRefused, SourceFault
-from ingest.sources.readers.mjpeg import MotionJpegStream, declared_boundary, is_motion_jpeg, is_whole
+from ingest.sources.readers.mjpeg import MotionJpegStream, declared_boundary, is_whole
 from ingest.sources.task import CaptureTask
 from tests.support.motion_jpeg import MULTIPART, TEXT_PART, part, picture
 
@@ -116,33 +116,6 @@ def test_a_picture_over_the_limit_is_refused() -> None:
 )
 def test_declared_boundaries(content_type: str, boundary: str) -> None:
     assert declared_boundary(content_type) == boundary
-
-
-JPEG_HEAD = PICTURES[0][:100]
-
-
-@pytest.mark.parametrize(
-    ("content_type", "head", "has_length", "expected"),
-    [
-        (MULTIPART, part(PICTURES[0]), False, True),
-        (MULTIPART, b"\r\n\r\n", False, True),
-        (MULTIPART, JPEG_HEAD, True, False),
-        (MULTIPART, JPEG_HEAD, False, True),
-        ("image/jpeg", JPEG_HEAD, True, False),
-        ("image/jpeg", JPEG_HEAD, False, False),
-        ("image/jpeg", part(PICTURES[0])[:30], False, True),
-        ("image/jpeg", b"content-TYPE : image/jpeg\n\n", False, True),
-        ("", b"\n\n--x\r\n", False, True),
-        ("video/x-motion-jpeg", JPEG_HEAD, False, True),
-        ("text/html", b"<!-- page -->", False, False),
-        ("application/vnd.apple.mpegurl", b"#EXTM3U\n", False, False),
-        ("", b"", False, False),
-    ],
-)
-def test_the_first_bytes_say_what_an_answer_is(
-    content_type: str, head: bytes, has_length: bool, expected: bool
-) -> None:
-    assert is_motion_jpeg(content_type, head, has_length) is expected
 
 
 def test_a_picture_with_missing_rows_is_not_whole() -> None:
