@@ -13,6 +13,9 @@ from tests.support.socket_camera import Answer, Request, head, reset, socket_cam
 from tests.support.videos import number_of, write_video
 from tests.support.watched_feed import watched_feed
 
+# Minutes in all: cameras are asked for seconds each.
+pytestmark = pytest.mark.system
+
 # Every so manieth request has a bad answer.
 EVERY = 6
 PAGE = b"<html><body><form>log in</form></body></html>"

@@ -17,6 +17,10 @@ from tests.support.socket_camera import Request, socket_camera, whole
 from tests.support.watched_feed import watched_feed
 
 
+# Minutes in all: cameras are asked for seconds each.
+pytestmark = pytest.mark.system
+
+
 @pytest.fixture(scope="module", params=["own name", "other name"])
 def certificate(tmp_path_factory: pytest.TempPathFactory, request: Any) -> tuple[Path, ssl.SSLContext]:
     """A certificate that the camera made itself, for 127.0.0.1 or for a name that it is not reached by."""

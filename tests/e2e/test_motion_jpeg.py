@@ -22,6 +22,9 @@ from tests.support.motion_jpeg import (
     picture,
 )
 
+# Minutes in all: cameras are asked for seconds each.
+pytestmark = pytest.mark.system
+
 FPS = 200  # more than any camera here sends: every picture is published
 
 
