@@ -16,7 +16,6 @@ from tests.support.polled_cameras import FPS, PART, QUICK, good, says, streaming
 from tests.support.socket_camera import Request, socket_camera, whole
 from tests.support.watched_feed import watched_feed
 
-
 # Minutes in all: cameras are asked for seconds each.
 pytestmark = pytest.mark.system
 
