@@ -48,6 +48,7 @@ def _open(client: CameraClient, task: CaptureTask) -> FrameReader:
             body += piece
             if len(body) >= HEAD_BYTES:
                 break
+            answer.check_time()  # a body that trickles would use up the time for the next attempts
         head = bytes(body)
         if _may_be_snapshot(head, answer):
             if not _read_on(body, pieces, answer, task.max_image_bytes):
