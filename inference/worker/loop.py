@@ -14,7 +14,7 @@ from inference.worker.group.membership import Membership
 from inference.worker.group.work_in_flight import WorkInFlight
 from inference.worker.read_batch import gone_work, read_work
 from infra.kafka.consumer import GroupConsumer, PartitionFault
-from infra.kafka.errors import FaultKind, KafkaFailure
+from infra.kafka.errors import FaultKind, KafkaFailure, raise_if_final
 from infra.kafka.records import ConsumedRecord
 from infra.kafka.start_offsets import StartOffsets, StartPoint
 from infra.process import logs, metrics
@@ -132,12 +132,7 @@ class WorkerLoop:
         if fault.kind is FaultKind.NO_OFFSET:
             self._start_offsets.want(found.topic_partition)
             return
-        if fault.is_fatal:
-            raise Stalled(f"the Kafka consumer cannot go on: {fault}")
-        if fault.kind is FaultKind.FORBIDDEN:
-            raise Stalled(
-                f"the Kafka broker refuses this user: {fault}. `sightline doctor` names the right that is missing"
-            )
+        raise_if_final(fault)
         if fault.kind is FaultKind.OUT_OF_GROUP:
             # The worker is no member any more, whatever the client announces later.
             self.on_lost(self._in_flight.partitions())

@@ -6,7 +6,7 @@ from enum import Enum, auto
 import confluent_kafka
 from confluent_kafka import KafkaError
 
-from schemas.errors import SightlineError
+from schemas.errors import SightlineError, Stalled
 
 
 class FaultKind(Enum):
@@ -77,6 +77,16 @@ class KafkaFailure(SightlineError):
     def __init__(self, fault: KafkaFault) -> None:
         self.fault = fault
         super().__init__(fault.text)
+
+
+def raise_if_final(fault: KafkaFault) -> None:
+    """Raises Stalled for a fault of a consumer that does not pass: the client has ended, or a right is missing."""
+    if fault.is_fatal:
+        raise Stalled(f"the Kafka consumer cannot go on: {fault}")
+    if fault.kind is FaultKind.FORBIDDEN:
+        raise Stalled(
+            f"the Kafka broker refuses this user: {fault}. `sightline doctor` names the right that is missing"
+        )
 
 
 def is_fatal(error: KafkaError) -> bool:

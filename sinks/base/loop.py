@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Collection
 
 from infra.kafka.consumer import CommitReport, PartitionFault
-from infra.kafka.errors import FaultKind, KafkaFailure
+from infra.kafka.errors import FaultKind, KafkaFailure, raise_if_final
 from infra.kafka.groups import GroupProgress
 from infra.kafka.records import ConsumedRecord
 from infra.process import logs, metrics
@@ -117,12 +117,7 @@ class SinkLoop:
 
     def _on_fault(self, found: PartitionFault, now_s: float) -> None:
         fault, partition = found.fault, found.topic_partition
-        if fault.is_fatal:
-            raise Stalled(f"the Kafka consumer cannot go on: {fault}")
-        if fault.kind is FaultKind.FORBIDDEN:
-            raise Stalled(
-                f"the Kafka broker refuses this user: {fault}. `sightline doctor` names the right that is missing"
-            )
+        raise_if_final(fault)
         if fault.kind is FaultKind.OUT_OF_GROUP:
             self.on_lost(self._progress.partitions())
         elif fault.kind is FaultKind.NO_OFFSET:

@@ -1,29 +1,13 @@
 """Where a sink starts to read a partition: at its position, less the window in which it recognises repeats."""
 
-import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from infra.kafka.errors import KafkaFailure
-from infra.kafka.start_offsets import OffsetsClient
-from infra.process import logs
-from infra.process.lifecycle import Start, in_thread
+from infra.kafka.offsets_lookup import OffsetsClient, OffsetsLookup, PartitionOffsets
+from infra.process.lifecycle import Start
 from schemas.coordinates import TopicPartition
 
-log = logs.get(__name__)
-
-AGAIN_S = 0.5
-ANSWER_S = 10.0
 BEYOND_END_S = 15.0
-
-
-@dataclass(frozen=True, slots=True)
-class PartitionOffsets:
-    """What the broker knows of a partition: the group's committed offset, if any, and the start and end of the log."""
-
-    committed: int | None
-    first: int
-    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,70 +93,3 @@ class StartPositions:
             self._beyond_since_s.pop(partition, None)
             found[partition] = facts, start_position_of(facts, own, self._window_offsets)
         return found
-
-
-class OffsetsLookup:
-    """Asks the broker for the offsets of partitions. Used by the loop's thread; another one waits for the answers."""
-
-    def __init__(self, client: OffsetsClient, start: Start = in_thread) -> None:
-        self._client, self._start_thread = client, start
-        self._wanted: dict[TopicPartition, object] = {}
-        self._query: _Query | None = None
-        self._next_s = 0.0
-
-    def want(self, partitions: Iterable[TopicPartition]) -> None:
-        self._wanted.update((partition, object()) for partition in partitions)
-
-    def forget(self, partitions: Iterable[TopicPartition]) -> None:
-        """Ignore the pending answer for these partitions, even if they are wanted again before it arrives."""
-        for partition in partitions:
-            self._wanted.pop(partition, None)
-
-    def waits(self) -> bool:
-        return bool(self._wanted)
-
-    def found(self, now_s: float) -> dict[TopicPartition, PartitionOffsets]:
-        """The answers that have arrived. Partitions without an answer are asked for again. Never waits."""
-        answers: dict[TopicPartition, PartitionOffsets] = {}
-        query = self._query
-        if query is not None and query.ended.is_set():
-            self._query = None
-            if query.error is not None:
-                raise query.error
-            if len(query.facts) < len(query.wanted):
-                self._next_s = now_s + AGAIN_S
-            answers = {
-                partition: facts
-                for partition, facts in query.facts.items()
-                if self._wanted.get(partition) is query.wanted[partition]
-            }
-            self.forget(list(answers))
-        if self._query is None and self._wanted and now_s >= self._next_s:
-            self._query = _Query(self._client, dict(self._wanted))
-            self._start_thread(self._query.ask)
-        return answers
-
-
-class _Query:
-    """One query to the broker. `facts` has the partitions for which an answer came."""
-
-    def __init__(self, client: OffsetsClient, wanted: dict[TopicPartition, object]) -> None:
-        self._client, self.wanted = client, wanted
-        self.facts: dict[TopicPartition, PartitionOffsets] = {}
-        self.error: BaseException | None = None
-        self.ended = threading.Event()
-
-    def ask(self) -> None:
-        try:
-            for partition, committed in self._client.committed(self.wanted, ANSWER_S).items():
-                log_range = self._client.log_range(partition, ANSWER_S)
-                if log_range is not None:
-                    self.facts[partition] = PartitionOffsets(None if committed < 0 else committed, *log_range)
-        except KafkaFailure as error:
-            log.warning("the broker does not return the start offsets yet", error=str(error))
-        except RuntimeError as error:  # the consumer was closed during the query
-            log.debug("the start offsets are not needed any more", error=str(error))
-        except Exception as error:  # noqa: BLE001 - `found` raises it in the loop's thread, which ends the process
-            self.error = error
-        finally:
-            self.ended.set()

@@ -10,14 +10,13 @@ import time
 from collections.abc import Callable
 
 from infra.kafka.consumer import GroupConsumer, PartitionFault
-from infra.kafka.errors import KafkaFailure
+from infra.kafka.errors import KafkaFailure, raise_if_final
 from infra.kafka.groups import GroupProgress, Ticket
 from infra.kafka.records import ConsumedRecord
 from infra.kafka.topics import Lane, TopicNames, group
 from infra.process import logs, metrics
 from infra.settings import Settings
 from schemas.coordinates import TopicPartition
-from schemas.errors import Stalled
 from streams.retry.waiting import HeldFrame, WaitingFrames, due_ms, retried_frame
 from streams.stage.frames import PendingFrame
 
@@ -96,9 +95,8 @@ class RetryConsumer:
             found = self._consumer.poll(0)
 
     def _on_fault(self, found: PartitionFault) -> None:
-        """The client recovers by itself from every fault that is not fatal."""
-        if found.fault.is_fatal:
-            raise Stalled(f"the retry topic's consumer ended: {found.fault}")
+        """The client recovers by itself from every fault that is not final."""
+        raise_if_final(found.fault)
         log.warning("the retry topic's consumer reports an error", error=found.fault.text, code=found.fault.name)
 
     def _hold(self, record: ConsumedRecord) -> None:

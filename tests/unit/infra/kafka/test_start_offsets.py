@@ -7,7 +7,8 @@ import pytest
 
 from infra.kafka.consumer import BEGINNING
 from infra.kafka.errors import FaultKind, KafkaFailure, KafkaFault
-from infra.kafka.start_offsets import AGAIN_S, StartOffsets, StartPoint
+from infra.kafka.offsets_lookup import AGAIN_S
+from infra.kafka.start_offsets import StartOffsets, StartPoint
 from schemas.coordinates import TopicPartition
 
 ONE, TWO = TopicPartition("frames.batches", 1), TopicPartition("frames.batches", 2)

@@ -5,8 +5,9 @@ from collections.abc import Iterable
 import pytest
 
 from infra.kafka.errors import FaultKind, KafkaFailure, KafkaFault
+from infra.kafka.offsets_lookup import PartitionOffsets
 from schemas.coordinates import TopicPartition
-from sinks.base.start_positions import BEYOND_END_S, PartitionOffsets, StartPosition, StartPositions, start_position_of
+from sinks.base.start_positions import BEYOND_END_S, StartPosition, StartPositions, start_position_of
 
 ONE, TWO = TopicPartition("labels", 0), TopicPartition("labels", 1)
 
