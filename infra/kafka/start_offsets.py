@@ -6,7 +6,7 @@ the client may only report that it has no offset (`auto.offset.reset=error`), an
 has ended. Without a committed offset it starts at the first record: no setting skips records.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from infra.kafka.consumer import BEGINNING
@@ -23,16 +23,24 @@ class StartPoint:
     """Reading starts at `offset`. `gone`: offsets before it that the log does not hold any more.
 
     The group has not read them, or, where it `may_have_read` them, nothing is committed that tells: Kafka forgets the
-    offsets of a group that has been without a member for a week.
+    offsets of a group that has been without a member for a week. `goes_on`: reading goes on behind what was read in
+    this generation, which is still in flight and still counts.
     """
 
     offset: int
     gone: range = range(0)
     may_have_read: bool = False
+    goes_on: bool = False
 
 
-def start_point_of(partition: TopicPartition, offsets: PartitionOffsets) -> StartPoint:
-    """The committed offset where the log still holds it, else the first record."""
+def start_point_of(partition: TopicPartition, offsets: PartitionOffsets, last_read: int | None = None) -> StartPoint:
+    """Behind the last read record, else the committed offset, where the log still holds it, else the first record.
+
+    `last_read`: the record that the member has read last in its present generation, if it has read any.
+    """
+    if last_read is not None and last_read < offsets.end:
+        position = max(last_read + 1, offsets.first)
+        return StartPoint(position, range(last_read + 1, position), goes_on=True)
     if offsets.committed is None:
         return StartPoint(offsets.first, range(offsets.first), may_have_read=True)
     if offsets.committed < offsets.first:
@@ -62,7 +70,9 @@ class StartOffsets:
         """The partitions were revoked: a pending answer is ignored, even if they are assigned again before it comes."""
         self._lookup.forget(partitions)
 
-    def found(self, now_s: float) -> dict[TopicPartition, StartPoint]:
+    def found(
+        self, now_s: float, last_read: Callable[[TopicPartition], int | None]
+    ) -> dict[TopicPartition, StartPoint]:
         """Where to start, as far as that is known now; the others are asked for again. Never waits."""
         answers = self._lookup.found(now_s)
-        return {partition: start_point_of(partition, offsets) for partition, offsets in answers.items()}
+        return {one: start_point_of(one, offsets, last_read(one)) for one, offsets in answers.items()}
