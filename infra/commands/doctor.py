@@ -11,7 +11,7 @@ from infra.commands.options import JsonOption
 from infra.kafka.abilities import lacking_rights, usable_group_protocol
 from infra.kafka.brokers import find_brokers
 from infra.kafka.clients import bootstrap
-from infra.kafka.topic_admin import check_topics
+from infra.kafka.topic_admin import Difference, check_topics
 from infra.process import logs
 from infra.redis.check import redis_use
 from infra.redis.client import redis_answers, redis_url
@@ -131,6 +131,20 @@ def _away(subject: str, address: str, configured: str, setting: str) -> Finding:
     return Finding(subject, "warn", f"none configured, and nothing answers at {address}", "sightline up")
 
 
+def topic_mend(difference: Difference) -> str:
+    """What to do about a topic that differs from the settings. Partitions can be added while everything runs."""
+    if difference.name != "partitions":
+        return "kafka-configs.sh --alter, or change the setting"
+    change = f"set topics.partitions = {difference.found}"
+    if int(difference.found) > int(difference.wanted):
+        return f"{change}: a topic keeps the partitions that it has"
+    return (
+        f"kafka-topics.sh --alter --topic {difference.topic} --partitions {difference.wanted}, also while everything "
+        "runs: new partitions are read within a minute. Keys move to other partitions, so labels of a camera can come "
+        f"out of order once. Or {change}"
+    )
+
+
 def _topics(settings: Settings) -> Iterator[Finding]:
     try:
         found = check_topics(settings)
@@ -140,8 +154,7 @@ def _topics(settings: Settings) -> Iterator[Finding]:
     if found.missing:
         yield Finding("topics", "warn", f"missing: {', '.join(found.missing)}", "sightline topics create")
     for difference in found.differences:
-        mend = "kafka-topics.sh --alter --partitions" if difference.name == "partitions" else "kafka-configs.sh --alter"
-        yield Finding("topics", "warn", str(difference), f"{mend}, or change the setting")
+        yield Finding("topics", "warn", str(difference), topic_mend(difference))
     if not found.missing and not found.differences:
         yield Finding("topics", "ok", "all exist, with the settings that they must have")
     for setting in sorted({left_out.name for left_out in found.left_out}):

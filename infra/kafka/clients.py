@@ -24,6 +24,9 @@ log = logs.get(__name__)
 Keys = dict[str, Any]
 ClientT = TypeVar("ClientT")
 
+# New partitions of a topic are found within this time: by producers, group members and readers. Half of it is left of
+# the promised minute for the rebalance that follows.
+METADATA_MAX_AGE_MS = 30_000
 DEFAULT_BOOTSTRAP = "127.0.0.1:9092"
 # No setting decides which records are read and which offsets are committed: with `latest`, or with commits that the
 # client makes by itself, records would be passed over without a trace.
@@ -148,7 +151,7 @@ def _client(settings: Settings) -> Keys:
         "reconnect.backoff.max.ms": 2_000,
         # Also the longest time between two requests for the new leader of a partition (by default a second).
         "retry.backoff.max.ms": 200,
-        "topic.metadata.refresh.interval.ms": 30_000,
+        "topic.metadata.refresh.interval.ms": METADATA_MAX_AGE_MS,
         "error_cb": on_client_error,
         "logger": _LIBRARY_LOG,
         **settings.kafka.client,

@@ -10,7 +10,7 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaException
 
 from infra.kafka.clients import Keys, ignored_consumer_keys
 from infra.kafka.conversions import ours, positions_of, theirs
-from infra.kafka.errors import KafkaFault, failure_of, fault_of, lacks_group_protocol
+from infra.kafka.errors import FaultKind, KafkaFault, failure_of, fault_of, lacks_group_protocol
 from infra.kafka.member_client import MemberClients
 from infra.kafka.membership import GroupProtocol, Membership
 from infra.kafka.records import ConsumedRecord, consumed_record
@@ -262,14 +262,21 @@ class GroupConsumer:
     def log_range(self, partition: TopicPartition, timeout_s: float) -> tuple[int, int] | None:
         """The first offset of the partition's log and the one behind its last; None without an answer. Any thread.
 
-        Raises KafkaFailure, and RuntimeError when the consumer was closed meanwhile.
+        Raises KafkaFailure, and RuntimeError when the consumer was closed meanwhile. For a partition that the client
+        does not know yet a further call succeeds.
         """
         try:
-            found: tuple[int, int] | None = self._client.get_watermark_offsets(
-                confluent_kafka.TopicPartition(*partition), timeout_s
-            )
+            return self._log_range(confluent_kafka.TopicPartition(*partition), timeout_s)
         except KafkaException as error:
             raise failure_of(error) from error
+
+    def _log_range(self, place: Any, timeout_s: float) -> tuple[int, int] | None:
+        try:
+            found: tuple[int, int] | None = self._client.get_watermark_offsets(place, timeout_s)
+        except KafkaException as error:
+            if fault_of(error.args[0]).kind is FaultKind.GONE:
+                self._client.list_topics(place.topic, timeout=timeout_s)  # the client learns of new partitions
+            raise
         return found
 
 

@@ -264,5 +264,5 @@ class Reader:
 
 
 def _may_pass(fault: KafkaFault) -> bool:
-    """A topic that was just created is unknown to some brokers for a moment."""
-    return fault.kind is FaultKind.PASSING or fault.name == "UNKNOWN_TOPIC_OR_PART"
+    """A topic or partition that was just created is unknown to some brokers for a moment."""
+    return fault.kind is FaultKind.PASSING or fault.name in ("UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_PARTITION")

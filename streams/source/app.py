@@ -15,7 +15,8 @@ What differs from Faust's own behaviour, and why (tests/unit/streams/source/test
 """
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, cast
 
 import faust
@@ -25,6 +26,8 @@ from mode.utils.queues import ThrowableQueue
 from yarl import URL
 
 from infra.kafka import clients
+from infra.kafka.consumer import GroupConsumer
+from infra.kafka.offsets_lookup import OffsetsClient
 from infra.kafka.topics import Lane, group
 from infra.settings import MIB, Settings, StreamSettings
 from streams.source import lenient_records
@@ -126,6 +129,8 @@ class StreamApp(faust.App):
     """A Faust app that writes no files and declares no topics."""
 
     fetch_max_bytes = 16 * MIB
+    # Makes the client that asks the broker for committed offsets and the reach of logs.
+    offsets_client: Callable[[], OffsetsClient]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._queues: list[ByteQueue] = []
@@ -175,8 +180,9 @@ def build_app(settings: Settings, lane: Lane) -> StreamApp:
     """The application of one lane. Nothing is opened before it is started."""
     lenient_records.install()
     configured = _client_settings({**settings.kafka.client, **settings.kafka.consumer})
+    group_id = group("stream", settings.topic_prefix, lane)
     app = StreamApp(
-        group("stream", settings.topic_prefix, lane),
+        group_id,
         broker=[URL(f"kafka://{server.strip()}") for server in clients.bootstrap(settings).split(",")],
         store="memory://",
         value_serializer="raw",
@@ -190,6 +196,7 @@ def build_app(settings: Settings, lane: Lane) -> StreamApp:
         stream_buffer_maxsize=QUEUE_EVENTS,
         **{**_broker_settings(settings.stream), **configured},
     )
+    app.offsets_client = partial(GroupConsumer, settings, group_id)
     app.fetch_max_bytes = max(settings.kafka.max_fetch_queue_bytes // 2, settings.topics.max_frame_bytes + MIB)
     return app
 
@@ -206,6 +213,8 @@ def _broker_settings(stream: StreamSettings) -> dict[str, Any]:
         "broker_request_timeout": max(40.0, stream.session_timeout_ms / 1000),
         # Off, as in librdkafka: it costs 2 % of the time per frame, and the decoder examines every image anyway.
         "broker_check_crcs": False,
+        # aiokafka's own value is five minutes.
+        "consumer_metadata_max_age_ms": clients.METADATA_MAX_AGE_MS,
         "consumer_auto_offset_reset": "earliest",
         "consumer_group_instance_id": stream.group_instance_id or None,
     }

@@ -26,6 +26,14 @@ class Client:
         self.commit_error: KafkaError | None = None
         self.committing = threading.Event()
         self.committing.set()
+        self.known: list[str] = []  # the topics of which the client has learnt
+        self.is_away = False
+        self.get_watermark_offsets: Any = None
+
+    def list_topics(self, topic: str, timeout: float) -> None:
+        if self.is_away:
+            raise KafkaException(KafkaError(KafkaError._TRANSPORT))
+        self.known.append(topic)
 
     def subscribe(self, topics: list[str], **callbacks: Any) -> None:
         self.callbacks = callbacks

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from infra.commands import doctor_checks
+from infra.commands.doctor import topic_mend
 from infra.commands.doctor_checks import java_version, locked_versions
+from infra.kafka.topic_admin import Difference
 from tests.support.paths import ROOT
 
 
@@ -67,6 +69,15 @@ def test_too_little_disk_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         usage = shutil._ntuple_diskusage(0, 0, int(free_gib * 1024**3))
         monkeypatch.setattr(shutil, "disk_usage", lambda _path, usage=usage: usage)
         assert [finding.verdict for finding in doctor_checks.disk()] == [verdict]
+
+
+def test_the_advice_on_partitions_says_what_growing_does_and_never_to_shrink() -> None:
+    few = topic_mend(Difference("frames.raw", "partitions", "6", "24"))
+    assert "kafka-topics.sh --alter --topic frames.raw --partitions 24" in few
+    assert "within a minute" in few and "out of order once" in few and "topics.partitions = 6" in few
+    many = topic_mend(Difference("frames.raw", "partitions", "24", "6"))
+    assert "topics.partitions = 24" in many and "--alter" not in many
+    assert "kafka-configs.sh" in topic_mend(Difference("labels", "retention.ms", "1", "2"))
 
 
 @pytest.mark.parametrize(

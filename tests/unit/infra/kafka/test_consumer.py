@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 from structlog.testing import capture_logs
 
 from infra.kafka.consumer import CommitReport, GroupConsumer, PartitionFault
@@ -111,6 +111,28 @@ def test_the_answer_to_a_commit_that_nobody_waited_for(monkeypatch: pytest.Monke
 def test_an_offset_that_the_broker_does_not_tell_yet_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     consumer, _ = made(monkeypatch)
     assert consumer.committed([P0, P1], 1.0) == {P0: 7}
+
+
+def test_a_partition_that_the_client_does_not_know_is_asked_for_after_it_has_learnt_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A client that does not subscribe looks at the topics every 30 s."""
+    consumer, client = made(monkeypatch)
+
+    def look_up(_place: Any, _timeout_s: float) -> tuple[int, int]:
+        if not client.known:
+            raise KafkaException(KafkaError(KafkaError._UNKNOWN_PARTITION))
+        return (0, 9)
+
+    client.get_watermark_offsets = look_up
+    with pytest.raises(KafkaFailure):
+        consumer.log_range(P1, 1.0)
+    assert client.known == ["labels"]
+    assert consumer.log_range(P1, 1.0) == (0, 9)
+    client.known.clear()
+    client.is_away = True
+    with pytest.raises(KafkaFailure):
+        consumer.log_range(P1, 1.0)
 
 
 def test_forced_keys_go_before_the_users_and_the_users_before_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
