@@ -114,6 +114,8 @@ class WorkerLoop:
             raise Stalled(f"the consumer cannot start at a committed offset: {error}") from error
         log.info("partitions started", positions={str(one): point.offset for one, point in points.items()})
         for partition, point in points.items():
+            if point.to_commit is not None:
+                self._in_flight.set_beginning(partition, point.to_commit)
             self._take_gone(partition, point.gone, point.may_have_read)
 
     def _take_gone(self, partition: TopicPartition, gone: range, may_have_been_read: bool) -> None:

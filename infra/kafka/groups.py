@@ -84,6 +84,15 @@ class GroupProgress(Generic[T]):
         owned = self._owned.get(partition)
         return None if owned is None else owned.last_read
 
+    def set_beginning(self, partition: TopicPartition, offset: int) -> None:
+        """The group has committed nothing of this partition: the offset at which reading begins is to be committed.
+
+        Never an offset behind a record that was read already. Without effect where the partition is not owned.
+        """
+        owned = self._owned.get(partition)
+        if owned is not None and owned.next_offset is None:
+            owned.next_offset = offset if owned.first_read is None else min(offset, owned.first_read)
+
     # -- records in flight
 
     def start(self, partition: TopicPartition, offset: int, item: T) -> Ticket[T] | None:

@@ -32,6 +32,11 @@ class StartPoint:
     may_have_read: bool = False
     goes_on: bool = False
 
+    @property
+    def to_commit(self) -> int | None:
+        """The offset to commit before anything is read, where the group has committed none and nothing is gone."""
+        return self.offset if self.may_have_read and not self.gone else None
+
 
 def start_point_of(partition: TopicPartition, offsets: PartitionOffsets, last_read: int | None = None) -> StartPoint:
     """Behind the last read record, else the committed offset, where the log still holds it, else the first record.

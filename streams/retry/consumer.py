@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from infra.kafka.consumer import CommitReport, GroupConsumer, PartitionFault
 from infra.kafka.errors import KafkaFailure, raise_if_final
+from infra.kafka.first_commits import FirstCommits
 from infra.kafka.groups import GroupProgress, Ticket
 from infra.kafka.records import ConsumedRecord
 from infra.kafka.topics import Lane, TopicNames, group
@@ -58,6 +59,7 @@ class RetryConsumer:
         self._consumer = GroupConsumer(
             settings, group("retry", settings.topic_prefix, lane), on_commit=self._on_commit, forced=CLIENT_KEYS
         )
+        self._first_commits = FirstCommits(self._consumer, self._progress)
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="retry", daemon=True)
 
@@ -78,6 +80,8 @@ class RetryConsumer:
                 self._poll()
                 self._hand_over()
                 self._keep_bounds()
+                with self._lock:
+                    self._first_commits.look(time.monotonic())
                 if time.monotonic() >= commit_at_s and not self._is_committing:
                     self._commit_soon()
                     commit_at_s = time.monotonic() + COMMIT_S
@@ -172,6 +176,7 @@ class RetryConsumer:
     def on_assign(self, partitions: list[TopicPartition]) -> None:
         with self._lock:
             self._progress.assign(partitions)
+        self._first_commits.on_assign(partitions)
 
     def on_revoke(self, partitions: list[TopicPartition]) -> None:
         """The commit is sent before the request that gives the partitions up; waiting for it would have no limit."""
@@ -182,5 +187,6 @@ class RetryConsumer:
     def on_lost(self, partitions: list[TopicPartition]) -> None:
         """Forget what was read of these partitions: the next owner reads it again. Frames in the stage are finished."""
         self._waiting.drop(partitions)
+        self._first_commits.on_revoke(partitions)
         with self._lock:
             self._progress.revoke(partitions)

@@ -1,12 +1,14 @@
 """A Faust consumer that commits by the bookkeeping of `infra.kafka.groups` and not by Faust's own."""
 
 import asyncio
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from faust.transport.consumer import Consumer
 from faust.types import TP
 
+from infra.kafka.first_commits import FirstCommits
 from infra.kafka.groups import GroupProgress, Ticket
 from infra.process import logs
 
@@ -30,6 +32,7 @@ class CommitsByHand(Consumer):
         self.commits = 0  # successful commits that moved an offset forward
         self._generation: int | None = None
         self._offered = self._settled = 0
+        self._first_commits = FirstCommits(self.app.offsets_client(), self.progress)  # type: ignore[attr-defined]
 
     @property
     def uncommitted(self) -> int:
@@ -68,6 +71,7 @@ class CommitsByHand(Consumer):
 
     def _filter_committable_offsets(self, _tps: Iterable[Any]) -> dict[Any, int]:
         """The offsets to commit, for all partitions and not only for those where Faust knows of an ack."""
+        self._first_commits.look(time.monotonic())
         self._offered = self.progress.completed
         return {TP(*partition): offset for partition, offset in self.progress.to_commit().items()}
 
@@ -87,11 +91,17 @@ class CommitsByHand(Consumer):
         """
         await self.commit_within(BEFORE_REVOKE_S)
         await super().on_partitions_revoked(revoked)
-        self.progress.revoke(self.progress.partitions())
+        self._disown()
 
     async def on_partitions_assigned(self, assigned: Any, generation_id: int = 0) -> None:
         """A new generation begins. Whatever is not committed by now is read again, by us or by another member."""
         self._generation, self._settled = generation_id, self.progress.completed
-        self.progress.revoke(self.progress.partitions())
+        self._disown()
         self.progress.assign(assigned)
+        self._first_commits.on_assign(self.progress.partitions())
         await super().on_partitions_assigned(assigned, generation_id)
+
+    def _disown(self) -> None:
+        owned = self.progress.partitions()
+        self._first_commits.on_revoke(owned)
+        self.progress.revoke(owned)

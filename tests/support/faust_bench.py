@@ -1,7 +1,7 @@
 """Faust's real Stream and Agent machinery over a consumer that talks to no broker and records acks and commits."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, cast
 from unittest.mock import AsyncMock, Mock
 
@@ -10,6 +10,7 @@ from faust.transport.consumer import Consumer
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
+from schemas.coordinates import TopicPartition
 from streams.source.commits import CommitsByHand
 
 TOPIC = "frames"
@@ -56,11 +57,26 @@ class OurConsumer(CommitsByHand, FaustConsumer):
 FaustConsumer.__abstractmethods__ = OurConsumer.__abstractmethods__ = frozenset()
 
 
+class Offsets:
+    """The offsets that the broker tells: nothing unless the test sets it."""
+
+    def __init__(self) -> None:
+        self.known: dict[TopicPartition, tuple[int, int, int]] = {}  # committed (-1001: nothing), first, end
+
+    def committed(self, partitions: Iterable[TopicPartition], timeout_s: float) -> dict[TopicPartition, int]:
+        return {one: self.known[one][0] for one in partitions if one in self.known}
+
+    def log_range(self, partition: TopicPartition, timeout_s: float) -> tuple[int, int] | None:
+        return self.known[partition][1:]
+
+
 class Bench:
     """An app, its recording consumer and one stream to iterate."""
 
     def __init__(self, consumer: type[FaustConsumer]) -> None:
         self.app = faust.App("pin", store="memory://", stream_wait_empty=False, topic_disable_leader=True)
+        self.offsets = Offsets()
+        cast(Any, self.app).offsets_client = lambda: self.offsets
         self.app.flow_control.resume()
         self.app.consumer_generation_id = 1
         self.consumer = consumer(self.app)

@@ -67,7 +67,8 @@ class ExactlyOnce:
         if self._open is not None and self._open[0].ended.is_set():
             self._conclude()
             self._next_s = max(self._next_s, now_s + self._back_off_s())
-        if self._open is None and self._ready and (now_s >= self._next_s or self._ready_frames >= MAX_FRAMES):
+        is_due = now_s >= self._next_s and (self._ready or self._in_flight.to_commit())
+        if self._open is None and (is_due or self._ready_frames >= MAX_FRAMES):
             self._next_s = now_s + self._interval_s
             self._begin(self._stop.is_set)
 
@@ -89,15 +90,19 @@ class ExactlyOnce:
         refuses the offsets of this group epoch, and with them the labels.
 
         After a transaction that failed for good no other begins: the work of the failed one counts as finished, so
-        that the next would commit offsets of labels that were never written.
+        that the next would commit offsets of labels that were never written. One without labels commits where the
+        reading of partitions begins, of which the group has committed nothing: a commit beside transactions could
+        overtake one.
         """
-        taken = [] if self._has_failed else self._take()
-        if not taken:
+        if self._has_failed:
             return
+        taken = self._take()
         for work, _ in taken:
             self._in_flight.finish_work(work)
         records = [record for _, records in taken for record in records]
         offsets = self._in_flight.to_commit()
+        if not taken and not offsets:
+            return
         transaction = Transaction(self._producer, records, offsets, self._group_metadata(), give_up)
         self._open = transaction, [work for work, _ in taken]
         self._start_thread(transaction.run)

@@ -196,6 +196,17 @@ def test_a_partition_without_an_offset_starts_at_the_committed_one() -> None:
     assert rig.in_flight.generation(P0) != before
 
 
+@pytest.mark.parametrize(("committed", "first", "expected"), [(-1001, 0, {P0: 0}), (-1001, 5, {}), (40, 0, {})])
+def test_where_the_group_never_committed_the_beginning_is_committed_before_a_record_comes(
+    committed: int, first: int, expected: dict[TopicPartition, int]
+) -> None:
+    """Unless something is gone there: then the dead letter comes first."""
+    rig = Rig()
+    rig.consumer.committed_offset, rig.consumer.first = committed, first
+    rig.run(fault(FaultKind.NO_OFFSET), lambda: None)
+    assert rig.in_flight.to_commit() == expected
+
+
 def test_a_log_that_was_made_again_is_read_in_a_new_generation() -> None:
     rig = Rig()
     rig.consumer.committed_offset = -1001
@@ -203,10 +214,6 @@ def test_a_log_that_was_made_again_is_read_in_a_new_generation() -> None:
     assert rig.consumer.started == {P0: 0}
     assert rig.in_flight.frames == 0, "an offset of the earlier log is not committed in this one"
     assert rig.staging.size_bytes == 0
-
-
-def skipped_by(rig: Rig) -> list[Work]:
-    return [work for work in rig.in_flight.in_flight() if work.skipped_batches]
 
 
 def test_what_retention_removed_before_it_was_read_is_the_first_work_of_its_partition() -> None:
@@ -255,15 +262,6 @@ def test_what_was_read_before_retention_overtook_it_stays_in_flight_and_is_not_s
     assert rig.in_flight.to_commit() == {}
     rig.in_flight.finish_work(read)
     assert rig.in_flight.to_commit() == {P0: 56}
-
-
-@pytest.mark.parametrize("last_read", [54, 60])
-def test_nothing_is_skipped_where_reading_goes_on(last_read: int) -> None:
-    rig = Rig()
-    rig.consumer.first = 55
-    rig.run(record(P0, last_read), fault(FaultKind.NO_OFFSET), lambda: None)
-    assert rig.consumer.started == {P0: last_read + 1}
-    assert skipped_by(rig) == []
 
 
 @pytest.mark.parametrize(("max_bytes", "max_frames"), [(1, 1_000), (1 << 30, 4)])

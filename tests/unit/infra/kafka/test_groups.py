@@ -161,12 +161,27 @@ def test_exactly_the_unbroken_prefix_is_to_commit_in_whatever_order_records_fini
     assert progress.pending() == 0
 
 
-ACTIONS = st.lists(st.tuples(st.sampled_from("rrrdddcfaw"), st.integers(0, 2), st.integers(0, 5)), max_size=80)
+def test_where_reading_begins_is_committed_and_never_passes_what_was_read() -> None:
+    progress = owning(P0, P1)
+    progress.set_beginning(P0, 10)
+    first = read(progress, P1, 5)
+    progress.set_beginning(P1, 10)  # retention has gone on since it was read
+    progress.set_beginning(P2, 3)
+    assert progress.to_commit() == {P0: 10, P1: 5}
+    assert progress.has_uncommitted
+    progress.committed({P0: 10, P1: 5})
+    assert progress.to_commit() == {}
+    progress.finish(first)
+    progress.set_beginning(P1, 0)
+    assert progress.to_commit() == {P1: 6}
+
+
+ACTIONS = st.lists(st.tuples(st.sampled_from("rrrdddcfawb"), st.integers(0, 2), st.integers(0, 5)), max_size=80)
 
 
 @given(ACTIONS)
 def test_no_offset_is_ever_committed_past_a_record_that_is_not_finished(actions: list[tuple[str, int, int]]) -> None:
-    """Read, finish (d), commit, revoke (f), assign and rewind (w) in any order."""
+    """Read, finish (d), commit, revoke (f), assign, rewind (w) and set the beginning (b) in any order."""
     progress = GroupProgress[str]()
     next_offset: dict[TopicPartition, int] = {}
     tickets: list[Ticket[str]] = []
@@ -184,6 +199,9 @@ def test_no_offset_is_ever_committed_past_a_record_that_is_not_finished(actions:
             progress.revoke([partition])
         elif action == "a":
             progress.assign([partition])
+        elif action == "b":
+            later = 0 if progress.last_read(partition) is None else choice
+            progress.set_beginning(partition, next_offset.get(partition, 0) + later)
         elif action == "w":
             next_offset.update(progress.rewind())
         current = [ticket for ticket in tickets if is_current(progress, ticket)]

@@ -4,7 +4,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 from unittest.mock import Mock
 
@@ -38,6 +38,7 @@ class FakeConsumer:
         self.on_commit: Callable[[CommitReport], None]
         self.asked: list[dict[TopicPartition, int]] = []
         self.answers = True
+        self.offsets = dict.fromkeys(partitions, 0)
         self.script: deque[ConsumedRecord | PartitionFault | Callable[[], None] | None] = deque()
         self.commits: list[tuple[TopicPartition, int]] = []
         self.refused: list[KafkaFault] = []
@@ -76,6 +77,12 @@ class FakeConsumer:
     def commit_within(self, offsets: Mapping[TopicPartition, int], deadline: Deadline) -> str | None:
         self.commits += offsets.items()
         return None
+
+    def committed(self, partitions: Iterable[TopicPartition], timeout_s: float) -> dict[TopicPartition, int]:
+        return {one: self.offsets[one] for one in partitions}
+
+    def log_range(self, partition: TopicPartition, timeout_s: float) -> tuple[int, int]:
+        return (0, 0)
 
     def _answer(self, offsets: dict[TopicPartition, int]) -> None:
         if self.refused:
@@ -146,6 +153,16 @@ def test_frames_of_partitions_that_stay_are_neither_forgotten_nor_passed_over(co
     run = Run(consumer).until_over()
     assert (run.errors, run.offsets()) == ([], [6])
     assert consumer.commits == [], "offset 5 has no outcome yet"
+
+
+def test_a_partition_without_a_record_gets_a_committed_offset(
+    consumer: FakeConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.retry.consumer.COMMIT_S", 0.0)
+    consumer.offsets[P1] = -1001
+    consumer.script += [lambda: time.sleep(0.05)] * 10
+    assert Run(consumer).until_over().errors == []
+    assert consumer.commits == [(P1, 0)]
 
 
 def test_what_is_finished_is_committed_when_its_partition_goes_without_waiting_for_the_answer(

@@ -240,6 +240,18 @@ def test_after_its_end_nothing_more_is_written() -> None:
     assert broker.offsets == {}
 
 
+@pytest.mark.parametrize("fault", [None, ABORTABLE])
+def test_where_reading_begins_is_committed_in_a_transaction_of_its_own(fault: KafkaError | None) -> None:
+    """Nothing is ready. A commit beside the transactions could come behind the next one, and take it back."""
+    broker = Broker()
+    worker = Worker(broker, Producer(broker, 2 if fault else 0, fault or FATAL, after=False))
+    worker.in_flight.set_beginning(PARTITIONS[1], 0)
+    for now_s in range(100, 1000, 100):
+        worker.delivery.tick(now_s)
+    assert (broker.offsets, broker.labels) == ({PARTITIONS[1]: 0}, [])
+    assert not worker.in_flight.has_uncommitted
+
+
 def test_lost_work_is_not_written() -> None:
     broker = Broker()
     worker = Worker(broker, Producer(broker, 0, FATAL, False))
