@@ -262,8 +262,7 @@ class GroupConsumer:
     def log_range(self, partition: TopicPartition, timeout_s: float) -> tuple[int, int] | None:
         """The first offset of the partition's log and the one behind its last; None without an answer. Any thread.
 
-        Raises KafkaFailure, and RuntimeError when the consumer was closed meanwhile. For a partition that the client
-        does not know yet a further call succeeds.
+        Raises KafkaFailure, and RuntimeError when the consumer was closed meanwhile.
         """
         try:
             return self._log_range(confluent_kafka.TopicPartition(*partition), timeout_s)
@@ -271,12 +270,15 @@ class GroupConsumer:
             raise failure_of(error) from error
 
     def _log_range(self, place: Any, timeout_s: float) -> tuple[int, int] | None:
+        found: tuple[int, int] | None
         try:
-            found: tuple[int, int] | None = self._client.get_watermark_offsets(place, timeout_s)
+            found = self._client.get_watermark_offsets(place, timeout_s)
         except KafkaException as error:
-            if fault_of(error.args[0]).kind is FaultKind.GONE:
-                self._client.list_topics(place.topic, timeout=timeout_s)  # the client learns of new partitions
-            raise
+            if fault_of(error.args[0]).kind is not FaultKind.GONE:
+                raise
+            # A client that does not subscribe learns of new partitions every 30 s, or when it lists the topic.
+            self._client.list_topics(place.topic, timeout=timeout_s)
+            found = self._client.get_watermark_offsets(place, timeout_s)
         return found
 
 

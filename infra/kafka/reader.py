@@ -12,7 +12,7 @@ import confluent_kafka
 from confluent_kafka import KafkaError
 from confluent_kafka.admin import ListOffsetsResultInfo, OffsetSpec
 
-from infra.kafka.clients import admin, bootstrap, consumer, list_offsets
+from infra.kafka.clients import METADATA_MAX_AGE_MS, admin, bootstrap, consumer, list_offsets
 from infra.kafka.errors import FaultKind, KafkaFault, fault_of
 from infra.kafka.records import ConsumedRecord, consumed_record
 from infra.kafka.spans import Span
@@ -27,7 +27,7 @@ log = logs.get(__name__)
 
 POLL_S = 0.2
 POLL_MESSAGES = 500
-METADATA_S = 30.0
+METADATA_S = METADATA_MAX_AGE_MS / 1000
 # A range has records before its end, so no record for this long means that the broker is away.
 SILENCE_S = 60.0
 # A partition without a leader for longer than this is an outage.
