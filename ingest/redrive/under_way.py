@@ -1,6 +1,7 @@
 """Which frames have no outcome yet because a stage still has them: they are not missing."""
 
 from infra.audit.ledger import Ledger
+from infra.kafka.errors import KafkaFailure, raise_if_final
 from infra.kafka.group_offsets import committed_offsets
 from infra.kafka.reader import Reader
 from infra.kafka.records import ConsumedRecord
@@ -27,7 +28,11 @@ def mark_under_way(settings: Settings, reader: Reader, lane: Lane, ledger: Ledge
 
     def committed(kind: str, topic: str) -> dict[TopicPartition, int]:
         partitions = [TopicPartition(topic, number) for number in reader.partitions(topic)]
-        return committed_offsets(settings, group(kind, settings.topic_prefix, lane), partitions, ANSWER_S)
+        try:
+            return committed_offsets(settings, group(kind, settings.topic_prefix, lane), partitions, ANSWER_S)
+        except KafkaFailure as failure:
+            raise_if_final(failure.fault)  # a right that is missing has a sentence of its own
+            raise
 
     # A stage commits once the next topic has the frame, and workers send frames back to the retry topic. So the order
     # matters: how far each group is, then where its topic ends. A frame that moves meanwhile is in one of the ranges.

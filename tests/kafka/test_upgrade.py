@@ -152,6 +152,24 @@ def test_a_stage_that_was_upgraded_before_its_worker_stops_the_worker_and_loses_
     expect_each_frame_labelled(coming, at_least=len(frames))
 
 
+def test_frames_of_cameras_that_were_upgraded_first_are_redriven_after_the_upgrade(
+    present: Runner, coming: Runner, tmp_path: Path
+) -> None:
+    stage = present.start("stream")
+    agent = cameras(coming, tmp_path)
+    time.sleep(BESIDE_S)
+    assert agent.stop() == 0, agent.stderr
+    found = audit(present)
+    assert found["frames"] == found["dead"] >= 20
+    assert stage.stop() == 0, stage.stderr
+    for command in ("infer", "stream"):
+        coming.start(command)
+    redriven = coming.run("redrive", "--error", "schema_unknown", "--execute", "--json")
+    assert json.loads(redriven.stdout)["redriven"] == found["dead"]
+    wait_for(lambda: audit(coming, 0)["dead"] == 0, 60, "labels of all", coming.started)
+    expect_each_frame_labelled(coming, at_least=found["frames"])
+
+
 def test_a_sink_that_is_older_than_the_workers_stops_and_loses_nothing(
     deployment: Deployment, present: Runner, coming: Runner, wire: Wire, tmp_path: Path
 ) -> None:

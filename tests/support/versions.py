@@ -40,14 +40,16 @@ def previous_version(folder: Path) -> Path:
 
 
 def next_version(folder: Path) -> Path:
-    """A version to come: micro-batches and labels have one field more, with a default."""
+    """A version to come: every record has one field more, with a default."""
     for package in PACKAGES:
         shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
     schemas = folder / "schemas"
     add_field(schemas, "microbatch", {"name": "made_for", "type": ["null", "string"], "default": None}, before="pixels")
+    add_field(schemas, "frame", {"name": "exposure_us", "type": "long", "default": 0})
     add_field(schemas, "label", {"name": "revision", "type": "long", "default": 0})
     records = (schemas / "records.py").read_text()
     for last, added in (
+        ("    attributes: dict[str, str] = field(default_factory=dict)\n", "    exposure_us: int = 0\n"),
         ("    pixels: bytes\n", "    made_for: str | None = None\n"),
         ("    replay_id: str | None = None\n", "    revision: int = 0\n"),
     ):
