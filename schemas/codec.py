@@ -18,7 +18,7 @@ import fastavro
 
 from schemas import foreign, records
 from schemas.coordinates import Coordinates
-from schemas.errors import BadFrame
+from schemas.errors import BadFrame, UnknownVersion
 
 SINGLE_OBJECT_MARKER = b"\xc3\x01"
 CONFLUENT_MAGIC = b"\x00"
@@ -114,38 +114,87 @@ def encode(record: Record, registry: Registry | None = None, topic: str = "") ->
 def decode(record_type: type[RecordT], data: bytes | None, registry: Registry | None = None) -> RecordT:
     """The record in `data`, in either framing and any known version of its schema.
 
-    Raises BadFrame: `empty`, `not_avro` (no known framing, or a body that does not fit its schema), `schema_unknown`.
+    Raises BadFrame: `empty`, `not_avro` (no known framing, or a body that does not fit its schema), `schema_unknown`;
+    UnknownVersion, which is a BadFrame, where the framing names a version of the record that is not known here.
     """
-    if not data:
-        raise BadFrame("empty", "the record has no value")
     form = _formats()[record_type]
     writer_schema, start = _writer_schema(form, data, registry)
-    body = foreign.Body(data) if data[:1] == CONFLUENT_MAGIC else io.BytesIO(data)
-    body.seek(start)
-    try:
-        fields: Any = fastavro.schemaless_reader(body, writer_schema, form.parsed)
-        record: RecordT = form.from_fields(fields)
-    except (EOFError, ValueError, TypeError, LookupError, ArithmeticError, MemoryError, struct.error) as error:
-        raise BadFrame("not_avro", foreign.told(f"{type(error).__name__}: {error}")) from error
-    except fastavro.read.SchemaResolutionError as error:
-        raise BadFrame("not_avro", foreign.told(str(error))) from error
-    if body.tell() != len(data):
-        raise BadFrame("not_avro", f"{len(data) - body.tell()} bytes behind the record")
+    assert data is not None
+    record: RecordT
+    record, end = _read(form.parsed, form.from_fields, writer_schema, data, start)
+    if end != len(data):
+        raise BadFrame("not_avro", f"{len(data) - end} bytes behind the record")
     return record
 
 
-def _writer_schema(form: _Format, data: bytes, registry: Registry | None) -> tuple[Any, int]:
+def decode_without_pixels(data: bytes | None, registry: Registry | None = None) -> records.MicroBatch:
+    """The frames of a batch that is damaged in its pixels or behind them; `pixels` are empty.
+
+    `pixels` is the last field, so all others are whole where the bytes reach that far. Raises BadFrame otherwise.
+    """
+    form = _formats()[records.MicroBatch]
+    writer_schema, start = _writer_schema(form, data, registry)
+    assert data is not None
+    if not isinstance(writer_schema, dict) or writer_schema["fields"][-1]["name"] != "pixels":
+        raise BadFrame("not_avro", "the pixels are not the last field of that version")
+    schemas = _without_last_field(form.parsed), _without_last_field(writer_schema)
+    batch: records.MicroBatch
+    batch, _ = _read(schemas[0], lambda fields: _microbatch({**fields, "pixels": b""}), schemas[1], data, start)
+    return batch
+
+
+def _read(
+    schema: Any, from_fields: Callable[[Schema], Any], writer_schema: Any, data: bytes, start: int
+) -> tuple[Any, int]:
+    """The record whose Avro body begins at `start`, and the position behind it."""
+    body = foreign.Body(data) if data[:1] == CONFLUENT_MAGIC else io.BytesIO(data)
+    body.seek(start)
+    try:
+        fields: Any = fastavro.schemaless_reader(body, writer_schema, schema)
+        return from_fields(fields), body.tell()
+    except (EOFError, ValueError, TypeError, LookupError, ArithmeticError, MemoryError, struct.error) as error:
+        raise BadFrame("not_avro", foreign.told(f"{type(error).__name__}: {error}")) from error
+    except fastavro.read.SchemaResolutionError as error:
+        # A schema of the record's own name, from a registry: a version with more than new fields that have defaults.
+        is_ours = isinstance(writer_schema, dict) and writer_schema.get("name") == schema["name"]
+        raise (UnknownVersion if is_ours else BadFrame)("not_avro", foreign.told(str(error))) from error
+
+
+def _without_last_field(schema: Any) -> Any:
+    return {**schema, "fields": schema["fields"][:-1]}
+
+
+def _writer_schema(form: _Format, data: bytes | None, registry: Registry | None) -> tuple[Any, int]:
     """The schema that `data` was written with, and the position of the Avro body."""
+    if not data:
+        raise BadFrame("empty", "the record has no value")
     if data[:2] == SINGLE_OBJECT_MARKER and len(data) >= 10:
         known = form.versions.get(data[2:10])
         if known is None:
-            raise BadFrame("schema_unknown", f"fingerprint {data[2:10].hex()} is no version of {form.schema['name']}")
+            raise _unknown_fingerprint(form, data[2:10])
         return known, 10
     if data[:1] == CONFLUENT_MAGIC and len(data) >= 5:
-        if registry is None:
-            raise BadFrame("schema_unknown", "Confluent framing, but no SIGHTLINE_SCHEMA_REGISTRY_URL is set")
-        return foreign.parse_foreign(registry.schema_for(struct.unpack(">I", data[1:5])[0])), 5
+        schema_id = struct.unpack(">I", data[1:5])[0]
+        try:
+            if registry is None:
+                told = f"schema id {schema_id}, but no SIGHTLINE_SCHEMA_REGISTRY_URL is set"
+                raise UnknownVersion("schema_unknown", told)
+            return foreign.parse_foreign(registry.schema_for(schema_id)), 5
+        except UnknownVersion as unknown:
+            if 0 < schema_id < 2**31:
+                raise
+            # Ids are positive ints of Java. Five zeros are the beginning of many files, and of no record of ours.
+            raise BadFrame(unknown.reason, unknown.detail) from None
     raise BadFrame("not_avro", f"starts with {data[:4].hex(' ')}, neither single-object encoding nor Confluent framing")
+
+
+def _unknown_fingerprint(form: _Format, found: bytes) -> BadFrame:
+    """A version that is not known here, unless it is known of another record: then the record lies on a wrong topic."""
+    name = form.schema["name"]
+    others = [other.schema["name"] for other in _formats().values() if found in other.versions]
+    if others:
+        return BadFrame("schema_unknown", f"fingerprint {found.hex()} is that of a {others[0]}, and no {name}")
+    return UnknownVersion("schema_unknown", f"fingerprint {found.hex()} is no version of {name}")
 
 
 def _avro_long(number: int) -> bytes:

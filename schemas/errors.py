@@ -4,6 +4,7 @@ SightlineError
  ├─ ConfigError     the person at the keyboard mends it; nothing was opened. Caught by the CLI: exit 2.
  ├─ Unavailable     a service does not answer at its address, or lacks a part. Caught by the CLI at start: exit 1.
  ├─ BadFrame        this one input can never be labelled. Caught by the stage: dead letter.
+ │   └─ UnknownVersion  a newer program wrote this record. On a topic of our own it stops its reader; else a BadFrame.
  ├─ BadLabel        this one label can never be taken by a sink. Caught by the sink's loop: `labels.dead`.
  ├─ DecoderDied     the process that decoded this input ended or hung. Caught by the stage: retried.
  ├─ Busy            try this again later, it was not done. Caught by the stage: wait, then again.
@@ -46,6 +47,14 @@ class BadFrame(SightlineError):
     def __init__(self, reason: str, detail: str = "") -> None:
         self.reason, self.detail = reason, detail
         super().__init__(f"{reason}: {detail}" if detail else reason)
+
+
+class UnknownVersion(BadFrame):
+    """A record that is framed as ours are, in a version of its schema that this program does not know.
+
+    On a topic that only Sightline writes, its writer is newer than its reader: the record is sound, and the reader must
+    be upgraded before it goes on (`infra.failures.unknown_versions`).
+    """
 
 
 class BadLabel(SightlineError):

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx2
 
-from schemas.errors import BadFrame, Unavailable
+from schemas.errors import BadFrame, Unavailable, UnknownVersion
 
 Schema = dict[str, Any]
 CONTENT_TYPE = "application/vnd.schemaregistry.v1+json"
@@ -22,8 +22,9 @@ class HttpRegistry:
     """Registers what we write and fetches what others wrote; both are asked once and kept.
 
     Raises Unavailable when the registry does not answer, gives an answer that is not a registry's, or refuses our
-    schema; BadFrame(`schema_unknown`) for an id that it does not know, or that is not an Avro schema. Such an id is
-    asked for again after a minute at the earliest: any five bytes may be an id, and each request holds up the stage.
+    schema; UnknownVersion for an id that it does not know, and BadFrame(`schema_unknown`) for one that is not an Avro
+    schema. Such an id is asked for again after a minute at the earliest: any five bytes may be an id, and each request
+    holds up the stage.
     """
 
     def __init__(self, url: str, timeout_s: float = 5.0, clock: Callable[[], float] = time.monotonic) -> None:
@@ -37,7 +38,7 @@ class HttpRegistry:
         self._lock = threading.Lock()
         self._ids: dict[str, int] = {}
         self._schemas: dict[int, Schema] = {}
-        self._unknown: dict[int, tuple[float, str]] = {}  # until when, and why; the oldest first
+        self._unknown: dict[int, tuple[float, BadFrame]] = {}  # until when, and why; the oldest first
 
     def id_for(self, subject: str, schema: Schema) -> int:
         """The id of `schema` under `subject`, registered when new, with BACKWARD_TRANSITIVE compatibility."""
@@ -60,20 +61,20 @@ class HttpRegistry:
         """The writer's schema with that id."""
         with self._lock:
             if schema_id not in self._schemas:
-                until, why = self._unknown.get(schema_id, (0.0, ""))
-                if self._clock() < until:
-                    raise BadFrame("schema_unknown", why)
+                until, why = self._unknown.get(schema_id, (0.0, None))
+                if why is not None and self._clock() < until:
+                    raise type(why)(why.reason, why.detail)
                 try:
                     self._schemas[schema_id] = _avro(schema_id, self._ask("GET", f"/schemas/ids/{schema_id}", None))
                 except BadFrame as bad:
-                    self._remember(schema_id, bad.detail)
+                    self._remember(schema_id, bad)
                     raise
             return self._schemas[schema_id]
 
     def close(self) -> None:
         self._http.close()
 
-    def _remember(self, schema_id: int, why: str) -> None:
+    def _remember(self, schema_id: int, why: BadFrame) -> None:
         self._unknown.pop(schema_id, None)
         if len(self._unknown) >= MAX_UNKNOWN:
             del self._unknown[next(iter(self._unknown))]
@@ -90,7 +91,7 @@ class HttpRegistry:
             ) from error
         status = response.status_code
         if method == "GET" and response.is_client_error and status not in OF_THE_SERVICE:
-            raise BadFrame("schema_unknown", f"the registry has nothing at {path} (answer {status})")
+            raise UnknownVersion("schema_unknown", f"the registry has nothing at {path} (answer {status})")
         if not response.is_success:
             raise self._odd(f"{method} {path} with {status} {response.text[:300]!r}")
         try:

@@ -7,7 +7,7 @@ import typer
 
 from inference.models import Model, load_model
 from inference.worker.worker import Worker, build_worker
-from infra.commands.options import HttpPortOption, LaneOption, ModelOption
+from infra.commands.options import HttpPortOption, LaneOption, ModelOption, PassOverOption
 from infra.kafka.start_checks import require_topics
 from infra.kafka.topics import Lane, TopicNames, group
 from infra.process import logs, metrics
@@ -27,11 +27,12 @@ def command(
         Literal["at_least_once", "exactly_once"] | None, typer.Option(help="How labels and offsets are written.")
     ] = None,
     cache: Annotated[bool | None, typer.Option("--cache/--no-cache", help="Store labels for repeat images.")] = None,
+    pass_over: PassOverOption = None,
     http_port: HttpPortOption = None,
 ) -> None:
     """The GPU worker: micro-batches to labels."""
     flags: dict[str, Any] = {
-        "infer": {"model": model, "delivery": delivery, "cache": cache},
+        "infer": {"model": model, "delivery": delivery, "cache": cache, "pass_over": pass_over or None},
         "http": {"port": http_port},
     }
     settings = load_settings(flags)

@@ -14,6 +14,7 @@ from schemas import codec
 from schemas.clocks import clock_headers, read_batch_clocks, read_clock
 from schemas.coordinates import TopicPartition
 from schemas.errors import BadFrame
+from schemas.fields import MAX_ID_BYTES
 from schemas.headers import REPLAY_ID, TRACEPARENT, Header, attempt_of, to_map, traceparents_of
 from schemas.records import Decision
 
@@ -78,6 +79,12 @@ class LabelsOut:
         headers: list[Header],
     ) -> OutRecord:
         item, attempt = work.items[index], attempt_of(work.record.headers)
+        if item.offset < 0:
+            # No frame can lie there, so the dead letter tells the place of the batch.
+            batch = FrameRecord(
+                work.record.coordinates, work.record.timestamp_ms, item.source_id, None, headers, attempt
+            )
+            return self._dead(batch, BadFrame("bad_fields", _text(failure.error)))
         found = frames.get(item.offset)
         if found is None:
             # There is nothing left to try again. The dead letter keeps the frame's coordinates and the reason.
@@ -97,14 +104,17 @@ class LabelsOut:
     def _fetch(self, work: Work, failed: list[int]) -> dict[int, ConsumedRecord]:
         if not failed:
             return {}
-        offsets = [work.items[index].offset for index in failed]
+        offsets = [offset for index in failed if (offset := work.items[index].offset) >= 0]
         return self._frames.fetch(TopicPartition(work.source_topic, work.source_partition), offsets)
 
 
 def _kept_headers(work: Work) -> list[list[Header]]:
-    """What the records of each frame take over from the batch's headers: its trace, the id of its replay, its clock."""
+    """What the records of each frame take over from the batch's headers: its trace, the id of its replay, its clock.
+
+    An id that is too long for a label is left out: its frame would be refused again after a redrive.
+    """
     found = work.record.headers
-    replay = [(name, value) for name, value in to_map(found).items() if name == REPLAY_ID]
+    replay = [(REPLAY_ID, value) for value in [to_map(found).get(REPLAY_ID)] if value and len(value) <= MAX_ID_BYTES]
     traces, clocks = traceparents_of(found, len(work.items)), read_batch_clocks(found, len(work.items))
     return [
         [*([(TRACEPARENT, trace.encode())] if trace else []), *replay, *clock_headers(clock)]

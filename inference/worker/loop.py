@@ -13,6 +13,7 @@ from inference.worker.delivery.base import Delivery
 from inference.worker.group.joining import Joining
 from inference.worker.group.work_in_flight import WorkInFlight
 from inference.worker.read_batch import gone_work, read_work
+from infra.failures.unknown_versions import VersionGuard
 from infra.kafka.consumer import GroupConsumer, PartitionFault
 from infra.kafka.errors import FaultKind, KafkaFailure, raise_if_final
 from infra.kafka.records import ConsumedRecord
@@ -54,12 +55,14 @@ class WorkerLoop:
         joining: Joining,
         delivery: Delivery,
         start_offsets: StartOffsets,
+        guard: VersionGuard,
         limits: ReadLimits,
         stop: Stop,
     ) -> None:
         self._consumer, self._topic, self._spec, self._registry = consumer, topic, spec, registry
         self._staging, self._in_flight, self._joining = staging, in_flight, joining
         self._delivery, self._start_offsets, self._limits, self._stop = delivery, start_offsets, limits, stop
+        self._guard = guard
         self._is_closing = False
         self._work_waits = False
         self._turn_s = time.monotonic()
@@ -69,7 +72,7 @@ class WorkerLoop:
         return self._work_waits or time.monotonic() - self._turn_s > LONGEST_TURN_S
 
     def run(self) -> None:
-        """Until `stop`. Raises Stalled when the client or the delivery cannot go on."""
+        """Until `stop`. Raises Stalled when the client or the delivery cannot go on, or a newer worker is needed."""
         self._consumer.subscribe([self._topic], self)
         while not self._stop.is_set():
             self._work_waits, self._turn_s = self._in_flight.has_uncommitted, time.monotonic()
@@ -97,7 +100,7 @@ class WorkerLoop:
         generation = self._in_flight.generation(record.topic_partition)
         if generation is None:
             return  # the record was fetched before the partition was revoked
-        work = read_work(record, generation, self._spec, self._registry)
+        work = read_work(record, generation, self._spec, self._guard, self._registry)
         self._in_flight.start_work(work)
         self._staging.put(work)
 

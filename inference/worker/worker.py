@@ -30,6 +30,7 @@ from inference.worker.loop import ReadLimits, WorkerLoop
 from inference.worker.pipeline import Pipeline
 from inference.worker.stall_watchdog import StallWatchdog
 from infra.failures.breaker import Breaker
+from infra.failures.unknown_versions import VersionGuard
 from infra.kafka.clients import bootstrap, max_record_bytes
 from infra.kafka.consumer import CommitReport, GroupConsumer
 from infra.kafka.group_offsets import GroupOffsets
@@ -96,6 +97,7 @@ def build_worker(settings: Settings, lane: Lane, names: TopicNames, model: Model
         joining=joining,
         delivery=delivery,
         start_offsets=StartOffsets(consumer),
+        guard=VersionGuard("this worker", infer.pass_over),
         limits=_read_limits(infer),
         stop=stop,
     )

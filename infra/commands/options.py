@@ -31,6 +31,16 @@ HttpPortOption = Annotated[
     ),
 ]
 
+PassOverOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--pass-over",
+        metavar="PARTITION/OFFSET",
+        help="Make a dead letter of this record, which looks as if a newer version had written it; may be given "
+        "several times.",
+    ),
+]
+
 ModelOption = Annotated[
     str | None,
     typer.Option(

@@ -6,7 +6,7 @@ of confluent-kafka 2.16.1 ends the process with a segmentation fault when the co
 """
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,7 +16,7 @@ from confluent_kafka.admin import OffsetSpec
 
 from infra.kafka import clients
 from infra.kafka.conversions import positions_of
-from infra.kafka.errors import failure_of
+from infra.kafka.errors import KafkaFailure, failure_of, fault_of
 from infra.settings import Settings
 from schemas.coordinates import TopicPartition
 
@@ -121,6 +121,24 @@ class GroupOffsets:
             self._admin, [TopicPartition(self._topic, one) for one in partitions], spec, timeout_s
         )
         return {partition: int(place.offset) for (_, partition), place in found.items()}
+
+
+def committed_offsets(
+    settings: Settings, group: str, partitions: Iterable[TopicPartition], timeout_s: float
+) -> dict[TopicPartition, int]:
+    """The committed offsets of a group, without those partitions where it never committed. Raises KafkaFailure."""
+    client = clients.consumer(settings, group, **{"isolation.level": "read_committed"})
+    try:
+        places = [confluent_kafka.TopicPartition(*partition) for partition in partitions]
+        found = client.committed(places, timeout_s)
+    except KafkaException as error:
+        raise failure_of(error) from error
+    finally:
+        client.close()
+    for place in found:
+        if place.error is not None:
+            raise KafkaFailure(fault_of(place.error))
+    return {TopicPartition(place.topic, place.partition): place.offset for place in found if place.offset >= 0}
 
 
 def set_group_offsets(settings: Settings, group: str, offsets: Mapping[TopicPartition, int], timeout_s: float) -> None:

@@ -21,6 +21,8 @@ log = logs.get(__name__)
 READ_ON_OFFSETS = 64
 POLL_S = 0.2
 CLOSE_S = 2.0
+# A partition that no broker has named for so long does not exist: one that was just made is not known to all at once.
+NEW_PARTITION_S = 2.0
 _NOT_THERE = (FaultKind.END_OF_PARTITION, FaultKind.NO_OFFSET, FaultKind.GONE)
 _KEYS = {
     "auto.offset.reset": "error",
@@ -36,11 +38,12 @@ class RecordLookup:
     def __init__(self, settings: Settings, timeout_s: float = 10.0) -> None:
         self._settings, self._timeout_s = settings, timeout_s
         self._consumer: confluent_kafka.Consumer | None = None
+        self._known: set[TopicPartition] = set()
         self._closed = threading.Event()
         self._in_use = threading.Lock()  # a client that is closed under a polling thread ends the process
 
     def fetch(self, partition: TopicPartition, offsets: Iterable[int]) -> dict[int, ConsumedRecord]:
-        """The records at those offsets. One that does not exist any more (retention, compaction) is left out.
+        """The records at those offsets. One that does not exist (retention, compaction, no such topic) is left out.
 
         Raises Unavailable when the broker gives neither a record nor a reason in time, or this is closed meanwhile.
         """
@@ -62,6 +65,8 @@ class RecordLookup:
 
     def _fetch(self, partition: TopicPartition, offsets: Iterable[int]) -> dict[int, ConsumedRecord]:
         found: dict[int, ConsumedRecord] = {}
+        if not self._exists(partition):
+            return found
         position = -1
         for wanted in sorted(set(offsets)):
             if position < 0 or not 0 <= wanted - position <= READ_ON_OFFSETS:
@@ -75,12 +80,32 @@ class RecordLookup:
                 found[wanted] = record
         return found
 
-    def _assign(self, partition: TopicPartition, offset: int) -> None:
+    def _exists(self, partition: TopicPartition) -> bool:
+        """Whether a broker knows the partition: the client waits for one that is not there, and reports nothing."""
         if self._closed.is_set():
             raise Unavailable("Kafka", str(partition), "records are not looked up any more: the process ends")
         if self._consumer is None:
             # librdkafka wants the name of a group even where none is joined.
             self._consumer = consumer(self._settings, "sightline-lookup", **_KEYS)
+        end_s = time.monotonic() + NEW_PARTITION_S
+        while partition not in self._known:
+            try:
+                # All topics are listed: a request for one by name can make the broker create it.
+                found = self._consumer.list_topics(timeout=self._timeout_s).topics.get(partition.topic)
+            except confluent_kafka.KafkaException as error:
+                raise _no_answer(partition) from error
+            if found is not None:
+                self._known.update(TopicPartition(partition.topic, number) for number in found.partitions)
+            if partition in self._known:
+                break
+            if time.monotonic() >= end_s:
+                return False
+            if self._closed.wait(POLL_S):
+                raise _no_answer(partition)
+        return True
+
+    def _assign(self, partition: TopicPartition, offset: int) -> None:
+        assert self._consumer is not None
         self._consumer.assign([confluent_kafka.TopicPartition(*partition, offset)])
 
     def _read_to(self, partition: TopicPartition, wanted: int) -> ConsumedRecord | None:
@@ -99,4 +124,8 @@ class RecordLookup:
                 log.warning("a record cannot be read again yet", partition=str(partition), error=fault.text)
             elif message.offset() >= wanted:
                 return consumed_record(message)
-        raise Unavailable("Kafka", str(partition), f"the record at {wanted} could not be read again in time")
+        raise _no_answer(partition)
+
+
+def _no_answer(partition: TopicPartition) -> Unavailable:
+    return Unavailable("Kafka", str(partition), "its records could not be read again in time")

@@ -8,6 +8,7 @@ KIB, MIB = 1024, 1024 * 1024
 
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
+PartitionOffset = Annotated[str, Field(pattern=r"^[0-9]{1,9}/[0-9]{1,18}$")]
 
 
 class Section(BaseModel):

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from infra.settings.base import MIB, Positive, Section, Share
+from infra.settings.base import MIB, PartitionOffset, Positive, Section, Share
 
 Delivery = Literal["at_least_once", "exactly_once"]
 
@@ -12,7 +12,8 @@ Delivery = Literal["at_least_once", "exactly_once"]
 class InferSettings(Section):
     """A prediction below `min_probability` gets the decision REVIEW.
 
-    `precision` is OpenVINO's; auto takes bf16 where the CPU supports it.
+    `precision` is OpenVINO's; auto takes bf16 where the CPU supports it. `pass_over`: records of the topic of
+    micro-batches that become dead letters although they look as if a newer version had written them.
     """
 
     model: str = "efficientnet-lite0"
@@ -35,3 +36,4 @@ class InferSettings(Section):
     retry_limit_ms: Positive = 5_000
     cache: bool = True
     cache_embeddings: bool = False
+    pass_over: tuple[PartitionOffset, ...] = ()

@@ -1,6 +1,6 @@
 """Sections of the sinks: the loop that all share, and one section for each kind of sink with settings of its own."""
 
-from infra.settings.base import MIB, Positive, Section
+from infra.settings.base import MIB, PartitionOffset, Positive, Section
 
 
 class SinkSettings(Section):
@@ -8,7 +8,8 @@ class SinkSettings(Section):
 
     `repeat_window_offsets`: a second label of a frame is left out when it lies within so many offsets of its partition
     behind the first. `group_instance_id`: static membership, so that a restart within the session time-out moves no
-    partition.
+    partition. `pass_over`: records of the topic of labels that go to `labels.dead` although they look as if a newer
+    version had written them.
     """
 
     max_batch_rows: Positive = 1_000
@@ -17,6 +18,7 @@ class SinkSettings(Section):
     repeat_window_offsets: Positive = 10_000
     session_timeout_ms: Positive = 6_000
     group_instance_id: str = ""
+    pass_over: tuple[PartitionOffset, ...] = ()
 
 
 class JsonlSettings(Section):

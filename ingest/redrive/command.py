@@ -1,5 +1,6 @@
 """`sightline redrive`: sends dead letters through the pipeline again, once the cause of their failure is repaired.
 
+With --missing it sends frames that have no outcome at all, as the audit finds them. They have no dead letter to mark.
 Copy, acknowledge, then mark: a copy goes to `frames.retry`; when the broker has it, a mark that names the dead letter
 goes to `frames.dead`. A run that is cut off at any moment loses nothing. At worst the copies of its last second are
 sent again by the next run, and their second labels are recognised by the coordinates of the frame.
@@ -12,20 +13,30 @@ from typing import Annotated
 
 import typer
 
-from infra.commands.options import ErrorOption, FromOption, JsonOption, SourceIdOption, StageOption, ToOption
+from infra.commands.options import (
+    ErrorOption,
+    FromOption,
+    JsonOption,
+    LaneOption,
+    SourceIdOption,
+    StageOption,
+    ToOption,
+)
 from infra.failures.dead_letters import DeadFilter, parse_place, read_dead_letters
+from infra.kafka.clients import max_record_bytes
 from infra.kafka.publisher import Publisher
 from infra.kafka.reader import Reader
 from infra.kafka.schema_registry import registry_of
 from infra.kafka.start_checks import require_topics
-from infra.kafka.topics import TopicNames
+from infra.kafka.topics import Lane, TopicNames
 from infra.process import logs
 from infra.process.lifecycle import Stop
 from infra.process.times import now_us, parse_time_range
 from infra.settings import Settings, load_settings
+from ingest.redrive.missing import copies_of, find_missing
 from ingest.redrive.plan import Plan, Planner, parse_rate
-from ingest.redrive.send import RedriveResult, redrive
-from ingest.redrive.text import describe, report
+from ingest.redrive.send import RedriveResult, redrive, send_copies
+from ingest.redrive.text import describe, describe_missing, missing_report, report
 from schemas.errors import ConfigError, SightlineError
 from schemas.records import Micros
 
@@ -39,7 +50,16 @@ PlacesOption = Annotated[
     ),
 ]
 AllOption = Annotated[bool, typer.Option("--all", help="All dead letters.")]
-RateOption = Annotated[str, typer.Option(metavar="N/s", help="At most so many dead letters a second.")]
+MissingOption = Annotated[
+    bool, typer.Option("--missing", help="Frames without an outcome, as `sightline audit` finds them.")
+]
+IgnoreNewerOption = Annotated[
+    bool,
+    typer.Option(
+        "--ignore-newer", help="With --missing: send frames also where a newer version may have written their outcome."
+    ),
+]
+RateOption = Annotated[str, typer.Option(metavar="N/s", help="At most so many frames a second.")]
 AttemptsOption = Annotated[int, typer.Option(min=1, help="Refuse frames that were redriven so often already.")]
 ExecuteOption = Annotated[bool, typer.Option("--execute", help="Do it; without this, only say what would be done.")]
 
@@ -48,6 +68,7 @@ def command(
     *,
     partition_offset: PlacesOption = None,
     all_: AllOption = False,
+    missing: MissingOption = False,
     from_: FromOption = None,
     to: ToOption = None,
     stage: StageOption = None,
@@ -55,6 +76,8 @@ def command(
     source_id: SourceIdOption = None,
     rate: RateOption = "50/s",
     max_attempts: AttemptsOption = DEFAULT_MAX_ATTEMPTS,
+    ignore_newer: IgnoreNewerOption = False,
+    lane: LaneOption = "live",
     execute: ExecuteOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -62,17 +85,49 @@ def command(
 
     Dead letters that were redriven before are skipped; those without a Frame are refused. --from and --to select by
     the time at which the frame was declared dead. Exit code 1 when not all were redriven.
+
+    With --missing, frames are sent again that have neither a label nor a dead letter; --from, --to and --lane select
+    them as `sightline audit` does. Frames that a stage still has to finish are left alone, so a second run sends none
+    twice. Exit code 1 also when retention has removed frames without an outcome.
     """
     settings = load_settings()
     logs.setup(settings.log)
-    names = TopicNames.for_lane(settings.topic_prefix)
-    places = frozenset(parse_place(text, names.dead) for text in partition_offset or ())
-    if not (places or all_ or any((from_, to, stage, error, source_id))):
-        raise ConfigError("say what to redrive: --partition-offset, --all, or --from --to --stage --error --source-id")
+    dead = TopicNames.for_lane(settings.topic_prefix).dead
+    places = frozenset(parse_place(text, dead) for text in partition_offset or ())
+    chosen = bool(places or all_ or any((stage, error, source_id)))
+    if missing and chosen:
+        raise ConfigError("--missing chooses by --from, --to and --lane only")
+    if not (missing or chosen or any((from_, to))):
+        raise ConfigError(
+            "say what to redrive: --partition-offset, --all, --missing, or --from --to --stage --error --source-id"
+        )
     rate_per_s = parse_rate(rate)
     period = parse_time_range(from_, to, now_us())
-    wanted = DeadFilter(stage, error, source_id, places or None)
     stop = Stop().install()
+    if missing:
+        run_missing(
+            settings, lane, period, rate_per_s, stop, execute=execute, ignore_newer=ignore_newer, as_json=as_json
+        )
+    else:
+        wanted = DeadFilter(stage, error, source_id, places or None)
+        run_dead(
+            settings, wanted, period, rate_per_s, stop, max_attempts=max_attempts, execute=execute, as_json=as_json
+        )
+
+
+def run_dead(
+    settings: Settings,
+    wanted: DeadFilter,
+    period: tuple[Micros | None, Micros | None],
+    rate_per_s: float,
+    stop: Stop,
+    *,
+    max_attempts: int,
+    execute: bool,
+    as_json: bool,
+) -> None:
+    """`redrive` of dead letters."""
+    names = TopicNames.for_lane(settings.topic_prefix)
     require_topics(settings, reads=[names.dead], writes=[names.retry])
     with ExitStack() as closing:
         reader = closing.enter_context(Reader(settings))
@@ -84,6 +139,44 @@ def command(
             result = redrive(publisher, reader, names, plan.chosen, rate_per_s, stop)
     print(json.dumps(report(plan, result, execute)) if as_json else describe(plan, result, execute, rate_per_s))
     if execute and result.redriven < len(plan.chosen):
+        sys.exit(1)
+
+
+def run_missing(
+    settings: Settings,
+    lane: Lane,
+    period: tuple[Micros | None, Micros | None],
+    rate_per_s: float,
+    stop: Stop,
+    *,
+    execute: bool,
+    ignore_newer: bool,
+    as_json: bool,
+) -> None:
+    """`redrive --missing`. Raises SightlineError, and sends nothing, where it is not known what is missing."""
+    names = TopicNames.for_lane(settings.topic_prefix, lane)
+    reads = [names.frames, names.labels, names.dead, names.batches, names.retry]
+    require_topics(settings, reads=reads, writes=[names.retry, names.dead])
+    with ExitStack() as closing:
+        reader = closing.enter_context(Reader(settings))
+        found = find_missing(settings, reader, lane, *period, stop)
+        result = RedriveResult()
+        if execute and found.count:
+            if found.newer and not ignore_newer:
+                raise SightlineError(
+                    f"nothing was sent: a newer version may have written outcomes of these {found.count:,} frames "
+                    f"({found.newer}). Upgrade this program, or send them all the same with --ignore-newer"
+                )
+            publisher = Publisher(settings)
+            closing.callback(publisher.close, CLOSE_S)
+            copies = copies_of(names, reader, found.ledger, max_record_bytes(settings), stop)
+            result = send_copies(publisher, copies, rate_per_s, stop)
+    print(
+        json.dumps(missing_report(found, result, execute))
+        if as_json
+        else describe_missing(found, result, execute, rate_per_s)
+    )
+    if found.expired or (execute and result.redriven < found.count):
         sys.exit(1)
 
 

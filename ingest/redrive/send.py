@@ -1,6 +1,7 @@
-"""Copies dead letters to `frames.retry` and marks them on `frames.dead`, a chunk at a time: copy, acknowledge, mark."""
+"""Copies frames to `frames.retry` and marks dead letters on `frames.dead`, in chunks: copy, acknowledge, mark."""
 
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
@@ -26,9 +27,8 @@ FLUSH_TICK_S = 0.5
 
 @dataclass(slots=True)
 class RedriveResult:
-    """`redriven` were copied and marked. `failed`: the broker refused the copy or the mark; the next run tries again.
-
-    `stopped`: the process was asked to stop before all dead letters were read.
+    """`redriven` were copied, and dead letters marked. `failed`: the broker refused the copy or the mark; the next run
+    tries again. `stopped`: the process was asked to stop before all were read.
     """
 
     redriven: int = 0
@@ -44,19 +44,43 @@ def redrive(
 
     When it is stopped, or when the reader raises, every copy that the broker has is marked before it ends.
     """
-    chunk = _Chunk(sender, names, stop)
-    bucket = TokenBucket(rate_per_s, time.monotonic())
-    with chunk:
+
+    def copies() -> Iterator[Copy]:
         for record in reader.read(runs(names.dead, places), stop.is_set):
             letter = parse(record)
-            if not isinstance(letter, DeadLetter):
-                continue
+            if isinstance(letter, DeadLetter):
+                yield copy_of(names, letter)
+
+    return send_copies(sender, copies(), rate_per_s, stop)
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A record for the retry topic, and the mark that is written once the broker has it."""
+
+    record: OutRecord
+    mark: OutRecord | None = None
+
+
+def copy_of(names: TopicNames, letter: DeadLetter) -> Copy:
+    failure = letter.failure
+    assert failure is not None, "the plan leaves out dead letters whose frame is not known"
+    mark = OutRecord(names.dead, letter.key, None, mark_headers(letter, failure), letter.place[0])
+    return Copy(OutRecord(names.retry, letter.key, letter.value, retry_headers(letter, failure)), mark)
+
+
+def send_copies(sender: FlushableSender, copies: Iterable[Copy], rate_per_s: float, stop: Stop) -> RedriveResult:
+    """Send at most `rate_per_s` a second, until `stop`. What the broker has is marked before this ends or raises."""
+    chunk = _Chunk(sender, stop)
+    bucket = TokenBucket(rate_per_s, time.monotonic())
+    with chunk:
+        for copy in copies:
             while (wait_s := bucket.wait_s(time.monotonic())) > 0 and not stop.is_set():
                 chunk.settle_when_due()
                 stop.wait(min(wait_s, CHUNK_S))
             if stop.is_set():
                 break
-            chunk.copy(letter)
+            chunk.copy(copy)
             chunk.settle_when_due()
     chunk.result.stopped = stop.is_set()
     return chunk.result
@@ -68,12 +92,11 @@ class _Chunk:
     As a context manager it settles the last of them at the end, unless Kafka takes nothing any more.
     """
 
-    def __init__(self, sender: FlushableSender, names: TopicNames, stop: Stop) -> None:
-        self._sender, self._names = sender, names
+    def __init__(self, sender: FlushableSender, stop: Stop) -> None:
+        self._sender = sender
         self._budget = StopBudget(stop, STOP_S)
         self._given_up = False
-        # Copies that the broker has, each with the time at which it was sent.
-        self._copied: list[tuple[DeadLetter, int]] = []
+        self._marks: list[OutRecord] = []  # of copies that the broker has
         self._begun_s = 0.0
         self._sent = 0
         self.result = RedriveResult()
@@ -85,23 +108,23 @@ class _Chunk:
         if not self._given_up:
             self.settle()
 
-    def copy(self, letter: DeadLetter) -> None:
-        """Send a copy to the retry topic."""
+    def copy(self, copy: Copy) -> None:
+        """Send a copy to the retry topic.
+
+        Its mark has the time of the copy: a frame that fails again before the mark is written fails later than that.
+        """
         if not self._sent:
             self._begun_s = time.monotonic()
         self._sent += 1
-        failure = letter.failure
-        assert failure is not None, "the plan leaves out dead letters whose frame is not known"
-        now_ms = int(time.time() * 1000)
+        mark = None if copy.mark is None else replace(copy.mark, timestamp_ms=int(time.time() * 1000))
 
         def on_delivery(report: DeliveryReport) -> None:
-            if report.fault is None:
-                self._copied.append((replace(letter, value=None), now_ms))  # the mark needs no value
+            if mark is None or report.fault is not None:
+                self._count(report)
             else:
-                self._count_failed(str(report.fault))
+                self._marks.append(mark)
 
-        headers = retry_headers(letter, failure)
-        self._send(OutRecord(self._names.retry, letter.key, letter.value, headers, on_delivery=on_delivery))
+        self._send(replace(copy.record, on_delivery=on_delivery))
 
     def settle_when_due(self) -> None:
         if self._sent >= CHUNK_COPIES or (self._sent and time.monotonic() - self._begun_s >= CHUNK_S):
@@ -111,24 +134,17 @@ class _Chunk:
         """Wait for the copies, mark those that the broker has, and wait for the marks. Raises SinkError."""
         patience = Deadline(FLUSH_S)
         self._flush(patience)
-        copied, self._copied, self._sent = self._copied, [], 0
-        for letter, at_ms in copied:
-            self._mark(letter, at_ms)
+        marks, self._marks, self._sent = self._marks, [], 0
+        for mark in marks:
+            self._send(replace(mark, on_delivery=self._count))
         if left := self._flush(patience):
             self._give_up(f"Kafka has not acknowledged {left} records in time; the next run sends them again")
 
-    def _mark(self, letter: DeadLetter, at_ms: int) -> None:
-        """Write the mark with the time of the copy: a frame that fails again before the mark is written fails later."""
-
-        def on_delivery(report: DeliveryReport) -> None:
-            if report.fault is None:
-                self.result.redriven += 1
-            else:
-                self._count_failed(str(report.fault))
-
-        assert letter.failure is not None
-        headers = mark_headers(letter, letter.failure)
-        self._send(OutRecord(self._names.dead, letter.key, None, headers, letter.place[0], at_ms, on_delivery))
+    def _count(self, report: DeliveryReport) -> None:
+        if report.fault is None:
+            self.result.redriven += 1
+        else:
+            self._count_failed(str(report.fault))
 
     def _send(self, record: OutRecord) -> None:
         deadline = Deadline(ROOM_S)

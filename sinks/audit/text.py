@@ -1,6 +1,6 @@
 """The result of an audit as text for people. Pure."""
 
-from sinks.audit.ledger import Balance
+from infra.audit.balance import Balance
 
 
 def describe(balance: Balance, notes: list[str]) -> str:

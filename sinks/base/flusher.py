@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from infra.failures.breaker import Breaker
+from infra.failures.unknown_versions import VersionGuard
 from infra.kafka.groups import GroupProgress
 from infra.process import metrics
 from infra.process.lifecycle import Deadline
@@ -29,10 +30,12 @@ class Flusher:
         progress: GroupProgress[None],
         dead: DeadLabels,
         breaker: Breaker,
+        guard: VersionGuard,
         window_offsets: int,
         registry: Registry | None = None,
     ) -> None:
         self._sink, self._progress, self._dead, self._breaker = sink, progress, dead, breaker
+        self._guard = guard
         self._window_offsets, self._registry = window_offsets, registry
         self._windows: dict[TopicPartition, RepeatWindow] = {}
 
@@ -49,8 +52,8 @@ class Flusher:
         """Store the entries and the positions after them, and finish their tickets. Returns the positions.
 
         Raises Busy when nothing was stored and the same call must be made again later. Raises SinkError when the sink
-        cannot be written to, and Stalled when it refuses nearly every label. `deadline` bounds the wait for
-        acknowledged dead letters.
+        cannot be written to, and Stalled when it refuses nearly every label or a newer sink is needed. `deadline`
+        bounds the wait for acknowledged dead letters.
         """
         positions = positions_behind(entries)
         try:
@@ -73,6 +76,7 @@ class Flusher:
             raise Busy(REGISTRY_AGAIN_S, str(away)) from away
         except BadFrame as error:
             if is_wanted:
+                self._guard.check(record, error)
                 entry.refuse(BadLabel(error.reason, error.detail, record.coordinates))
         else:
             is_repeat = self._windows[record.topic_partition].is_repeat(record.offset, label)

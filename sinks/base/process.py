@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from infra.failures.breaker import Breaker
+from infra.failures.unknown_versions import VersionGuard
 from infra.kafka.api_versions import knows_kip_848
 from infra.kafka.consumer import CommitReport, GroupConsumer
 from infra.kafka.groups import GroupProgress
@@ -122,6 +123,7 @@ class SinkMember:
             progress,
             DeadLabels(self._publisher, names.labels_dead, f"sink-{sink.name}"),
             Breaker(settings.breaker),
+            VersionGuard("this sink", settings.sink.pass_over),
             settings.sink.repeat_window_offsets,
             registry_of(settings),
         )

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from infra.audit.audit import Audit
 from infra.commands.options import JsonOption
 from infra.kafka.clients import bootstrap
 from infra.kafka.reader import Reader
@@ -22,7 +23,6 @@ from infra.process.supervise import Child
 from infra.redis.client import require_redis
 from infra.settings import LogSettings, Settings, home, load_settings
 from schemas.errors import SightlineError, Unavailable
-from sinks.audit.command import Audit
 from sinks.demo.cameras import DEFAULT_SOURCES, Cameras, published_counts, write_cameras
 from sinks.demo.follower import OutcomeFollower
 from sinks.demo.screen import Screen, screen_for

@@ -4,8 +4,8 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Any
 
+from infra.audit.balance import Balance
 from schemas.records import Label, Origin
-from sinks.audit.ledger import Balance
 from sinks.demo.quantiles import LatencyHistogram
 
 RATE_WINDOW_S = 5.0

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from infra.commands.options import HttpPortOption, LaneOption
+from infra.commands.options import HttpPortOption, LaneOption, PassOverOption
 from infra.process import logs
 from infra.process.lifecycle import Stop
 from infra.settings import load_settings
@@ -18,6 +18,7 @@ def command(
         Path, typer.Argument(metavar="DIR", help="The folder, for this sink only; it is created if needed.")
     ],
     lane: LaneOption = "live",
+    pass_over: PassOverOption = None,
     http_port: HttpPortOption = None,
 ) -> None:
     """Store labels as JSON lines in files DIR/day=.../hour=.../labels-*.jsonl, by the hour (UTC) of capture.
@@ -27,6 +28,6 @@ def command(
     the last stored label. Several such commands share the partitions and need one DIR each; after one of them was
     killed, a label can be in two of these folders.
     """
-    settings = load_settings({"http": {"port": http_port}})
+    settings = load_settings({"sink": {"pass_over": pass_over or None}, "http": {"port": http_port}})
     logs.setup(settings.log)
     serve(settings, JsonlSink(folder, settings.jsonl), lane, Stop().install())

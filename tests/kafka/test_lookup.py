@@ -1,5 +1,7 @@
 """Single records read again by their coordinates, from a real broker."""
 
+import time
+
 import confluent_kafka
 import pytest
 
@@ -8,7 +10,7 @@ from infra.kafka.lookup import READ_ON_OFFSETS, RecordLookup
 from schemas.coordinates import TopicPartition
 from schemas.errors import Unavailable
 from tests.support.batches import Feeder
-from tests.support.deployment import Deployment
+from tests.support.deployment import PARTITIONS, Deployment
 
 RECORDS, DELETED = 3 * READ_ON_OFFSETS, 10
 
@@ -30,6 +32,17 @@ def test_records_that_are_left_are_found_near_and_far_and_the_others_left_out(de
     }
     assert all(record.coordinates.offset == offset for offset, record in found.items())
     assert lookup.fetch(TopicPartition(topic, 1), [0]) == {}, "an empty partition"
+    lookup.close()
+
+
+@pytest.mark.parametrize("exists", [True, False], ids=["no such partition", "no such topic"])
+def test_places_that_do_not_exist_hold_nothing_up(deployment: Deployment, exists: bool) -> None:
+    """The client itself waits for such a partition without a word."""
+    topic = deployment.topics.frames if exists else f"{deployment.topics.frames}-gone"
+    lookup = RecordLookup(deployment.settings())
+    started_s = time.monotonic()
+    assert lookup.fetch(TopicPartition(topic, PARTITIONS), [0, 1_000]) == {}
+    assert time.monotonic() - started_s < 8
     lookup.close()
 
 

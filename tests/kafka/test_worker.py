@@ -15,7 +15,7 @@ from infra.kafka.start_checks import missing_group_rights
 from infra.kafka.topics import group
 from schemas import codec
 from schemas.headers import read_failure
-from tests.support.batches import Feeder, micro_batch, read_all, read_labels, row, wait_for
+from tests.support.batches import Feeder, frame, micro_batch, read_all, read_labels, row, wait_for
 from tests.support.deployment import PARTITIONS, Deployment, deployment
 from tests.support.models import SLOW, SLOW_S, marked
 from tests.support.paths import ROOT
@@ -88,7 +88,7 @@ def test_a_restart_begins_where_the_last_one_ended(feeder: Feeder, sightline: Ru
 
 def test_what_is_no_batch_is_a_dead_letter_and_the_rest_goes_on(feeder: Feeder, sightline: Runner) -> None:
     feeder.feed(batches=4)
-    for poison in (b"", b"<html>404</html>", b"\xc3\x01" + b"\x00" * 30):
+    for poison in (b"", b"<html>404</html>", codec.encode(frame("cam-1", 1))):
         feeder.send(feeder.names.batches, 1, poison)
     feeder.feed(batches=4)
     sightline.start(*infer("at_least_once"))

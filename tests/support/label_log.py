@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from infra.failures.breaker import Breaker
+from infra.failures.unknown_versions import VersionGuard
 from infra.kafka.consumer import CommitReport, PartitionFault, Rebalance
 from infra.kafka.errors import FaultKind, KafkaFailure, KafkaFault
 from infra.kafka.groups import GroupProgress
@@ -178,6 +179,7 @@ class SinkRun:
         partitions: Iterable[int] | None = None,
         window_offsets: int = 1_000,
         max_rows: int = 3,
+        pass_over: Iterable[str] = (),
     ) -> None:
         self.log, self.sink, self.dead_letters = log, sink, dead_letters or DeadLetterLog()
         self.now_s = 0.0
@@ -188,6 +190,7 @@ class SinkRun:
             progress,
             DeadLabels(self.dead_letters, DEAD_TOPIC, f"sink-{sink.name}"),
             Breaker(BreakerSettings()),
+            VersionGuard("this sink", pass_over),
             window_offsets,
         )
         self.member = MemoryMember(log)

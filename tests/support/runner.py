@@ -134,16 +134,16 @@ class Running:
 class Runner:
     """Starts `sightline` with a given environment and stops everything that it started."""
 
-    def __init__(self, env: Mapping[str, str], cwd: Path = ROOT) -> None:
+    def __init__(self, env: Mapping[str, str], cwd: Path = ROOT, command: Sequence[str] = COMMAND) -> None:
         self.env = dict(env)
-        self.cwd = cwd
+        self.cwd, self.command = cwd, command
         self.started: list[Running] = []
 
     def start(
         self, *words: str, env: Mapping[str, str] | None = None, http: bool = True, ready: bool = True
     ) -> Running:
         """Start a long-running command, and wait until it is ready if `ready`. `http=False`: it has no health port."""
-        running = Running(words, {**self.env, **(env or {})}, self.cwd, http=http)
+        running = Running(words, {**self.env, **(env or {})}, self.cwd, http=http, command=self.command)
         self.started.append(running)
         return running.wait_ready() if ready and http else running
 
@@ -152,7 +152,7 @@ class Runner:
     ) -> subprocess.CompletedProcess[str]:
         """Run a command that ends by itself; the caller checks its exit code."""
         return subprocess.run(
-            [*COMMAND, *words],
+            [*self.command, *words],
             env={**self.env, **(env or {})},
             cwd=self.cwd,
             stdin=subprocess.DEVNULL,

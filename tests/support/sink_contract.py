@@ -8,6 +8,7 @@ test.
 import pytest
 
 from schemas import headers
+from schemas.errors import Stalled
 from tests.support.label_log import DeadLetterLog, LabelLog, SinkRun
 from tests.support.sink_histories import WINDOW_OFFSETS, History, Step
 from tests.support.sink_rebalances import SinkRebalances
@@ -114,6 +115,23 @@ class SinkContract(SinkRebalances):
         assert told[headers.ERROR_STAGE] == f"sink-{run.sink.name}".encode()
         assert told[headers.ERROR_CLASS] == b"not_avro"
         assert (told[headers.ORIGIN_TOPIC], told[headers.ORIGIN_OFFSET]) == (b"labels", str(bad.offset).encode())
+
+    def test_a_label_of_a_newer_version_waits_for_a_newer_sink(self) -> None:
+        log, dead_letters = LabelLog(), DeadLetterLog()
+        places = [log.put(0)]
+        log.put_value(b"\xc3\x01" + bytes(20))
+        places.append(log.put(1))
+        sink = self.open()
+        run = SinkRun(log, sink, dead_letters=dead_letters)
+        with pytest.raises(Stalled, match="labels/0 offset 1 has a schema version that this sink does not know"):
+            run.turn_until_idle()
+        assert (log.committed[ONE], dead_letters.written) == (0, [])
+        sink.close()
+        run = SinkRun(log, self.open(), dead_letters=dead_letters, pass_over=["0/1"])
+        run.turn_until_idle()
+        run.stop()
+        self.expect(places)
+        assert (log.committed[ONE], len(dead_letters.written)) == (3, 1)
 
     def test_nothing_is_committed_past_a_dead_letter_that_is_not_acknowledged(
         self, monkeypatch: pytest.MonkeyPatch

@@ -1,6 +1,7 @@
 """Which records tell what became of a batch."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from inference.device.work import FrameFailure, LabelledFrame, Work
 from inference.worker.labels_out import LabelsOut
@@ -11,7 +12,7 @@ from schemas import codec
 from schemas.clocks import batch_clocks, read_clock
 from schemas.coordinates import Coordinates, TopicPartition
 from schemas.errors import BadFrame, ModelError
-from schemas.headers import ATTEMPT, Header, attempt_of, read_failure, replay_id_of, traceparent_of
+from schemas.headers import ATTEMPT, REPLAY_ID, Header, attempt_of, read_failure, replay_id_of, traceparent_of
 from schemas.records import Decision, Label, ModelRef, Origin, Prediction
 from tests.support.batches import QUALITY, batch_record, micro_batch
 
@@ -135,6 +136,26 @@ def test_a_frame_that_retention_took_still_leaves_a_trace() -> None:
     assert told.source == Coordinates("frames.raw", 3, 12)
     assert (told.error_class, told.timestamp_ms) == ("frame_gone", 5_000)
     assert "ModelError: on purpose" in told.message
+
+
+def test_a_frame_at_no_place_is_dead_by_the_place_of_its_batch() -> None:
+    given = work()
+    second = replace(given.items[1], offset=-2)
+    given.items = (given.items[0], second, given.items[2])
+    given.outcomes = {index: label(given, index, Decision.ACCEPTED) for index in (0, 2)}
+    given.outcomes[1] = FrameFailure(BadFrame("bad_fields", "the offset of a frame is -2"))
+    failure = out(given).records(given)[1]
+    told = read_failure(failure.headers)
+    assert (failure.topic, failure.key) == ("frames.dead", "cam-3")
+    assert told is not None
+    assert (told.source, told.error_class) == (Coordinates("frames.batches", 3, 7), "bad_fields")
+
+
+def test_a_replay_id_that_no_label_can_hold_does_not_travel_on_with_the_frame() -> None:
+    """Else the frame would be refused for it again after each redrive."""
+    given = work(0, TRACE, (REPLAY_ID, b"r" * 1025))
+    given.outcomes = {index: FrameFailure(BadFrame("bad_fields", "replay id")) for index in range(3)}
+    assert [replay_id_of(record.headers) for record in out(given).records(given)] == [None] * 3
 
 
 def test_bytes_that_are_no_batch_are_dead_by_their_own_coordinates() -> None:

@@ -13,6 +13,7 @@ from inference.worker.group.joining import Joining
 from inference.worker.group.rewind import Rewind
 from inference.worker.group.work_in_flight import WorkInFlight
 from inference.worker.loop import ReadLimits, WorkerLoop
+from infra.failures.unknown_versions import VersionGuard
 from infra.kafka.consumer import PartitionFault
 from infra.kafka.errors import FaultKind, KafkaFailure, KafkaFault
 from infra.kafka.records import ConsumedRecord
@@ -107,6 +108,7 @@ class Rig:
             joining=self.joining,
             delivery=self.delivery,
             start_offsets=StartOffsets(client, start=lambda ask: ask()),
+            guard=VersionGuard("this worker", ()),
             limits=ReadLimits(max_bytes, max_frames),
             stop=self.stop,
         )
@@ -186,6 +188,15 @@ def test_a_fatal_fault_ends_the_worker_and_a_passing_one_does_not() -> None:
 def test_a_right_that_is_missing_ends_the_worker_with_a_sentence() -> None:
     with pytest.raises(Stalled, match="the Kafka broker refuses this user: on purpose"):
         Rig().run(fault(FaultKind.FORBIDDEN))
+
+
+def test_a_batch_of_a_newer_version_ends_the_worker_and_nothing_is_committed_past_it() -> None:
+    rig = Rig()
+    with pytest.raises(Stalled, match="batches/0 offset 6 has a schema version that this worker does not know"):
+        rig.run(record(P0, 5), batch_record(P0, 6, b"\xc3\x01" + bytes(20)), record(P0, 7))
+    (work,) = rig.in_flight.in_flight()
+    rig.in_flight.finish_work(work)
+    assert rig.in_flight.to_commit() == {P0: 6}
 
 
 def test_a_partition_without_an_offset_starts_at_the_committed_one() -> None:

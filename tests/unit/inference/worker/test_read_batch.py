@@ -11,17 +11,20 @@ from inference.device.staging import Run, Staging
 from inference.device.work import FrameFailure, Work
 from inference.models.null import INFO
 from inference.worker.read_batch import read_work
+from infra.failures.unknown_versions import VersionGuard
 from schemas import codec
-from schemas.coordinates import TopicPartition
-from schemas.errors import BadFrame
+from schemas.coordinates import Coordinates, TopicPartition
+from schemas.errors import BadFrame, Stalled
 from schemas.fields import MAX_ID_BYTES
 from schemas.headers import REPLAY_ID, Header
 from schemas.records import MicroBatch, PixelEncoding, Quality
-from tests.support.batches import ROW_BYTES, batch_record, micro_batch
+from tests.support.batches import ROW_BYTES, batch_record, frame, micro_batch
+
+GUARD = VersionGuard("this worker", ["0/8"])
 
 
-def read_value(value: bytes | None, *headers: Header) -> Work:
-    return read_work(batch_record(TopicPartition("batches", 0), 7, value, *headers), 1, INFO.input)
+def read_value(value: bytes | None, *headers: Header, offset: int = 7) -> Work:
+    return read_work(batch_record(TopicPartition("batches", 0), offset, value, *headers), 1, INFO.input, GUARD)
 
 
 def read(batch: MicroBatch) -> Work:
@@ -42,11 +45,13 @@ def reasons(work: Work) -> dict[int, str]:
         (None, "empty"),
         (b"", "empty"),
         (b"<html>", "not_avro"),
-        (b"\xc3\x01" + bytes(20), "schema_unknown"),
-        (b"\x00\x00\x00\x00\x01more", "schema_unknown"),
-        (codec.encode(micro_batch("raw", 0, [1]))[:-5], "not_avro"),
-        (codec.encode(micro_batch("raw", 0, [1])) + b"more", "not_avro"),
+        (b"\xc3\x01" + bytes(5), "not_avro"),
+        (codec.encode(frame("cam-1", 1)), "schema_unknown"),
+        (bytes(100), "schema_unknown"),
+        (b"\x00\xff\xff\xff\xffmore", "schema_unknown"),
+        (codec.encode(micro_batch("raw", 0, [1]))[:40], "not_avro"),
     ],
+    ids=["none", "empty", "html", "short", "a frame", "zeros", "no id of a schema", "cut before its frames"],
 )
 def test_no_batch(value: bytes | None, reason: str) -> None:
     work = read_value(value)
@@ -54,6 +59,29 @@ def test_no_batch(value: bytes | None, reason: str) -> None:
     assert work.bad.reason == reason
     assert work.record.value == (value or b"")
     assert work.is_complete
+
+
+@pytest.mark.parametrize("value", [b"\xc3\x01" + bytes(20), b"\x00\x00\x00\x00\x01more"], ids=["ours", "registry"])
+def test_a_version_that_is_not_known_stops_the_worker_unless_its_place_is_passed_over(value: bytes) -> None:
+    with pytest.raises(Stalled, match=r"^batches/0 offset 7 has a schema version that .* --pass-over 0/7, and"):
+        read_value(value)
+    work = read_value(value, offset=8)
+    assert work.bad is not None
+    assert work.bad.reason == "schema_unknown"
+    assert work.record.value == value
+
+
+@pytest.mark.parametrize("lacking", [5, 2 * ROW_BYTES, 2 * ROW_BYTES + 1])
+def test_the_frames_of_a_batch_whose_pixels_are_damaged_fail_each(lacking: int) -> None:
+    work = read_value(codec.encode(micro_batch("raw", 3, [10, 11]))[:-lacking])
+    assert reasons(work) == {0: "damaged_batch", 1: "damaged_batch"}
+    assert (work.bad, work.source_of(1)) == (None, Coordinates("raw", 3, 11))
+
+
+def test_the_frames_of_a_batch_with_bytes_behind_it_fail_each() -> None:
+    work = read_value(codec.encode(micro_batch("raw", 3, [10, 11])) + b"more")
+    assert reasons(work) == {0: "damaged_batch", 1: "damaged_batch"}
+    assert "batches/0 offset 7 is damaged: not_avro: 4 bytes behind" in str(work.outcomes[0])
 
 
 def test_a_sound_batch_waits_for_the_model() -> None:
@@ -81,6 +109,21 @@ def changed(
           for name in ("", ".", "..", "a topic", "raw\n", "t" * 250, "t\N{LATIN SMALL LETTER E WITH ACUTE}")),
         (replace(micro_batch("", 3, []), pixels=b""), "source_topic"),
         (replace(micro_batch("raw", 3, [1]), source_partition=-1), "source_partition"),
+    ],
+)  # fmt: skip
+def test_a_source_that_kafka_cannot_have_makes_a_batch_bad_as_a_whole(batch: MicroBatch, told: str) -> None:
+    """Its frames are not known."""
+    work = read(batch)
+    assert work.bad is not None
+    assert work.bad.reason == "bad_fields"
+    assert told in work.bad.detail
+    assert work.record.value == codec.encode(batch)
+    assert work.items == ()
+
+
+@pytest.mark.parametrize(
+    ("batch", "told"),
+    [
         (changed(offset=-1), "offset"),
         (changed(offset=-(2**63)), "offset"),
         (changed(frame_id="f" * 1025), "frame_id"),
@@ -88,14 +131,12 @@ def changed(
         (changed(flags=("f" * 256,)), "flags"),
         (changed(flags=("f",) * 129), "flags"),
     ],
-)  # fmt: skip
-def test_fields_that_a_label_or_a_look_up_cannot_hold_make_a_batch_bad_as_a_whole(batch: MicroBatch, told: str) -> None:
+)
+def test_a_field_that_a_label_or_a_look_up_cannot_hold_costs_its_own_frame(batch: MicroBatch, told: str) -> None:
     work = read(batch)
-    assert work.bad is not None
-    assert work.bad.reason == "bad_fields"
-    assert told in work.bad.detail
-    assert work.record.value == codec.encode(batch)
-    assert work.items == ()
+    assert reasons(work) == {1: "bad_fields"}
+    assert told in str(work.outcomes[1])
+    assert work.rows == (0,)
 
 
 def test_a_partition_of_more_bits_than_kafka_has_is_bad() -> None:
@@ -105,12 +146,10 @@ def test_a_partition_of_more_bits_than_kafka_has_is_bad() -> None:
     assert work.bad.reason == "bad_fields"
 
 
-def test_a_replay_id_over_a_kib_is_bad() -> None:
-    value = codec.encode(micro_batch("raw", 3, [1]))
+def test_a_replay_id_over_a_kib_is_bad_for_each_frame() -> None:
+    value = codec.encode(micro_batch("raw", 3, [1, 2]))
     assert read_value(value, (REPLAY_ID, b"r" * 1024)).replay_id == "r" * 1024
-    work = read_value(value, (REPLAY_ID, b"r" * 1025))
-    assert work.bad is not None
-    assert work.bad.reason == "bad_fields"
+    assert reasons(read_value(value, (REPLAY_ID, b"r" * 1025))) == {0: "bad_fields", 1: "bad_fields"}
 
 
 def test_fields_at_their_limits_are_sound() -> None:

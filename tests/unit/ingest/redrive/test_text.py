@@ -2,9 +2,12 @@
 
 from collections import Counter
 
+from infra.audit.ledger import Ledger
+from infra.kafka.spans import Span
+from ingest.redrive.missing import MissingFrames
 from ingest.redrive.plan import Plan
 from ingest.redrive.send import RedriveResult
-from ingest.redrive.text import describe, report
+from ingest.redrive.text import describe, describe_missing, missing_report, report
 
 PLAN = Plan(
     chosen=[(0, offset) for offset in range(4)],
@@ -52,3 +55,43 @@ def test_the_json_object() -> None:
         "skipped": 1,
         "refused": {"no Frame (not_avro)": 2},
     }
+
+
+MISSING = MissingFrames(
+    Ledger([]),
+    count=4,
+    under_way=2,
+    expired=1_005,
+    expired_ranges=[Span("frames.raw", 3, 7, 8), Span("frames.raw", 3, 10, 14)],
+    notes=["a note"],
+    newer="",
+)
+
+
+def test_of_missing_frames_it_says_how_many_and_which_cannot_be_sent() -> None:
+    left_alone = [
+        "left alone 2: a stage still has them",
+        "cannot send 1,005: retention removed them without an outcome",
+        "  frames.raw/3 offset 7",
+        "  frames.raw/3 offsets 10 to 13",
+        "  and 1,000 more",
+        "note: a note",
+    ]
+    assert describe_missing(MISSING, RedriveResult(), execute=False, rate_per_s=2.0).splitlines() == [
+        "would send 4 frames without an outcome, in 2 s",
+        *left_alone,
+        "nothing was written: add --execute to do it",
+    ]
+    result = RedriveResult(redriven=2, failed=1, errors={"Broker: Message size too large"})
+    assert describe_missing(MISSING, result, execute=True, rate_per_s=2.0).splitlines() == [
+        "sent 2 of 4 frames without an outcome",
+        "failed 1: Broker: Message size too large",
+        "1 frames are gone: retention has removed them in the meantime",
+        *left_alone,
+    ]
+
+
+def test_the_object_of_missing_frames_has_the_offsets_that_were_removed() -> None:
+    found = missing_report(MISSING, RedriveResult(redriven=4), execute=True)
+    assert (found["chosen"], found["redriven"], found["under_way"], found["expired"]) == (4, 4, 2, 1_005)
+    assert found["expired_ranges"][1] == {"topic": "frames.raw", "partition": 3, "from": 10, "to": 13}

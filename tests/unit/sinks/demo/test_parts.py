@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from infra.audit.balance import Balance
 from schemas.coordinates import Coordinates
 from schemas.errors import ConfigError
 from schemas.records import Decision, Origin, Prediction
-from sinks.audit.ledger import Balance
 from sinks.demo.cameras import DEFAULT_SOURCES, published_counts, write_cameras
 from sinks.demo.quantiles import LatencyHistogram
 from sinks.demo.stats import MAX_CAMERAS, DemoStats, Rate, summary

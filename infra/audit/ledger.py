@@ -7,46 +7,25 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from infra.audit.balance import MAX_MISSING_SHOWN, Balance
+from infra.audit.expired import ExpiredOffsets
 from infra.kafka.spans import Period, Span
 from schemas.coordinates import Coordinates, TopicPartition
-from sinks.audit.expired import ExpiredOffsets
 
-MAX_MISSING_SHOWN = 100
 # Offsets to look up that are nearer to each other than this are read as one range: a fetch returns so many anyway.
 MERGE_OFFSETS = 32
 _FULL = 255
 
 Counts = NDArray[np.uint8]
-
-
-@dataclass(frozen=True, slots=True)
-class Balance:
-    """What became of the frames of a range. `missing` holds at most 100 coordinates; `missing_count` counts all.
-
-    `expired`: further frames that retention removed before they had an outcome. `complete` is False when the audit was
-    stopped before it had read every outcome.
-    """
-
-    frames: int
-    labels: int
-    dead: int
-    duplicates: int
-    missing: list[Coordinates]
-    missing_count: int
-    expired: int = 0
-    complete: bool = True
-
-    @property
-    def ok(self) -> bool:
-        """Whether every frame has an outcome. Duplicate outcomes are allowed, because delivery is at least once."""
-        return self.complete and self.missing_count == 0 and self.expired == 0
+_NONE = np.zeros(0, np.int64)
 
 
 class _State(IntEnum):
     """What an offset holds.
 
     FRAME: a frame of the period. OTHER_TIME: a frame outside the period. NO_FRAME: a transaction marker, or a record
-    that was compacted away. EXPIRED: retention removed it before the audit could look.
+    that was compacted away. EXPIRED: retention removed it before the audit could look. UNDER_WAY: a frame of the
+    period that a stage still has to finish.
     """
 
     UNKNOWN = 0
@@ -54,6 +33,7 @@ class _State(IntEnum):
     OTHER_TIME = 2
     NO_FRAME = 3
     EXPIRED = 4
+    UNDER_WAY = 5
 
 
 @dataclass(slots=True)
@@ -157,6 +137,37 @@ class Ledger:
         part = book.state[span.start - book.span.start : span.end - book.span.start]
         part[part == _State.NO_FRAME] = _State.EXPIRED
 
+    def is_missing(self, source: Coordinates) -> bool:
+        """Whether a frame of the period may lie there that has no outcome and is not under way."""
+        book = self._books.get(source.topic_partition)
+        if book is None or not book.span.start <= source.offset < book.span.end:
+            return False
+        index = source.offset - book.span.start
+        return not book.labels[index] and not book.dead[index] and book.state[index] <= _State.FRAME
+
+    def missing_ranges(self) -> list[Span]:
+        """The ranges to read for every frame that `is_missing`; between two of them may lie others."""
+        return [
+            Span(*key, book.span.start + first, book.span.start + end)
+            for key, book in sorted(self._books.items())
+            for first, end in _runs(book.without_outcome())
+        ]
+
+    def under_way(self, source: Coordinates) -> None:
+        """A stage still has this frame: it has no outcome yet, and is not missing."""
+        if self.is_missing(source):
+            book = self._books[source.topic_partition]
+            book.state[source.offset - book.span.start] = _State.UNDER_WAY
+
+    def under_way_from(self, key: TopicPartition, offset: int) -> None:
+        """As `under_way`, of every frame of the partition from this offset on."""
+        if (book := self._books.get(key)) is not None:
+            first = max(0, offset - book.span.start)
+            book.state[first:][book.without_outcome()[first:]] = _State.UNDER_WAY
+
+    def under_way_count(self) -> int:
+        return sum(int((book.state == _State.UNDER_WAY).sum()) for book in self._books.values())
+
     def lowest_open(self) -> dict[TopicPartition, int]:
         """Per partition, the first offset without an outcome, if any; offsets that retention removed count too."""
         offsets = {key: np.flatnonzero(book.without_outcome()) + book.span.start for key, book in self._books.items()}
@@ -173,15 +184,28 @@ class Ledger:
         """
         frames = doubtful = 0
         for key in self._books.keys() | self._expired.keys():
-            lengths = [self._expired[key].gaps()[1]] if key in self._expired else []
-            longest_hole = 0
-            if (book := self._books.get(key)) is not None:
-                lengths.append(_lengths(book.state == _State.EXPIRED))
-                longest_hole = int(_lengths(book.state == _State.NO_FRAME).max(initial=0))
-            for runs in lengths:
-                frames += int(runs[runs > longest_hole].sum())
-                doubtful += int(runs[runs <= longest_hole].sum())
+            _, lengths, longest_hole = self._expired_runs(key)
+            frames += int(lengths[lengths > longest_hole].sum())
+            doubtful += int(lengths[lengths <= longest_hole].sum())
         return frames, doubtful
+
+    def expired_ranges(self, limit: int) -> list[Span]:
+        """The first `limit` ranges of the frames that `expired_counts` counts."""
+        found: list[Span] = []
+        for key in sorted(self._books.keys() | self._expired.keys()):
+            firsts, lengths, longest_hole = self._expired_runs(key)
+            ours = np.flatnonzero(lengths > longest_hole)[: limit - len(found)]
+            found += [Span(*key, int(firsts[one]), int(firsts[one] + lengths[one])) for one in ours]
+        return found
+
+    def _expired_runs(self, key: TopicPartition) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+        """The first offsets and the lengths of the removed runs, and how long a run without a frame can be."""
+        firsts, lengths = self._expired[key].gaps() if key in self._expired else (_NONE, _NONE)
+        if (book := self._books.get(key)) is None:
+            return firsts, lengths, 0
+        starts, more = _edges(book.state == _State.EXPIRED)
+        longest_hole = int(_edges(book.state == _State.NO_FRAME)[1].max(initial=0))
+        return np.append(firsts, starts + book.span.start), np.append(lengths, more), longest_hole
 
     def open_count(self) -> int:
         """How many offsets may hold a frame of the period and have no outcome."""
@@ -219,7 +243,7 @@ class Ledger:
         book = self._books[source.topic_partition]
         index = source.offset - book.span.start
         # An outcome proves that the frame existed, even if the look-up found nothing because retention had removed it.
-        if book.state[index] in (_State.UNKNOWN, _State.NO_FRAME, _State.EXPIRED):
+        if book.state[index] not in (_State.FRAME, _State.OTHER_TIME):
             book.state[index] = self._state_of(frame_ms)
         return 0 if book.state[index] == _State.OTHER_TIME else count
 
@@ -248,10 +272,10 @@ def _surplus(book: _PartitionBook) -> int:
     return int(np.maximum(outcomes - 1, 0)[book.in_period()].sum())
 
 
-def _lengths(wanted: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """The length of each run of True."""
+def _edges(wanted: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The first index and the length of each run of True."""
     edges = np.flatnonzero(np.diff(wanted, prepend=False, append=False))
-    return edges[1::2] - edges[0::2]
+    return edges[0::2], edges[1::2] - edges[0::2]
 
 
 def _runs(wanted: NDArray[np.bool_]) -> list[tuple[int, int]]:

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
+from infra.audit.audit import Audit
+from infra.audit.balance import Balance
 from infra.kafka.records import ConsumedRecord
 from infra.kafka.spans import Span
 from infra.settings import Settings
@@ -13,8 +15,6 @@ from schemas.clocks import clock_headers
 from schemas.coordinates import Coordinates, TopicPartition
 from schemas.headers import Failure, RawHeaders, failure_headers
 from schemas.records import Micros
-from sinks.audit.command import Audit
-from sinks.audit.ledger import Balance
 from sinks.audit.text import describe
 from tests.support.sink_records import a_label
 

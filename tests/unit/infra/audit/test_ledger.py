@@ -5,10 +5,10 @@ import time
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infra.audit.balance import Balance
+from infra.audit.ledger import Ledger
 from infra.kafka.spans import Period, Span
-from schemas.coordinates import Coordinates
-from sinks.audit.ledger import Balance, Ledger
-from sinks.audit.text import describe, missing_places
+from schemas.coordinates import Coordinates, TopicPartition
 
 TOPIC = "frames.raw"
 KEY = (TOPIC, 0)
@@ -143,15 +143,36 @@ def test_ten_million_frames_fit_into_memory_and_time() -> None:
     assert time.monotonic() - started < 5
 
 
-def test_people_read_the_coordinates_of_what_is_missing() -> None:
-    missing = [at(17), at(20), at(21), at(22), at(3, 1)]
-    assert missing_places(Balance(9, 4, 0, 0, missing, 5)) == [
-        "frames.raw/0 offset 17",
-        "frames.raw/0 offsets 20 to 22",
-        "frames.raw/1 offset 3",
-    ]
-    text = describe(Balance(1_234, 1_000, 3, 2, missing, 231), ["a note"])
-    assert "frames        1,234" in text
-    assert "and 226 more" in text
-    assert text.endswith("note: a note\nNOT ok: 231 frames have no outcome")
-    assert describe(Balance(1, 1, 0, 0, [], 0), []).endswith("ok: every frame has its outcome")
+def test_what_a_stage_still_has_is_not_missing() -> None:
+    ledger = Ledger([Span(TOPIC, 0, 10, 16)])
+    ledger.label(at(10))
+    assert balanced(ledger).missing_count == 5
+    for source in (at(10), at(12), at(9), at(99), at(12, partition=7)):
+        ledger.under_way(source)
+    ledger.under_way_from(TopicPartition(TOPIC, 0), 14)
+    ledger.under_way_from(TopicPartition(TOPIC, 9), 0)
+    assert (ledger.balance().missing, ledger.under_way_count()) == ([at(11), at(13)], 3)
+    assert [offset for offset in range(20) if ledger.is_missing(at(offset))] == [11, 13]
+    assert ledger.missing_ranges() == [Span(TOPIC, 0, 11, 14)]
+    ledger.label(at(12))
+    ledger.label(at(11))
+    assert (ledger.balance().missing, ledger.under_way_count(), ledger.balance().labels) == ([at(13)], 2, 3)
+
+
+def test_a_group_that_is_before_the_range_has_read_nothing_of_it() -> None:
+    ledger = Ledger([Span(TOPIC, 0, 10, 12)])
+    balanced(ledger)
+    ledger.under_way_from(TopicPartition(TOPIC, 0), 3)
+    assert (ledger.balance().missing_count, ledger.under_way_count()) == (0, 2)
+
+
+def test_the_ranges_that_retention_removed_are_named_up_to_a_limit() -> None:
+    ledger = Ledger([Span(TOPIC, 0, 0, 9), Span(TOPIC, 1, 0, 3)])
+    for offset in (2, 5):
+        ledger.label(at(offset))
+    for span in ledger.unverified():
+        ledger.searched(span)
+        ledger.retention_removed(span)
+    assert ledger.expired_counts() == (10, 0)
+    ranges = [Span(TOPIC, 0, 0, 2), Span(TOPIC, 0, 3, 5), Span(TOPIC, 0, 6, 9), Span(TOPIC, 1, 0, 3)]
+    assert (ledger.expired_ranges(9), ledger.expired_ranges(2)) == (ranges, ranges[:2])

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from infra.audit.ledger import Ledger
 from infra.failures.outcomes import BATCHES_SKIPPED
 from infra.kafka.reader import Reader
 from infra.kafka.records import ConsumedRecord
@@ -14,10 +15,9 @@ from infra.settings import Settings
 from schemas import codec
 from schemas.clocks import read_clock
 from schemas.coordinates import Coordinates, TopicPartition
-from schemas.errors import BadFrame
+from schemas.errors import BadFrame, UnknownVersion
 from schemas.headers import read_failure, redriven_letter
 from schemas.records import Label, Micros
-from sinks.audit.ledger import Ledger
 
 # Reading starts this long before the first frame, because clocks differ; `look_back` handles a larger difference.
 CLOCK_MARGIN_US = 10 * 60 * 1_000_000
@@ -38,6 +38,7 @@ class StopLatch:
 class OutcomeReader:
     """Counts every outcome that it reads in the ledger. `undecodable`: records on labels that are not valid labels.
 
+    `newer` counts those of them that look as if a newer version had written them, and `first_newer` says of one which.
     `other_clocks` counts, by source, the frames of the range whose `captured_at` is far from the time of their record.
     `skipped_batches` are the sentences of the workers about micro-batches that were gone before they had read them.
     """
@@ -62,7 +63,8 @@ class OutcomeReader:
         # earliest when it was written before `_earliest_us`.
         self._reach: dict[TopicPartition, int] = {}
         self._earliest_us = 0 if since_us is None else since_us + CLOCK_MARGIN_US
-        self.undecodable = 0
+        self.undecodable = self.newer = 0
+        self.first_newer = ""
         self.other_clocks: Counter[str] = Counter()
         self.skipped_batches: dict[str, None] = {}
 
@@ -143,8 +145,13 @@ class OutcomeReader:
     def _take_label(self, record: ConsumedRecord) -> Coordinates | None:
         try:
             label = codec.decode(Label, record.value, self._registry)
-        except BadFrame:
+        except BadFrame as error:
             self.undecodable += 1
+            if isinstance(error, UnknownVersion):
+                self.newer += 1
+                self.first_newer = (
+                    self.first_newer or f"{record.topic}/{record.partition} offset {record.offset} ({error})"
+                )
             return None
         clock_ms = read_clock(record.headers)
         if self._ledger.label(label.source, label.captured_at // 1000 if clock_ms is None else clock_ms):

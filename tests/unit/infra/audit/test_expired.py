@@ -2,10 +2,10 @@
 
 import pytest
 
+from infra.audit.expired import ExpiredOffsets
+from infra.audit.ledger import Ledger
 from infra.kafka.spans import Period, Span
 from schemas.coordinates import Coordinates, TopicPartition
-from sinks.audit.expired import ExpiredOffsets
-from sinks.audit.ledger import Ledger
 
 TOPIC = "frames.raw"
 KEY = TopicPartition(TOPIC, 0)
