@@ -27,12 +27,7 @@ class InputSpec:
 
     def row_bytes(self, encoding: PixelEncoding) -> int:
         """The bytes of one row of `Model.run`. ValueError for JPEG, which has no fixed size and is decoded before."""
-        area = self.width * self.height
-        if encoding is PixelEncoding.I420:
-            return area * 3 // 2
-        if encoding is PixelEncoding.RGB24:
-            return area * 3
-        raise ValueError(f"{encoding} has no fixed size")
+        return encoding.image_bytes(self.width, self.height)
 
 
 @dataclass(frozen=True, slots=True)

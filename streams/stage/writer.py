@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from inference.cache.record import CachedLabel
 from inference.labelling.decide import label_for
+from inference.models import InputSpec
 from infra.failures.outcomes import retry_or_dead
 from infra.kafka.sender import DeliveryReport, OnDelivery, OutRecord, Sender, send_async
 from infra.kafka.topics import Lane, TopicNames
@@ -13,11 +14,11 @@ from infra.process import logs, metrics
 from infra.settings import KIB, Settings
 from schemas import codec
 from schemas.clocks import clock_headers
-from schemas.errors import BadFrame
+from schemas.errors import BadFrame, ConfigError
 from schemas.headers import REPLAY_ID, TRACEPARENT, Header
-from schemas.records import Decision, ModelRef, Origin
+from schemas.records import Decision, ModelRef, Origin, PixelEncoding
 from streams.stage.frames import FailedFrame, ParsedFrame, PendingFrame
-from streams.stage.packing import PackedBatch
+from streams.stage.packing import ITEM_OVERHEAD_BYTES, PackedBatch
 from streams.stage.reports import Deliveries
 
 log = logs.get(__name__)
@@ -137,6 +138,20 @@ class Writer:
             report(found)
 
         return on_delivery
+
+
+def require_room(settings: Settings, spec: InputSpec) -> None:
+    """Raises ConfigError when no image that is prepared for a model of this input would fit into a record."""
+    encoding = PixelEncoding(settings.stream.encoding)
+    if encoding is PixelEncoding.JPEG:
+        return
+    needed = spec.row_bytes(encoding) + ITEM_OVERHEAD_BYTES + RECORD_OVERHEAD_BYTES
+    if needed > settings.topics.max_frame_bytes:
+        raise ConfigError(
+            f"infer.model takes images of {spec.width}x{spec.height} pixels, each {needed} bytes of a record in the "
+            f"encoding {encoding}, and topics.max_frame_bytes is {settings.topics.max_frame_bytes}: "
+            'raise it, or set stream.encoding = "JPEG"'
+        )
 
 
 def _headers(pending: PendingFrame) -> list[Header]:

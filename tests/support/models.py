@@ -5,9 +5,10 @@ The second byte of an image says what the model does with it, so that a test dec
 
 import threading
 import time
+from dataclasses import replace
 from typing import ClassVar
 
-from inference.models import ModelInfo, Output, Pixels
+from inference.models import InputSpec, ModelInfo, Output, Pixels
 from inference.models.null import INFO, NullModel
 from infra.settings import InferSettings
 from schemas.errors import ModelError
@@ -43,6 +44,15 @@ class Failing(NullModel):
             self._failures_left -= 1
             raise ValueError("failed on purpose, for a while")
         return super().run(pixels)
+
+
+class Odd(NullModel):
+    """Takes an input with odd sides that is not square."""
+
+    info: ClassVar[ModelInfo] = replace(INFO, input=InputSpec(width=225, height=299, resize=331))  # type: ignore[misc]
+
+    def __init__(self, settings: InferSettings) -> None:
+        super().__init__(settings.top_k, self.info)
 
 
 def marked(row: bytes, mark: int) -> bytes:
