@@ -28,6 +28,9 @@ _GREY_CHROMA_DEVIATION_MAX = 6.0
 
 _LUMA_GAIN = 255.0 / 219.0
 
+# Every rule above by its name: a label from the cache has the flags that these gave it.
+RULES = {name: value for name, value in list(globals().items()) if name.isupper()}
+
 
 def quality_of_planes(luma: Plane, chroma: Plane, extra_flags: tuple[str, ...] = ()) -> Quality:
     """From the I420 planes of an upright cut (`color.i420_planes`).

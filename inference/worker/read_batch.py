@@ -14,7 +14,7 @@ from infra.kafka.records import ConsumedRecord
 from schemas import codec, fields
 from schemas.coordinates import TopicPartition
 from schemas.errors import BadFrame
-from schemas.headers import replay_id_of
+from schemas.headers import preparation_of, replay_id_of
 from schemas.records import BatchItem, MicroBatch, PixelEncoding
 
 
@@ -36,6 +36,7 @@ def read_work(record: ConsumedRecord, generation: int, spec: InputSpec, registry
         source_partition=batch.source_partition,
         encoding=batch.encoding,
         pixels=batch.pixels,
+        preparation=preparation_of(record.headers),
         rows=tuple(_sound(failures)),
         outcomes={index: failure for index, failure in failures.items() if failure is not None},
         replay_id=replay_id,

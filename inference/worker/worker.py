@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from inference.cache.exact import open_cache
+from inference.cache.scope import preparation_of
 from inference.cache.writer import CacheWriter
 from inference.device.jpeg import jpeg_decoder
 from inference.device.staging import Staging
@@ -43,6 +44,7 @@ from infra.process import logs
 from infra.process.lifecycle import STOP_BUDGET_S, Deadline, Stop, StopBudget, print_end
 from infra.settings import InferSettings, Settings
 from schemas.errors import SightlineError, Stalled
+from schemas.records import PixelEncoding
 
 log = logs.get(__name__)
 
@@ -64,7 +66,7 @@ def build_worker(settings: Settings, lane: Lane, names: TopicNames, model: Model
 
     consumer = group_consumer(settings, group_id, commit_reports.append, membership.on_statistics)
     staging = _staging(settings, model)
-    cache = CacheWriter(open_cache(settings, model.info), infer.cache_embeddings) if infer.cache else None
+    cache = _cache_writer(settings, model) if infer.cache else None
     after_delivery = AfterDelivery(Breaker(settings.breaker), cache)
     delivery: Delivery
     if infer.delivery == "exactly_once":
@@ -165,6 +167,11 @@ def _staging(settings: Settings, model: Model) -> Staging:
         decode_jpeg=jpeg_decoder(model.input, settings.stream),
         decode_threads=settings.stream.decoders,
     )
+
+
+def _cache_writer(settings: Settings, model: Model) -> CacheWriter:
+    of_jpeg = preparation_of(settings, model.info, PixelEncoding.JPEG)
+    return CacheWriter(open_cache(settings, model.info), of_jpeg, settings.infer.cache_embeddings)
 
 
 def _read_limits(infer: InferSettings) -> ReadLimits:

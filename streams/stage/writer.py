@@ -15,7 +15,7 @@ from infra.settings import KIB, Settings
 from schemas import codec
 from schemas.clocks import clock_headers
 from schemas.errors import BadFrame, ConfigError
-from schemas.headers import REPLAY_ID, TRACEPARENT, Header
+from schemas.headers import REPLAY_ID, TRACEPARENT, Header, preparation_headers
 from schemas.records import Decision, ModelRef, Origin, PixelEncoding
 from streams.stage.frames import FailedFrame, ParsedFrame, PendingFrame
 from streams.stage.packing import ITEM_OVERHEAD_BYTES, PackedBatch
@@ -35,6 +35,7 @@ OnBatch = Callable[[int, int, int], None]
 class Outputs:
     """Where the stage writes, and how.
 
+    `preparation` is how it makes pixels; without it, workers cache no label of its micro-batches.
     `on_batch` is called with partition, offset and size of each batch that the broker has, in a thread of the producer.
     """
 
@@ -45,6 +46,7 @@ class Outputs:
     registry: codec.Registry | None
     batch_partitions: int
     on_batch: OnBatch
+    preparation: str | None = None
 
 
 class Writer:
@@ -126,7 +128,8 @@ class Writer:
         # The frames may come from another topic (by retry), whose partition number the batches topic may not have.
         partition = batch.source_partition if batch.source_partition < self._outputs.batch_partitions else -1
         key = str(batch.source_partition)
-        record = OutRecord(self._names.batches, key, value, packed.headers, partition, on_delivery=report)
+        headers = [*packed.headers, *preparation_headers(self._outputs.preparation)]
+        record = OutRecord(self._names.batches, key, value, headers, partition, on_delivery=report)
         await send_async(self._outputs.sender, record)
 
     def _reported(self, report: OnDelivery, size: int) -> OnDelivery:

@@ -15,7 +15,7 @@ from schemas import codec
 from schemas.coordinates import TopicPartition
 from schemas.errors import BadFrame
 from schemas.fields import MAX_ID_BYTES
-from schemas.headers import REPLAY_ID, Header
+from schemas.headers import PREPARATION, REPLAY_ID, Header
 from schemas.records import MicroBatch, PixelEncoding, Quality
 from tests.support.batches import ROW_BYTES, batch_record, micro_batch
 
@@ -54,6 +54,12 @@ def test_no_batch(value: bytes | None, reason: str) -> None:
     assert work.bad.reason == reason
     assert work.record.value == (value or b"")
     assert work.is_complete
+
+
+def test_how_its_pixels_were_made_is_read_with_the_batch() -> None:
+    value = codec.encode(micro_batch("frames.raw", 3, [1]))
+    assert read_value(value, (PREPARATION, b"0f" * 16)).preparation == "0f" * 16
+    assert read_value(value).preparation is None  # of a stage of an earlier version
 
 
 def test_a_sound_batch_waits_for_the_model() -> None:
