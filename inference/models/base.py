@@ -63,7 +63,7 @@ class Output:
 
 
 class Model(Protocol):
-    """A loaded model, for one thread at a time, which may be another than the one that loaded it."""
+    """A loaded model. One thread calls `warm` and then `run`; it may be another than the one that loaded the model."""
 
     @property
     def info(self) -> ModelInfo: ...
@@ -89,7 +89,8 @@ class Model(Protocol):
     def run(self, pixels: Pixels) -> Output:
         """Takes uint8 [N, bytes of one image]; the length of a row tells I420 from RGB24. Blocks without spinning.
 
-        Raises ModelError when it fails; the model can be used again afterwards.
+        Raises ModelError when it fails; the model can be used again afterwards. A lack of memory and a lost device are
+        known by the exception that it was raised from (`device/failures.py`).
         """
         ...
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from inference.cache.exact import open_cache
 from inference.cache.scope import preparation_of
 from inference.cache.writer import CacheWriter
+from inference.device.device import Device
 from inference.device.jpeg import jpeg_decoder
 from inference.device.staging import Staging
 from inference.device.work import Work
@@ -55,12 +56,12 @@ INIT_TRANSACTIONS_S = 60.0
 EXIT_S = 1.0
 
 
-def build_worker(settings: Settings, lane: Lane, names: TopicNames, model: Model, stop: Stop) -> "Worker":
+def build_worker(settings: Settings, lane: Lane, names: TopicNames, device: Device, stop: Stop) -> "Worker":
     """The worker around a loaded, warm model. The group is not joined and no batch is read before `run`.
 
     With exactly once, it waits until the broker has ended the transaction of an earlier worker of the same id.
     """
-    infer, registry = settings.infer, registry_of(settings)
+    infer, registry, model = settings.infer, registry_of(settings), device.model
     group_id = group("infer", settings.topic_prefix, lane)
     in_flight, membership, commit_reports = WorkInFlight(), Membership(), deque[CommitReport]()
 
@@ -86,7 +87,7 @@ def build_worker(settings: Settings, lane: Lane, names: TopicNames, model: Model
         max_record_bytes=max_record_bytes(settings),
     )
     pipeline = Pipeline(
-        model, staging, in_flight, labels_out, delivery, stop, infer.retry_limit_ms, infer.min_probability
+        device, staging, in_flight, labels_out, delivery, stop, infer.retry_limit_ms, infer.min_probability
     )
     loop = WorkerLoop(
         consumer,
