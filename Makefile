@@ -24,7 +24,7 @@ export UV_HTTP_TIMEOUT ?= 300
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check static format-check lint types layers unit search integration system format bench faults soak up down status lock clean kafka-tools
+.PHONY: help venv demo test check static format-check lint types layers unit search integration gpu system format bench faults soak up down status lock clean kafka-tools
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,10 @@ search: venv ## run the property tests with thousands of new random examples (mi
 # These tests mostly wait. Two at a time, each with its own broker, take less than two thirds of the time of one at a time.
 integration: venv kafka-tools ## run only the tests that need a real broker or the real model
 	$(BIN)/python -m pytest tests/kafka tests/e2e tests/model tests/bench -m "not system" -q -n 2 --dist worksteal
+	$(BIN)/python -m pytest tests/gpu -q
+
+gpu: venv ## run the tests that need an NVIDIA device, and keep their figures in .sightline/gpu_figures.json
+	$(BIN)/python -m pytest tests/gpu -q $(ARGS)
 
 system: venv kafka-tools ## run the longer tests that `make test` leaves out: processes killed many times (minutes)
 	$(BIN)/python -m pytest tests/kafka tests/e2e -m system -q -n 2 --dist worksteal $(ARGS)

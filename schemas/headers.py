@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from schemas.canonical import is_digest
 from schemas.coordinates import Coordinates
 from schemas.fields import is_position, is_topic
 
@@ -33,6 +34,8 @@ ITEM_TRACEPARENTS = "sightline-item-traceparents"
 # per item, comma-separated, empty where a frame has none.
 CLOCK = "sightline-clock"
 ITEM_CLOCKS = "sightline-item-clocks"
+# How the pixels of a MicroBatch were made, as 32 hex digits: cached labels are found by it.
+PREPARATION = "sightline-preparation"
 
 KEPT = (TRACEPARENT, REPLAY_ID, CLOCK)
 MAX_MESSAGE_BYTES = 1024
@@ -97,6 +100,17 @@ def attempt_of(headers: RawHeaders) -> int:
 def replay_id_of(headers: RawHeaders) -> str | None:
     value = to_map(headers).get(REPLAY_ID)
     return value.decode(errors="replace") if value else None
+
+
+def preparation_headers(preparation: str | None) -> list[Header]:
+    """The header of a MicroBatch; none for None."""
+    return [] if preparation is None else [(PREPARATION, preparation.encode())]
+
+
+def preparation_of(headers: RawHeaders) -> str | None:
+    """How the pixels of a MicroBatch were made; None where it is not told, or by a value of another form."""
+    value = to_map(headers).get(PREPARATION, b"").decode(errors="replace")
+    return value if is_digest(value) else None
 
 
 def traceparent_of(headers: RawHeaders) -> str | None:

@@ -40,11 +40,22 @@ class Encoding(StrEnum):
 
 
 class PixelEncoding(StrEnum):
-    """How `MicroBatch.pixels` holds each image: I420 1.5 bytes a pixel, RGB24 3, JPEG the original bytes."""
+    """How `MicroBatch.pixels` holds each image: I420 1.5 bytes a pixel, RGB24 3, JPEG the original bytes.
+
+    I420 of W x H pixels: the Y plane, H rows of W bytes; then U and V, each (H + 1) // 2 rows of (W + 1) // 2 bytes.
+    """
 
     I420 = "I420"
     RGB24 = "RGB24"
     JPEG = "JPEG"
+
+    def image_bytes(self, width: int, height: int) -> int:
+        """The bytes of one image. ValueError for JPEG, which has no fixed size."""
+        if self is PixelEncoding.I420:
+            return width * height + 2 * ((width + 1) // 2) * ((height + 1) // 2)
+        if self is PixelEncoding.RGB24:
+            return width * height * 3
+        raise ValueError(f"{self} has no fixed size")
 
 
 class Decision(StrEnum):

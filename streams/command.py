@@ -16,6 +16,7 @@ from infra.redis.client import require_redis
 from infra.settings import Settings, load_settings
 from streams.processor import run_processor
 from streams.source.app import ignored_keys
+from streams.stage.writer import require_room
 
 log = logs.get(__name__)
 
@@ -39,6 +40,7 @@ def run(settings: Settings, lane: Lane) -> None:
     Frames without an outcome at the end are read again by the next process.
     """
     model = describe_model(settings.infer.model)
+    require_room(settings, model.input)
     names = TopicNames.for_lane(settings.topic_prefix, lane)
     reads, writes = (names.frames, names.retry), (names.batches, names.labels, names.review, names.retry, names.dead)
     prefix = settings.topic_prefix

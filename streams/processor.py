@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from inference.cache.exact import ExactCache, open_cache
+from inference.cache.scope import preparation_of
 from inference.image import Prepared, SampleRange, Size, prepare
 from inference.models import ModelInfo
 from infra.kafka.publisher import Publisher
@@ -57,7 +58,8 @@ def build_processor(settings: Settings, lane: Lane, model: ModelInfo, stop: Stop
     publisher = Publisher(settings)
     backlog = Backlog(settings.stream.max_inflight_bytes, settings.stream.max_batch_bytes // 8)
     partitions = partitions_of(settings, names.batches)
-    outputs = Outputs(settings, lane, publisher, model.ref, registry_of(settings), partitions, backlog.wrote)
+    registry, preparation = registry_of(settings), preparation_of(settings, model)
+    outputs = Outputs(settings, lane, publisher, model.ref, registry, partitions, backlog.wrote, preparation)
 
     # What becomes of a frame.
     cache = open_cache(settings, model) if settings.stream.cache else None

@@ -12,12 +12,14 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 from inference.cache.circuit import CircuitBreaker
 from inference.cache.record import CachedLabel, decode, encode
+from inference.cache.scope import CacheScope
 from inference.cache.store import KeyValues, RedisKeyValues
 from inference.models.base import ModelInfo
 from infra.process import logs, metrics
@@ -28,6 +30,8 @@ from infra.settings import Settings
 TIER = "exact"
 # What a probe of the look-ups may take: the first use of a cluster asks its nodes for their slots. No frame waits.
 PROBE_S = 5.0
+# Ways in which pixels are made that are at work at once: two during an upgrade.
+MAX_PREPARATIONS = 16
 STORES_FAIL = "Redis fails: going on without storing labels"
 STORES_WORK = "Redis answers again: labels are stored"
 
@@ -38,18 +42,21 @@ log = logs.get(__name__)
 
 @dataclass(frozen=True, slots=True)
 class CacheEntry:
-    """One image whose label the broker has acknowledged."""
+    """One image whose label the broker has acknowledged. `preparation`: how its pixels were made; None: as here."""
 
     image_hash: bytes
     label: CachedLabel
     embedding: npt.NDArray[np.float16] | None = None
+    preparation: str | None = None
 
 
 def open_cache(settings: Settings, info: ModelInfo) -> "ExactCache":
     """Opens no connection; the first use does."""
+    scope = CacheScope.of(settings, info)
+    log.info("the cache's scope", key=scope.key(), model=str(info.ref), runtime=scope.runtime or "auto")
     return ExactCache(
         RedisKeyValues(settings),
-        info,
+        scope,
         prefix=f"{settings.topic_prefix}sightline:",
         top_k=settings.infer.top_k,
         ttl_s=settings.redis.ttl_s,
@@ -58,19 +65,20 @@ def open_cache(settings: Settings, info: ModelInfo) -> "ExactCache":
 
 
 class ExactCache:
-    """Keys hold model name, version and calibration, so that a label of another model is never found.
+    """Keys hold the digest of all that a label depends on, so that one that was made in another way is never found.
 
     `lookup` is for one event loop, `store` for one thread; both may be used at the same time.
     """
 
     def __init__(
-        self, values: KeyValues, info: ModelInfo, *, prefix: str, top_k: int, ttl_s: int, breaker_open_ms: int
+        self, values: KeyValues, scope: CacheScope, *, prefix: str, top_k: int, ttl_s: int, breaker_open_ms: int
     ) -> None:
-        ref = info.ref
-        self._values, self._classes, self._ttl_s = values, info.classes, ttl_s
-        self._index_of = {class_id: index for index, (class_id, _) in enumerate(info.classes)}
-        self._scope = f"{ref.name}-{ref.version}-{ref.calibration}"
-        self._prefix, self._top_k = prefix, min(top_k, len(info.classes))
+        classes = scope.model.classes
+        self._values, self._classes, self._ttl_s = values, classes, ttl_s
+        self._index_of = {class_id: index for index, (class_id, _) in enumerate(classes)}
+        self._own_preparation = scope.preparation
+        self._scope_key = lru_cache(MAX_PREPARATIONS)(lambda preparation: scope.prepared_by(preparation).key())
+        self._prefix, self._top_k = prefix, min(top_k, len(classes))
         self._lookups, self._stores = CircuitBreaker(breaker_open_ms), CircuitBreaker(breaker_open_ms)
         self._lock = threading.Lock()
         self._probe: asyncio.Task[None] | None = None
@@ -78,11 +86,11 @@ class ExactCache:
         self._failed_keys: list[str] = []
         self._failed_values: dict[str, bytes] = {}
 
-    def label_key(self, image_hash: bytes) -> str:
-        return f"{self._prefix}x:{self._scope}:{image_hash.hex()}"
+    def label_key(self, image_hash: bytes, preparation: str | None = None) -> str:
+        return self._key("x", image_hash, preparation)
 
-    def embedding_key(self, image_hash: bytes) -> str:
-        return f"{self._prefix}e:{self._scope}:{image_hash.hex()}"
+    def embedding_key(self, image_hash: bytes, preparation: str | None = None) -> str:
+        return self._key("e", image_hash, preparation)
 
     async def lookup(self, hashes: Sequence[bytes]) -> list[CachedLabel | None]:
         """One answer per hash, in their order, in one round trip. None is a miss; every fault is a miss too."""
@@ -125,9 +133,11 @@ class ExactCache:
                 refused += 1
                 continue
             count += 1
-            values[self.label_key(entry.image_hash)] = label
+            values[self.label_key(entry.image_hash, entry.preparation)] = label
             if entry.embedding is not None:
-                values[self.embedding_key(entry.image_hash)] = entry.embedding.astype("<f2").tobytes()
+                values[self.embedding_key(entry.image_hash, entry.preparation)] = entry.embedding.astype(
+                    "<f2"
+                ).tobytes()
         if refused:
             metrics.CACHE_STORES.labels("refused").inc(refused)
             log.warning("labels that the cache's format cannot hold are not stored", labels=refused)
@@ -165,6 +175,9 @@ class ExactCache:
     def close(self) -> None:
         """Close the connections of `store`."""
         self._values.close()
+
+    def _key(self, kind: str, image_hash: bytes, preparation: str | None) -> str:
+        return f"{self._prefix}{kind}:{self._scope_key(preparation or self._own_preparation)}:{image_hash.hex()}"
 
     def _read(self, value: bytes | None) -> CachedLabel | None:
         if value is None:

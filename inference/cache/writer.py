@@ -8,6 +8,7 @@ from inference.cache.exact import CacheEntry, ExactCache
 from inference.cache.record import CachedLabel
 from inference.device.work import LabelledFrame, Work
 from infra.process import logs, metrics
+from schemas.records import PixelEncoding
 
 log = logs.get(__name__)
 
@@ -18,22 +19,28 @@ MAX_MERGED_ENTRIES = 512
 class CacheWriter:
     """One thread and a bounded queue. `put` never waits: what does not fit is dropped and counted.
 
-    Embeddings are thirty times as large as a label, so they are written only `with_embeddings`.
+    Embeddings are thirty times as large as a label, so they are written only `with_embeddings`. `jpeg_preparation` is
+    how this worker makes pixels itself; how others were made their micro-batches tell, and if not, nothing is written.
     """
 
-    def __init__(self, cache: ExactCache, with_embeddings: bool = False) -> None:
-        self._cache, self._with_embeddings = cache, with_embeddings
+    def __init__(self, cache: ExactCache, jpeg_preparation: str, with_embeddings: bool = False) -> None:
+        self._cache, self._jpeg_preparation, self._with_embeddings = cache, jpeg_preparation, with_embeddings
         self._queue: queue.Queue[list[CacheEntry] | None] = queue.Queue(MAX_WAITING)
         self._thread = threading.Thread(target=self._write, name="cache", daemon=True)
         self._thread.start()
 
     def put(self, work: Work) -> None:
         """Queue the labels of delivered work."""
+        preparation = self._jpeg_preparation if work.encoding is PixelEncoding.JPEG else work.preparation
+        if preparation is None:
+            metrics.CACHE_STORES.labels("unknown_preparation").inc(len(work.items))
+            return
         entries = [
             CacheEntry(
                 work.items[index].image_hash,
                 CachedLabel(outcome.label.predictions, outcome.label.quality),
                 outcome.embedding if self._with_embeddings else None,
+                preparation,
             )
             for index, outcome in work.outcomes.items()
             if isinstance(outcome, LabelledFrame)

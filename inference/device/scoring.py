@@ -1,14 +1,16 @@
 """Runs the model and handles its failures: splits what does not fit, retries what failed, tells which rows failed."""
 
-import sys
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import tenacity
 
+from inference.device.failures import FailureKind, RunFailure, attempt
+from inference.device.working_size import WorkingSize
 from inference.models.base import Output, Pixels
-from infra.process import logs
+from infra.process import logs, metrics
 from schemas.errors import ModelError
 
 log = logs.get(__name__)
@@ -19,12 +21,15 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 0.05, 1.0
 
 @dataclass(frozen=True, slots=True)
 class ScoredRows:
-    """Rows `start .. start + count` of a run: either their output, or (then it is one row) its error."""
+    """Rows `start .. start + count` of a run: either their output, or (then it is one row) its error.
+
+    The error is new and was never raised, so it holds nothing of the run.
+    """
 
     start: int
     count: int
     output: Output | None = None
-    error: Exception | None = None
+    error: ModelError | None = None
 
 
 class Interrupted(Exception):
@@ -38,16 +43,6 @@ class RetryLimit:
     limit_s: float
     sleep: Callable[[float], bool]
     now_s: Callable[[], float]
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Of the host or of the device. Torch's exception is recognised by its name, because torch may not be loaded."""
-    text = str(error).lower()
-    return (
-        isinstance(error, MemoryError)
-        or any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)
-        or (isinstance(error, RuntimeError) and ("out of memory" in text or "bad_alloc" in text))
-    )
 
 
 def checked(run: RunModel, class_count: int) -> RunModel:
@@ -76,44 +71,67 @@ def _fault(output: Output, count: int, class_count: int) -> str | None:
     return None
 
 
-def score(run: RunModel, pixels: Pixels, limit: RetryLimit) -> list[ScoredRows]:
+def score(run: RunModel, pixels: Pixels, limit: RetryLimit, sizes: WorkingSize) -> list[ScoredRows]:
     """The result of every row, in order. Rows that fail together are halved until single rows fail; those are retried.
 
-    The limit holds for the whole run, from its first failure on: a broken model delays a run once, not once per row.
-    Raises Interrupted when the worker stops meanwhile.
+    No more rows are run together than `sizes` allows. All rows that failed share the limit: a broken model delays a run
+    once, not once per row. Raises DeviceLost, and Interrupted when the worker stops.
     """
-    pieces, scored = [(0, len(pixels))], list[ScoredRows]()
-    retry: tenacity.Retrying | None = None
+    pieces, scored, shape = [(0, len(pixels))], list[ScoredRows](), pixels.shape[1]
+    failed: dict[int, RunFailure] = {}
     while pieces:
         start, count = pieces.pop()
-        try:
-            scored.append(ScoredRows(start, count, run(pixels[start : start + count])))
-        except Exception as error:  # noqa: BLE001 - whatever a model raises, the model has failed
-            _after_failure(error, count)
-            retry = retry or _retrying(limit)
-            if count > 1:
-                half = count // 2
-                pieces += [(start + half, count - half), (start, half)]
-            else:
-                scored.append(_retry_row(run, pixels, start, retry, error))
+        allowed = sizes.allowed(shape, limit.now_s())
+        if count > allowed:
+            pieces.append((start + allowed, count - allowed))
+            count = allowed
+        outcome = _run_rows(run, pixels[start : start + count])
+        if not isinstance(outcome, RunFailure):
+            sizes.fitted(shape, count, limit.now_s())
+            scored.append(ScoredRows(start, count, outcome))
+            continue
+        log.warning("the model failed", images=count, kind=outcome.kind.value, error=outcome.text[:200])
+        if outcome.kind is FailureKind.OUT_OF_MEMORY:
+            sizes.ran_out(shape, count, limit.now_s())
+        if count > 1:
+            half = count // 2
+            pieces += [(start + half, count - half), (start, half)]
+        else:
+            failed[start] = outcome
+    if failed:
+        scored += _retried(run, pixels, failed, limit)
+    return sorted(scored, key=lambda piece: piece.start)
+
+
+def _run_rows(run: RunModel, rows: Pixels) -> Output | RunFailure:
+    outcome = attempt(lambda: run(rows))
+    if isinstance(outcome, RunFailure) and outcome.kind is FailureKind.OUT_OF_MEMORY:
+        metrics.OUT_OF_MEMORY.inc()
+    return outcome
+
+
+def _retried(run: RunModel, pixels: Pixels, failed: dict[int, RunFailure], limit: RetryLimit) -> list[ScoredRows]:
+    """The results of the rows that failed by themselves: each is run again in every round, until the time is over."""
+    scored: list[ScoredRows] = []
+    rounds = itertools.count()
+
+    def next_round() -> bool:
+        """Whether rows are left. The failures that led here count as the first round."""
+        if next(rounds):
+            for row in list(failed):
+                outcome = _run_rows(run, pixels[row : row + 1])
+                if isinstance(outcome, RunFailure):
+                    failed[row] = outcome
+                else:
+                    del failed[row]
+                    scored.append(ScoredRows(row, 1, outcome))
+        return bool(failed)
+
+    _retrying(limit)(next_round)
+    for row, failure in failed.items():
+        log.warning("the model failed on a frame", error=failure.text)
+        scored.append(ScoredRows(row, 1, error=ModelError(failure.text)))
     return scored
-
-
-def _retry_row(run: RunModel, pixels: Pixels, row: int, retry: tenacity.Retrying, first: Exception) -> ScoredRows:
-    attempts = iter([first])
-
-    def attempt() -> Output:
-        for error in attempts:  # the failure that led here counts as the first attempt
-            raise error
-        return run(pixels[row : row + 1])
-
-    try:
-        return ScoredRows(row, 1, retry(attempt))
-    except Interrupted:
-        raise
-    except Exception as error:  # noqa: BLE001 - as above
-        log.warning("the model failed on a frame", error_class=type(error).__name__, error=str(error))
-        return ScoredRows(row, 1, error=error)
 
 
 def _retrying(limit: RetryLimit) -> tenacity.Retrying:
@@ -126,20 +144,7 @@ def _retrying(limit: RetryLimit) -> tenacity.Retrying:
     return tenacity.Retrying(
         stop=lambda _: limit.now_s() >= end_s,
         wait=tenacity.wait_exponential(FIRST_WAIT_S, LONGEST_WAIT_S) + tenacity.wait_random(0, FIRST_WAIT_S),
-        retry=tenacity.retry_if_not_exception_type(Interrupted),
+        retry=tenacity.retry_if_result(bool),
         sleep=sleep,
-        reraise=True,
+        retry_error_callback=lambda _: True,  # instead of an exception after the last round
     )
-
-
-def _after_failure(error: Exception, count: int) -> None:
-    if isinstance(error, Interrupted):
-        raise error
-    if is_out_of_memory(error):
-        log.warning("out of memory, splitting the batch", images=count, error=str(error)[:200])
-        if "torch" in sys.modules:
-            torch = sys.modules["torch"]
-            if torch.cuda.is_initialized():
-                torch.cuda.empty_cache()
-    else:
-        log.warning("the model failed", images=count, error_class=type(error).__name__, error=str(error)[:200])

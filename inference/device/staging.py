@@ -159,7 +159,7 @@ class Staging:
         try:
             return self._decode_jpeg(image)
         except BadFrame as error:
-            return error
+            return BadFrame(error.reason, error.detail)  # without the frames of this one, which hold the image
 
     def _buffer(self, slot: int, row_bytes: int) -> Pixels:
         buffers = self._buffers[slot]

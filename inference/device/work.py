@@ -36,6 +36,7 @@ class Work:
 
     `record` is kept without its value, except where the value cannot be decoded: then `bad` says why, and there are
     no items. `generation` is that of the record's partition when it was read (see `infra.kafka.groups`).
+    `preparation` is how the stream stage made the pixels, None if it does not tell.
     `rows` are the indices of the items that go to the model, in order. `skipped_batches`: this work stands for so many
     micro-batches that retention removed before a worker had read them (see `gone_work`), and `bad` says which.
     """
@@ -47,6 +48,7 @@ class Work:
     source_partition: int = 0
     encoding: PixelEncoding = PixelEncoding.I420
     pixels: bytes = b""
+    preparation: str | None = None
     rows: tuple[int, ...] = ()
     outcomes: dict[int, FrameOutcome] = field(default_factory=dict)
     replay_id: str | None = None

@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Protocol
 
-from inference.image.color import i420_planes
+from inference.image.color import i420, i420_planes
 from inference.image.decode import decode
 from inference.image.geometry import centre_cut, upright
 from inference.image.info import ImageInfo
@@ -17,6 +17,8 @@ HASH_BYTES = 16
 # A short side of 15/16 of `resize` is scaled up a little rather than decoded at twice the size. So VGA (480) can be
 # decoded at one half, and top-1 does not change (docs/performance.md).
 DECODE_SHARE = 15 / 16
+# The cut is rounded to whole pixels of what was decoded, which must be small beside it in the smallest input too.
+DECODE_SIDE_MIN = 64
 NOT_MEASURED = Quality(0.0, 0.0, 0.0, ("not_measured",))
 
 
@@ -70,7 +72,7 @@ def prepare(
         info = probe(data, max_pixels)
         width, height = info.upright_size
         return Prepared(data, width, height, NOT_MEASURED, info)
-    image = decode(data, max(1, int(spec.resize * DECODE_SHARE)), max_pixels, sample_range)
+    image = decode(data, _decode_side(spec), max_pixels, sample_range)
     # The cut is turned upright instead of the whole image: a hundredth of the work.
     info = image.info
     is_sideways = info.orientation >= 5
@@ -78,10 +80,16 @@ def prepare(
     rgb = centre_cut(image.rgb, cut_width, cut_height, spec.resize)
     if info.orientation != 1:
         rgb = upright(rgb, info.orientation)
-    planes = i420_planes(rgb)
-    quality = quality_of_planes(planes, spec.height, _file_flags(image.damaged, info, spec))
-    pixels = planes if encoding is PixelEncoding.I420 else rgb
+    yuv = i420(rgb)
+    planes = i420_planes(yuv, spec.width, spec.height)
+    quality = quality_of_planes(*planes, _file_flags(image.damaged, info, spec))
+    pixels = yuv if encoding is PixelEncoding.I420 else rgb
     return Prepared(pixels.tobytes(), spec.width, spec.height, quality, info)
+
+
+def _decode_side(spec: InputSize) -> int:
+    """The short side that is enough; an input may be longer than `resize`."""
+    return max(DECODE_SIDE_MIN, int(max(spec.resize, spec.width, spec.height) * DECODE_SHARE))
 
 
 def _file_flags(damaged: bool, info: ImageInfo, spec: InputSize) -> tuple[str, ...]:

@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from schemas.records import Quality
 
+Plane = npt.NDArray[np.uint8]
+
 DARK_BRIGHTNESS_MAX = 30.0
 BRIGHT_BRIGHTNESS_MIN = 225.0
 FLAT_CONTRAST_MAX = 8.0
@@ -26,10 +28,15 @@ _GREY_CHROMA_DEVIATION_MAX = 6.0
 
 _LUMA_GAIN = 255.0 / 219.0
 
+# Every rule above by its name: a label from the cache has the flags that these gave it.
+RULES = {name: value for name, value in list(globals().items()) if name.isupper()}
 
-def quality_of_planes(planes: npt.NDArray[np.uint8], height: int, extra_flags: tuple[str, ...] = ()) -> Quality:
-    """From the I420 planes of an upright cut of that height; `extra_flags` are known already, such as `small`."""
-    luma = planes[:height]
+
+def quality_of_planes(luma: Plane, chroma: Plane, extra_flags: tuple[str, ...] = ()) -> Quality:
+    """From the I420 planes of an upright cut (`color.i420_planes`).
+
+    `extra_flags` are known already, such as `small`.
+    """
     mean, deviation = cv2.meanStdDev(luma)
     brightness = min(255.0, max(0.0, (float(mean[0, 0]) - 16.0) * _LUMA_GAIN))
     contrast = float(deviation[0, 0]) * _LUMA_GAIN
@@ -43,21 +50,22 @@ def quality_of_planes(planes: npt.NDArray[np.uint8], height: int, extra_flags: t
         flags.append("flat")
     elif blur <= BLURRED_LAPLACIAN_MAX:
         flags.append("blurred")
-    if contrast > FLAT_CONTRAST_MAX and is_smeared(planes, height):
+    if contrast > FLAT_CONTRAST_MAX and is_smeared(luma, chroma):
         flags.append("grey_smear")
     return Quality(blur, brightness, contrast, tuple(flags))
 
 
-def _laplacian_variance(luma: npt.NDArray[np.uint8]) -> float:
+def _laplacian_variance(luma: Plane) -> float:
     """The mean of a Laplacian is nearly 0, so its variance is its mean square."""
     edges = cv2.Laplacian(luma, cv2.CV_16S)
     return float(cv2.norm(edges, cv2.NORM_L2SQR)) / edges.size * _LUMA_GAIN**2
 
 
-def is_smeared(planes: npt.NDArray[np.uint8], height: int) -> bool:
+def is_smeared(luma: Plane, chroma: Plane) -> bool:
     """Whether the lowest quarter or more repeats one row that is grey or striped, and not plain black or white."""
-    luma = planes[:height]
-    rows = max(2, round(height * SMEAR_HEIGHT_SHARE))
+    rows = max(2, round(len(luma) * SMEAR_HEIGHT_SHARE))
+    if len(luma) < rows:
+        return False
     if float(cv2.norm(luma[-1], luma[-2], cv2.NORM_L1)) > SMEAR_ROW_DIFFERENCE_MAX * luma.shape[1]:
         return False  # nearly every sound image is decided here, from two rows
     lower = luma[-rows:]
@@ -67,6 +75,6 @@ def is_smeared(planes: npt.NDArray[np.uint8], height: int) -> bool:
     mean, deviation = cv2.meanStdDev(lower)
     if float(deviation[0, 0]) >= _SMEAR_COLUMN_DEVIATION_MIN:
         return True
-    chroma = planes[height:].reshape(2, height // 2, -1)[:, -(rows // 2) :]
-    colourless = float(np.abs(chroma.astype(np.int16) - 128).mean()) <= _GREY_CHROMA_DEVIATION_MAX
+    lower_chroma = chroma[:, -(rows // 2) :].astype(np.int16)
+    colourless = float(np.abs(lower_chroma - 128).mean()) <= _GREY_CHROMA_DEVIATION_MAX
     return colourless and _SMEAR_LUMA[0] <= float(mean[0, 0]) <= _SMEAR_LUMA[1]

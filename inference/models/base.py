@@ -27,12 +27,7 @@ class InputSpec:
 
     def row_bytes(self, encoding: PixelEncoding) -> int:
         """The bytes of one row of `Model.run`. ValueError for JPEG, which has no fixed size and is decoded before."""
-        area = self.width * self.height
-        if encoding is PixelEncoding.I420:
-            return area * 3 // 2
-        if encoding is PixelEncoding.RGB24:
-            return area * 3
-        raise ValueError(f"{encoding} has no fixed size")
+        return encoding.image_bytes(self.width, self.height)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +63,7 @@ class Output:
 
 
 class Model(Protocol):
-    """A loaded model, for one thread at a time, which may be another than the one that loaded it."""
+    """A loaded model. One thread calls `warm` and then `run`; it may be another than the one that loaded the model."""
 
     @property
     def info(self) -> ModelInfo: ...
@@ -94,7 +89,8 @@ class Model(Protocol):
     def run(self, pixels: Pixels) -> Output:
         """Takes uint8 [N, bytes of one image]; the length of a row tells I420 from RGB24. Blocks without spinning.
 
-        Raises ModelError when it fails; the model can be used again afterwards.
+        Raises ModelError when it fails; the model can be used again afterwards. A lack of memory and a lost device are
+        known by the exception that it was raised from (`device/failures.py`).
         """
         ...
 

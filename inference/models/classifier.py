@@ -21,17 +21,18 @@ BLUE_U = 2.018
 
 
 def i420_to_rgb(pixels: Tensor, width: int, height: int) -> Tensor:
-    """uint8 [N, w*h*3/2] -> float32 [N, 3, h, w] in 0..255, clipped, not rounded.
+    """uint8 [N, bytes of an I420 image] -> float32 [N, 3, h, w] in 0..255, clipped, not rounded.
 
-    Each chroma sample is repeated for its four pixels: bilinear interpolation was measured to change no label.
+    Each chroma sample is repeated for its four pixels: bilinear interpolation was measured to change no label. At the
+    edge of an odd side it stands for fewer.
     """
-    area, quarter = width * height, width * height // 4
+    area, rows, columns = width * height, (height + 1) // 2, (width + 1) // 2
     luma = pixels[:, :area].reshape(-1, 1, height, width).float()
-    chroma = pixels[:, area : area + 2 * quarter].reshape(-1, 2, height // 2, width // 2).float() - 128.0
+    chroma = pixels[:, area : area + 2 * rows * columns].reshape(-1, 2, rows, columns).float() - 128.0
     # [u, v] -> their share of r, g and b, computed before the upsampling, on a quarter of the pixels
     u, v = chroma[:, 0:1], chroma[:, 1:2]
     tint = torch.cat((v * RED_V, v * GREEN_V + u * GREEN_U, u * BLUE_U), dim=1)
-    tint = F.interpolate(tint, scale_factor=2.0, mode="nearest")
+    tint = F.interpolate(tint, scale_factor=2.0, mode="nearest")[:, :, :height, :width]
     return ((luma - 16.0) * LUMA_SCALE + tint).clamp(0.0, 255.0)
 
 

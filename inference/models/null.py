@@ -19,8 +19,8 @@ class NullModel(Described):
 
     runtime = "null"
 
-    def __init__(self, top_k: int) -> None:
-        super().__init__(INFO)
+    def __init__(self, top_k: int, info: ModelInfo = INFO) -> None:
+        super().__init__(info)
         self._ranks = np.arange(min(top_k, CLASS_COUNT), dtype=np.int32)
         self._probabilities = BEST_PROBABILITY * np.float32(0.1) ** self._ranks.astype(np.float32)
 

@@ -98,9 +98,9 @@ class OpenVinoModel(Described):
                 running.append((request, start))
             while running:
                 _finish(running, done)
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
             for request, _ in running:  # they may still read `pixels`
-                with suppress(RuntimeError):
+                with suppress(RuntimeError, MemoryError):
                     request.wait()
             raise ModelError(f"{self.ref.name}: OpenVINO failed on a batch: {_first_line(error)}") from error
         index, probability, embedding = (

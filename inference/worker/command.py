@@ -1,10 +1,16 @@
 """`sightline infer`: checks what the worker needs, loads the model, and runs the worker behind the health probes."""
 
+import os
+import time
+from concurrent.futures import wait
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import typer
 
+from inference.device.device import Device
+from inference.device.failures import DeviceLost
+from inference.device.warm_up import warm_up
 from inference.models import Model, load_model
 from inference.worker.worker import Worker, build_worker
 from infra.commands.options import HttpPortOption, LaneOption, ModelOption, PassOverOption
@@ -12,12 +18,15 @@ from infra.kafka.start_checks import require_topics
 from infra.kafka.topics import Lane, TopicNames, group
 from infra.process import logs, metrics
 from infra.process.health import HealthServer
-from infra.process.lifecycle import Stop
+from infra.process.lifecycle import Stop, print_end
 from infra.process.memory import give_back_now_and_then
 from infra.redis.client import require_redis
 from infra.settings import InferSettings, Settings, load_settings
 
 log = logs.get(__name__)
+
+# How soon a stop during the warm-up is seen.
+LOOK_S = 0.1
 
 
 def command(
@@ -50,21 +59,36 @@ def serve(settings: Settings, lane: Lane, stop: Stop) -> None:
         require_redis(settings)
     give_back_now_and_then()
     probes = Probes(stop)
-    with HealthServer(settings.http, live=probes.live, ready=probes.ready):
-        model = stop.unless_stopped(lambda: warm_model(settings.infer))
-        if model is not None:
-            probes.worker = build_worker(settings, lane, names, model, stop)
-            probes.worker.run()
-    stop.raise_error()
+    try:
+        with HealthServer(settings.http, live=probes.live, ready=probes.ready):
+            # The first start ever also converts the model: tens of seconds.
+            model = stop.unless_stopped(lambda: load_model(settings.infer.model, settings.infer))
+            if model is not None:
+                device = warm_device(model, settings.infer, stop)
+                probes.worker = build_worker(settings, lane, names, device, stop)
+                probes.worker.run()
+        stop.raise_error()
+    except DeviceLost as lost:
+        # What still lives of the device's library may abort the interpreter's end, or hang in it.
+        os._exit(print_end(lost))
 
 
-def warm_model(infer: InferSettings) -> Model:
-    """The loaded model, run once with each batch size. The first start ever also converts it: tens of seconds."""
-    model = load_model(infer.model, infer)
-    model.warm(warm_sizes(infer.max_batch_size))
+def warm_device(model: Model, infer: InferSettings, stop: Stop) -> Device:
+    """The model, run once with each batch size by the thread that runs it from now on.
+
+    Raises ModelError and DeviceLost. When `stop` is set meanwhile the process ends: no library can be broken off.
+    """
+    device, sizes = Device(model, infer.max_batch_size), warm_sizes(infer.max_batch_size)
+    warm = device.start(lambda: warm_up(model, sizes, device.working, time.monotonic))
+    while not warm.done():
+        wait([warm], timeout=LOOK_S)
+        if stop.is_set() and not warm.done():
+            log.info("stopping before the model is warm")
+            os._exit(print_end(stop.error))
+    warm.result()
     metrics.MODEL_READY.set(1)
     log.info("model ready", model=model.ref.name, version=model.ref.version, runtime=model.runtime)
-    return model
+    return device
 
 
 def warm_sizes(max_batch_size: int) -> tuple[int, ...]:

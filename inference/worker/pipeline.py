@@ -4,12 +4,14 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, wait
 
-from inference.device.scoring import Interrupted, RetryLimit, ScoredRows, checked, score
+from inference.device.device import Device
+from inference.device.scoring import Interrupted, RetryLimit, RunModel, ScoredRows, checked, score
 from inference.device.staging import Run, Staging
 from inference.device.work import Embedding, FrameFailure, FrameOutcome, LabelledFrame, Work
 from inference.labelling.decide import label_for, predictions_of
-from inference.models.base import Model
+from inference.models.base import Pixels
 from inference.worker.delivery.base import Delivery
 from inference.worker.group.work_in_flight import WorkInFlight
 from inference.worker.labels_out import LabelsOut
@@ -33,7 +35,7 @@ class Pipeline:
 
     def __init__(
         self,
-        model: Model,
+        device: Device,
         staging: Staging,
         in_flight: WorkInFlight,
         labels_out: LabelsOut,
@@ -42,29 +44,35 @@ class Pipeline:
         retry_limit_ms: int,
         min_probability: float,
     ) -> None:
-        self._model, self._staging, self._in_flight = model, staging, in_flight
+        self._device, self._staging, self._in_flight = device, staging, in_flight
+        self._model = device.model
         self._labels_out, self._delivery, self._stop = labels_out, delivery, stop
         self._min_probability = min_probability
         self._retry_limit = RetryLimit(retry_limit_ms / 1000, stop.wait, time.monotonic)
         self._scored: queue.Queue[ScoredRun | None] = queue.Queue(MAX_SCORED_RUNS)
         self._threads = [
             threading.Thread(target=self._guarded, args=(body,), name=name, daemon=True)
-            for name, body in (("fill-runs", staging.fill_runs), ("device", self._device), ("labels", self._labels))
+            for name, body in (("fill-runs", staging.fill_runs), ("labels", self._labels))
         ]
+        self._runs: Future[None] | None = None
 
     def start(self) -> None:
         for thread in self._threads:
             thread.start()
+        self._runs = self._device.start(lambda: self._guarded(self._run_model))
 
     def join(self, timeout_s: float) -> None:
         """After `Staging.close`: wait for what is in flight."""
         end_s = time.monotonic() + timeout_s
         for thread in self._threads:
             thread.join(max(0.0, end_s - time.monotonic()))
+        if self._runs is not None:
+            wait([self._runs], max(0.0, end_s - time.monotonic()))
 
     def stuck(self) -> list[str]:
         """The threads that have not ended; a model may hang for ever."""
-        return [thread.name for thread in self._threads if thread.is_alive()]
+        device = ["device"] if self._runs is not None and not self._runs.done() else []
+        return device + [thread.name for thread in self._threads if thread.is_alive()]
 
     def _guarded(self, body: Callable[[], None]) -> None:
         try:
@@ -74,12 +82,12 @@ class Pipeline:
         except BaseException as error:  # noqa: BLE001 - whatever it is, the main thread raises it
             self._stop.set(error)
 
-    def _device(self) -> None:
+    def _run_model(self) -> None:
         try:
             model_run = checked(self._model.run, len(self._model.classes))
             while (run := self._staging.next_run()) is not None:
                 started_s = time.monotonic()
-                scored = score(model_run, run.pixels, self._retry_limit) if len(run.pixels) else []
+                scored = self._score(model_run, run.pixels)
                 self._staging.finished(run)
                 if scored:
                     metrics.STAGE_SECONDS.labels("model").observe(time.monotonic() - started_s)
@@ -87,6 +95,9 @@ class Pipeline:
                 self._scored.put((run, scored))
         finally:
             self._scored.put(None)
+
+    def _score(self, run: RunModel, pixels: Pixels) -> list[ScoredRows]:
+        return score(run, pixels, self._retry_limit, self._device.working) if len(pixels) else []
 
     def _labels(self) -> None:
         while (scored_run := self._scored.get()) is not None:

@@ -14,7 +14,7 @@ from infra.kafka.records import ConsumedRecord
 from schemas import codec, fields
 from schemas.coordinates import TopicPartition
 from schemas.errors import BadFrame, UnknownVersion
-from schemas.headers import replay_id_of
+from schemas.headers import preparation_of, replay_id_of
 from schemas.records import BatchItem, MicroBatch, PixelEncoding
 
 
@@ -46,6 +46,7 @@ def read_work(
         source_partition=batch.source_partition,
         encoding=batch.encoding,
         pixels=batch.pixels,
+        preparation=preparation_of(record.headers),
         rows=tuple(index for index, failure in failures.items() if failure is None),
         outcomes={index: FrameFailure(failure) for index, failure in failures.items() if failure is not None},
         replay_id=replay_id,

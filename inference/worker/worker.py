@@ -11,7 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from inference.cache.exact import open_cache
+from inference.cache.scope import preparation_of
 from inference.cache.writer import CacheWriter
+from inference.device.device import Device
 from inference.device.jpeg import jpeg_decoder
 from inference.device.staging import Staging
 from inference.device.work import Work
@@ -44,6 +46,7 @@ from infra.process import logs
 from infra.process.lifecycle import STOP_BUDGET_S, Deadline, Stop, StopBudget, print_end
 from infra.settings import InferSettings, Settings
 from schemas.errors import SightlineError, Stalled
+from schemas.records import PixelEncoding
 
 log = logs.get(__name__)
 
@@ -54,18 +57,18 @@ INIT_TRANSACTIONS_S = 60.0
 EXIT_S = 1.0
 
 
-def build_worker(settings: Settings, lane: Lane, names: TopicNames, model: Model, stop: Stop) -> "Worker":
+def build_worker(settings: Settings, lane: Lane, names: TopicNames, device: Device, stop: Stop) -> "Worker":
     """The worker around a loaded, warm model. The group is not joined and no batch is read before `run`.
 
     With exactly once, it waits until the broker has ended the transaction of an earlier worker of the same id.
     """
-    infer, registry = settings.infer, registry_of(settings)
+    infer, registry, model = settings.infer, registry_of(settings), device.model
     group_id = group("infer", settings.topic_prefix, lane)
     in_flight, joining, commit_reports = WorkInFlight(), Joining(), deque[CommitReport]()
 
     consumer = group_consumer(settings, group_id, commit_reports.append, joining.on_statistics)
     staging = _staging(settings, model)
-    cache = CacheWriter(open_cache(settings, model.info), infer.cache_embeddings) if infer.cache else None
+    cache = _cache_writer(settings, model) if infer.cache else None
     after_delivery = AfterDelivery(Breaker(settings.breaker), cache)
     delivery: Delivery
     if infer.delivery == "exactly_once":
@@ -85,7 +88,7 @@ def build_worker(settings: Settings, lane: Lane, names: TopicNames, model: Model
         max_record_bytes=max_record_bytes(settings),
     )
     pipeline = Pipeline(
-        model, staging, in_flight, labels_out, delivery, stop, infer.retry_limit_ms, infer.min_probability
+        device, staging, in_flight, labels_out, delivery, stop, infer.retry_limit_ms, infer.min_probability
     )
     loop = WorkerLoop(
         consumer,
@@ -167,6 +170,11 @@ def _staging(settings: Settings, model: Model) -> Staging:
         decode_jpeg=jpeg_decoder(model.input, settings.stream),
         decode_threads=settings.stream.decoders,
     )
+
+
+def _cache_writer(settings: Settings, model: Model) -> CacheWriter:
+    of_jpeg = preparation_of(settings, model.info, PixelEncoding.JPEG)
+    return CacheWriter(open_cache(settings, model.info), of_jpeg, settings.infer.cache_embeddings)
 
 
 def _read_limits(infer: InferSettings) -> ReadLimits:

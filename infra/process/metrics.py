@@ -105,6 +105,10 @@ RETRY_HELD = Gauge("sightline_retry_held_frames", "frames read from the retry to
 # inference
 MODEL_READY = Gauge("sightline_model_ready", "1 once the model is loaded and warm")
 INFER_BATCH_SIZE = Histogram("sightline_infer_batch_size", "images per model run", buckets=SIZE_BUCKETS)
+OUT_OF_MEMORY = Counter(
+    "sightline_infer_out_of_memory_total",
+    "runs of the model that failed because memory was short; their images are run in smaller ones",
+)
 END_TO_END_SECONDS = Histogram("sightline_end_to_end_latency_seconds", "capture to label", buckets=LATENCY_BUCKETS)
 QUEUE_BYTES = Gauge("sightline_queue_bytes", "bytes of micro-batches waiting for the device")
 BATCHES_SKIPPED = Counter(

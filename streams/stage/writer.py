@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from inference.cache.record import CachedLabel
 from inference.labelling.decide import label_for
+from inference.models import InputSpec
 from infra.failures.outcomes import retry_or_dead
 from infra.kafka.sender import DeliveryReport, OnDelivery, OutRecord, Sender, send_async
 from infra.kafka.topics import Lane, TopicNames
@@ -13,11 +14,11 @@ from infra.process import logs, metrics
 from infra.settings import KIB, Settings
 from schemas import codec
 from schemas.clocks import clock_headers
-from schemas.errors import BadFrame
-from schemas.headers import REPLAY_ID, TRACEPARENT, Header
-from schemas.records import Decision, ModelRef, Origin
+from schemas.errors import BadFrame, ConfigError
+from schemas.headers import REPLAY_ID, TRACEPARENT, Header, preparation_headers
+from schemas.records import Decision, ModelRef, Origin, PixelEncoding
 from streams.stage.frames import FailedFrame, ParsedFrame, PendingFrame
-from streams.stage.packing import PackedBatch
+from streams.stage.packing import ITEM_OVERHEAD_BYTES, PackedBatch
 from streams.stage.reports import Deliveries
 
 log = logs.get(__name__)
@@ -34,6 +35,7 @@ OnBatch = Callable[[int, int, int], None]
 class Outputs:
     """Where the stage writes, and how.
 
+    `preparation` is how it makes pixels; without it, workers cache no label of its micro-batches.
     `on_batch` is called with partition, offset and size of each batch that the broker has, in a thread of the producer.
     """
 
@@ -44,6 +46,7 @@ class Outputs:
     registry: codec.Registry | None
     batch_partitions: int
     on_batch: OnBatch
+    preparation: str | None = None
 
 
 class Writer:
@@ -125,7 +128,8 @@ class Writer:
         # The frames may come from another topic (by retry), whose partition number the batches topic may not have.
         partition = batch.source_partition if batch.source_partition < self._outputs.batch_partitions else -1
         key = str(batch.source_partition)
-        record = OutRecord(self._names.batches, key, value, packed.headers, partition, on_delivery=report)
+        headers = [*packed.headers, *preparation_headers(self._outputs.preparation)]
+        record = OutRecord(self._names.batches, key, value, headers, partition, on_delivery=report)
         await send_async(self._outputs.sender, record)
 
     def _reported(self, report: OnDelivery, size: int) -> OnDelivery:
@@ -137,6 +141,20 @@ class Writer:
             report(found)
 
         return on_delivery
+
+
+def require_room(settings: Settings, spec: InputSpec) -> None:
+    """Raises ConfigError when no image that is prepared for a model of this input would fit into a record."""
+    encoding = PixelEncoding(settings.stream.encoding)
+    if encoding is PixelEncoding.JPEG:
+        return
+    needed = spec.row_bytes(encoding) + ITEM_OVERHEAD_BYTES + RECORD_OVERHEAD_BYTES
+    if needed > settings.topics.max_frame_bytes:
+        raise ConfigError(
+            f"infer.model takes images of {spec.width}x{spec.height} pixels, each {needed} bytes of a record in the "
+            f"encoding {encoding}, and topics.max_frame_bytes is {settings.topics.max_frame_bytes}: "
+            'raise it, or set stream.encoding = "JPEG"'
+        )
 
 
 def _headers(pending: PendingFrame) -> list[Header]:

@@ -15,9 +15,10 @@ from infra.kafka.start_checks import missing_group_rights
 from infra.kafka.topics import group
 from schemas import codec
 from schemas.headers import read_failure
+from schemas.records import MicroBatch
 from tests.support.batches import Feeder, frame, micro_batch, read_all, read_labels, row, wait_for
 from tests.support.deployment import PARTITIONS, Deployment, deployment
-from tests.support.models import SLOW, SLOW_S, marked
+from tests.support.models import LOST, SLOW, SLOW_S, marked
 from tests.support.paths import ROOT
 from tests.support.runner import STOP_BUDGET_S, Runner, Running
 from tests.support.services import Services
@@ -217,6 +218,46 @@ def test_a_partition_that_was_paused_as_it_went_is_read_when_it_comes_back(
     for partition in assigned(comes):
         feed_slow(feeder, partition)
     wait_for(lambda: set(feeder.labelled()) == feeder.frames, 20, "labels of all partitions", [stays])
+
+
+@BOTH
+def test_a_lost_device_ends_the_worker_at_once_and_costs_no_frame_an_attempt(
+    feeder: Feeder, sightline: Runner, delivery: str
+) -> None:
+    """Every call of its process fails from then on: retries there would make dead letters of good frames."""
+    words = ["infer", "--model", "tests.support.models:Failing", "--no-cache", "--delivery", delivery]
+    feeder.feed(batches=8, with_frames=True)
+    worker = sightline.start(*words, env={"PYTHONPATH": str(ROOT)})
+    wait_for(lambda: set(feeder.labelled()) == feeder.frames, 60, "a label for every frame", [worker])
+    first = feeder.next_offset[2]
+    offsets = range(first, first + 8)
+    batch = micro_batch(feeder.names.frames, 2, offsets, lambda one: marked(row(one), LOST if one == first + 3 else 0))
+    for partition in (2, 3):  # the second one is sound, and waits behind it
+        feeder.send(feeder.names.batches, partition, codec.encode(batch if partition == 2 else sound_batch(feeder)))
+    started_s = time.monotonic()
+    assert worker.wait(30) == 1, worker.stderr
+    took_s = time.monotonic() - started_s
+    assert (
+        "sightline: the device is lost to this process (RuntimeError: CUDA error: device-side assert" in worker.stderr
+    )
+    assert "Traceback" not in worker.stderr
+    assert took_s < 10, took_s
+    for topic in (feeder.names.retry, feeder.names.dead):
+        assert read_all(feeder.settings, topic) == []
+    feeder.next_offset[2] += 8
+    again = sightline.start(*infer(delivery))
+    wait_for(lambda: set(feeder.labelled()) == feeder.frames, 60, "a label for every frame", [again])
+    assert again.stop() == 0, again.stderr
+    for topic in (feeder.names.retry, feeder.names.dead):
+        assert read_all(feeder.settings, topic) == []
+    if delivery == "exactly_once":
+        assert set(feeder.labelled().values()) == {1}
+
+
+def sound_batch(feeder: Feeder) -> MicroBatch:
+    first = feeder.next_offset[3]
+    feeder.next_offset[3] += 4
+    return micro_batch(feeder.names.frames, 3, range(first, first + 4))
 
 
 def feed_slow(feeder: Feeder, *partitions: int) -> None:

@@ -2,6 +2,7 @@
 
 import cv2
 import numpy as np
+import pytest
 import torch
 from efficientnet_lite_pytorch import EfficientNet
 
@@ -10,6 +11,7 @@ from inference.models.base import Calibration
 from inference.models.classifier import Classifier, i420_to_rgb, rgb24_to_rgb
 from schemas.records import PixelEncoding
 from tests.support.photos import SPEC, prepared
+from tests.support.pixels import picture_of
 
 
 def test_i420_becomes_the_rgb_that_opencv_makes_of_it() -> None:
@@ -19,6 +21,15 @@ def test_i420_becomes_the_rgb_that_opencv_makes_of_it() -> None:
     for row, image in zip(planes, ours, strict=True):
         expected = cv2.cvtColor(row.reshape(336, 224), cv2.COLOR_YUV2RGB_I420)
         assert np.abs(image - expected.astype(np.float32)).max() <= 1.0  # opencv's is rounded, twice
+
+
+@pytest.mark.parametrize("size", [(224, 224), (225, 225), (299, 299), (331, 225), (225, 300), (1, 3), (225, 1), (2, 1)])
+def test_i420_of_any_size_is_what_its_equation_says(size: tuple[int, int]) -> None:
+    width, height = size
+    rows = np.random.default_rng(2).integers(0, 256, (2, PixelEncoding.I420.image_bytes(width, height)), np.uint8)
+    ours = i420_to_rgb(torch.from_numpy(rows), width, height).permute(0, 2, 3, 1).numpy()
+    for row, image in zip(rows, ours, strict=True):
+        assert np.abs(image - picture_of(row, PixelEncoding.I420, width, height)).max() <= 0.2  # of its coefficients
 
 
 def test_i420_of_a_flat_picture_is_that_picture() -> None:

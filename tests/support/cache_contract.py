@@ -3,8 +3,10 @@
 import numpy as np
 
 from inference.cache.exact import CachedLabel, CacheEntry, ExactCache
+from inference.cache.scope import CacheScope
 from inference.cache.store import KeyValues
 from inference.models import InputSpec, ModelInfo
+from infra.settings import Settings
 from schemas.records import ModelRef, Prediction, Quality
 
 CLASSES = tuple((str(index), f"class {index}") for index in range(10))
@@ -16,8 +18,8 @@ def info(version: str = "v1", calibration: str = "none") -> ModelInfo:
 
 
 def new_cache(values: KeyValues, version: str = "v1", top_k: int = 2, ttl_s: int = 60, **more: str) -> ExactCache:
-    model = info(version, **more)
-    return ExactCache(values, model, prefix="t-", top_k=top_k, ttl_s=ttl_s, breaker_open_ms=200)
+    scope = CacheScope.of(Settings(), info(version, **more))
+    return ExactCache(values, scope, prefix="t-", top_k=top_k, ttl_s=ttl_s, breaker_open_ms=200)
 
 
 def label(best: int = 1, count: int = 2, flags: tuple[str, ...] = ()) -> CachedLabel:
@@ -77,5 +79,14 @@ class CacheContract:
         assert stored is not None and none is None
         assert np.array_equal(np.frombuffer(stored, np.float16), embedding)
 
-    async def test_keys_are_readable(self, values: KeyValues) -> None:
-        assert new_cache(values).label_key(THREE) == "t-x:model-v1-none:000102030405060708090a0b0c0d0e0f"
+    async def test_labels_of_pixels_that_were_made_in_another_way_are_not_found(self, values: KeyValues) -> None:
+        own, other = new_cache(values)._own_preparation, "0" * 32
+        cache = new_cache(values)
+        assert cache.store([CacheEntry(ONE, label(1), preparation=other), CacheEntry(TWO, label(2), preparation=own)])
+        assert await cache.lookup([ONE, TWO]) == [None, label(2)]
+        assert await values.get_many([cache.label_key(ONE, other)]) != [None]
+
+    async def test_a_key_is_kind_scope_and_image(self, values: KeyValues) -> None:
+        scope = CacheScope.of(Settings(), info()).key()
+        assert new_cache(values).label_key(THREE) == f"t-x:{scope}:000102030405060708090a0b0c0d0e0f"
+        assert new_cache(values).embedding_key(THREE) == f"t-e:{scope}:000102030405060708090a0b0c0d0e0f"

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from inference.image.color import i420_planes
+from inference.image.color import i420, i420_planes
 from inference.image.decode import decode
 from inference.image.geometry import centre_cut, upright
 from inference.image.quality import quality_of_planes
@@ -34,11 +34,11 @@ def to_model_input(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 def to_i420(rgb: npt.NDArray[np.uint8]) -> bytes:
-    return i420_planes(rgb).tobytes()
+    return i420(rgb).tobytes()
 
 
 def measure_quality(rgb: npt.NDArray[np.uint8]) -> Quality:
-    return quality_of_planes(i420_planes(rgb), rgb.shape[0])
+    return quality_of_planes(*i420_planes(i420(rgb), rgb.shape[1], rgb.shape[0]))
 
 
 class Square:

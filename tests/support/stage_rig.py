@@ -24,6 +24,7 @@ from tests.support.thread_pool import ThreadPool
 QUALITY = Quality(1, 2, 3)
 CACHED = CachedLabel((Prediction("1", "tench", 0.9),), QUALITY)
 INFO = Mock(spec=ImageInfo)
+PREPARATION = "0123456789abcdef" * 2
 
 
 @dataclass
@@ -98,7 +99,7 @@ class Rig:
         self.sender, self.failures, self.finished = FakeSender(busy), list[BaseException](), list[int]()
         sections["stream"] = {"batch_deadline_ms": 1, **sections.get("stream", {})}
         settings = Settings(**sections)
-        outputs = Outputs(settings, "live", self.sender, ModelRef("m", "1", "none"), None, 12, Mock())
+        outputs = Outputs(settings, "live", self.sender, ModelRef("m", "1", "none"), None, 12, Mock(), PREPARATION)
         self.stage = FrameStage(outputs, ThreadPool(work), cache, self.failures.append)
 
     def take(

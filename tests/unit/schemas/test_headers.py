@@ -224,3 +224,11 @@ def test_what_is_no_number_is_as_if_it_were_not_there(number: bytes) -> None:
 def test_an_origin_that_cannot_lie_in_kafka_is_none(name: str, value: bytes) -> None:
     found = {**dict(headers.failure_headers(None, FAILURE)), name: value}
     assert headers.read_failure(found.items()) is None
+
+
+@pytest.mark.parametrize("value", [b"", b"0" * 31, b"0" * 33, b"G" * 32, b"0" * 31 + b"\n", b"\xff" * 32])
+def test_a_preparation_of_another_form_is_none(value: bytes) -> None:
+    assert headers.preparation_of([(headers.PREPARATION, value)]) is None
+    assert headers.preparation_of(None) is None
+    assert headers.preparation_of(headers.preparation_headers("0f" * 16)) == "0f" * 16
+    assert headers.preparation_headers(None) == []

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
-from inference.device.scoring import Interrupted, RetryLimit, ScoredRows, checked, is_out_of_memory, score
+from inference.device.failures import DeviceLost
+from inference.device.scoring import Interrupted, RetryLimit, RunModel, ScoredRows, checked
+from inference.device.scoring import score as score_with
+from inference.device.working_size import WorkingSize
 from inference.models import Output, Pixels
 from schemas.errors import ModelError
-from tests.support.models import OutOfMemoryError
 
 
 class Clock:
@@ -44,6 +46,11 @@ class Model:
         if len(self.runs) <= self.fails_first:
             raise self.error
         return Output(pixels[:, :1].astype(np.int32), np.ones((len(rows), 1), np.float32))
+
+
+def score(run: RunModel, images: Pixels, limit: RetryLimit) -> list[ScoredRows]:
+    """With a device that has learned nothing yet."""
+    return score_with(run, images, limit, WorkingSize(len(images)))
 
 
 def pixels(count: int) -> Pixels:
@@ -94,6 +101,22 @@ def test_the_limit_is_the_whole_runs() -> None:
     found = answers(score(model, pixels(16), clock.limit(limit_s=2.0)))
     assert all(isinstance(answer, ModelError) for answer in found.values())
     assert clock.now_s < 4.0
+
+
+def test_a_frame_that_never_works_takes_no_time_from_one_that_soon_does() -> None:
+    """Also when it stands before it: what failed is retried in rounds."""
+    clock, failures = Clock(), iter([True, True, True])
+
+    def run(images: Pixels) -> Output:
+        rows = images[:, 0].tolist()
+        if 1 in rows or (3 in rows and next(failures, False)):
+            raise ModelError("bad")
+        return Output(images[:, :1].astype(np.int32), np.ones((len(rows), 1), np.float32))
+
+    found = answers(score_with(run, pixels(6), clock.limit(limit_s=1.0), WorkingSize(1)))
+    assert {row for row, answer in found.items() if answer == row} == {0, 2, 3, 4, 5}
+    assert list(found) == sorted(found)
+    assert isinstance(found[1], ModelError)
 
 
 def test_the_end_of_the_worker_cuts_the_waits() -> None:
@@ -160,16 +183,50 @@ def test_a_frame_with_a_class_that_the_model_lacks_costs_no_other_its_label() ->
     assert clock.now_s < 7.0
 
 
-@pytest.mark.parametrize(
-    ("error", "expected"),
-    [
-        (MemoryError(), True),
-        (OutOfMemoryError("CUDA"), True),
-        (RuntimeError("CUDA out of memory. Tried to allocate"), True),
-        (RuntimeError("std::bad_alloc"), True),
-        (RuntimeError("shape mismatch"), False),
-        (ValueError("out of memory"), False),
-    ],
-)
-def test_what_counts_as_out_of_memory(error: Exception, expected: bool) -> None:
-    assert is_out_of_memory(error) is expected
+def test_what_ran_out_of_memory_is_not_tried_again_in_that_size_for_a_while() -> None:
+    clock, model, sizes = Clock(), Model(fits=3), WorkingSize(8)
+    score_with(model, pixels(8), clock.limit(), sizes)
+    assert max(map(len, model.runs)) == 8
+    for _ in range(2):
+        model.runs.clear()
+        assert answers(score_with(model, pixels(8), clock.limit(), sizes)) == {row: row for row in range(8)}
+        assert [len(run) for run in model.runs] == [2, 2, 2, 2]
+    model.fits, clock.now_s = 99, 1_000.0
+    for fitted in ([4, 4], [4, 4]):  # one step larger, and the next one only after another while
+        model.runs.clear()
+        assert answers(score_with(model, pixels(8), clock.limit(), sizes)) == {row: row for row in range(8)}
+        assert [len(run) for run in model.runs] == fitted
+
+
+def test_a_frame_that_does_not_fit_by_itself_fails_alone_after_its_retries() -> None:
+    clock = Clock()
+    (piece,) = score(Model(fits=0), pixels(1), clock.limit())
+    assert type(piece.error) is ModelError and "too many" in str(piece.error)
+    assert clock.now_s >= 5.0
+
+
+def test_a_lost_device_is_nobodys_failure_and_ends_at_once() -> None:
+    clock, model = Clock(), Model(bad=(3,), error=RuntimeError("CUDA error: device-side assert triggered"))
+    with pytest.raises(DeviceLost, match="device-side assert"):
+        score(model, pixels(8), clock.limit())
+    assert len(model.runs) == 1 and clock.slept == []
+
+
+def test_a_device_that_is_lost_while_a_frame_is_retried_ends_the_retries() -> None:
+    clock, model = Clock(), Model(bad=(0,))
+
+    def sleep(seconds: float) -> bool:
+        model.error = ModelError("CUDA error: an illegal memory access was encountered")
+        return clock.sleep(seconds)
+
+    with pytest.raises(DeviceLost):
+        score(model, pixels(1), RetryLimit(5.0, sleep, lambda: clock.now_s))
+    assert len(clock.slept) == 1
+
+
+def test_the_kept_error_was_never_raised() -> None:
+    (piece,) = score(Model(bad=(0,), error=ValueError("shape")), pixels(1), Clock().limit(limit_s=0.1))
+    error = piece.error
+    assert str(error) == "ValueError: shape"
+    assert error is not None
+    assert (error.__traceback__, error.__context__, error.__cause__) == (None, None, None)

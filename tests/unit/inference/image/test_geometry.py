@@ -8,6 +8,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from inference.image import prepare, probe
+from inference.image.color import i420_planes
 from inference.image.geometry import centre_cut, upright
 from inference.image.jpeg_header import exif_orientation, read_jpeg_header
 from schemas.records import PixelEncoding
@@ -152,6 +153,20 @@ def test_i420_of_each_corner_colour_comes_back() -> None:
     assert np.abs(cv2.cvtColor(planes, cv2.COLOR_YUV2RGB_I420).astype(int) - rgb).max() <= 3
 
 
-def test_i420_needs_even_sides() -> None:
-    with pytest.raises(ValueError, match="even"):
-        to_i420(np.zeros((3, 4, 3), np.uint8))
+@pytest.mark.parametrize("size", [(1, 2), (2, 1), (3, 3), (3, 4), (4, 3), (225, 1), (1, 225), (225, 299), (226, 331)])
+def test_i420_of_odd_sides_is_the_same_equation(size: tuple[int, int]) -> None:
+    """The last column and row have chroma samples of their own; luma is as in any other."""
+    width, height = size
+    rgb = np.random.default_rng(5).integers(0, 256, (height, width, 3), np.uint8)
+    yuv = np.frombuffer(to_i420(rgb), np.uint8)
+    assert len(yuv) == PixelEncoding.I420.image_bytes(width, height)
+    luma, chroma = i420_planes(yuv, width, height)
+    exact = rgb.astype(np.float64)
+    assert np.abs(luma - (16 + exact @ (0.256999969, 0.50399971, 0.09799957))).max() <= 1
+    assert np.abs(chroma[0] - (128 + exact[::2, ::2] @ (-0.148000002, -0.290999770, 0.438999176))).max() <= 1
+    assert np.abs(chroma[1] - (128 + exact[::2, ::2] @ (0.438999176, -0.367999077, -0.070999146))).max() <= 1
+
+
+@pytest.mark.parametrize("encoding", [PixelEncoding.I420, PixelEncoding.RGB24])
+def test_the_bytes_of_an_image_of_even_sides_are_those_of_earlier_versions(encoding: PixelEncoding) -> None:
+    assert encoding.image_bytes(224, 160) == 224 * 160 * (3 if encoding is PixelEncoding.RGB24 else 1.5)

@@ -16,7 +16,7 @@ from schemas import codec
 from schemas.coordinates import Coordinates, TopicPartition
 from schemas.errors import BadFrame, Stalled
 from schemas.fields import MAX_ID_BYTES
-from schemas.headers import REPLAY_ID, Header
+from schemas.headers import PREPARATION, REPLAY_ID, Header
 from schemas.records import MicroBatch, PixelEncoding, Quality
 from tests.support.batches import ROW_BYTES, batch_record, frame, micro_batch
 
@@ -82,6 +82,12 @@ def test_the_frames_of_a_batch_with_bytes_behind_it_fail_each() -> None:
     work = read_value(codec.encode(micro_batch("raw", 3, [10, 11])) + b"more")
     assert reasons(work) == {0: "damaged_batch", 1: "damaged_batch"}
     assert "batches/0 offset 7 is damaged: not_avro: 4 bytes behind" in str(work.outcomes[0])
+
+
+def test_how_its_pixels_were_made_is_read_with_the_batch() -> None:
+    value = codec.encode(micro_batch("frames.raw", 3, [1]))
+    assert read_value(value, (PREPARATION, b"0f" * 16)).preparation == "0f" * 16
+    assert read_value(value).preparation is None  # of a stage of an earlier version
 
 
 def test_a_sound_batch_waits_for_the_model() -> None:

@@ -13,7 +13,7 @@ from schemas.coordinates import Coordinates
 from schemas.errors import Stalled
 from schemas.records import Encoding, Frame, Label, MicroBatch, Origin, SourceKind
 from streams.stage.frames import PendingFrame
-from tests.support.stage_rig import FakeCache, Rig
+from tests.support.stage_rig import PREPARATION, FakeCache, Rig
 
 
 async def test_a_frame_is_finished_only_by_the_report_of_its_batch() -> None:
@@ -26,6 +26,7 @@ async def test_a_frame_is_finished_only_by_the_report_of_its_batch() -> None:
     batch = codec.decode(MicroBatch, sent.value)
     assert [item.offset for item in batch.items] == [0, 1]
     assert (sent.record.key, sent.record.partition) == ("0", 0)
+    assert headers.preparation_of(sent.record.headers) == PREPARATION
     await rig.written()
     assert (rig.finished, rig.stage.gate.frames) == ([0, 1], 0)
 
@@ -207,7 +208,7 @@ async def test_headers_that_no_label_can_carry_are_left_behind() -> None:
         rig.stage.take(PendingFrame(record, lambda offset=offset: rig.finished.append(offset)))  # type: ignore[misc]
     await rig.settle()
     (batch,), (dead,) = rig.sender.to("frames.batches"), rig.sender.to("frames.dead")
-    assert batch.record.headers == []
+    assert batch.record.headers == headers.preparation_headers(PREPARATION)
     assert headers.to_map(dead.record.headers)[headers.ERROR_CLASS] == b"bad_fields"
 
 
