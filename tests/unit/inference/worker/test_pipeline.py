@@ -18,6 +18,7 @@ from inference.worker.group.work_in_flight import WorkInFlight
 from inference.worker.labels_out import LabelsOut
 from inference.worker.pipeline import Pipeline
 from inference.worker.read_batch import read_work
+from infra.failures.unknown_versions import VersionGuard
 from infra.kafka.records import ConsumedRecord
 from infra.kafka.sender import OutRecord
 from infra.kafka.topics import TopicNames
@@ -32,6 +33,8 @@ from tests.support.models import LOST, OutOfMemoryError, marked, wrap
 BATCHES = TopicPartition("frames.batches", 3)
 NAMES = TopicNames.for_lane("")
 BIG = 7
+
+GUARD = VersionGuard("this worker", ())
 
 
 class Tensor(np.ndarray[tuple[int], np.dtype[np.uint8]]):
@@ -100,7 +103,7 @@ class Rig:
         batch = micro_batch("frames.raw", 3, offsets, lambda one: marked(row(one), marks.get(one % 100, 0)))
         generation = self.in_flight.generation(BATCHES)
         assert generation is not None
-        work = read_work(batch_record(BATCHES, self.next_offset, codec.encode(batch)), generation, INFO.input)
+        work = read_work(batch_record(BATCHES, self.next_offset, codec.encode(batch)), generation, INFO.input, GUARD)
         self.in_flight.start_work(work)
         self.staging.put(work)
         self.next_offset += 1

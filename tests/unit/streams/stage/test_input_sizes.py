@@ -12,6 +12,7 @@ from inference.image import Size, prepare
 from inference.models import InputSpec, encoding_of
 from inference.worker.read_batch import read_work
 from infra.failures.outcomes import FrameRecord
+from infra.failures.unknown_versions import VersionGuard
 from infra.settings import Settings, StreamSettings
 from schemas import codec
 from schemas.coordinates import Coordinates, TopicPartition
@@ -34,6 +35,8 @@ ROUNDING = 3.5
 # The same, with the loss of JPEG and the cut's rounding to whole pixels of the original.
 CLOSE = 6.0
 
+GUARD = VersionGuard("this worker", ())
+
 
 def rows_of(files: list[bytes], spec: InputSpec, encoding: PixelEncoding) -> npt.NDArray[np.uint8]:
     """The rows that the model is given: prepared as in the stream stage, packed, read and laid out by the worker."""
@@ -49,7 +52,7 @@ def rows_of(files: list[bytes], spec: InputSpec, encoding: PixelEncoding) -> npt
     filling.start()
     rows = []
     for packed in pack(frames, "live", encoding, 100, 1 << 30):
-        work = read_work(batch_record(TopicPartition("batches", 0), 0, codec.encode(packed.batch)), 1, spec)
+        work = read_work(batch_record(TopicPartition("batches", 0), 0, codec.encode(packed.batch)), 1, spec, GUARD)
         assert work.bad is None and not work.outcomes
         staging.put(work)
         run = staging.next_run()
