@@ -18,6 +18,7 @@ from infra.settings.infra import (
     TopicSettings,
 )
 from infra.settings.ingest import CameraSettings
+from infra.settings.lag import GroupLimits, LagSettings
 from infra.settings.load import load_settings
 from infra.settings.places import home
 from infra.settings.sinks import JsonlSettings, SinkSettings
@@ -31,10 +32,12 @@ __all__ = [
     "CameraSettings",
     "ClientKeys",
     "Delivery",
+    "GroupLimits",
     "HttpSettings",
     "InferSettings",
     "JsonlSettings",
     "KafkaSettings",
+    "LagSettings",
     "LogSettings",
     "RedisSettings",
     "RetrySettings",

@@ -84,10 +84,10 @@ def judge_partition(
     status, cause = (
         _lost(last)
         or _beyond_the_end(last)
-        or _never_committed(window, last, members, limits)
+        or _never_committed(window, last, members, limits, lag_s)
         or _up_to_date(window, last)
         or _rewound(window, last)
-        or _stuck(window, members, limits)
+        or _stuck(window, members, limits, lag_s)
         or _over(last.lag, lag_s, limits.error_lag, limits.error_lag_s, LagStatus.ERR)
         or _endangered(last, lag_s, retention_s, limits)
         or _over(last.lag, lag_s, limits.warn_lag, limits.warn_lag_s, LagStatus.WARN)
@@ -114,13 +114,15 @@ def _beyond_the_end(last: Sample) -> Finding:
     return LagStatus.ERR, f"the committed offset lies {beyond} beyond the end: the topic was made again or cut"
 
 
-def _never_committed(window: SampleWindow, last: Sample, members: Members, limits: LagLimits) -> Finding:
+def _never_committed(
+    window: SampleWindow, last: Sample, members: Members, limits: LagLimits, lag_s: float | None
+) -> Finding:
     """A group that has just begun may need a while for its first commit."""
     if last.committed is not None:
         return None
     if last.lag <= window.allowed_lag:
         return LagStatus.OK, "never committed, and no record waits"
-    if window.still_s < limits.stuck_after_s:
+    if _still_s(window, members, lag_s) < limits.stuck_after_s:
         return LagStatus.OK, "not committed yet"
     if not members.count:
         return LagStatus.STOP, f"never committed, and no member reads: {last.lag} records wait"
@@ -141,9 +143,14 @@ def _rewound(window: SampleWindow, last: Sample) -> Finding:
     return LagStatus.REWIND, f"the committed offset went back by {back} and has not come up again"
 
 
-def _stuck(window: SampleWindow, members: Members, limits: LagLimits) -> Finding:
+def _still_s(window: SampleWindow, members: Members, lag_s: float | None) -> float:
+    """For how long nothing moves. Where nobody reads, one look is enough: the oldest record has waited as long."""
+    return window.still_s if members.count else max(window.still_s, lag_s or 0.0)
+
+
+def _stuck(window: SampleWindow, members: Members, limits: LagLimits, lag_s: float | None) -> Finding:
     """The committed offset has not moved although records waited all the time."""
-    still_s = window.still_s
+    still_s = _still_s(window, members, lag_s)
     if still_s < limits.stuck_after_s:
         return None
     if not members.count:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NamedTuple
 
+from schemas.coordinates import TopicPartition
+
 # A day and a little, which is what `frames.raw` keeps. Older records cost a second search below it.
 FIRST_BRACKET_MS = 26 * 3_600_000
 # Clocks of producers may be ahead of ours by that much.
@@ -63,18 +65,25 @@ class Bracket:
             return None
         return (self.low_ms + self.high_ms + 1) // 2
 
-    def answered(self, answer: Answer | None) -> "Bracket":
-        """The bracket after the answer to `question_ms`; None where no record is that young."""
-        asked_ms = self.question_ms
-        if asked_ms is None:
+    def answered(self, answer: Answer | None, asked_ms: int | None = None) -> "Bracket":
+        """The bracket after the answer to its question, or to that of another search on the same partition.
+
+        `answer` is None where no record is that young.
+        """
+        asked_ms = self.question_ms if asked_ms is None else asked_ms
+        if asked_ms is None or self.question_ms is None:
             return self
-        rounds = self.rounds + 1
+        rounds = self.rounds + (asked_ms == self.question_ms)
         if answer is not None and answer.offset == self.offset:
             return replace(self, rounds=rounds, found_ms=answer.timestamp_ms, kind=LagTimeKind.EXACT)
         if answer is not None and answer.offset < self.offset:
             low_ms = max(asked_ms, answer.timestamp_ms)
+            if low_ms < self.low_ms:
+                return replace(self, rounds=rounds)
             return replace(self, rounds=rounds, low_ms=low_ms, is_low_known=True)._closed()
         # No record up to the offset is that young, whatever the order of timestamps.
+        if asked_ms > self.high_ms:
+            return replace(self, rounds=rounds, is_high_known=self.is_high_known or asked_ms == self.high_ms + 1)
         return replace(self, rounds=rounds, high_ms=asked_ms - 1, is_high_known=True)._closed()
 
     def _closed(self) -> "Bracket":
@@ -99,6 +108,21 @@ def first_bracket(offset: int, now_ms: int, last: Bracket | None = None, elapsed
     if last.offset == offset:
         return replace(last, rounds=0)
     return Bracket(offset, last.found_ms, min(limit_ms, last.found_ms + 4 * max(elapsed_ms, 1000)), limit_ms)
+
+
+class Unread(NamedTuple):
+    """The oldest unread record: a group's offset on a partition."""
+
+    partition: TopicPartition
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Age:
+    """For how long the record waits, in seconds."""
+
+    lag_s: float | None
+    kind: LagTimeKind
 
 
 class EndPoint(NamedTuple):

@@ -1,5 +1,6 @@
 """The words for the state of a consumer group and of one partition of it: Burrow's, with Burrow's numbers."""
 
+from collections.abc import Sequence
 from enum import IntEnum
 
 
@@ -22,6 +23,6 @@ class LagStatus(IntEnum):
         return self.name
 
 
-def group_status(partitions: list[LagStatus]) -> LagStatus:
+def group_status(partitions: Sequence[LagStatus]) -> LagStatus:
     """The state of a group: that of its worst partition, where everything worse than ERR counts as ERR."""
-    return min(max(partitions, default=LagStatus.OK), LagStatus.ERR) if partitions else LagStatus.OK
+    return min(max(partitions, default=LagStatus.OK), LagStatus.ERR)

@@ -9,7 +9,7 @@ from collections import deque
 from dataclasses import dataclass
 
 WINDOW_S = 300.0
-MAX_SAMPLES = 60
+MAX_SAMPLES = 30
 
 
 @dataclass(frozen=True, slots=True)

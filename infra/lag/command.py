@@ -1,0 +1,128 @@
+"""`sightline lag`: how far the consumer groups of the cluster are behind, and whether that matters."""
+
+import json
+import sys
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.live import Live
+
+from infra.commands.options import JsonOption, LaneOption
+from infra.kafka.clients import require_kafka
+from infra.lag.monitor import LagMonitor, stage_groups
+from infra.lag.reports import GroupReport
+from infra.lag.rules.status import LagStatus
+from infra.lag.table import lag_table
+from infra.process import logs
+from infra.settings import Settings, load_settings
+from schemas.errors import ConfigError, SightlineError
+
+# Two looks tell whether a group moves.
+SECOND_LOOK_S = 2.0
+SPARKS = 24
+
+GroupOption = Annotated[
+    list[str] | None,
+    typer.Option("--group", metavar="GLOB", help="Only groups whose name matches, such as 'sightline-*'; repeatable."),
+]
+ExcludeOption = Annotated[
+    list[str] | None, typer.Option("--exclude", metavar="GLOB", help="No group whose name matches; repeatable.")
+]
+WatchOption = Annotated[bool, typer.Option("--watch", help="Look again and again, and keep a table up to date.")]
+IntervalOption = Annotated[
+    float | None,
+    typer.Option("--interval", metavar="SEC", min=0.5, help="Time between two looks.", show_default=False),
+]
+FailOnOption = Annotated[
+    str | None,
+    typer.Option("--fail-on", metavar="STATUS", help="Exit with 1 if a group is that bad or worse: WARN or ERR."),
+]
+
+
+def command(
+    *,
+    group: GroupOption = None,
+    exclude: ExcludeOption = None,
+    as_json: JsonOption = False,
+    watch: WatchOption = False,
+    interval_s: IntervalOption = None,
+    fail_on: FailOnOption = None,
+    lane: LaneOption = "live",
+) -> None:
+    """Show how far consumer groups are behind: records, seconds, whether it matters, and why.
+
+    Any group of the cluster; Describe rights are enough, and no group is disturbed. A status is OK, WARN, ERR, or
+    NOTFOUND for a group that does not exist. Two looks tell whether a group moves; `--watch` sees trends too.
+    """
+    settings = load_settings()
+    logs.setup(settings.log)
+    limit = status_of(fail_on) if fail_on is not None else None
+    require_kafka(settings)
+    expected = stage_groups(settings.topic_prefix, lane) if not group else _named(settings, group, lane)
+    with LagMonitor(settings, group or (), exclude or (), expected) as monitor:
+        if watch:
+            _watch(monitor, interval_s or settings.lag.look_interval_s)
+            return
+        reports = _twice(monitor)
+    _print(reports, as_json)
+    if limit is not None and any(report.status is LagStatus.NOTFOUND or report.status >= limit for report in reports):
+        sys.exit(1)
+
+
+def status_of(text: str) -> LagStatus:
+    """WARN or ERR, in any case of letters. Raises ConfigError."""
+    try:
+        found = LagStatus[text.upper()]
+    except KeyError:
+        found = LagStatus.OK
+    if found not in (LagStatus.WARN, LagStatus.ERR):
+        raise ConfigError(f"--fail-on {text}: write WARN or ERR")
+    return found
+
+
+def _named(settings: Settings, groups: Sequence[str], lane: str) -> dict[str, str]:
+    """The groups that were asked for by their whole names are reported even if there is no such group."""
+    ours = stage_groups(settings.topic_prefix, "replay" if lane == "replay" else "live")
+    return {name: ours.get(name, "") for name in groups if not set(name) & set("*?[")}
+
+
+def _twice(monitor: LagMonitor) -> list[GroupReport]:
+    reports = monitor.look()
+    if not any(report.total_lag for report in reports):
+        return reports
+    time.sleep(SECOND_LOOK_S)
+    return monitor.look()
+
+
+def _print(reports: list[GroupReport], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps([report.as_json() for report in reports]))
+    elif reports:
+        Console(highlight=False).print(lag_table(reports))
+    else:
+        print("no consumer group matches")
+
+
+def _watch(monitor: LagMonitor, interval_s: float) -> None:
+    """A table that stays; the last one is kept on the screen at the end. An outage is told in its place."""
+    console = Console(highlight=False)
+    history: dict[str, deque[int]] = {}
+    with Live(console=console, auto_refresh=False) as live:
+        try:
+            while True:
+                try:
+                    reports = monitor.look()
+                    known = {report.group: history.get(report.group, deque(maxlen=SPARKS)) for report in reports}
+                    for report in reports:
+                        known[report.group].append(report.total_lag)
+                    history = known
+                    live.update(lag_table(reports, history), refresh=True)
+                except SightlineError as error:
+                    live.update(f"{time.strftime('%H:%M:%S')} {error}", refresh=True)
+                time.sleep(interval_s)
+        except KeyboardInterrupt:
+            return

@@ -1,0 +1,199 @@
+"""What was seen of all groups, look by look, and what it means. Pure: the looks come from `infra.lag.look`."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from infra.kafka.listed import GroupMember, LogEnds
+from infra.lag.look import ClusterLook, GroupLook
+from infra.lag.reports import GroupReport, PartitionReport
+from infra.lag.rules import burrow
+from infra.lag.rules.burrow import PartitionView
+from infra.lag.rules.commit_ring import CommitRing, EndRing
+from infra.lag.rules.evaluate import LagLimits, Members, judge_partition
+from infra.lag.rules.lag_time import Age, LagTimeKind, Unread
+from infra.lag.rules.status import LagStatus, group_status
+from infra.lag.rules.window import Sample, SampleWindow
+from schemas.coordinates import TopicPartition
+
+NOBODY = GroupMember("", "", "", frozenset())
+NO_AGE = Age(None, LagTimeKind.NONE)
+
+
+@dataclass(slots=True)
+class _Kept:
+    """What is kept of a partition of a group: ours and Burrow's."""
+
+    window: SampleWindow
+    commits: CommitRing = field(default_factory=CommitRing)
+
+
+class LagHistory:
+    """Takes looks, keeps the last minutes of them, and judges. What a look does not have any more is forgotten.
+
+    `limits_of`: the limits of a group; `allowed_lag_of`: how many records may always wait in it.
+    """
+
+    def __init__(
+        self,
+        limits_of: Callable[[str], LagLimits] = lambda _group: LagLimits(),
+        allowed_lag_of: Callable[[str], int] = lambda _group: 0,
+    ) -> None:
+        self._limits_of, self._allowed_lag_of = limits_of, allowed_lag_of
+        self._kept: dict[str, dict[TopicPartition, _Kept]] = {}
+        self._ends: dict[TopicPartition, EndRing] = {}
+        self._looks = 0
+
+    def add(self, look: ClusterLook) -> None:
+        """Take a look into account."""
+        self._looks += 1
+        self._ends = {one: self._ends.get(one) or EndRing() for one in look.ends}
+        for partition, ends in look.ends.items():
+            self._ends[partition].add(ends.end)
+        kept: dict[str, dict[TopicPartition, _Kept]] = {}
+        for group in look.groups:
+            before = self._kept.get(group.group.group, {})
+            kept[group.group.group] = {
+                partition: self._add(before.get(partition), group, partition, look)
+                for partition in group.partitions
+                if partition in look.ends or partition in look.failed
+            }
+        self._kept = kept
+
+    def unread(self, look: ClusterLook) -> dict[str, dict[TopicPartition, int]]:
+        """The offset of the oldest unread record, by group and partition, where records wait."""
+        found: dict[str, dict[TopicPartition, int]] = {}
+        for group in look.groups:
+            for partition in group.partitions & look.ends.keys():
+                sample = _sample(group, partition, look.ends[partition], 0.0)
+                if sample.lag:
+                    offset = max(sample.start, sample.committed or 0)
+                    found.setdefault(group.group.group, {})[partition] = offset
+        return found
+
+    def judge(self, look: ClusterLook, ages: Mapping[Unread, Age]) -> list[GroupReport]:
+        """The report of every group of the last look."""
+        return [self._judge_group(group, look, ages) for group in look.groups]
+
+    def _add(self, kept: _Kept | None, group: GroupLook, partition: TopicPartition, look: ClusterLook) -> _Kept:
+        kept = kept or _Kept(SampleWindow(allowed_lag=self._allowed_lag_of(group.group.group)))
+        ends = look.ends.get(partition)
+        if ends is None:
+            return kept
+        sample = _sample(group, partition, ends, look.at_s)
+        newest = kept.commits.commits[-1:]
+        # A look does not tell a commit of the same offset from none: a member that reads is taken to commit it again.
+        again = bool(newest) and newest[0].offset == sample.committed and partition not in group.owners
+        if sample.committed is not None and not again:
+            kept.commits.add(sample.committed, self._looks, look.wall_ms, ends.end, look.wall_ms)
+        kept.window.add(sample)
+        return kept
+
+    def _judge_group(self, look_of: GroupLook, look: ClusterLook, ages: Mapping[Unread, Age]) -> GroupReport:
+        name, kept = look_of.group.group, self._kept[look_of.group.group]
+        limits = self._limits_of(name)
+        partitions = [
+            self._judge_partition(look_of, partition, kept.get(partition), limits, look, ages)
+            for partition in sorted(look_of.partitions)
+        ]
+        views = {
+            partition: PartitionView(one.commits.commits, self._ends[partition].ends, _burrow_lag(one, look, partition))
+            for partition, one in kept.items()
+            if one.commits.commits and partition in look.ends
+        }
+        worst = max(partitions, key=lambda one: (one.status, one.current_lag), default=None)
+        oldest = max(partitions, key=lambda one: one.lag_s if one.lag_s is not None else -1.0, default=None)
+        status, cause = _group_verdict(look_of, partitions, worst)
+        etas = [one.eta_s for one in partitions if one.current_lag]
+        return GroupReport(
+            group=name,
+            kind=look_of.group.kind,
+            state=look_of.group.state,
+            status=status,
+            burrow_status=burrow.judge_group(views, look.wall_ms // 1000).status if views else LagStatus.NOTFOUND,
+            cause=cause,
+            members=None if look_of.members is None else len(look_of.members),
+            total_lag=sum(one.current_lag for one in partitions),
+            lag_s=oldest.lag_s if oldest else None,
+            lag_s_kind=oldest.lag_s_kind if oldest else LagTimeKind.NONE,
+            eta_s=None if None in etas else max((one for one in etas if one is not None), default=None),
+            trend_per_s=sum(one.trend_per_s for one in partitions),
+            lost=sum(one.lost for one in partitions),
+            partitions=partitions,
+        )
+
+    def _judge_partition(
+        self,
+        group: GroupLook,
+        partition: TopicPartition,
+        kept: _Kept | None,
+        limits: LagLimits,
+        look: ClusterLook,
+        ages: Mapping[Unread, Age],
+    ) -> PartitionReport:
+        owner = group.owners.get(partition, NOBODY)
+        who = (owner.member_id, owner.client_id, owner.host)
+        committed = group.committed.get(partition, -1)
+        ends = look.ends.get(partition)
+        if kept is None or ends is None:
+            cause = look.failed.get(partition) or "the topic or partition does not exist any more"
+            known = committed if committed >= 0 else None
+            return PartitionReport(partition, LagStatus.NOTFOUND, cause, 0, known, None, None, *_nothing(), *who)
+        sample = _sample(group, partition, ends, look.at_s)
+        age = ages.get(Unread(partition, max(sample.start, sample.committed or 0)), NO_AGE) if sample.lag else NO_AGE
+        members = Members(len(group.members) if group.members is not None else 1, _name(owner, group))
+        found = judge_partition(kept.window, members, limits, age.lag_s)
+        return PartitionReport(
+            partition,
+            found.status,
+            found.cause,
+            found.lag,
+            sample.committed,
+            ends.start,
+            sample.end,
+            age.lag_s,
+            age.kind,
+            found.trend_per_s,
+            found.eta_s,
+            found.lost,
+            *who,
+        )
+
+
+def _nothing() -> tuple[None, LagTimeKind, float, None, int]:
+    return None, LagTimeKind.NONE, 0.0, None, 0
+
+
+def _sample(group: GroupLook, partition: TopicPartition, ends: LogEnds, at_s: float) -> Sample:
+    """Behind the last stable offset a transaction is open. A group that has read further reads uncommitted records."""
+    committed = group.committed.get(partition, -1)
+    end = ends.end if committed > ends.stable else ends.stable
+    return Sample(at_s, committed if committed >= 0 else None, ends.start, end)
+
+
+def _name(owner: GroupMember, group: GroupLook) -> str:
+    """Who reads, for people. Where the cluster does not tell the members, somebody may."""
+    if group.members is None:
+        return "a member that is not known"
+    return f"{owner.client_id}@{owner.host}" if owner.member_id else ""
+
+
+def _burrow_lag(kept: _Kept, look: ClusterLook, partition: TopicPartition) -> int:
+    return max(0, look.ends[partition].end - kept.commits.commits[-1].offset)
+
+
+def _group_verdict(
+    group: GroupLook, partitions: list[PartitionReport], worst: PartitionReport | None
+) -> tuple[LagStatus, str]:
+    """A topic that is gone matters only where the group reads nothing else."""
+    if group.refused:
+        return LagStatus.NOTFOUND, group.refused
+    if not group.group.has_offsets:
+        return LagStatus.OK, "a share group has no lag that a client can ask for"
+    there = [one.status for one in partitions if one.status is not LagStatus.NOTFOUND]
+    if not partitions or worst is None:
+        return (LagStatus.OK, "nothing is committed") if group.group.state else (LagStatus.NOTFOUND, "no such group")
+    if not there:
+        return LagStatus.NOTFOUND, partitions[0].cause
+    alike = sum(one.status is worst.status for one in partitions)
+    where = str(worst.partition) if alike == 1 else f"{worst.partition} and {alike - 1} more"
+    return group_status(there), f"{worst.cause} ({where})" if worst.cause else ""
