@@ -1,14 +1,12 @@
 """What was seen of all groups, look by look, and what it means. Pure: the looks come from `infra.lag.look`."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
 from infra.kafka.listed import GroupMember, LogEnds
 from infra.lag.look import ClusterLook, GroupLook
 from infra.lag.reports import GroupReport, PartitionReport
-from infra.lag.rules import burrow
-from infra.lag.rules.burrow import PartitionView
-from infra.lag.rules.commit_ring import CommitRing, EndRing
+from infra.lag.rules.burrow_store import BurrowStore
 from infra.lag.rules.evaluate import LagLimits, Members, judge_partition
 from infra.lag.rules.lag_time import Age, LagTimeKind, Unread
 from infra.lag.rules.status import LagStatus, group_status
@@ -19,45 +17,39 @@ NOBODY = GroupMember("", "", "", frozenset())
 NO_AGE = Age(None, LagTimeKind.NONE)
 
 
-@dataclass(slots=True)
-class _Kept:
-    """What is kept of a partition of a group: ours and Burrow's."""
-
-    window: SampleWindow
-    commits: CommitRing = field(default_factory=CommitRing)
-
-
 class LagHistory:
     """Takes looks, keeps the last minutes of them, and judges. What a look does not have any more is forgotten.
 
-    `limits_of`: the limits of a group; `allowed_lag_of`: how many records may always wait in it.
+    `limits_of`: the limits of a group; `allowed_lag_of`: how many records may always wait in it. `store`: what Burrow
+    would keep; its commits are taken from the looks, unless somebody reads them from the cluster's own log of commits.
     """
 
     def __init__(
         self,
         limits_of: Callable[[str], LagLimits] = lambda _group: LagLimits(),
         allowed_lag_of: Callable[[str], int] = lambda _group: 0,
+        store: BurrowStore | None = None,
     ) -> None:
         self._limits_of, self._allowed_lag_of = limits_of, allowed_lag_of
-        self._kept: dict[str, dict[TopicPartition, _Kept]] = {}
-        self._ends: dict[TopicPartition, EndRing] = {}
+        self.store = store or BurrowStore()
+        self.takes_commits = True
+        self._windows: dict[str, dict[TopicPartition, SampleWindow]] = {}
         self._looks = 0
 
     def add(self, look: ClusterLook) -> None:
         """Take a look into account."""
         self._looks += 1
-        self._ends = {one: self._ends.get(one) or EndRing() for one in look.ends}
+        counts = Counter(one.topic for one in look.ends)
+        for topic in set(self.store.topics()) - counts.keys():
+            self.store.delete_topic(topic)
         for partition, ends in look.ends.items():
-            self._ends[partition].add(ends.end)
-        kept: dict[str, dict[TopicPartition, _Kept]] = {}
+            self.store.add_end(partition, ends.end, max(counts[partition.topic], partition.partition + 1))
+        windows: dict[str, dict[TopicPartition, SampleWindow]] = {}
         for group in look.groups:
-            before = self._kept.get(group.group.group, {})
-            kept[group.group.group] = {
-                partition: self._add(before.get(partition), group, partition, look)
-                for partition in group.partitions
-                if partition in look.ends or partition in look.failed
-            }
-        self._kept = kept
+            windows[group.group.group] = self._add(group, look)
+        for name in self._windows.keys() - windows.keys():
+            self.store.delete_group(name)
+        self._windows = windows
 
     def unread(self, look: ClusterLook) -> dict[str, dict[TopicPartition, int]]:
         """The offset of the oldest unread record, by group and partition, where records wait."""
@@ -74,32 +66,37 @@ class LagHistory:
         """The report of every group of the last look."""
         return [self._judge_group(group, look, ages) for group in look.groups]
 
-    def _add(self, kept: _Kept | None, group: GroupLook, partition: TopicPartition, look: ClusterLook) -> _Kept:
-        kept = kept or _Kept(SampleWindow(allowed_lag=self._allowed_lag_of(group.group.group)))
-        ends = look.ends.get(partition)
-        if ends is None:
-            return kept
-        sample = _sample(group, partition, ends, look.at_s)
-        newest = kept.commits.commits[-1:]
-        # A look does not tell a commit of the same offset from none: a member that reads is taken to commit it again.
-        again = bool(newest) and newest[0].offset == sample.committed and partition not in group.owners
-        if sample.committed is not None and not again:
-            kept.commits.add(sample.committed, self._looks, look.wall_ms, ends.end, look.wall_ms)
-        kept.window.add(sample)
-        return kept
+    def _add(self, group: GroupLook, look: ClusterLook) -> dict[TopicPartition, SampleWindow]:
+        name = group.group.group
+        before = self._windows.get(name, {})
+        windows: dict[TopicPartition, SampleWindow] = {}
+        for partition in group.partitions:
+            ends = look.ends.get(partition)
+            if ends is None and partition not in look.failed:
+                continue
+            window = before.get(partition) or SampleWindow(allowed_lag=self._allowed_lag_of(name))
+            windows[partition] = window
+            if ends is None:
+                continue
+            last, sample = window.newest, _sample(group, partition, ends, look.at_s)
+            window.add(sample)
+            # A look does not tell a commit of the same offset from none: a member that reads is taken to commit it.
+            is_commit = last is None or last.committed != sample.committed or partition in group.owners
+            if self.takes_commits and sample.committed is not None and is_commit:
+                self.store.add_commit(name, partition, sample.committed, self._looks, look.wall_ms, look.wall_ms)
+        self.store.set_owners(
+            name, {partition: (member.host, member.client_id) for partition, member in group.owners.items()}
+        )
+        return windows
 
     def _judge_group(self, look_of: GroupLook, look: ClusterLook, ages: Mapping[Unread, Age]) -> GroupReport:
-        name, kept = look_of.group.group, self._kept[look_of.group.group]
+        name, windows = look_of.group.group, self._windows[look_of.group.group]
         limits = self._limits_of(name)
         partitions = [
-            self._judge_partition(look_of, partition, kept.get(partition), limits, look, ages)
+            self._judge_partition(look_of, partition, windows.get(partition), limits, look, ages)
             for partition in sorted(look_of.partitions)
         ]
-        views = {
-            partition: PartitionView(one.commits.commits, self._ends[partition].ends, _burrow_lag(one, look, partition))
-            for partition, one in kept.items()
-            if one.commits.commits and partition in look.ends
-        }
+        by_burrow = self.store.judge(name, look.wall_ms, self._allowed_lag_of(name))
         worst = max(partitions, key=lambda one: (one.status, one.current_lag), default=None)
         oldest = max(partitions, key=lambda one: one.lag_s if one.lag_s is not None else -1.0, default=None)
         status, cause = _group_verdict(look_of, partitions, worst)
@@ -109,7 +106,7 @@ class LagHistory:
             kind=look_of.group.kind,
             state=look_of.group.state,
             status=status,
-            burrow_status=burrow.judge_group(views, look.wall_ms // 1000).status if views else LagStatus.NOTFOUND,
+            burrow_status=by_burrow.status if by_burrow is not None else LagStatus.NOTFOUND,
             cause=cause,
             members=None if look_of.members is None else len(look_of.members),
             total_lag=sum(one.current_lag for one in partitions),
@@ -125,7 +122,7 @@ class LagHistory:
         self,
         group: GroupLook,
         partition: TopicPartition,
-        kept: _Kept | None,
+        window: SampleWindow | None,
         limits: LagLimits,
         look: ClusterLook,
         ages: Mapping[Unread, Age],
@@ -134,14 +131,14 @@ class LagHistory:
         who = (owner.member_id, owner.client_id, owner.host)
         committed = group.committed.get(partition, -1)
         ends = look.ends.get(partition)
-        if kept is None or ends is None:
+        if window is None or ends is None:
             cause = look.failed.get(partition) or "the topic or partition does not exist any more"
             known = committed if committed >= 0 else None
             return PartitionReport(partition, LagStatus.NOTFOUND, cause, 0, known, None, None, *_nothing(), *who)
         sample = _sample(group, partition, ends, look.at_s)
         age = ages.get(Unread(partition, max(sample.start, sample.committed or 0)), NO_AGE) if sample.lag else NO_AGE
         members = Members(len(group.members) if group.members is not None else 1, _name(owner, group))
-        found = judge_partition(kept.window, members, limits, age.lag_s)
+        found = judge_partition(window, members, limits, age.lag_s)
         return PartitionReport(
             partition,
             found.status,
@@ -175,10 +172,6 @@ def _name(owner: GroupMember, group: GroupLook) -> str:
     if group.members is None:
         return "a member that is not known"
     return f"{owner.client_id}@{owner.host}" if owner.member_id else ""
-
-
-def _burrow_lag(kept: _Kept, look: ClusterLook, partition: TopicPartition) -> int:
-    return max(0, look.ends[partition].end - kept.commits.commits[-1].offset)
 
 
 def _group_verdict(

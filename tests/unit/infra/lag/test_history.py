@@ -113,4 +113,4 @@ def test_what_a_look_does_not_have_any_more_is_forgotten() -> None:
     history.add(empty)
     assert history.judge(empty, {}) == []
     assert history.unread(empty) == {}
-    assert (history._kept, history._ends) == ({}, {})
+    assert (history._windows, history.store.topics(), history.store.groups()) == ({}, [], [])
