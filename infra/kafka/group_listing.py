@@ -5,7 +5,6 @@ confluent-kafka asks for one group a call, and ends the process when a coordinat
 through confluent-kafka, which knows both group protocols.
 """
 
-import fnmatch
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +16,7 @@ from kafka.errors import TopicAuthorizationFailedError
 
 from infra.kafka import clients
 from infra.kafka.errors import failure_of
-from infra.kafka.listed import GroupMember, ListedGroup
+from infra.kafka.listed import GroupMember, ListedGroup, matches
 from infra.process import logs
 from infra.settings import Settings
 from schemas.coordinates import TopicPartition
@@ -113,13 +112,6 @@ class GroupListing:
             self.close()
             address = clients.bootstrap(self._settings)
             raise Unavailable("Kafka", address, f"{type(error).__name__}: {error}", answers=True) from error
-
-
-def matches(group: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
-    """Whether the name matches one of the shell patterns `include` and none of `exclude`. Pure."""
-    return any(fnmatch.fnmatchcase(group, one) for one in include) and not any(
-        fnmatch.fnmatchcase(group, one) for one in exclude
-    )
 
 
 def python_client_keys(settings: Settings) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """What a cluster tells of its consumer groups and logs. Pure."""
 
-from dataclasses import dataclass
+import fnmatch
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from schemas.coordinates import TopicPartition
 
@@ -43,3 +45,30 @@ class LogEnds:
     start: int
     stable: int
     end: int
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionPlace:
+    """Where a partition is: broker ids. `leader` is -1 while there is none. `replicas`: the preferred one first."""
+
+    leader: int
+    replicas: tuple[int, ...]
+    in_sync: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterTopics:
+    """The topics that this user may see, with their partitions by number, and the brokers' addresses by id."""
+
+    topics: dict[str, dict[int, PartitionPlace]] = field(default_factory=dict)
+    brokers: dict[int, str] = field(default_factory=dict)
+
+    def has(self, partition: TopicPartition) -> bool:
+        return partition.partition in self.topics.get(partition.topic, {})
+
+
+def matches(group: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
+    """Whether the name matches one of the shell patterns `include` and none of `exclude`. Pure."""
+    return any(fnmatch.fnmatchcase(group, one) for one in include) and not any(
+        fnmatch.fnmatchcase(group, one) for one in exclude
+    )

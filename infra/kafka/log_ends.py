@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from infra.kafka import clients
 from infra.kafka.errors import FaultKind, KafkaFailure, fault_of
-from infra.kafka.listed import LogEnds
+from infra.kafka.listed import ClusterTopics, LogEnds, PartitionPlace
 from infra.settings import Settings
 from schemas.coordinates import TopicPartition
 
@@ -33,13 +33,20 @@ class LogLookup:
         self._admin: AdminClient = clients.admin(settings)
         self._timeout_s = settings.kafka.start_timeout_ms / 1000
 
-    def partitions(self) -> dict[str, int]:
-        """The topics that this user may see, with their numbers of partitions. Raises KafkaFailure."""
+    def topics(self) -> ClusterTopics:
+        """The topics that this user may see, and the brokers. Raises KafkaFailure."""
         try:
-            topics = self._admin.list_topics(timeout=self._timeout_s).topics
+            found = self._admin.list_topics(timeout=self._timeout_s)
         except confluent_kafka.KafkaException as error:
             raise KafkaFailure(fault_of(error.args[0])) from error
-        return {name: len(topic.partitions) for name, topic in topics.items()}
+        topics = {
+            name: {
+                number: PartitionPlace(place.leader, tuple(place.replicas), tuple(place.isrs))
+                for number, place in topic.partitions.items()
+            }
+            for name, topic in found.topics.items()
+        }
+        return ClusterTopics(topics, {one.id: f"{one.host}:{one.port}" for one in found.brokers.values()})
 
     def ends(self, partitions: Iterable[TopicPartition]) -> tuple[dict[TopicPartition, LogEnds], Answers]:
         """The ends of the partitions that exist, and the last answers, for what is gone or failed.

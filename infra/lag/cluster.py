@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable, Sequence
 
 from infra.kafka.group_listing import GroupListing
-from infra.kafka.listed import ListedGroup, LogEnds
+from infra.kafka.listed import ClusterTopics, ListedGroup, LogEnds
 from infra.kafka.log_ends import LogLookup
 from infra.lag.look import ClusterLook, GroupLook
 from infra.settings import Settings
@@ -15,6 +15,7 @@ class Cluster:
     """Looks at the groups whose names match `include` and not `exclude`; used by one thread.
 
     `expected`: groups that are reported even if the cluster does not know them, with the topics that they read.
+    `all_topics`: look at the ends of topics too that no group reads.
     """
 
     def __init__(
@@ -23,7 +24,10 @@ class Cluster:
         include: Sequence[str] = ("*",),
         exclude: Sequence[str] = (),
         expected: dict[str, str] | None = None,
+        *,
+        all_topics: bool = False,
     ) -> None:
+        self._all_topics = all_topics
         self._include, self._exclude = include, exclude
         self._expected = expected or {}
         self._listing = GroupListing(settings)
@@ -42,7 +46,7 @@ class Cluster:
         listed += [ListedGroup(group, "", "") for group in self._expected if group not in known]
         members, hidden = self._listing.members(one.group for one in listed if one.may_have_members and one.state)
         offsets = self._listing.offsets([one.group for one in listed if one.has_offsets and one.state])
-        topics = self.logs.partitions()
+        topics = self.logs.topics()
         groups = [
             GroupLook(
                 one,
@@ -53,18 +57,20 @@ class Cluster:
             for one in listed
         ]
         ends, gone, failed = self._ends(groups, topics)
-        return ClusterLook(time.monotonic(), time.time_ns() // 1_000_000, groups, ends, gone, failed)
+        return ClusterLook(time.monotonic(), time.time_ns() // 1_000_000, groups, ends, gone, failed, topics)
 
-    def _nothing_yet(self, group: str, topics: dict[str, int]) -> dict[TopicPartition, int]:
+    def _nothing_yet(self, group: str, topics: ClusterTopics) -> dict[TopicPartition, int]:
         """The partitions that an expected group reads, with -1 for none that it has committed."""
         topic = self._expected.get(group)
-        return {TopicPartition(topic, one): -1 for one in range(topics.get(topic, 0))} if topic else {}
+        return {TopicPartition(topic, one): -1 for one in topics.topics.get(topic, {})} if topic else {}
 
     def _ends(
-        self, groups: Iterable[GroupLook], topics: dict[str, int]
+        self, groups: Iterable[GroupLook], topics: ClusterTopics
     ) -> tuple[dict[TopicPartition, LogEnds], set[TopicPartition], dict[TopicPartition, str]]:
         wanted = {one for group in groups for one in group.partitions}
-        there = {one for one in wanted if one.partition < topics.get(one.topic, 0)}
+        there = {one for one in wanted if topics.has(one)}
+        if self._all_topics:
+            there |= {TopicPartition(name, one) for name, places in topics.topics.items() for one in places}
         hidden = self._listing.hidden_topics({one.topic for one in wanted - there})
         failed = {
             one: f"the right Describe on topic {one.topic} is missing" for one in wanted - there if one.topic in hidden

@@ -18,6 +18,7 @@ from infra.lag.reports import GroupReport
 from infra.lag.rules.status import LagStatus
 from infra.lag.table import lag_table
 from infra.process import logs
+from infra.process.lifecycle import Stop
 from infra.settings import Settings, load_settings
 from schemas.errors import ConfigError, SightlineError
 
@@ -37,6 +38,15 @@ IntervalOption = Annotated[
     float | None,
     typer.Option("--interval", metavar="SEC", min=0.5, help="Time between two looks.", show_default=False),
 ]
+ServeOption = Annotated[
+    int | None,
+    typer.Option(
+        "--serve",
+        metavar="PORT",
+        help="Serve Burrow's HTTP API, metrics and notifications on this port, until it is ended; 0 takes a free one.",
+        show_default=False,
+    ),
+]
 FailOnOption = Annotated[
     str | None,
     typer.Option("--fail-on", metavar="STATUS", help="Exit with 1 if a group is that bad or worse: WARN or ERR."),
@@ -51,6 +61,7 @@ def command(
     watch: WatchOption = False,
     interval_s: IntervalOption = None,
     fail_on: FailOnOption = None,
+    serve_port: ServeOption = None,
     lane: LaneOption = "live",
 ) -> None:
     """Show how far consumer groups are behind: records, seconds, whether it matters, and why.
@@ -63,6 +74,9 @@ def command(
     limit = status_of(fail_on) if fail_on is not None else None
     require_kafka(settings)
     expected = stage_groups(settings.topic_prefix, lane) if not group else _named(settings, group, lane)
+    if serve_port is not None:
+        _serve(settings, serve_port, group or (), exclude or (), expected)
+        return
     with LagMonitor(settings, group or (), exclude or (), expected) as monitor:
         if watch:
             _watch(monitor, interval_s or settings.lag.look_interval_s)
@@ -88,6 +102,18 @@ def _named(settings: Settings, groups: Sequence[str], lane: str) -> dict[str, st
     """The groups that were asked for by their whole names are reported even if there is no such group."""
     ours = stage_groups(settings.topic_prefix, "replay" if lane == "replay" else "live")
     return {name: ours.get(name, "") for name in groups if not set(name) & set("*?[")}
+
+
+def _serve(
+    settings: Settings, port: int, include: Sequence[str], exclude: Sequence[str], expected: dict[str, str]
+) -> None:
+    from infra.lag.serve.run import serve  # the one-shot command starts without an HTTP client
+
+    stop = Stop().install()
+    served = settings.model_copy(update={"http": settings.http.model_copy(update={"port": port})})
+    with LagMonitor(settings, include, exclude, expected, all_topics=True) as monitor:
+        serve(served, monitor, stop)
+    stop.raise_error()
 
 
 def _twice(monitor: LagMonitor) -> list[GroupReport]:

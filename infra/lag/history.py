@@ -1,6 +1,5 @@
 """What was seen of all groups, look by look, and what it means. Pure: the looks come from `infra.lag.look`."""
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 
 from infra.kafka.listed import GroupMember, LogEnds
@@ -39,11 +38,10 @@ class LagHistory:
     def add(self, look: ClusterLook) -> None:
         """Take a look into account."""
         self._looks += 1
-        counts = Counter(one.topic for one in look.ends)
-        for topic in set(self.store.topics()) - counts.keys():
+        for topic in set(self.store.topics()) - look.topics.topics.keys():
             self.store.delete_topic(topic)
         for partition, ends in look.ends.items():
-            self.store.add_end(partition, ends.end, max(counts[partition.topic], partition.partition + 1))
+            self.store.add_end(partition, ends.end, len(look.topics.topics.get(partition.topic, ())))
         windows: dict[str, dict[TopicPartition, SampleWindow]] = {}
         for group in look.groups:
             windows[group.group.group] = self._add(group, look)
@@ -85,7 +83,9 @@ class LagHistory:
             if self.takes_commits and sample.committed is not None and is_commit:
                 self.store.add_commit(name, partition, sample.committed, self._looks, look.wall_ms, look.wall_ms)
         self.store.set_owners(
-            name, {partition: (member.host, member.client_id) for partition, member in group.owners.items()}
+            # Kafka writes a host with the slash of Java's InetAddress, and Burrow passes that on.
+            name,
+            {partition: (f"/{member.host}", member.client_id) for partition, member in group.owners.items()},
         )
         return windows
 
@@ -114,6 +114,7 @@ class LagHistory:
             lag_s_kind=oldest.lag_s_kind if oldest else LagTimeKind.NONE,
             eta_s=None if None in etas else max((one for one in etas if one is not None), default=None),
             trend_per_s=sum(one.trend_per_s for one in partitions),
+            written_per_s=sum(one.written_per_s for one in partitions),
             lost=sum(one.lost for one in partitions),
             partitions=partitions,
         )
@@ -149,15 +150,16 @@ class LagHistory:
             sample.end,
             age.lag_s,
             age.kind,
-            found.trend_per_s,
+            window.lag_per_s,
+            window.written_per_s,
             found.eta_s,
             found.lost,
             *who,
         )
 
 
-def _nothing() -> tuple[None, LagTimeKind, float, None, int]:
-    return None, LagTimeKind.NONE, 0.0, None, 0
+def _nothing() -> tuple[None, LagTimeKind, float, float, None, int]:
+    return None, LagTimeKind.NONE, 0.0, 0.0, None, 0
 
 
 def _sample(group: GroupLook, partition: TopicPartition, ends: LogEnds, at_s: float) -> Sample:

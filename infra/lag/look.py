@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from infra.kafka.listed import GroupMember, ListedGroup, LogEnds
+from infra.kafka.listed import ClusterTopics, GroupMember, ListedGroup, LogEnds
 from schemas.coordinates import TopicPartition
 
 
@@ -43,3 +43,4 @@ class ClusterLook:
     ends: dict[TopicPartition, LogEnds]
     gone: set[TopicPartition] = field(default_factory=set)
     failed: dict[TopicPartition, str] = field(default_factory=dict)
+    topics: ClusterTopics = field(default_factory=ClusterTopics)

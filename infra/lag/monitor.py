@@ -4,11 +4,14 @@ import fnmatch
 from collections.abc import Sequence
 from typing import Self
 
+from infra.kafka.listed import matches
 from infra.kafka.topics import Lane, TopicNames, group
 from infra.lag.ages import Ages
 from infra.lag.cluster import Cluster
 from infra.lag.history import LagHistory
+from infra.lag.look import ClusterLook
 from infra.lag.reports import GroupReport
+from infra.lag.rules.burrow_store import BurrowStore
 from infra.lag.rules.evaluate import LagLimits
 from infra.settings import GroupLimits, LagSettings, Settings
 
@@ -28,10 +31,16 @@ class LagMonitor:
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
         expected: dict[str, str] | None = None,
+        *,
+        all_topics: bool = False,
     ) -> None:
-        """`include` and `exclude`: shell patterns of group names; without them, those of the settings."""
+        """`include` and `exclude`: shell patterns of group names; without them, those of the settings.
+
+        `expected` and `all_topics`: see `infra.lag.cluster.Cluster`.
+        """
         lag = settings.lag
-        self._cluster = Cluster(settings, include or lag.include, exclude or lag.exclude, expected)
+        self._patterns = include or lag.include, exclude or lag.exclude
+        self._cluster = Cluster(settings, *self._patterns, expected, all_topics=all_topics)
         self._ages = Ages(self._cluster.logs)
         self._history = LagHistory(lambda name: limits_of(name, lag), lambda name: _group_limits(name, lag).allowed_lag)
 
@@ -41,12 +50,33 @@ class LagMonitor:
     def __exit__(self, *_: object) -> None:
         self._cluster.close()
 
+    def looks_at(self, group: str) -> bool:
+        """Whether the patterns choose the group."""
+        return matches(group, *self._patterns)
+
+    @property
+    def store(self) -> BurrowStore:
+        """What Burrow would keep."""
+        return self._history.store
+
     def look(self) -> list[GroupReport]:
         """One pass over all groups. Raises Unavailable or KafkaFailure when the cluster does not answer."""
-        look = self._cluster.look()
+        look = self.ask()
+        self.add(look)
+        return self.judge(look)
+
+    def ask(self) -> ClusterLook:
+        """The first step of a pass: ask the cluster."""
+        return self._cluster.look()
+
+    def add(self, look: ClusterLook, *, takes_commits: bool = True) -> None:
+        """The second step: remember. `takes_commits`: Burrow's commits come from looks, and not from elsewhere."""
+        self._history.takes_commits = takes_commits
         self._history.add(look)
-        ages = self._ages.look(self._history.unread(look), look.wall_ms)
-        return self._history.judge(look, ages)
+
+    def judge(self, look: ClusterLook) -> list[GroupReport]:
+        """The last step: ask for the ages of what waits, and judge."""
+        return self._history.judge(look, self._ages.look(self._history.unread(look), look.wall_ms))
 
 
 def limits_of(name: str, settings: LagSettings) -> LagLimits:

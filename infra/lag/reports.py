@@ -22,6 +22,7 @@ class PartitionReport:
     lag_s: float | None = None
     lag_s_kind: LagTimeKind = LagTimeKind.NONE
     trend_per_s: float = 0.0
+    written_per_s: float = 0.0
     eta_s: float | None = None
     lost: int = 0
     member_id: str = ""
@@ -33,8 +34,9 @@ class PartitionReport:
 class GroupReport:
     """`status`: our evaluator's, `burrow_status`: Burrow's; the cause is that of the worst partition.
 
-    `lag_s`: the longest wait of any unread record; `eta_s`: when the last partition has caught up. `members` is None
-    where the cluster does not tell.
+    `lag_s`: the longest wait of any unread record; `eta_s`: when the last partition has caught up. `trend_per_s`:
+    records a second by which the lag grows; `written_per_s`: records a second that come. `members` is
+    None where the cluster does not tell.
     """
 
     group: str
@@ -49,8 +51,14 @@ class GroupReport:
     lag_s_kind: LagTimeKind
     eta_s: float | None
     trend_per_s: float
+    written_per_s: float
     lost: int
     partitions: list[PartitionReport]
+
+    @property
+    def committed_per_s(self) -> float:
+        """Records a second that the group finishes, over the window."""
+        return max(0.0, self.written_per_s - self.trend_per_s)
 
     def as_json(self) -> dict[str, Any]:
         """The object of `sightline lag --json`. Its keys are a contract."""

@@ -18,7 +18,7 @@ from infra.settings.infra import (
     TopicSettings,
 )
 from infra.settings.ingest import CameraSettings
-from infra.settings.lag import GroupLimits, LagSettings
+from infra.settings.lag import GroupLimits, LagSettings, NotifySettings
 from infra.settings.load import load_settings
 from infra.settings.places import home
 from infra.settings.sinks import JsonlSettings, SinkSettings
@@ -39,6 +39,7 @@ __all__ = [
     "KafkaSettings",
     "LagSettings",
     "LogSettings",
+    "NotifySettings",
     "RedisSettings",
     "RetrySettings",
     "Settings",

@@ -41,7 +41,8 @@ class BurrowStore:
     def add_end(self, partition: TopicPartition, end: int, partition_count: int) -> None:
         """The end offset of a partition was seen; its topic has that many partitions now."""
         rings = self._ends.setdefault(partition.topic, [])
-        rings.extend(EndRing(self._intervals) for _ in range(len(rings), partition_count))
+        count = max(partition_count, partition.partition + 1)
+        rings.extend(EndRing(self._intervals) for _ in range(len(rings), count))
         rings[partition.partition].add(end)
 
     def add_commit(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from infra.kafka.listed import GroupMember, ListedGroup, LogEnds
+from infra.kafka.listed import ClusterTopics, GroupMember, ListedGroup, LogEnds, PartitionPlace
 from infra.lag.history import LagHistory
 from infra.lag.look import ClusterLook, GroupLook
 from infra.lag.reports import GroupReport
@@ -30,7 +30,8 @@ def look(
     state = "Stable" if members else "Empty"
     group = GroupLook(ListedGroup("g", state, kind), None if members is None else list(members), committed, refused)
     found = {one: LogEnds(0, (stable or {}).get(one, end), end) for one, end in ends.items()}
-    return ClusterLook(at_s, int(1_790_000_000_000 + at_s * 1000), [group], found, set(), failed or {})
+    topics = ClusterTopics({FIRST.topic: dict.fromkeys((0, 1), PartitionPlace(1, (1,), (1,)))})
+    return ClusterLook(at_s, int(1_790_000_000_000 + at_s * 1000), [group], found, set(), failed or {}, topics)
 
 
 def report_of(*looks: ClusterLook, ages: dict[Unread, Age] | None = None, **limits: int) -> GroupReport:

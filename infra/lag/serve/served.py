@@ -1,0 +1,129 @@
+"""What is served between two looks: the last reports, what Burrow keeps, and the pages made of them. For any thread."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Metric, generate_latest
+from prometheus_client.registry import Collector
+
+from infra.kafka.commit_log import CommitRecord, GroupRemoved
+from infra.lag.rules.burrow_store import BurrowStore
+from infra.lag.serve.burrow_api import BurrowApi
+from infra.lag.serve.exporter import Seen, gauge, kafka_exporter, lag_exporter
+from infra.lag.serve.exporter_ours import burrow_metrics, our_metrics
+from infra.lag.serve.scale import scale_json
+from infra.process.health import TEXT, Page
+
+FAMILIES: dict[str, Callable[[Seen], Iterator[Metric]]] = {
+    "lag-exporter": lag_exporter,
+    "kafka-exporter": kafka_exporter,
+    "burrow": burrow_metrics,
+}
+# After so many intervals without a look its values are told no more: a frozen value looks like a healthy one.
+STALE_LOOKS = 3
+
+
+class Served:
+    """Holds the last look; `families` are the names of FAMILIES that are exported beside our own."""
+
+    def __init__(
+        self, cluster: str, store: BurrowStore, servers: Sequence[str], families: Sequence[str], interval_s: float
+    ) -> None:
+        self._cluster, self._store = cluster, store
+        self._stale_s = STALE_LOOKS * interval_s
+        self._families = [FAMILIES[name] for name in families]
+        self._burrow = BurrowApi(cluster, store, servers)
+        self._lock = threading.Lock()
+        self._seen: Seen | None = None
+        self._seen_s = 0.0
+        self._fault = "the first look has not ended yet"
+        self._registry = CollectorRegistry()
+        self._registry.register(_Lag(self._metrics))
+
+    def update(self, seen: Seen) -> None:
+        """A look was made."""
+        with self._lock:
+            self._seen, self._seen_s, self._fault = seen, time.monotonic(), ""
+
+    def failed(self, reason: str) -> None:
+        """A look was not made."""
+        with self._lock:
+            self._fault = reason
+
+    def locked(self) -> threading.Lock:
+        """The lock for changes of what Burrow keeps."""
+        return self._lock
+
+    def commit_seen(self, record: CommitRecord | GroupRemoved) -> None:
+        """The cluster's own log tells a commit, or that a group is forgotten."""
+        with self._lock:
+            if isinstance(record, GroupRemoved):
+                self._store.delete_group(record.group)
+            else:
+                now_ms = time.time_ns() // 1_000_000
+                self._store.add_commit(
+                    record.group, record.partition, record.offset, record.order, record.timestamp_ms, now_ms
+                )
+
+    def ready(self) -> str | None:
+        """None while the values are fresh, else why not."""
+        with self._lock:
+            return None if self._fresh() else self._fault or "no look for too long"
+
+    def answer(self, method: str, target: str) -> Page | None:
+        """The page for a request; None for what every process serves."""
+        path, _, query = target.partition("?")
+        if method == "DELETE":
+            with self._lock:
+                found = self._burrow.delete(path)
+            return None if found is None else _page(found.code, found.body)
+        if path == "/metrics":
+            return Page(200, generate_latest(self._registry), CONTENT_TYPE_LATEST)
+        if path.startswith("/v1/scale/"):
+            return self._scale(path.removeprefix("/v1/scale/"), query)
+        with self._lock:
+            if path == "/v1/groups":
+                return _page(200, [one.as_json() for one in self._seen.reports] if self._seen else [])
+            answer = self._burrow.get(path, time.time_ns() // 1_000_000, is_ready=self._fresh())
+        return None if answer is None else _page(answer.code, answer.body)
+
+    def _scale(self, group: str, query: str) -> Page:
+        with self._lock:
+            reports = self._seen.reports if self._seen is not None and self._fresh() else []
+        for report in reports:
+            if report.group == group:
+                return _page(200, scale_json(report, query))
+        # No number: an autoscaler then keeps what it has, or takes its fallback.
+        return _page(404 if reports else 503, {"error": f"nothing is known of the group {group} now"})
+
+    def _fresh(self) -> bool:
+        return self._seen is not None and time.monotonic() - self._seen_s <= self._stale_s
+
+    def _metrics(self) -> Iterator[Metric]:
+        with self._lock:
+            seen = self._seen if self._fresh() else None
+            up = gauge(
+                "sightline_lag_up", "1 while the values are fresh", ("cluster",), [((self._cluster,), bool(seen))]
+            )
+            found = [metric for family in (*self._families, our_metrics) for metric in family(seen)] if seen else []
+        yield up
+        yield from found
+
+
+class _Lag(Collector):
+    """The metrics of the last look, asked for at each request."""
+
+    def __init__(self, metrics: Callable[[], Iterator[Metric]]) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        return self._metrics()
+
+
+def _page(code: int, body: Any) -> Page:
+    if isinstance(body, str):
+        return Page(code, body.encode(), TEXT)
+    return Page(code, json.dumps(body).encode())
