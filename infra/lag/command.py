@@ -3,28 +3,30 @@
 import json
 import sys
 import time
-from collections import deque
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.live import Live
 
 from infra.commands.options import JsonOption, LaneOption
 from infra.kafka.clients import require_kafka
-from infra.lag.monitor import LagMonitor, stage_groups
+from infra.kafka.reader import Reader
+from infra.lag.monitor import LagMonitor, pipeline_patterns, stage_groups
+from infra.lag.pipeline import Pipeline, bottleneck_json
 from infra.lag.reports import GroupReport
+from infra.lag.rules.bottleneck import Bottleneck
 from infra.lag.rules.status import LagStatus
-from infra.lag.table import lag_table
+from infra.lag.table import lag_view
+from infra.lag.watch import watch_lag
 from infra.process import logs
 from infra.process.lifecycle import Stop
 from infra.settings import Settings, load_settings
-from schemas.errors import ConfigError, SightlineError
+from schemas.errors import ConfigError
 
 # Two looks tell whether a group moves.
 SECOND_LOOK_S = 2.0
-SPARKS = 24
 
 GroupOption = Annotated[
     list[str] | None,
@@ -37,6 +39,9 @@ WatchOption = Annotated[bool, typer.Option("--watch", help="Look again and again
 IntervalOption = Annotated[
     float | None,
     typer.Option("--interval", metavar="SEC", min=0.5, help="Time between two looks.", show_default=False),
+]
+PipelineOption = Annotated[
+    bool, typer.Option("--pipeline", help="Only our own stages, and which of them holds the pipeline back.")
 ]
 ServeOption = Annotated[
     int | None,
@@ -62,6 +67,7 @@ def command(
     interval_s: IntervalOption = None,
     fail_on: FailOnOption = None,
     serve_port: ServeOption = None,
+    pipeline: PipelineOption = False,
     lane: LaneOption = "live",
 ) -> None:
     """Show how far consumer groups are behind: records, seconds, whether it matters, and why.
@@ -73,16 +79,19 @@ def command(
     logs.setup(settings.log)
     limit = status_of(fail_on) if fail_on is not None else None
     require_kafka(settings)
-    expected = stage_groups(settings.topic_prefix, lane) if not group else _named(settings, group, lane)
+    include = list(group or (pipeline_patterns(settings.topic_prefix) if pipeline else ()))
+    expected = _named(settings, group, lane) if group else stage_groups(settings.topic_prefix, lane)
     if serve_port is not None:
-        _serve(settings, serve_port, group or (), exclude or (), expected)
+        _serve(settings, serve_port, include, exclude or (), expected)
         return
-    with LagMonitor(settings, group or (), exclude or (), expected) as monitor:
+    with ExitStack() as closing:
+        monitor = closing.enter_context(LagMonitor(settings, include, exclude or (), expected))
+        judge = Pipeline(settings, lane, closing.enter_context(Reader(settings))).judge if pipeline else None
         if watch:
-            _watch(monitor, interval_s or settings.lag.look_interval_s)
+            watch_lag(monitor.look, judge, interval_s or settings.lag.look_interval_s)
             return
         reports = _twice(monitor)
-    _print(reports, as_json)
+        _print(reports, judge(reports) if judge is not None else None, as_json)
     if limit is not None and any(report.status is LagStatus.NOTFOUND or report.status >= limit for report in reports):
         sys.exit(1)
 
@@ -124,31 +133,12 @@ def _twice(monitor: LagMonitor) -> list[GroupReport]:
     return monitor.look()
 
 
-def _print(reports: list[GroupReport], as_json: bool) -> None:
+def _print(reports: list[GroupReport], bottleneck: Bottleneck | None, as_json: bool) -> None:
     if as_json:
-        print(json.dumps([report.as_json() for report in reports]))
-    elif reports:
-        Console(highlight=False).print(lag_table(reports))
+        groups = [report.as_json() for report in reports]
+        whole = groups if bottleneck is None else {"groups": groups, "bottleneck": bottleneck_json(bottleneck)}
+        print(json.dumps(whole))
+    elif reports or bottleneck is not None:
+        Console(highlight=False).print(lag_view(reports, bottleneck))
     else:
         print("no consumer group matches")
-
-
-def _watch(monitor: LagMonitor, interval_s: float) -> None:
-    """A table that stays; the last one is kept on the screen at the end. An outage is told in its place."""
-    console = Console(highlight=False)
-    history: dict[str, deque[int]] = {}
-    with Live(console=console, auto_refresh=False) as live:
-        try:
-            while True:
-                try:
-                    reports = monitor.look()
-                    known = {report.group: history.get(report.group, deque(maxlen=SPARKS)) for report in reports}
-                    for report in reports:
-                        known[report.group].append(report.total_lag)
-                    history = known
-                    live.update(lag_table(reports, history), refresh=True)
-                except SightlineError as error:
-                    live.update(f"{time.strftime('%H:%M:%S')} {error}", refresh=True)
-                time.sleep(interval_s)
-        except KeyboardInterrupt:
-            return

@@ -22,6 +22,11 @@ def stage_groups(prefix: str, lane: Lane = "live") -> dict[str, str]:
     return {group("stream", prefix, lane): names.frames, group("infer", prefix, lane): names.batches}
 
 
+def pipeline_patterns(prefix: str) -> list[str]:
+    """The patterns of the groups of our own pipeline."""
+    return [f"{prefix}sightline-*"]
+
+
 class LagMonitor:
     """Use as a context manager, from one thread."""
 

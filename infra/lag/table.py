@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 from infra.lag.reports import GroupReport
+from infra.lag.rules.bottleneck import Bottleneck
 from infra.lag.rules.lag_time import LagTimeKind
 from infra.lag.rules.status import LagStatus
 from infra.process.text import printable
@@ -16,6 +18,25 @@ STYLES = {
     LagStatus.NOTFOUND: "dim",
 }
 BARS = "▁▂▃▄▅▆▇█"
+
+
+def lag_view(
+    reports: Sequence[GroupReport],
+    bottleneck: Bottleneck | None = None,
+    history: Mapping[str, Sequence[int]] | None = None,
+) -> Group:
+    """The table, and a line below it that says what holds the pipeline back."""
+    table = lag_table(reports, history)
+    return Group(table) if bottleneck is None else Group(table, Text(""), Text(bottleneck_line(bottleneck)))
+
+
+def bottleneck_line(found: Bottleneck) -> str:
+    """`bottleneck: infer (finishes 60.0 of 100.0 frames/s; stream waits for it), 10,000 frames wait`."""
+    if found.stage == "none":
+        return "bottleneck: none, labels keep up"
+    waiting = f", {found.waiting_frames:,} frames wait" if found.waiting_frames else ""
+    eta = f", caught up in {duration(found.eta_s)}" if found.eta_s is not None else ""
+    return f"bottleneck: {found.stage} ({found.why}){waiting}{eta}"
 
 
 def lag_table(reports: Sequence[GroupReport], history: Mapping[str, Sequence[int]] | None = None) -> Table:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 WINDOW_S = 300.0
 MAX_SAMPLES = 30
+# The first looks are all kept: two of them make a rate.
+FIRST_SAMPLES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class Slope:
 
 
 class SampleWindow:
-    """The samples of the last `window_s`: at most MAX_SAMPLES, one for each share of the window.
+    """The samples of the last `window_s`: about MAX_SAMPLES, one for each share of the window.
 
     `newest` is always the last look. A lag of `allowed_lag` or less counts as none.
     """
@@ -90,7 +92,10 @@ class SampleWindow:
         if is_low:
             self._last_low_s = sample.at_s
         self.newest = sample
-        if not self._samples or sample.at_s - self._samples[-1].at_s >= self._window_s / MAX_SAMPLES:
+        is_due = len(self._samples) < FIRST_SAMPLES or (
+            sample.at_s - self._samples[-1].at_s >= self._window_s / MAX_SAMPLES
+        )
+        if is_due:
             self._keep(sample)
         self._forget(sample.at_s - self._window_s)
 

@@ -10,7 +10,7 @@ from infra.lag.rules import burrow
 from infra.lag.rules.commit_ring import CommitRing
 from infra.lag.rules.evaluate import LagLimits, LagVerdict, Members, judge_partition
 from infra.lag.rules.status import LagStatus
-from infra.lag.rules.window import MAX_SAMPLES, Sample, SampleWindow
+from infra.lag.rules.window import FIRST_SAMPLES, MAX_SAMPLES, Sample, SampleWindow
 
 READER = Members(1, "worker-1")
 NOBODY = Members(0)
@@ -185,7 +185,7 @@ def test_the_window_is_bounded_and_its_numbers_are_those_of_its_samples(
     newest = kept[-1]
     assert window.newest == newest
     assert window.span_s <= 300 or len(window._samples) == 1
-    assert len(window._samples) <= MAX_SAMPLES + 1
+    assert len(window._samples) <= MAX_SAMPLES + FIRST_SAMPLES + 1
     since = [one.at_s for one in kept if one.lag <= 0]
     assert window.since_low_s == (newest.at_s - since[-1] if since else float("inf"))
     verdict = judged(window)
