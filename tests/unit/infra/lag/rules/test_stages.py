@@ -1,5 +1,7 @@
 """The pipeline's verdict from real reports and what the processes say."""
 
+from typing import Any
+
 import pytest
 
 from infra.lag.reports import GroupReport
@@ -15,7 +17,7 @@ def says(stage: str, **fields: object) -> ProcessStatus:
     return ProcessStatus(process_id=f"{stage}/1", stage=stage, lane="live", at=0, **fields)  # type: ignore[arg-type]
 
 
-def group(stage: str, lag: int, lag_s: float | None = 30.0, **fields: object) -> GroupReport:
+def group(stage: str, lag: int, lag_s: float | None = 30.0, **fields: Any) -> GroupReport:
     return group_report(
         group=f"sightline-{stage}", partitions=[partition_report(lag=lag)], lag_s=lag_s, members=1, **fields
     )
