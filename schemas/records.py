@@ -163,7 +163,8 @@ class ProcessStatus:
 
     `paused`: why it takes nothing in although frames wait. `waiting_frames`: frames in the process that are not
     finished. `frames_per_record`: mean number of frames in a record that it reads. `produce_wait_ms`: the median time
-    until a record is acknowledged. Rates and times are None while they are not known.
+    until a record is acknowledged. `metrics_address`: host and port of its `/metrics`. Rates and times are None while
+    they are not known.
     """
 
     process_id: str
@@ -177,4 +178,5 @@ class ProcessStatus:
     frames_per_record: float = 1.0
     produce_wait_ms: float | None = None
     newest_frame_at: Micros | None = None
+    metrics_address: str | None = None
     sources: tuple[SourceStatus, ...] = ()

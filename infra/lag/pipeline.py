@@ -26,6 +26,8 @@ class Pipeline:
         self._settings, self._lane = settings, lane
         self._topic = StatusTopic(settings, reader, registry_of(settings))
         self._told = ""
+        # What the processes said at the last look.
+        self.processes: list[ProcessStatus] | None = None
 
     def judge(self, reports: Sequence[GroupReport]) -> Bottleneck:
         """What holds the pipeline back now; `unknown` where what the processes say may not be read."""
@@ -36,9 +38,10 @@ class Pipeline:
             name = report.group.removeprefix(begin).removesuffix(end)
             if report.group.startswith(begin + SINK) and report.group.endswith(end):
                 groups[name] = report.group
-        return judge_pipeline(reports, groups, self._processes())
+        self.processes = self._ask()
+        return judge_pipeline(reports, groups, self.processes)
 
-    def _processes(self) -> list[ProcessStatus] | None:
+    def _ask(self) -> list[ProcessStatus] | None:
         try:
             return self._topic.look(now_us(), self._lane)
         except Unavailable as error:

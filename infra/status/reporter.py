@@ -55,8 +55,10 @@ class StatusReporter:
         sender: Sender,
         doing: Callable[[], Doing],
         registry: Registry | None = None,
+        metrics_address: str | None = None,
     ) -> None:
         self._stage, self._lane, self._sender, self._doing, self._registry = stage, lane, sender, doing, registry
+        self._metrics_address = metrics_address
         self._topic = TopicNames.for_lane(settings.topic_prefix).status
         self._process_id = f"{stage}/{socket.gethostname()}/{os.getpid()}/{int(time.time())}"
         self._arrived, self._finished = Rate(), Rate()
@@ -87,6 +89,7 @@ class StatusReporter:
             frames_per_record=doing.frames_per_record,
             produce_wait_ms=doing.produce_wait_ms,
             newest_frame_at=doing.newest_frame_at,
+            metrics_address=self._metrics_address,
             sources=doing.sources,
         )
 

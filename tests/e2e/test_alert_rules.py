@@ -109,7 +109,8 @@ CASES = [
          [("8m", 0), ("13m", 1), ("20m", 0)]),
     Case("SightlineRestarts", {'process_start_time_seconds{job="sightline-infer",instance="a"}': "0+60x10 600x60"},
          [("2m", 0), ("10m", 1), ("60m", 0)]),
-    Case("SightlineMemoryGrows", {'process_resident_memory_bytes{job="sightline-infer",instance="a"}': "0+4e6x500 2e9x600"},
+    Case("SightlineMemoryGrows",
+         {'process_resident_memory_bytes{job="sightline-infer",instance="a"}': "0+4e6x500 2e9x600"},
          [("30m", 0), ("120m", 1), ("1000m", 0)]),
 ]  # fmt: skip
 

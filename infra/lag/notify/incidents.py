@@ -23,12 +23,16 @@ class EventKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something to tell. `incident_id` is the same from its opening to its close; `began_s`: since 1970."""
+    """Something to tell. `incident_id` is the same from its opening to its close; `began_s`: since 1970.
+
+    `bottleneck`: what holds the pipeline back, where the group is one of ours and that is known.
+    """
 
     kind: EventKind
     incident_id: str
     began_s: float
     report: GroupReport
+    bottleneck: str = ""
 
 
 @dataclass(slots=True)

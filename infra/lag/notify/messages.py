@@ -18,7 +18,8 @@ def sentence(event: Event, cluster: str) -> str:
     why = f": {report.cause}" if report.cause else ""
     waits = f", for {duration(report.lag_s)}" if report.lag_s is not None and report.total_lag else ""
     lag = f"; {report.total_lag:,} records wait{waits}" if report.total_lag else "; no record waits"
-    return printable(f"{report.group} on {cluster} {_WORDS[event.kind]} {report.status}{why}{lag}")
+    holds = f"; {event.bottleneck}" if event.bottleneck and event.kind is not EventKind.CLOSE else ""
+    return printable(f"{report.group} on {cluster} {_WORDS[event.kind]} {report.status}{why}{lag}{holds}")
 
 
 def webhook_json(event: Event, cluster: str) -> dict[str, Any]:

@@ -4,11 +4,14 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Self
 
 from infra.lag.notify.channels import NotSent, Send, channel_of
 from infra.lag.notify.incidents import Event, Incidents
 from infra.lag.reports import GroupReport
+from infra.lag.rules.bottleneck import Bottleneck
+from infra.lag.table import bottleneck_line
 from infra.process import logs
 from infra.process.metrics import LAG_NOTIFICATIONS
 from infra.settings import NotifySettings
@@ -20,6 +23,8 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
 # An event that was refused for so long is given up; the next event of the incident tells the newer state.
 GIVE_UP_S = 600.0
 CLOSE_S = 2.0
+# Part of the names of our own groups.
+OUR_GROUP = "sightline-"
 
 
 class Notifier:
@@ -40,10 +45,11 @@ class Notifier:
         for way in self._ways:
             way.close()
 
-    def tell(self, reports: Sequence[GroupReport], now_s: float) -> None:
+    def tell(self, reports: Sequence[GroupReport], now_s: float, bottleneck: Bottleneck | None = None) -> None:
         """Queue what there is to tell after a look; never waits."""
+        line = bottleneck_line(bottleneck) if bottleneck is not None and bottleneck.stage != "none" else ""
         for way in self._ways:
-            way.tell(reports, now_s)
+            way.tell(reports, now_s, line)
 
 
 class _Way:
@@ -55,10 +61,11 @@ class _Way:
         self._thread = threading.Thread(target=self._run, name=f"notify-{self._name}", daemon=True)
         self._thread.start()
 
-    def tell(self, reports: Sequence[GroupReport], now_s: float) -> None:
+    def tell(self, reports: Sequence[GroupReport], now_s: float, bottleneck: str) -> None:
         for event in self._incidents.look(reports, now_s):
+            is_ours = OUR_GROUP in event.report.group
             try:
-                self._queue.put_nowait(event)
+                self._queue.put_nowait(replace(event, bottleneck=bottleneck if is_ours else ""))
             except queue.Full:
                 LAG_NOTIFICATIONS.labels(self._name, "dropped").inc()
                 log.warning("a notification is dropped: too many wait", way=self._name, group=event.report.group)

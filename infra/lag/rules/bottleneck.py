@@ -50,12 +50,14 @@ class KafkaState:
 class Bottleneck:
     """`stage`: none, kafka, ingest, stream, infer, sink-<name> or unknown.
 
+    `why`: a sentence. `reason`: the same in one of a few words, for labels of metrics.
     `waiting_frames`: before it, those that a stage before it holds back included. `eta_s`: when nothing
     waits any more if all goes on like this; None where the backlog does not fall.
     """
 
     stage: str
     why: str
+    reason: str = "none"
     waiting_frames: int = 0
     eta_s: float | None = None
 
@@ -70,22 +72,22 @@ def find_bottleneck(
     """
     kafka = kafka or KafkaState()
     if not kafka.is_up:
-        return Bottleneck("kafka", "no broker answers")
+        return Bottleneck("kafka", "no broker answers", "away")
     if chain is None:
-        return Bottleneck("unknown", "the topic pipeline.status cannot be read")
+        return Bottleneck("unknown", "the topic pipeline.status cannot be read", "unreadable")
     behind = next((at for at, stage in enumerate(chain) if stage.is_behind or stage.paused is not None), None)
     late_sinks = [sink for sink in sinks if sink.is_behind]
     is_kafka_slow = kafka.produce_wait_s is not None and kafka.produce_wait_s >= SLOW_PRODUCE_S
     if is_kafka_slow and (behind is not None or late_sinks):
-        return Bottleneck("kafka", f"a record waits {kafka.produce_wait_s:.1f} s for its acknowledgement", _sum(chain))
+        why = f"a record waits {kafka.produce_wait_s:.1f} s for its acknowledgement"
+        return Bottleneck("kafka", why, "slow", _sum(chain))
     if behind is not None:
         return _in_chain(chain, behind)
     if late_sinks:
         worst = max(late_sinks, key=lambda sink: (sink.lag_s or float("inf"), sink.waiting_frames))
-        return Bottleneck(
-            worst.name, _why(worst, None), worst.waiting_frames, _eta_s(worst, worst, worst.waiting_frames)
-        )
-    return Bottleneck("none", "", _sum(chain))
+        eta_s = _eta_s(worst, worst, worst.waiting_frames)
+        return Bottleneck(worst.name, *_why(worst, None), worst.waiting_frames, eta_s)
+    return Bottleneck("none", "", "none", _sum(chain))
 
 
 def _in_chain(chain: Sequence[StageState], behind: int) -> Bottleneck:
@@ -94,24 +96,25 @@ def _in_chain(chain: Sequence[StageState], behind: int) -> Bottleneck:
         at += 1
     stage, held = chain[at], chain[behind] if at > behind else None
     waiting = _sum(chain[behind : at + 1])
-    return Bottleneck(stage.name, _why(stage, held), waiting, _eta_s(stage, chain[behind], waiting))
+    return Bottleneck(stage.name, *_why(stage, held), waiting, _eta_s(stage, chain[behind], waiting))
 
 
-def _why(stage: StageState, held: StageState | None) -> str:
-    """The reason in a sentence; `held` is the stage that waits for this one."""
+def _why(stage: StageState, held: StageState | None) -> tuple[str, str]:
+    """The reason as a sentence and as a word; `held` is the stage that waits for this one."""
+    arriving, rate = stage.arriving_per_s, stage.rate_per_s
     if not stage.members:
-        why = "no process reads"
+        why, reason = "no process reads", "no_process"
     elif stage.is_stuck:
-        why = "its processes commit nothing"
+        why, reason = "its processes commit nothing", "stuck"
     elif stage.paused is not None:
-        why = f"paused: {stage.paused}"
-    elif stage.rate_per_s is not None and stage.arriving_per_s is not None and stage.rate_per_s < stage.arriving_per_s:
-        why = f"finishes {stage.rate_per_s:.1f} of {stage.arriving_per_s:.1f} frames/s"
-    elif stage.rate_per_s is not None:
-        why = f"works off its backlog at {stage.rate_per_s:.1f} frames/s"
+        why, reason = f"paused: {stage.paused}", "paused"
+    elif rate is not None and arriving is not None and rate < arriving:
+        why, reason = f"finishes {rate:.1f} of {arriving:.1f} frames/s", "slow"
+    elif rate is not None:
+        why, reason = f"works off its backlog at {rate:.1f} frames/s", "backlog"
     else:
-        why = "is behind"
-    return f"{why}; {held.name} waits for it" if held is not None else why
+        why, reason = "is behind", "backlog"
+    return (f"{why}; {held.name} waits for it" if held is not None else why), reason
 
 
 def _eta_s(stage: StageState, entry: StageState, waiting: int) -> float | None:

@@ -14,6 +14,7 @@ from prometheus_client.core import GaugeMetricFamily
 
 from infra.lag.look import ClusterLook
 from infra.lag.reports import GroupReport, PartitionReport
+from infra.lag.rules.bottleneck import Bottleneck
 from infra.lag.rules.burrow_store import BurrowStore
 from infra.lag.rules.status import LagStatus
 
@@ -24,13 +25,14 @@ MEMBER_LABELS = ("cluster_name", "group", "topic", "partition", "member_host", "
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What one look gave: the look, its reports, what Burrow would say, and how long the look took."""
+    """What one look gave: the look, its reports, what Burrow would say, how long the look took, and the bottleneck."""
 
     cluster: str
     look: ClusterLook
     reports: Sequence[GroupReport]
     store: BurrowStore
     took_s: float
+    bottleneck: Bottleneck | None = None
 
 
 Row = tuple[Sequence[str], float | None]

@@ -71,3 +71,16 @@ def our_metrics(seen: Seen) -> Iterator[Metric]:
         "sightline_lag_look_timestamp_seconds", "time of the last look", ("cluster",),
         [((seen.cluster,), seen.look.wall_ms / 1000)],
     )  # fmt: skip
+    if (found := seen.bottleneck) is not None:
+        yield gauge(
+            "sightline_bottleneck", "1 for the part that holds the pipeline back, and why",
+            ("cluster", "stage", "reason"), [((seen.cluster, found.stage, found.reason), 1)],
+        )  # fmt: skip
+        yield gauge(
+            "sightline_pipeline_waiting_frames", "frames that wait before the bottleneck", ("cluster",),
+            [((seen.cluster,), found.waiting_frames)],
+        )  # fmt: skip
+        yield gauge(
+            "sightline_pipeline_eta_seconds", "time until the pipeline has caught up, while it does", ("cluster",),
+            [((seen.cluster,), found.eta_s)],
+        )  # fmt: skip

@@ -10,6 +10,7 @@ from infra.kafka.commit_log import OFFSETS_TOPIC, CommitRecord, GroupRemoved, co
 from infra.kafka.reader import Reader
 from infra.lag.monitor import LagMonitor
 from infra.lag.notify.notifier import Notifier
+from infra.lag.pipeline import Pipeline
 from infra.lag.serve.exporter import Seen
 from infra.lag.serve.served import Served
 from infra.process import logs
@@ -31,28 +32,30 @@ def serve(settings: Settings, monitor: LagMonitor, stop: Stop) -> None:
     with ExitStack() as closing:
         closing.enter_context(HealthServer(settings.http, ready=served.ready, answer=served.answer))
         notifier = closing.enter_context(Notifier(lag.notify, lag.cluster))
+        pipeline = Pipeline(settings, "live", closing.enter_context(Reader(settings)))
         commits = _CommitFollower(settings, monitor.looks_at, served.commit_seen, stop)
         while not stop.is_set():
             began_s = time.monotonic()
             try:
-                seen = _look(monitor, served.locked(), lag.cluster, takes_commits=not commits.reads.is_set())
+                seen = _look(monitor, pipeline, served.locked(), lag.cluster, takes_commits=not commits.reads.is_set())
             except SightlineError as error:
                 log.warning("the cluster was not looked at", error=str(error))
                 served.failed(str(error))
             else:
-                served.update(seen)
-                notifier.tell(seen.reports, time.time())
+                served.update(seen, pipeline.processes or ())
+                notifier.tell(seen.reports, time.time(), seen.bottleneck)
                 commits.start()
             stop.wait(max(0.0, lag.look_interval_s - (time.monotonic() - began_s)))
 
 
-def _look(monitor: LagMonitor, lock: threading.Lock, cluster: str, *, takes_commits: bool) -> Seen:
+def _look(monitor: LagMonitor, pipeline: Pipeline, lock: threading.Lock, cluster: str, *, takes_commits: bool) -> Seen:
     began_s = time.monotonic()
     look = monitor.ask()
     with lock:
         monitor.add(look, takes_commits=takes_commits)
     reports = monitor.judge(look)
-    return Seen(cluster, look, reports, monitor.store, time.monotonic() - began_s)
+    bottleneck = pipeline.judge(reports)
+    return Seen(cluster, look, reports, monitor.store, time.monotonic() - began_s, bottleneck)
 
 
 class _CommitFollower:

@@ -16,6 +16,7 @@ from infra.lag.serve.exporter import Seen, gauge, kafka_exporter, lag_exporter
 from infra.lag.serve.exporter_ours import burrow_metrics, our_metrics
 from infra.lag.serve.scale import scale_json
 from infra.process.health import TEXT, Page
+from schemas.records import ProcessStatus
 
 FAMILIES: dict[str, Callable[[Seen], Iterator[Metric]]] = {
     "lag-exporter": lag_exporter,
@@ -39,14 +40,16 @@ class Served:
         self._lock = threading.Lock()
         self._seen: Seen | None = None
         self._seen_s = 0.0
+        self._processes: list[ProcessStatus] = []
         self._fault = "the first look has not ended yet"
         self._registry = CollectorRegistry()
         self._registry.register(_Lag(self._metrics))
 
-    def update(self, seen: Seen) -> None:
-        """A look was made."""
+    def update(self, seen: Seen, processes: Sequence[ProcessStatus] = ()) -> None:
+        """A look was made; `processes`: what our own say of themselves."""
         with self._lock:
             self._seen, self._seen_s, self._fault = seen, time.monotonic(), ""
+            self._processes = list(processes)
 
     def failed(self, reason: str) -> None:
         """A look was not made."""
@@ -87,6 +90,8 @@ class Served:
         with self._lock:
             if path == "/v1/groups":
                 return _page(200, [one.as_json() for one in self._seen.reports] if self._seen else [])
+            if path == "/v1/targets":
+                return _page(200, targets_json(self._processes))
             answer = self._burrow.get(path, time.time_ns() // 1_000_000, is_ready=self._fresh())
         return None if answer is None else _page(answer.code, answer.body)
 
@@ -111,6 +116,15 @@ class Served:
             found = [metric for family in (*self._families, our_metrics) for metric in family(seen)] if seen else []
         yield up
         yield from found
+
+
+def targets_json(processes: Sequence[ProcessStatus]) -> list[dict[str, Any]]:
+    """Where the metrics of our processes are, in the form of Prometheus' HTTP service discovery."""
+    return [
+        {"targets": [one.metrics_address], "labels": {"job": f"sightline-{one.stage}", "lane": one.lane}}
+        for one in processes
+        if one.metrics_address is not None
+    ]
 
 
 class _Lag(Collector):
