@@ -35,6 +35,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "subscribe": ("sinks.subscribe.command:command", "print labels as they are written, or from a given time on"),
     "sink jsonl": ("sinks.jsonl.command:command", "store labels as JSON lines, in files by day and hour"),
     "lag": ("infra.lag.command:command", "show how far consumer groups are behind, and whether that matters"),
+    "monitor up": ("infra.monitoring.command:up_command", "run Prometheus and Alertmanager here, with our alerts"),
+    "monitor down": ("infra.monitoring.command:down_command", "stop them"),
     "audit": ("sinks.audit.command:command", "prove that every frame became a label or a dead letter"),
     "dead list": ("sinks.dead.command:list_command", "list dead letters, by time, stage, error and source"),
     "dead show": ("sinks.dead.command:show_command", "show one dead letter in full"),
