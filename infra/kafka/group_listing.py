@@ -5,6 +5,7 @@ confluent-kafka asks for one group a call, and ends the process when a coordinat
 through confluent-kafka, which knows both group protocols.
 """
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -106,6 +107,8 @@ class GroupListing:
         """After an error the client is made anew: it never forgets a coordinator that it once knew."""
         try:
             if self._lister is None:
+                # It warns of every long answer, and of what it tries again by itself.
+                logging.getLogger("kafka").setLevel(logging.ERROR)
                 self._lister = KafkaAdminClient(**python_client_keys(self._settings))
             return question(self._lister)
         except PythonKafkaError as error:

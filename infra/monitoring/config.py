@@ -13,7 +13,7 @@ def prometheus_config(lag_port: int, alertmanager_port: int) -> str:
     """Scrapes the lag monitor, and whatever it names: the processes of ours that say where their metrics are."""
     return json.dumps(
         {
-            "global": {"scrape_interval": "5s", "evaluation_interval": "5s"},
+            "global": {"scrape_interval": "10s", "evaluation_interval": "10s"},
             "rule_files": [str(RULES)],
             "alerting": {"alertmanagers": [{"static_configs": [{"targets": [f"127.0.0.1:{alertmanager_port}"]}]}]},
             "scrape_configs": [

@@ -25,6 +25,7 @@ FAMILIES: dict[str, Callable[[Seen], Iterator[Metric]]] = {
 }
 # After so many intervals without a look its values are told no more: a frozen value looks like a healthy one.
 STALE_LOOKS = 3
+FIRST_LOOK = "the first look has not ended yet"
 
 
 class Served:
@@ -35,19 +36,26 @@ class Served:
     ) -> None:
         self._cluster, self._store = cluster, store
         self._stale_s = STALE_LOOKS * interval_s
-        self._families = [FAMILIES[name] for name in families]
+        self._families = list(families)
         self._burrow = BurrowApi(cluster, store, servers)
         self._lock = threading.Lock()
         self._seen: Seen | None = None
         self._seen_s = 0.0
         self._processes: list[ProcessStatus] = []
-        self._fault = "the first look has not ended yet"
-        self._registry = CollectorRegistry()
-        self._registry.register(_Lag(self._metrics))
+        self._fault = FIRST_LOOK
+        self._text = b""
 
     def update(self, seen: Seen, processes: Sequence[ProcessStatus] = ()) -> None:
-        """A look was made; `processes`: what our own say of themselves."""
+        """A look was made; `processes`: what our own say of themselves.
+
+        The metrics are written once here, and not at each request: ten thousand partitions take a second.
+        """
         with self._lock:
+            by_burrow = list(burrow_metrics(seen)) if "burrow" in self._families else []
+        others = [metric for name in self._families if name != "burrow" for metric in FAMILIES[name](seen)]
+        text = _text([self._up(True), *others, *by_burrow, *our_metrics(seen)])
+        with self._lock:
+            self._text = text
             self._seen, self._seen_s, self._fault = seen, time.monotonic(), ""
             self._processes = list(processes)
 
@@ -84,7 +92,10 @@ class Served:
                 found = self._burrow.delete(path)
             return None if found is None else _page(found.code, found.body)
         if path == "/metrics":
-            return Page(200, generate_latest(self._registry), CONTENT_TYPE_LATEST)
+            with self._lock:
+                # Before the first look nothing is known: neither that the cluster is up nor that it is away.
+                text = self._text if self._fresh() or self._fault == FIRST_LOOK else _text([self._up(False)])
+            return Page(200, text, CONTENT_TYPE_LATEST)
         if path.startswith("/v1/scale/"):
             return self._scale(path.removeprefix("/v1/scale/"), query)
         with self._lock:
@@ -107,15 +118,8 @@ class Served:
     def _fresh(self) -> bool:
         return self._seen is not None and time.monotonic() - self._seen_s <= self._stale_s
 
-    def _metrics(self) -> Iterator[Metric]:
-        with self._lock:
-            seen = self._seen if self._fresh() else None
-            up = gauge(
-                "sightline_lag_up", "1 while the values are fresh", ("cluster",), [((self._cluster,), bool(seen))]
-            )
-            found = [metric for family in (*self._families, our_metrics) for metric in family(seen)] if seen else []
-        yield up
-        yield from found
+    def _up(self, is_up: bool) -> Metric:
+        return gauge("sightline_lag_up", "1 while the values are fresh", ("cluster",), [((self._cluster,), is_up)])
 
 
 def targets_json(processes: Sequence[ProcessStatus]) -> list[dict[str, Any]]:
@@ -127,14 +131,20 @@ def targets_json(processes: Sequence[ProcessStatus]) -> list[dict[str, Any]]:
     ]
 
 
-class _Lag(Collector):
-    """The metrics of the last look, asked for at each request."""
+class _Collected(Collector):
+    """Metrics that are made already."""
 
-    def __init__(self, metrics: Callable[[], Iterator[Metric]]) -> None:
+    def __init__(self, metrics: list[Metric]) -> None:
         self._metrics = metrics
 
-    def collect(self) -> Iterator[Metric]:
-        return self._metrics()
+    def collect(self) -> list[Metric]:
+        return self._metrics
+
+
+def _text(metrics: list[Metric]) -> bytes:
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Collected(metrics))
+    return generate_latest(registry)
 
 
 def _page(code: int, body: Any) -> Page:
