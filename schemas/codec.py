@@ -25,8 +25,8 @@ CONFLUENT_MAGIC = b"\x00"
 HERE = Path(__file__).parent
 
 Schema = dict[str, Any]
-RecordT = TypeVar("RecordT", records.Frame, records.MicroBatch, records.Label)
-Record = records.Frame | records.MicroBatch | records.Label
+RecordT = TypeVar("RecordT", records.Frame, records.MicroBatch, records.Label, records.ProcessStatus)
+Record = records.Frame | records.MicroBatch | records.Label | records.ProcessStatus
 
 
 class Registry(Protocol):
@@ -77,6 +77,7 @@ def _formats() -> dict[type, _Format]:
         records.Frame: (_flat, _frame),
         records.MicroBatch: (_microbatch_fields, _microbatch),
         records.Label: (_label_fields, _label),
+        records.ProcessStatus: (_status_fields, _status),
     }
     return {record_type: _format(record_type, *pair) for record_type, pair in converters.items()}
 
@@ -251,3 +252,12 @@ def _label(fields: dict[str, Any]) -> records.Label:
             "source": Coordinates(**fields["source"]),
         }
     )
+
+
+def _status_fields(status: records.ProcessStatus) -> dict[str, Any]:
+    return {**_flat(status), "sources": [_flat(source) for source in status.sources]}
+
+
+def _status(fields: dict[str, Any]) -> records.ProcessStatus:
+    sources = tuple(records.SourceStatus(**source) for source in fields["sources"])
+    return records.ProcessStatus(**{**fields, "sources": sources})

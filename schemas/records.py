@@ -155,3 +155,39 @@ class Label:
     quality: Quality
     source: Coordinates
     replay_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStatus:
+    """The health of one source. `state`: up, down or ended; `reason`: why it is not up."""
+
+    source_id: str
+    state: str
+    frames_per_s: float
+    last_frame_at: Micros | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessStatus:
+    """What one process of the pipeline says of itself. `stage`: ingest, stream, infer or sink-<name>.
+
+    `paused`: why it takes nothing in although frames wait. `waiting_frames`: frames in the process that are not
+    finished. `frames_per_record`: mean number of frames in a record that it reads. `produce_wait_ms`: the median time
+    until a record is acknowledged. `metrics_address`: host and port of its `/metrics`. Rates and times are None while
+    they are not known.
+    """
+
+    process_id: str
+    stage: str
+    lane: str
+    at: Micros
+    paused: str | None = None
+    waiting_frames: int = 0
+    arriving_per_s: float | None = None
+    finished_per_s: float | None = None
+    frames_per_record: float = 1.0
+    produce_wait_ms: float | None = None
+    newest_frame_at: Micros | None = None
+    metrics_address: str | None = None
+    sources: tuple[SourceStatus, ...] = ()

@@ -15,7 +15,7 @@ LABEL_BYTES_DEFAULT = 1_048_588
 
 @dataclass(frozen=True, slots=True)
 class TopicNames:
-    """The topics of one lane; retries and dead letters, of frames and of labels, are shared by both."""
+    """The topics of one lane; retries, dead letters and the status of processes are shared by both."""
 
     frames: str
     batches: str
@@ -24,6 +24,7 @@ class TopicNames:
     retry: str
     dead: str
     labels_dead: str
+    status: str
 
     @staticmethod
     def for_lane(prefix: str, lane: Lane = "live") -> "TopicNames":
@@ -40,6 +41,7 @@ class TopicNames:
             "frames.retry",
             "frames.dead",
             "labels.dead",
+            "pipeline.status",
         )
         return TopicNames(*(prefix + name for name in names))
 
@@ -113,6 +115,12 @@ def specs(settings: Settings) -> list[TopicSpec]:
             live.labels_dead,
             topics.dead_retention_h,
             {**text, "max.message.bytes": str(LABEL_BYTES_DEFAULT + DEAD_HEADROOM_BYTES)},
+        ),
+        # The last word of each process. What a process that was killed said is gone after an hour.
+        (
+            live.status,
+            1,
+            {**text, "cleanup.policy": "compact,delete", "segment.ms": str(HOUR_MS // 4)},
         ),
     ]
     return [_spec(topics, name, retention_h, config) for name, retention_h, config in table]

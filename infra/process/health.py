@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
 
@@ -13,7 +14,27 @@ from schemas.errors import ConfigError
 
 log = logs.get(__name__)
 
+TEXT = "text/plain; charset=utf-8"
+
 Probe = Callable[[], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """An answer to a request of HTTP."""
+
+    status: int
+    body: bytes
+    content_type: str = "application/json"
+
+
+# Answers a request by its method and its path with the query; None for what it does not know.
+Answer = Callable[[str, str], Page | None]
+
+
+def no_page(_method: str, _path: str) -> Page | None:
+    """Knows no path of its own."""
+    return None
 
 
 def fine() -> str | None:
@@ -24,12 +45,15 @@ def fine() -> str | None:
 class HealthServer:
     """Serves two probes. A probe returns None (status 200) or the reason why not (status 503).
 
-    Live: the process can go on and needs no restart. Ready: frames pass through the process.
+    Live: the process can go on and needs no restart. Ready: frames pass through the process. `answer` is asked before
+    the paths that every process has.
     """
 
-    def __init__(self, settings: HttpSettings, live: Probe = fine, ready: Probe = fine) -> None:
+    def __init__(
+        self, settings: HttpSettings, live: Probe = fine, ready: Probe = fine, answer: Answer = no_page
+    ) -> None:
         try:
-            self._server = ThreadingHTTPServer((settings.host, settings.port), _handler(live, ready))
+            self._server = ThreadingHTTPServer((settings.host, settings.port), _handler(live, ready, answer))
         except OSError as error:
             raise ConfigError(f"cannot serve health on {settings.host}:{settings.port}: {error.strerror}") from error
         self._server.daemon_threads = True
@@ -49,30 +73,34 @@ class HealthServer:
         self._server.server_close()
 
 
-def _handler(live: Probe, ready: Probe) -> type[BaseHTTPRequestHandler]:
+def _handler(live: Probe, ready: Probe, answer: Answer) -> type[BaseHTTPRequestHandler]:
     probes = {"/livez": live, "/readyz": ready}
+
+    def page(method: str, target: str) -> Page:
+        found = answer(method, target)
+        path = target.partition("?")[0]
+        if found is not None:
+            return found
+        if method == "GET" and path == "/metrics":
+            return Page(200, generate_latest(), CONTENT_TYPE_LATEST)
+        if method == "GET" and path in probes:
+            reason = probes[path]()
+            return Page(503 if reason else 200, (reason or "ok").encode() + b"\n", TEXT)
+        return Page(404, b"/livez /readyz /metrics\n", TEXT)
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            path = self.path.partition("?")[0]
-            if path == "/metrics":
-                self._answer(200, generate_latest(), CONTENT_TYPE_LATEST)
-            elif path in probes:
-                reason = probes[path]()
-                self._answer(
-                    503 if reason else 200,
-                    (reason or "ok").encode() + b"\n",
-                    "text/plain; charset=utf-8",
-                )
-            else:
-                self._answer(404, b"/livez /readyz /metrics\n", "text/plain; charset=utf-8")
+            self._send(page("GET", self.path))
 
-        def _answer(self, status: int, body: bytes, content_type: str) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", content_type)
-            self.send_header("Content-Length", str(len(body)))
+        def do_DELETE(self) -> None:
+            self._send(page("DELETE", self.path))
+
+        def _send(self, found: Page) -> None:
+            self.send_response(found.status)
+            self.send_header("Content-Type", found.content_type)
+            self.send_header("Content-Length", str(len(found.body)))
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(found.body)
 
         def log_message(self, format: str, *args: object) -> None:
             log.debug("health request", line=format % args)

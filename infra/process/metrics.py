@@ -135,3 +135,10 @@ SINK_BUSY = Gauge("sightline_sink_busy", "1 while the target takes nothing and t
 SINK_FLUSH_SECONDS = Histogram(
     "sightline_sink_flush_seconds", "one flush that stored labels", ["sink"], buckets=STAGE_BUCKETS
 )
+
+# the lag monitor
+LAG_NOTIFICATIONS = Counter(
+    "sightline_lag_notifications_total",
+    "notifications of the lag monitor: sent, failed (tried again), given_up, dropped",
+    ["way", "result"],
+)

@@ -18,6 +18,7 @@ from infra.settings.infra import (
     TopicSettings,
 )
 from infra.settings.ingest import CameraSettings
+from infra.settings.lag import GroupLimits, LagSettings, NotifySettings
 from infra.settings.load import load_settings
 from infra.settings.places import home
 from infra.settings.sinks import JsonlSettings, SinkSettings
@@ -31,11 +32,14 @@ __all__ = [
     "CameraSettings",
     "ClientKeys",
     "Delivery",
+    "GroupLimits",
     "HttpSettings",
     "InferSettings",
     "JsonlSettings",
     "KafkaSettings",
+    "LagSettings",
     "LogSettings",
+    "NotifySettings",
     "RedisSettings",
     "RetrySettings",
     "Settings",

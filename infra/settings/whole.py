@@ -18,6 +18,7 @@ from infra.settings.infra import (
     TopicSettings,
 )
 from infra.settings.ingest import CameraSettings
+from infra.settings.lag import LagSettings
 from infra.settings.places import config_file
 from infra.settings.sinks import JsonlSettings, SinkSettings
 from infra.settings.streams import StreamSettings
@@ -53,6 +54,7 @@ class Settings(BaseSettings):
     jsonl: JsonlSettings = JsonlSettings()
     retry: RetrySettings = RetrySettings()
     breaker: BreakerSettings = BreakerSettings()
+    lag: LagSettings = LagSettings()
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
 

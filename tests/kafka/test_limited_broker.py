@@ -5,11 +5,10 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, ResourcePatternType, ResourceType
+from confluent_kafka.admin import AclOperation, ResourceType
 
 from inference.worker.group.clients import group_consumer
 from infra.kafka.abilities import lacking_rights, usable_group_protocol
-from infra.kafka.clients import admin
 from infra.kafka.consumer import GroupConsumer
 from infra.kafka.membership import Membership
 from infra.kafka.start_checks import require_topics
@@ -19,14 +18,9 @@ from schemas.coordinates import TopicPartition
 from schemas.errors import Unavailable
 from tests.support.deployment import Deployment
 from tests.support.deployment import deployment as new_deployment
+from tests.support.limited_broker import PROPERTIES, allow
 from tests.support.runner import Runner
 from tests.support.services import Services, local_services
-
-PROPERTIES = {
-    "group.coordinator.rebalance.protocols": "classic",
-    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-    "allow.everyone.if.no.acl.found": "true",
-}
 
 
 class Share:
@@ -81,15 +75,6 @@ def test_a_sink_that_is_to_use_kip_848_falls_back_too(old: Deployment) -> None:
 def test_a_broker_of_ours_has_kip_848(deployment: Deployment) -> None:
     assert usable_group_protocol(deployment.settings()) == "consumer"
     assert lacking_rights(deployment.settings()) == []
-
-
-def allow(deployment: Deployment, kind: ResourceType, name: str, user: str, operation: AclOperation) -> None:
-    binding = AclBinding(
-        kind, name, ResourcePatternType.LITERAL, f"User:{user}", "*", operation, AclPermissionType.ALLOW
-    )
-    client = admin(deployment.settings())  # a local variable: the answers come only while the client exists
-    for future in client.create_acls([binding]).values():
-        future.result(30)
 
 
 def until_named(settings_of: Deployment, words: str, **wanted: object) -> str:

@@ -13,7 +13,7 @@ from tests.support.paths import SHARED
 AVRO_CASES = SHARED / "data" / "avro"
 needs_cases = pytest.mark.skipif(not AVRO_CASES.is_dir(), reason="the Avro cases are not here")
 
-RECORD_TYPES = [records.Frame, records.MicroBatch, records.Label]
+RECORD_TYPES = [records.Frame, records.MicroBatch, records.Label, records.ProcessStatus]
 
 
 @pytest.mark.parametrize("record_type", RECORD_TYPES)

@@ -44,3 +44,8 @@ def test_a_stage_whose_clock_is_ahead_is_not_refused_and_a_replay_has_the_broker
     for topic in ("frames.batches", "frames.retry", "frames.dead", "labels", "labels.review"):
         assert config_of(topic)["message.timestamp.after.max.ms"] == NO_LIMIT
     assert config_of("frames.replay")["message.timestamp.type"] == "LogAppendTime"
+
+
+def test_the_last_word_of_each_process_is_kept_for_an_hour() -> None:
+    config = config_of("pipeline.status")
+    assert (config["cleanup.policy"], config["retention.ms"]) == ("compact,delete", str(3_600_000))
