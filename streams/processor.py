@@ -19,6 +19,7 @@ from infra.process import logs
 from infra.process.health import HealthServer
 from infra.process.lifecycle import STOP_BUDGET_S, Stop, StopBudget
 from infra.settings import Settings
+from infra.status.reporter import Doing, reporting
 from schemas.errors import Stalled
 from schemas.records import PixelEncoding
 from streams.decode.pool import DecodePool
@@ -82,7 +83,7 @@ def build_processor(settings: Settings, lane: Lane, model: ModelInfo, stop: Stop
 
     monitor = Monitor(settings, lane, backlog, progress, pause, stop.set)
 
-    return Processor(settings, stop, heartbeat, publisher, pool, cache, stage, app, intake, retry, monitor)
+    return Processor(settings, lane, stop, heartbeat, publisher, pool, cache, stage, app, intake, retry, monitor)
 
 
 def stage_progress(
@@ -125,6 +126,7 @@ class Processor:
     """The parts of one running stage."""
 
     settings: Settings
+    lane: Lane
     stop: Stop
     heartbeat: Heartbeat
     publisher: Publisher
@@ -138,11 +140,13 @@ class Processor:
 
     async def run(self) -> None:
         """Start the parts, wait until `stop` is set, end the parts."""
-        with HealthServer(self.settings.http, live=self.heartbeat.hung, ready=self._not_ready):
-            self.monitor.start()
-            self.retry.start()
-            starting = asyncio.create_task(self.app.start())
-            await self._until_stop(starting)
+        health = HealthServer(self.settings.http, live=self.heartbeat.hung, ready=self._not_ready)
+        with health:
+            with reporting(self.settings, "stream", self.lane, self.publisher, self._doing, health):
+                self.monitor.start()
+                self.retry.start()
+                starting = asyncio.create_task(self.app.start())
+                await self._until_stop(starting)
             await self._close(StopBudget(self.stop))
 
     async def _until_stop(self, starting: "asyncio.Task[None]") -> None:
@@ -172,6 +176,14 @@ class Processor:
             await self.cache.aclose()
         self.publisher.close(budget.at_most_s(FLUSH_S))
         log.info("stopped", seconds=round(STOP_BUDGET_S - budget.remaining_s(), 1))
+
+    def _doing(self) -> Doing:
+        """What this process tells of itself. For any thread."""
+        return Doing(
+            paused="the workers are behind" if self.stage.gate.is_behind else None,
+            waiting_frames=self.stage.gate.frames,
+            produce_wait_ms=self.publisher.produce_wait_ms(),
+        )
 
     def _not_ready(self) -> str | None:
         return "stopping" if self.stop.is_set() else self.intake.not_ready()

@@ -22,6 +22,7 @@ from infra.process.lifecycle import Stop, print_end
 from infra.process.memory import give_back_now_and_then
 from infra.redis.client import require_redis
 from infra.settings import InferSettings, Settings, load_settings
+from infra.status.reporter import reporting
 
 log = logs.get(__name__)
 
@@ -60,13 +61,13 @@ def serve(settings: Settings, lane: Lane, stop: Stop) -> None:
     give_back_now_and_then()
     probes = Probes(stop)
     try:
-        with HealthServer(settings.http, live=probes.live, ready=probes.ready):
+        with HealthServer(settings.http, live=probes.live, ready=probes.ready) as health:
             # The first start ever also converts the model: tens of seconds.
             model = stop.unless_stopped(lambda: load_model(settings.infer.model, settings.infer))
             if model is not None:
                 device = warm_device(model, settings.infer, stop)
-                probes.worker = build_worker(settings, lane, names, device, stop)
-                probes.worker.run()
+                worker = probes.worker = build_worker(settings, lane, names, device, stop)
+                worker.run(reporting(settings, "infer", lane, worker.publisher, worker.doing, health))
         stop.raise_error()
     except DeviceLost as lost:
         # What still lives of the device's library may abort the interpreter's end, or hang in it.

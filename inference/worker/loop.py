@@ -66,6 +66,8 @@ class WorkerLoop:
         self._is_closing = False
         self._work_waits = False
         self._turn_s = time.monotonic()
+        # Micro-batches read, and the frames in them.
+        self.batches = self.frames = 0
 
     def work_waits(self) -> bool:
         """Something was read and is not committed, or this loop hangs in one turn. For the watchdog's thread."""
@@ -101,6 +103,7 @@ class WorkerLoop:
         if generation is None:
             return  # the record was fetched before the partition was revoked
         work = read_work(record, generation, self._spec, self._guard, self._registry)
+        self.batches, self.frames = self.batches + 1, self.frames + len(work.items)
         self._in_flight.start_work(work)
         self._staging.put(work)
 

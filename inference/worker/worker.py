@@ -8,6 +8,7 @@ frames.batches -> poll thread -> Staging (bounded queue, next run is filled) -> 
 import os
 from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from inference.cache.exact import open_cache
@@ -45,6 +46,7 @@ from infra.kafka.transaction import init_transactions
 from infra.process import logs
 from infra.process.lifecycle import STOP_BUDGET_S, Deadline, Stop, StopBudget, print_end
 from infra.settings import InferSettings, Settings
+from infra.status.reporter import Doing
 from schemas.errors import SightlineError, Stalled
 from schemas.records import PixelEncoding
 
@@ -55,6 +57,8 @@ MAX_OPEN_RUNS, MIN_OPEN_FRAMES = 64, 2_048
 INIT_TRANSACTIONS_S = 60.0
 # The part of the stop's time budget that is left for the interpreter to end.
 EXIT_S = 1.0
+# For this process's last word about itself; labels were written before.
+FLUSH_S = 0.5
 
 
 def build_worker(settings: Settings, lane: Lane, names: TopicNames, device: Device, stop: Stop) -> "Worker":
@@ -70,13 +74,15 @@ def build_worker(settings: Settings, lane: Lane, names: TopicNames, device: Devi
     staging = _staging(settings, model)
     cache = _cache_writer(settings, model) if infer.cache else None
     after_delivery = AfterDelivery(Breaker(settings.breaker), cache)
+    # Exactly once, labels go through a producer of their own.
+    publisher = Publisher(settings)
     delivery: Delivery
     if infer.delivery == "exactly_once":
         rewind = Rewind(consumer, in_flight, staging)
         delivery = _exactly_once(settings, group_id, consumer, in_flight, after_delivery, rewind, stop)
     else:
         delivery = AtLeastOnce(
-            Publisher(settings), consumer, commit_reports, in_flight, after_delivery, stop, infer.commit_interval_ms
+            publisher, consumer, commit_reports, in_flight, after_delivery, stop, infer.commit_interval_ms
         )
     lookup = RecordLookup(settings)
     labels_out = LabelsOut(
@@ -116,7 +122,7 @@ def build_worker(settings: Settings, lane: Lane, names: TopicNames, device: Devi
         infer.stall_timeout_ms,
         stop,
     )
-    return Worker(loop, pipeline, consumer, joining, group_watch, watchdog, lookup, cache, stop)
+    return Worker(loop, pipeline, consumer, joining, group_watch, watchdog, lookup, cache, in_flight, publisher, stop)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,14 +137,27 @@ class Worker:
     watchdog: StallWatchdog
     lookup: RecordLookup
     cache: CacheWriter | None
+    in_flight: WorkInFlight
+    publisher: Publisher
     stop: Stop
 
-    def run(self) -> None:
-        """Until `stop`. Raises the error that ended it, if it was not asked to end."""
+    def doing(self) -> Doing:
+        """What this process tells of itself. For any thread."""
+        batches, frames = self.loop.batches, self.loop.frames
+        return Doing(
+            arrived=frames,
+            waiting_frames=self.in_flight.frames,
+            frames_per_record=frames / batches if batches else 1.0,
+            produce_wait_ms=self.publisher.produce_wait_ms(),
+        )
+
+    def run(self, reporting: AbstractContextManager[None]) -> None:
+        """Until `stop`, and `reporting` as long. Raises the error that ended it, if it was not asked to end."""
         self.pipeline.start()
         with self.group_watch, self.watchdog:
             try:
-                self.loop.run()
+                with reporting:
+                    self.loop.run()
             except BaseException as error:  # noqa: BLE001 - raised below, once everything is closed
                 self.stop.set(error)
             self.stop.set()
@@ -154,6 +173,7 @@ class Worker:
         if self.cache is not None:
             self.cache.close(min(1.0, deadline.remaining_s()))
         self.lookup.close()
+        self.publisher.close(min(FLUSH_S, deadline.remaining_s()))
         has_left, stuck = self.consumer.close_within(deadline), self.pipeline.stuck()
         if stuck and self.stop.error is None:
             self.stop.set(Stalled(f"the {stuck[0]} thread hangs"))

@@ -1,7 +1,10 @@
 """The Kafka producer of every process: any thread may send, bytes in flight are bounded, every record is reported."""
 
 import threading
+import time
+from collections import deque
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 import confluent_kafka
@@ -17,6 +20,8 @@ log = logs.get(__name__)
 
 # `retry_after_s` of the Busy that is raised while the queue is full.
 FULL_RETRY_S = 0.05
+# Records whose waiting time is kept.
+LAST_WAITS = 101
 
 
 class Publisher:
@@ -35,6 +40,9 @@ class Publisher:
         self._client_is_full = False
         self._closing = threading.Event()
         self.fatal: str | None = None
+        # How long the last records waited for their report, and when the last report came.
+        self._waits_s: deque[float] = deque(maxlen=LAST_WAITS)
+        self._reported_s = time.monotonic()
         metrics.PRODUCER_QUEUE_BYTES.set_function(self.queued_bytes)
         self._poller = threading.Thread(target=self._poll, name="publisher", daemon=True)
         self._poller.start()
@@ -44,7 +52,7 @@ class Publisher:
 
         Raises Busy when the queue is full, KafkaFailure when the client refuses this record for good.
         """
-        entry = _InFlight(self, record)
+        entry = _InFlight(self, record, time.monotonic())
         self._reserve(record.size_bytes)
         try:
             self.produce(entry)
@@ -79,6 +87,17 @@ class Publisher:
     def queued_bytes(self) -> int:
         return self._bytes
 
+    def produce_wait_ms(self) -> float | None:
+        """The median time that the last records waited for their acknowledgement; None before the first one.
+
+        While records wait and no report comes at all, it is the time since the last one.
+        """
+        silent_s = time.monotonic() - self._reported_s if self._bytes else 0.0
+        waits_s = list(self._waits_s)
+        if not waits_s:
+            return silent_s * 1000 or None
+        return max(median(waits_s), silent_s) * 1000
+
     def flush(self, timeout_s: float) -> int:
         """Wait for all reports; how many records are still without one when the time is over."""
         return int(self._producer.flush(timeout_s))
@@ -97,6 +116,8 @@ class Publisher:
         with self._room:
             if not self._fits(size):
                 raise Busy(FULL_RETRY_S, "the producer's queue is full")
+            if not self._bytes:
+                self._reported_s = time.monotonic()  # nothing waited until now
             self._bytes += size
 
     def release(self, size: int, *, client_is_full: bool = False) -> None:
@@ -105,6 +126,11 @@ class Publisher:
             self._bytes -= size
             self._client_is_full = client_is_full
             self._room.notify_all()
+
+    def reported(self, sent_s: float) -> None:
+        """The report of a record has come that was sent at that time."""
+        self._reported_s = time.monotonic()
+        self._waits_s.append(self._reported_s - sent_s)
 
     def _poll(self) -> None:
         try:
@@ -129,6 +155,7 @@ class _InFlight:
 
     publisher: Publisher
     record: OutRecord
+    sent_s: float
 
     def delivered(self, error: confluent_kafka.KafkaError | None, message: Any) -> None:
         if error is None and message.offset() is None:
@@ -145,5 +172,6 @@ class _InFlight:
             except BufferError:
                 error = confluent_kafka.KafkaError(confluent_kafka.KafkaError._QUEUE_FULL)
         self.publisher.release(self.record.size_bytes)
+        self.publisher.reported(self.sent_s)
         if self.record.on_delivery is not None:
             self.record.on_delivery(delivery_report(error, message))

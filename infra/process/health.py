@@ -60,12 +60,14 @@ class HealthServer:
         self.port = int(self._server.server_address[1])
         self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
 
+    @property
+    def address(self) -> str:
+        """Host and port."""
+        return f"{self._server.server_address[0]!s}:{self.port}"
+
     def __enter__(self) -> Self:
         self._thread.start()
-        log.info(
-            "serving health",
-            url=f"http://{self._server.server_address[0]!s}:{self.port}/readyz",
-        )
+        log.info("serving health", url=f"http://{self.address}/readyz")
         return self
 
     def __exit__(self, *_: object) -> None:

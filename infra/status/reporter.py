@@ -4,13 +4,17 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Self
 
+from infra.kafka.schema_registry import registry_of
 from infra.kafka.sender import OutRecord, Sender
+from infra.kafka.start_checks import partitions_of
 from infra.kafka.topics import Lane, TopicNames
 from infra.process import logs
+from infra.process.health import HealthServer
 from infra.process.times import now_us
 from infra.settings import Settings
 from infra.status.rates import Rate
@@ -39,6 +43,26 @@ class Doing:
     produce_wait_ms: float | None = None
     newest_frame_at: Micros | None = None
     sources: tuple[SourceStatus, ...] = ()
+
+
+@contextmanager
+def reporting(
+    settings: Settings, stage: str, lane: Lane, sender: Sender, doing: Callable[[], Doing], http: HealthServer
+) -> Iterator[None]:
+    """Report what this process does while the block runs.
+
+    An installation without the topic, such as one that is being upgraded, goes on without: only verdicts lack.
+    """
+    topic = TopicNames.for_lane(settings.topic_prefix).status
+    if not partitions_of(settings, topic):
+        log.warning("this process does not report what it does: `sightline topics create` makes the topic", topic=topic)
+        yield
+        return
+    registry = registry_of(settings)
+    with StatusReporter(settings, stage, lane, sender, doing, registry, http.address):
+        yield
+    if registry is not None:
+        registry.close()
 
 
 class StatusReporter:

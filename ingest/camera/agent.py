@@ -14,6 +14,7 @@ from infra.process import logs
 from infra.process.health import HealthServer, Probe
 from infra.process.lifecycle import STOP_BUDGET_S, Stop, StopBudget
 from infra.settings import Settings
+from infra.status.reporter import reporting
 from ingest.camera.buffer import FrameBuffer
 from ingest.camera.feed import Feed, FeedState, PutFrame
 from ingest.camera.losses import raise_losses
@@ -58,8 +59,8 @@ def run(settings: Settings, specs: list[CameraSpec], stop: Stop) -> None:
             _registry(settings, closing),
             retention_h=settings.topics.frames_retention_h,
         )
-        reporter = Reporter(feeds, outbox, buffer, drops)
-        closing.enter_context(HealthServer(settings.http, *probes(publisher, feeds)))
+        reporter = Reporter(feeds, outbox, buffer, drops, publisher.produce_wait_ms)
+        health = closing.enter_context(HealthServer(settings.http, *probes(publisher, feeds)))
         for feed in feeds:
             buffer.add_source(feed.spec.source_id, feed.spec.source.live)
             feed.start()
@@ -69,8 +70,9 @@ def run(settings: Settings, specs: list[CameraSpec], stop: Stop) -> None:
             return publishing.expired()
 
         try:
-            for frame in frames_to_publish(buffer, feeds, stop, give_up):
-                outbox.publish(frame, give_up)
+            with reporting(settings, "ingest", "live", publisher, reporter.doing, health):
+                for frame in frames_to_publish(buffer, feeds, stop, give_up):
+                    outbox.publish(frame, give_up)
         except Exception as error:  # noqa: BLE001 - raised below: the frames in flight are delivered first
             stop.set(error)
         flush(publisher, stop, ending)

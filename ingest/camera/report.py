@@ -5,17 +5,23 @@ import time
 from collections.abc import Callable
 
 from infra.process import logs, metrics
+from infra.status.rates import Rate
+from infra.status.reporter import Doing
 from ingest.camera.buffer import FrameBuffer
 from ingest.camera.feed import Feed, FeedState
 from ingest.publish.drops import DropCounts
 from ingest.publish.frame import OutgoingFrame
 from ingest.publish.outbox import Outbox
 from ingest.publish.throughput import Throughput
+from schemas.records import SourceStatus
 
 log = logs.get(__name__)
 
 REPORT_PERIOD_S = 5.0
 REPORTS_PER_LOG_LINE = 6
+# An agent with more sources tells of the first ones.
+MAX_SOURCES = 1000
+_STATES = {FeedState.UP: "up", FeedState.ENDED: "ended"}
 
 
 class Reporter:
@@ -27,9 +33,12 @@ class Reporter:
         outbox: Outbox,
         buffer: FrameBuffer[OutgoingFrame],
         drops: DropCounts,
+        produce_wait_ms: Callable[[], float | None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._feeds, self._outbox, self._buffer, self._drops, self._clock = feeds, outbox, buffer, drops, clock
+        self._produce_wait_ms = produce_wait_ms
+        self._rates = {feed.spec.source_id: Rate() for feed in feeds}
         self._throughput = Throughput(outbox, [feed.spec.source_id for feed in feeds], clock)
         self._due_s = clock() + REPORT_PERIOD_S
         self._reports = 0
@@ -40,6 +49,28 @@ class Reporter:
             self._due_s = self._clock() + REPORT_PERIOD_S
             self._reports += 1
             self._report("publishing", logging.INFO if self._reports % REPORTS_PER_LOG_LINE == 0 else logging.DEBUG)
+
+    def doing(self) -> Doing:
+        """What this process tells of itself. For one thread, which may be another than that of `tick`."""
+        delivered, failed, now_s = self._outbox.delivered(), self._outbox.failed(), self._clock()
+        held = sum(self._buffer.held_frames().values())
+        undelivered = sum(self._outbox.undelivered(feed.spec.source_id) for feed in self._feeds)
+        sources = tuple(
+            SourceStatus(
+                source_id=feed.spec.source_id,
+                state=_STATES.get(feed.state, "down"),
+                frames_per_s=self._rates[feed.spec.source_id].look(delivered[feed.spec.source_id], now_s) or 0.0,
+                reason=feed.why or None,
+            )
+            for feed in self._feeds[:MAX_SOURCES]
+        )
+        return Doing(
+            arrived=sum(feed.captured for feed in self._feeds),
+            finished=delivered.total(),
+            waiting_frames=max(0, held + undelivered - failed.total()),
+            produce_wait_ms=self._produce_wait_ms(),
+            sources=sources,
+        )
 
     def close(self) -> None:
         """Log the last line."""

@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 
@@ -28,6 +29,7 @@ from infra.process.health import HealthServer
 from infra.process.lifecycle import STOP_BUDGET_S, Deadline, Stop, StopBudget, print_end
 from infra.process.memory import give_back_now_and_then
 from infra.settings import Settings
+from infra.status.reporter import Doing, reporting
 from schemas.errors import Busy, SightlineError, Stalled
 from sinks.base.contract import Sink
 from sinks.base.dead import DeadLabels
@@ -49,11 +51,12 @@ def serve(settings: Settings, sink: Sink, lane: Lane, stop: Stop) -> None:
     give_back_now_and_then()
     end_in_time(stop)
     status = Status(stop)
-    with HealthServer(settings.http, live=status.live, ready=status.ready):
+    with HealthServer(settings.http, live=status.live, ready=status.ready) as health:
         try:
             if wait_for_target(sink, log_id(settings, names.labels), status, stop):
                 status.member = SinkMember(settings, sink, lane, names)
-                status.member.run(stop)
+                with status.member.reporting(lane, health):
+                    status.member.run(stop)
         except BaseException as error:  # noqa: BLE001 - raised below, after everything is closed
             stop.set(error)
         finally:
@@ -102,7 +105,7 @@ class SinkMember:
     """One member of the consumer group and its sink, which is open."""
 
     def __init__(self, settings: Settings, sink: Sink, lane: Lane, names: TopicNames) -> None:
-        self._name, self._topic = sink.name, names.labels
+        self._settings, self._name, self._topic = settings, sink.name, names.labels
         self._publisher = Publisher(settings)
         progress = GroupProgress[None]()
         self._consumer = GroupConsumer(
@@ -129,8 +132,15 @@ class SinkMember:
         )
         self.loop = SinkLoop(self._consumer, names.labels, sink, flusher, progress, settings.sink)
 
+    def reporting(self, lane: Lane, health: HealthServer) -> AbstractContextManager[None]:
+        """Tells what this process does while it runs."""
+        return reporting(self._settings, f"sink-{self._name}", lane, self._publisher, self._doing, health)
+
     def run(self, stop: Stop) -> None:
         self.loop.run(stop)
+
+    def _doing(self) -> Doing:
+        return Doing(produce_wait_ms=self._publisher.produce_wait_ms())
 
     def stuck(self) -> str | None:
         """Why the process is not alive: a call of the target blocks the loop. None while the loop runs."""

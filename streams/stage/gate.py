@@ -66,5 +66,10 @@ class Gate:
         """Whether a frame may be taken now. Any thread may ask; the event loop uses `wait`."""
         return not self._closed
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether it is closed because the workers are behind. Any thread may ask."""
+        return Reason.BACKLOG in self._closed
+
     def _weigh(self) -> None:
         self.set(Reason.BUFFER, self._frames >= self._max_frames or self._bytes >= self._max_bytes)
