@@ -2,6 +2,7 @@
 
 import threading
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,6 +25,9 @@ class Client:
         self.closes = 0
 
     def assign(self, positions: list[Any]) -> None: ...
+
+    def list_topics(self, timeout: float) -> Any:
+        return SimpleNamespace(topics={FRAMES_0.topic: SimpleNamespace(partitions=[FRAMES_0.partition])})
 
     def poll(self, timeout_s: float) -> None:
         self.is_in_poll = True

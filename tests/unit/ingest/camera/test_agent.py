@@ -69,7 +69,7 @@ def test_a_buffer_that_gets_full_is_told_of_once_a_shortage() -> None:
 
 def test_the_report_lines_name_what_was_dropped() -> None:
     rig = Rig()
-    reporter = Reporter([rig.feed], rig.outbox, rig.buffer, rig.drops, rig.clock)
+    reporter = Reporter([rig.feed], rig.outbox, rig.buffer, rig.drops, clock=rig.clock)
     rig.drops.add("cam", "buffer_full", 2)
     rig.drops.add("gate", "buffer_full", 2)
     rig.drops.add("cam", "rate_limit", 10)
@@ -146,6 +146,9 @@ class Recorded(MemorySender):
         self.closed_within_s = timeout_s
         return super().close(timeout_s)
 
+    def produce_wait_ms(self) -> float | None:
+        return None
+
 
 def test_the_last_flush_has_what_a_stop_leaves_of_its_budget() -> None:
     sender, stop = Recorded(unanswered=1), Stop()
@@ -163,6 +166,7 @@ def test_what_is_in_flight_is_delivered_also_when_the_agent_ends_by_a_defect(mon
 
     monkeypatch.setattr(ingest.camera.agent, "Publisher", lambda *_, **__: sender)
     monkeypatch.setattr(ingest.camera.agent, "HealthServer", lambda *_: nullcontext())
+    monkeypatch.setattr(ingest.camera.agent, "reporting", lambda *_: nullcontext())
     monkeypatch.setattr(ingest.camera.agent, "frames_to_publish", defect)
     stop = Stop()
     with pytest.raises(RuntimeError, match="a defect"):
