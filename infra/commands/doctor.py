@@ -11,6 +11,8 @@ from infra.commands.options import JsonOption
 from infra.kafka.abilities import lacking_rights, usable_group_protocol
 from infra.kafka.brokers import find_brokers
 from infra.kafka.clients import bootstrap
+from infra.kafka.key_check import client_faults
+from infra.kafka.stage_keys import stage_faults
 from infra.kafka.topic_admin import check_topics
 from infra.process import logs
 from infra.redis.check import redis_use
@@ -70,6 +72,13 @@ def _services(settings: Settings) -> Iterator[Finding]:
 
 
 def _kafka(settings: Settings) -> Iterator[Finding]:
+    if faults := client_faults(settings):
+        yield from (
+            Finding("kafka", "fail", fault, "correct the key; `sightline config check` tries it") for fault in faults
+        )
+        return
+    for fault in stage_faults(settings):
+        yield Finding("stream", "fail", fault, "correct the key, or run `sightline stream` where it is not set")
     address, found = bootstrap(settings), find_brokers(settings)
     if not found.answer:
         yield _away("kafka", address, settings.kafka.bootstrap_servers, "SIGHTLINE_KAFKA__BOOTSTRAP_SERVERS")

@@ -1,7 +1,7 @@
 """Kafka clients suited to frames: queues bounded in bytes, no compression, nothing committed by itself.
 
-Keys can be overruled from the settings: `[kafka.client]`, `[kafka.producer]`, `[kafka.consumer]`, `[kafka.admin]`; all
-but OUR_CONSUMER_KEYS.
+Keys can be overruled from the settings: `[kafka.client]` for all clients, and over that `[kafka.producer]`,
+`[kafka.consumer]`, `[kafka.admin]`. `infra.settings.client_keys` refuses those that Sightline decides.
 The figures behind the defaults are in docs/decisions/kafka.md.
 """
 
@@ -12,6 +12,7 @@ import confluent_kafka
 from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec
 
 from infra.kafka.errors import is_fatal
+from infra.kafka.key_values import given_keys
 from infra.kafka.listeners import advice, unreachable_brokers
 from infra.kafka.rights import missing_group_right, missing_topic_rights
 from infra.kafka.topics import DEAD_HEADROOM_BYTES
@@ -27,6 +28,8 @@ Keys = dict[str, Any]
 ClientT = TypeVar("ClientT")
 
 DEFAULT_BOOTSTRAP = "127.0.0.1:9092"
+# How soon new partitions and brokers are found.
+METADATA_REFRESH_MS = 30_000
 # No setting decides which records are read and which offsets are committed: with `latest`, or with commits that the
 # client makes by itself, records would be passed over without a trace.
 OUR_CONSUMER_KEYS: Keys = {
@@ -34,8 +37,6 @@ OUR_CONSUMER_KEYS: Keys = {
     "enable.auto.commit": False,
     "enable.auto.offset.store": False,
 }
-# Other names that librdkafka has for them.
-_ALIASES = {"topic.auto.offset.reset", "auto.commit.enable"}
 
 
 def bootstrap(settings: Settings) -> str:
@@ -49,7 +50,7 @@ def bootstrap(settings: Settings) -> str:
 def producer_config(settings: Settings, **extra: Any) -> Keys:
     """Idempotent, acks=all: an acknowledged frame is on disk on every in-sync replica."""
     return {
-        **_client(settings),
+        **_defaults(settings),
         "enable.idempotence": True,
         "acks": "all",
         # A new leader accepts any first sequence number of a partition (KAFKA-15591): with two requests in flight the
@@ -63,7 +64,7 @@ def producer_config(settings: Settings, **extra: Any) -> Keys:
         "queue.buffering.max.kbytes": 2 * settings.kafka.max_producer_queue_bytes // KIB,
         "queue.buffering.max.messages": 100_000,
         "delivery.timeout.ms": 120_000,
-        **settings.kafka.producer,
+        **given_keys(settings.kafka.client, settings.kafka.producer),
         **extra,
     }
 
@@ -75,8 +76,8 @@ def max_record_bytes(settings: Settings) -> int:
 
 def consumer_config(settings: Settings, group: str, **extra: Any) -> Keys:
     """Manual commits; at most `max_fetch_queue_bytes` prefetched (librdkafka: 64 MiB and 100,000 records)."""
-    keys = {
-        **_client(settings),
+    return {
+        **_defaults(settings),
         "group.id": group,
         "isolation.level": "read_committed",
         "queued.min.messages": 100,
@@ -89,19 +90,14 @@ def consumer_config(settings: Settings, group: str, **extra: Any) -> Keys:
         "receive.message.max.bytes": 128 * MIB,
         "fetch.queue.backoff.ms": 20,
         "fetch.wait.max.ms": 100,
-        **settings.kafka.consumer,
+        **given_keys(settings.kafka.client, settings.kafka.consumer),
+        **OUR_CONSUMER_KEYS,
+        **extra,
     }
-    return {**{key: value for key, value in keys.items() if key not in _ALIASES}, **OUR_CONSUMER_KEYS, **extra}
-
-
-def ignored_consumer_keys(settings: Settings) -> list[str]:
-    """The configured keys that have no effect on any consumer of ours, because Sightline decides what they say."""
-    ours = OUR_CONSUMER_KEYS.keys() | _ALIASES
-    return sorted(ours & (settings.kafka.client.keys() | settings.kafka.consumer.keys()))
 
 
 def admin_config(settings: Settings) -> Keys:
-    return {**_client(settings), **settings.kafka.admin}
+    return {**_defaults(settings), **given_keys(settings.kafka.client, settings.kafka.admin)}
 
 
 def admin(settings: Settings) -> AdminClient:
@@ -216,7 +212,7 @@ def list_offsets(
         raise
 
 
-def _client(settings: Settings) -> Keys:
+def _defaults(settings: Settings) -> Keys:
     return {
         "bootstrap.servers": bootstrap(settings),
         "client.id": "sightline",
@@ -224,10 +220,9 @@ def _client(settings: Settings) -> Keys:
         "reconnect.backoff.max.ms": 2_000,
         # Also the longest time between two requests for the new leader of a partition (by default a second).
         "retry.backoff.max.ms": 200,
-        "topic.metadata.refresh.interval.ms": 30_000,
+        "topic.metadata.refresh.interval.ms": METADATA_REFRESH_MS,
         "error_cb": on_client_error,
         "logger": _LIBRARY_LOG,
-        **settings.kafka.client,
     }
 
 

@@ -8,10 +8,11 @@ from typing import Any, Protocol
 import confluent_kafka
 from confluent_kafka import OFFSET_BEGINNING, KafkaException
 
-from infra.kafka.clients import Keys, consumer_config, ignored_consumer_keys, new_client
+from infra.kafka.clients import Keys, consumer_config, new_client
 from infra.kafka.conversions import ours, positions_of, theirs
 from infra.kafka.errors import KafkaFault, failure_of, fault_of, lacks_group_protocol
 from infra.kafka.group_protocol import GroupProtocol, classic_config, is_incremental, protocol_of
+from infra.kafka.key_values import given_keys
 from infra.kafka.records import ConsumedRecord, consumed_record
 from infra.process import logs
 from infra.process.lifecycle import Deadline
@@ -76,13 +77,11 @@ class GroupConsumer:
         """Keys of librdkafka: the user's own overrule `defaults`, and `forced` overrules them.
 
         `classic_defaults` take the place of `defaults` where the brokers do not have KIP-848, which `knows_kip_848`
-        tells, or they themselves. A configured key that has no effect (`clients.OUR_CONSUMER_KEYS`) is named in the
-        log. Raises ConfigError, naming `tables`, for keys that the client does not take.
+        tells, or they themselves. Raises ConfigError, naming `tables`, for keys that the client does not take.
         """
-        if ignored := ignored_consumer_keys(settings):
-            log.warning("these keys have no effect on a consumer group of ours", keys=ignored, group=group_id)
         forced = forced or {}
-        unset = {key: value for key, value in (defaults or {}).items() if key not in settings.kafka.consumer}
+        given = given_keys(settings.kafka.client, settings.kafka.consumer)
+        unset = {key: value for key, value in (defaults or {}).items() if key not in given}
         self._config: Keys = consumer_config(settings, group_id, **{**unset, **forced})
         self._classic_config = classic_config(settings, group_id, classic_defaults or {}, forced)
         for config in (self._config, self._classic_config):

@@ -3,6 +3,7 @@
 from typing import Literal
 
 from infra.kafka.clients import Keys, consumer_config
+from infra.kafka.key_values import given_keys
 from infra.settings import Settings
 
 GroupProtocol = Literal["consumer", "classic"]
@@ -21,7 +22,8 @@ def is_incremental(config: Keys) -> bool:
 
 def classic_config(settings: Settings, group_id: str, defaults: Keys, forced: Keys) -> Keys:
     """The keys of a member for brokers that do not have KIP-848, in the order of `GroupConsumer`."""
-    unset = {key: value for key, value in defaults.items() if key not in settings.kafka.consumer}
+    given = given_keys(settings.kafka.client, settings.kafka.consumer)
+    unset = {key: value for key, value in defaults.items() if key not in given}
     config = consumer_config(settings, group_id, **{**unset, **forced})
     for key in KIP_848_KEYS:
         config.pop(key, None)

@@ -15,7 +15,9 @@ from infra.failures.breaker import Breaker
 from infra.kafka.api_versions import knows_kip_848
 from infra.kafka.clients import require_kafka, require_topics
 from infra.kafka.consumer import CommitReport, GroupConsumer
+from infra.kafka.group_protocol import protocol_of
 from infra.kafka.groups import GroupProgress
+from infra.kafka.key_values import given_keys
 from infra.kafka.publisher import Publisher
 from infra.kafka.schema_registry import registry_of
 from infra.kafka.statistics import STATISTICS_MS, lag_offsets, stands_by
@@ -155,12 +157,12 @@ class SinkMember:
 
 
 def membership(settings: Settings) -> dict[str, object]:
-    """The classic protocol, which every broker speaks, unless [kafka.consumer] asks for KIP-848.
+    """The classic protocol, which every broker speaks, unless a key of the client asks for KIP-848.
 
     There the broker decides session time-outs and assignment, and librdkafka refuses their keys.
     """
     classic = classic_membership(settings)
-    if settings.kafka.consumer.get("group.protocol") != "consumer":
+    if protocol_of(given_keys(settings.kafka.client, settings.kafka.consumer)) != "consumer":
         return classic
     return {key: value for key, value in classic.items() if key not in CLASSIC_KEYS}
 
