@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import confluent_kafka
 from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec
 
-from infra.kafka.errors import is_fatal
+from infra.kafka.errors import HeardErrors, is_fatal
 from infra.kafka.key_values import given_keys
 from infra.kafka.listeners import advice, unreachable_brokers
 from infra.kafka.rights import missing_group_right, missing_topic_rights
@@ -123,7 +123,7 @@ def require_kafka(settings: Settings) -> None:
 
     That is when none answers in time, or when none can be reached at the address that it advertises.
     """
-    brokers = _metadata(settings).brokers
+    brokers = metadata_of(settings).brokers
     found = unreachable_brokers({one.id: (one.host, one.port) for one in brokers.values()}, settings.kafka.client)
     if found and len(found) == len(brokers):
         raise Unavailable("Kafka", bootstrap(settings), advice(found), answers=True)
@@ -141,7 +141,7 @@ def require_topics(
     reads, writes = list(reads), list(writes)
     client, timeout_s = admin(settings), settings.kafka.start_timeout_ms / 1000
     wanted = list(dict.fromkeys((*topics, *reads, *writes)))
-    found = _metadata(settings).topics
+    found = metadata_of(settings).topics
     lacking = missing_topic_rights(client, reads, writes, topics, timeout_s)
     if group and reads:
         lacking += group_right(settings, reads[0], group)
@@ -177,19 +177,25 @@ def group_right(settings: Settings, topic: str, group: str) -> list[str]:
 
 def partitions_of(settings: Settings, topic: str) -> int:
     """How many partitions the topic has; 0 when there is no such topic."""
-    found = _metadata(settings).topics.get(topic)
+    found = metadata_of(settings).topics.get(topic)
     return len(found.partitions) if found is not None else 0
 
 
-def _metadata(settings: Settings) -> Any:
+def metadata_of(settings: Settings) -> Any:
+    """The brokers and topics. Raises Unavailable with the reason that the client gives, such as a certificate."""
+    heard = HeardErrors()
+    client = new_client(AdminClient, {**admin_config(settings), "error_cb": heard}, "kafka.client or kafka.admin")
     try:
-        return admin(settings).list_topics(timeout=settings.kafka.start_timeout_ms / 1000)
+        return client.list_topics(timeout=settings.kafka.start_timeout_ms / 1000)
     except confluent_kafka.KafkaException as error:
-        raise Unavailable(
-            "Kafka",
-            bootstrap(settings),
-            f"{error.args[0].str()}. Start one with `sightline up`, or set SIGHTLINE_KAFKA__BOOTSTRAP_SERVERS to yours",
-        ) from error
+        client.poll(0)  # calls `heard`
+        to_do = (
+            "Correct the keys of security in [kafka.client]; the host's name is checked as well as its certificate"
+            if heard.is_refusal
+            else "Start one with `sightline up`, or set SIGHTLINE_KAFKA__BOOTSTRAP_SERVERS to yours"
+        )
+        hint = f"{heard.reason(error.args[0])}. {to_do}"
+        raise Unavailable("Kafka", bootstrap(settings), hint) from error
 
 
 def list_offsets(

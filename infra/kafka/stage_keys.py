@@ -110,13 +110,14 @@ def protocol_of(keys: Mapping[str, Any]) -> str:
 def _refused(keys: Mapping[str, Any]) -> list[str]:
     """Keys that aiokafka has no counterpart of, where they have an effect in librdkafka."""
     protocol = protocol_of(keys)
-    faults = [
-        f'the stream stage has no "{key}": {NOT_IN_STAGE[key]}'
-        for key in keys
-        if key in NOT_IN_STAGE
-        and (protocol.endswith("SSL") or not key.startswith("ssl."))
-        and (_is_oauth(keys) or "oauthbearer" not in key)
-    ]
+    advice: dict[str, list[str]] = {}
+    for key in keys:
+        has_effect = (protocol.endswith("SSL") or not key.startswith("ssl.")) and (
+            _is_oauth(keys) or "oauthbearer" not in key
+        )
+        if key in NOT_IN_STAGE and has_effect:
+            advice.setdefault(NOT_IN_STAGE[key], []).append(f'"{key}"')
+    faults = [f"the stream stage has no {', '.join(names)}: {what}" for what, names in advice.items()]
     if str(keys.get("client.dns.lookup", "use_all_dns_ips")).lower() != "use_all_dns_ips":
         faults.append('the stream stage has "client.dns.lookup" = "use_all_dns_ips" only')
     return faults

@@ -183,6 +183,6 @@ def test_all_faults_are_told_at_once_and_each_once(tmp_path: Any) -> None:
         "ssl.curves.list": "P-256",
     }
     assert client_faults(settings(**keys)) == []
-    assert len(key_faults(settings(**keys))) == 3
+    assert len(key_faults(settings(**keys))) == 2
     (once,) = key_faults(settings(**SSL, **{"ssl.ca.location": "/nowhere"}))
     assert "ssl.ca.location" in once
