@@ -1,4 +1,4 @@
-"""A real broker behind TLS, certificates, users and tokens: what a key says holds for every client, or it is refused."""
+"""A real broker behind TLS, certificates, users and tokens: a key says the same to every client, or is refused."""
 
 import json
 from collections.abc import Iterator
