@@ -7,6 +7,7 @@ import typer
 
 from inference.models import describe_model
 from infra.commands.options import HttpPortOption, LaneOption, ModelOption
+from infra.kafka.stage_keys import stage_keys, stage_notes
 from infra.kafka.start_checks import require_topics
 from infra.kafka.topics import Lane, TopicNames, group
 from infra.process import logs
@@ -15,7 +16,6 @@ from infra.process.memory import give_back_now_and_then, keep_freed_memory
 from infra.redis.client import require_redis
 from infra.settings import Settings, load_settings
 from streams.processor import run_processor
-from streams.source.app import ignored_keys
 from streams.stage.writer import require_room
 
 log = logs.get(__name__)
@@ -39,6 +39,7 @@ def run(settings: Settings, lane: Lane) -> None:
 
     Frames without an outcome at the end are read again by the next process.
     """
+    stage_keys(settings)  # before anything is started
     model = describe_model(settings.infer.model)
     require_room(settings, model.input)
     names = TopicNames.for_lane(settings.topic_prefix, lane)
@@ -48,9 +49,8 @@ def run(settings: Settings, lane: Lane) -> None:
     require_topics(settings, reads=reads, writes=writes, groups=groups)
     if settings.stream.cache:
         require_redis(settings)
-    ignored = ignored_keys({**settings.kafka.client, **settings.kafka.consumer})
-    if ignored:
-        log.warning("these keys have no effect on the stream stage's consumer (aiokafka)", keys=ignored)
+    if noted := stage_notes(settings):
+        log.warning("these keys have no effect on the stream stage's consumer (aiokafka)", keys=noted)
     keep_freed_memory()
     give_back_now_and_then()
     stop = Stop().install()

@@ -11,6 +11,8 @@ from infra.commands.options import JsonOption
 from infra.kafka.abilities import lacking_rights, usable_group_protocol
 from infra.kafka.brokers import find_brokers
 from infra.kafka.clients import bootstrap
+from infra.kafka.key_check import client_faults
+from infra.kafka.stage_keys import stage_faults
 from infra.kafka.topic_admin import Difference, check_topics
 from infra.process import logs
 from infra.redis.check import redis_use
@@ -70,9 +72,17 @@ def _services(settings: Settings) -> Iterator[Finding]:
 
 
 def _kafka(settings: Settings) -> Iterator[Finding]:
+    if faults := client_faults(settings):
+        yield from (
+            Finding("kafka", "fail", fault, "correct the key; `sightline config check` tries it") for fault in faults
+        )
+        return
+    for fault in stage_faults(settings):
+        yield Finding("stream", "fail", fault, "correct the key, or run `sightline stream` where it is not set")
     address, found = bootstrap(settings), find_brokers(settings)
     if not found.answer:
-        yield _away("kafka", address, settings.kafka.bootstrap_servers, "SIGHTLINE_KAFKA__BOOTSTRAP_SERVERS")
+        configured = settings.kafka.bootstrap_servers
+        yield _away("kafka", address, configured, "SIGHTLINE_KAFKA__BOOTSTRAP_SERVERS", found.hint)
         return
     for broker in found.unreachable:
         mend = "correct `advertised.listeners` of that broker, or make the address reachable from here"
@@ -124,10 +134,11 @@ def _group_protocol(settings: Settings) -> Iterator[Finding]:
         yield Finding("groups", "warn", "no answer whether the brokers have the group protocol of KIP-848", "try again")
 
 
-def _away(subject: str, address: str, configured: str, setting: str) -> Finding:
+def _away(subject: str, address: str, configured: str, setting: str, hint: str = "") -> Finding:
     """A service that does not answer: a failure when an address is configured, else a warning (none was started)."""
     if configured:
-        return Finding(subject, "fail", f"does not answer at {address}", f"start it there, or correct {setting}")
+        found = f"does not answer at {address}" + (f": {hint}" if hint else "")
+        return Finding(subject, "fail", found, f"start it there, or correct {setting}")
     return Finding(subject, "warn", f"none configured, and nothing answers at {address}", "sightline up")
 
 

@@ -11,6 +11,8 @@ import typer
 from infra.commands.options import JsonOption
 from infra.kafka.brokers import find_brokers
 from infra.kafka.clients import bootstrap
+from infra.kafka.key_check import key_faults
+from infra.kafka.stage_keys import stage_notes
 from infra.kafka.start_checks import require_kafka
 from infra.kafka.topic_admin import ensure_topics
 from infra.local import stack
@@ -19,6 +21,7 @@ from infra.process import logs
 from infra.redis.client import redis_answers, redis_url
 from infra.settings import LogSettings, Settings, home, load_settings
 from infra.settings.mask import flat_settings, masked_url
+from schemas.errors import ConfigError
 
 Brokers = Annotated[int | None, typer.Option(help="1 or 3; fixed at the first start (default: 1).", show_default=False)]
 
@@ -79,9 +82,13 @@ def topics_create(as_json: JsonOption = False) -> None:
 def config_check(as_json: JsonOption = False) -> None:
     """Show every setting in force, secrets masked; or all faults in the settings, and exit code 2.
 
+    Files that keys of the Kafka clients name are read. Nothing is connected to.
+
     With --json one object.
     """
     settings = _settings()
+    if faults := key_faults(settings):
+        raise ConfigError(*faults)
     values = flat_settings(settings)
     if as_json:
         print(json.dumps(values))
@@ -91,6 +98,8 @@ def config_check(as_json: JsonOption = False) -> None:
     print(f"# Kafka in force: {bootstrap(settings)}")
     print(f"# Redis in force: {masked_url(redis_url(settings))}")
     print(f"# State folder:   {home()}")
+    if noted := stage_notes(settings):
+        print(f"# The stream stage's consumer has no: {', '.join(noted)}")
 
 
 def service_status(settings: Settings) -> dict[str, Any]:

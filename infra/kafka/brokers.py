@@ -6,17 +6,19 @@ from typing import Any
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from infra.kafka.clients import Keys, admin
+from infra.kafka.clients import Keys, metadata_of
 from infra.kafka.listeners import UnreachableBroker, unreachable_brokers
 from infra.settings import Settings
+from schemas.errors import Unavailable
 
 
 @dataclass(frozen=True, slots=True)
 class BrokersFound:
-    """What a metadata request and one connection to each advertised address told."""
+    """What a metadata request and one connection to each advertised address told; `hint`: why there is no answer."""
 
     ids: frozenset[int]
     unreachable: tuple[UnreachableBroker, ...] = ()
+    hint: str = ""
 
     @property
     def answer(self) -> bool:
@@ -31,9 +33,9 @@ class BrokersFound:
 def find_brokers(settings: Settings) -> BrokersFound:
     """Asks any of the configured brokers, for up to `kafka.start_timeout_ms`. Raises ConfigError for wrong keys."""
     try:
-        brokers: Any = admin(settings).list_topics(timeout=settings.kafka.start_timeout_ms / 1000).brokers
-    except KafkaException:
-        return BrokersFound(frozenset())
+        brokers: Any = metadata_of(settings).brokers
+    except Unavailable as error:
+        return BrokersFound(frozenset(), hint=error.hint)
     places = {broker_id: (broker.host, broker.port) for broker_id, broker in brokers.items()}
     return BrokersFound(frozenset(places), tuple(unreachable_brokers(places, settings.kafka.client)))
 

@@ -1,7 +1,7 @@
 """Kafka clients suited to frames: queues bounded in bytes, no compression, nothing committed by itself.
 
-Keys can be overruled from the settings: `[kafka.client]`, `[kafka.producer]`, `[kafka.consumer]`, `[kafka.admin]`; all
-but OUR_CONSUMER_KEYS.
+Keys can be overruled from the settings: `[kafka.client]` for all clients, and over that `[kafka.producer]`,
+`[kafka.consumer]`, `[kafka.admin]`. `infra.settings.client_keys` refuses those that Sightline decides.
 The figures behind the defaults are in docs/decisions/kafka.md.
 """
 
@@ -11,13 +11,14 @@ from typing import Any, TypeVar
 import confluent_kafka
 from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec
 
-from infra.kafka.errors import is_fatal
+from infra.kafka.errors import HeardErrors, is_fatal
+from infra.kafka.key_values import given_keys
 from infra.kafka.topics import DEAD_HEADROOM_BYTES
 from infra.local.state import read_state
 from infra.process import logs
 from infra.settings import KIB, MIB, Settings, home
 from schemas.coordinates import TopicPartition
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, Unavailable
 
 log = logs.get(__name__)
 
@@ -35,8 +36,6 @@ OUR_CONSUMER_KEYS: Keys = {
     "enable.auto.commit": False,
     "enable.auto.offset.store": False,
 }
-# Other names that librdkafka has for them.
-_ALIASES = {"topic.auto.offset.reset", "auto.commit.enable"}
 
 
 def bootstrap(settings: Settings) -> str:
@@ -50,7 +49,7 @@ def bootstrap(settings: Settings) -> str:
 def producer_config(settings: Settings, **extra: Any) -> Keys:
     """Idempotent, acks=all: an acknowledged frame is on disk on every in-sync replica."""
     return {
-        **_client(settings),
+        **_defaults(settings),
         "enable.idempotence": True,
         "acks": "all",
         # A new leader accepts any first sequence number of a partition (KAFKA-15591): with two requests in flight the
@@ -64,7 +63,7 @@ def producer_config(settings: Settings, **extra: Any) -> Keys:
         "queue.buffering.max.kbytes": 2 * settings.kafka.max_producer_queue_bytes // KIB,
         "queue.buffering.max.messages": 100_000,
         "delivery.timeout.ms": 120_000,
-        **settings.kafka.producer,
+        **given_keys(settings.kafka.client, settings.kafka.producer),
         **extra,
     }
 
@@ -76,8 +75,8 @@ def max_record_bytes(settings: Settings) -> int:
 
 def consumer_config(settings: Settings, group: str, **extra: Any) -> Keys:
     """Manual commits; at most `max_fetch_queue_bytes` prefetched (librdkafka: 64 MiB and 100,000 records)."""
-    keys = {
-        **_client(settings),
+    return {
+        **_defaults(settings),
         "group.id": group,
         "isolation.level": "read_committed",
         "queued.min.messages": 100,
@@ -90,19 +89,14 @@ def consumer_config(settings: Settings, group: str, **extra: Any) -> Keys:
         "receive.message.max.bytes": 128 * MIB,
         "fetch.queue.backoff.ms": 20,
         "fetch.wait.max.ms": 100,
-        **settings.kafka.consumer,
+        **given_keys(settings.kafka.client, settings.kafka.consumer),
+        **OUR_CONSUMER_KEYS,
+        **extra,
     }
-    return {**{key: value for key, value in keys.items() if key not in _ALIASES}, **OUR_CONSUMER_KEYS, **extra}
-
-
-def ignored_consumer_keys(settings: Settings) -> list[str]:
-    """The configured keys that have no effect on any consumer of ours, because Sightline decides what they say."""
-    ours = OUR_CONSUMER_KEYS.keys() | _ALIASES
-    return sorted(ours & (settings.kafka.client.keys() | settings.kafka.consumer.keys()))
 
 
 def admin_config(settings: Settings) -> Keys:
-    return {**_client(settings), **settings.kafka.admin}
+    return {**_defaults(settings), **given_keys(settings.kafka.client, settings.kafka.admin)}
 
 
 def admin(settings: Settings) -> AdminClient:
@@ -121,6 +115,23 @@ def new_client(make: Callable[[Keys], ClientT], keys: Keys, tables: str) -> Clie
     except (confluent_kafka.KafkaException, ValueError) as error:
         words = error.args[0].str() if isinstance(error, confluent_kafka.KafkaException) else str(error)
         raise ConfigError(f"{tables}: {words}") from error
+
+
+def metadata_of(settings: Settings) -> Any:
+    """The brokers and topics. Raises Unavailable with the reason that the client gives, such as a certificate."""
+    heard = HeardErrors()
+    client = new_client(AdminClient, {**admin_config(settings), "error_cb": heard}, "kafka.client or kafka.admin")
+    try:
+        return client.list_topics(timeout=settings.kafka.start_timeout_ms / 1000)
+    except confluent_kafka.KafkaException as error:
+        client.poll(0)  # calls `heard`
+        to_do = (
+            "Correct the keys of security in [kafka.client]; the host's name is checked as well as its certificate"
+            if heard.is_refusal
+            else "Start one with `sightline up`, or set SIGHTLINE_KAFKA__BOOTSTRAP_SERVERS to yours"
+        )
+        hint = f"{heard.reason(error.args[0])}. {to_do}"
+        raise Unavailable("Kafka", bootstrap(settings), hint) from error
 
 
 def list_offsets(
@@ -143,7 +154,7 @@ def list_offsets(
         raise
 
 
-def _client(settings: Settings) -> Keys:
+def _defaults(settings: Settings) -> Keys:
     return {
         "bootstrap.servers": bootstrap(settings),
         "client.id": "sightline",
@@ -154,7 +165,6 @@ def _client(settings: Settings) -> Keys:
         "topic.metadata.refresh.interval.ms": METADATA_MAX_AGE_MS,
         "error_cb": on_client_error,
         "logger": _LIBRARY_LOG,
-        **settings.kafka.client,
     }
 
 

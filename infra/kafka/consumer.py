@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import confluent_kafka
 from confluent_kafka import OFFSET_BEGINNING, KafkaException
 
-from infra.kafka.clients import Keys, ignored_consumer_keys
+from infra.kafka.clients import Keys
 from infra.kafka.conversions import ours, positions_of, theirs
 from infra.kafka.errors import FaultKind, KafkaFault, failure_of, fault_of, lacks_group_protocol
 from infra.kafka.member_client import MemberClients
@@ -77,11 +77,8 @@ class GroupConsumer:
         """Keys of librdkafka: the user's own overrule `membership` and `defaults`, and `forced` overrules them.
 
         `knows_kip_848` tells whether the brokers have KIP-848, None where that is not known; their own answer tells it
-        too. A configured key that has no effect (`clients.OUR_CONSUMER_KEYS`) is named in the log. Raises ConfigError,
-        naming `tables`, for keys that the client does not take.
+        too. Raises ConfigError, naming `tables`, for keys that the client does not take.
         """
-        if ignored := ignored_consumer_keys(settings):
-            log.warning("these keys have no effect on a consumer group of ours", keys=ignored, group=group_id)
         callbacks: dict[str, Callable[..., None]] = {}
         if on_commit is not None:
             callbacks["on_commit"] = lambda error, partitions: on_commit(_commit_report(error, partitions))

@@ -1,5 +1,6 @@
 """The errors of the Kafka client by what a caller can do: no code outside this package reads the client's codes."""
 
+import re
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -108,6 +109,31 @@ def fault_of(error: KafkaError) -> KafkaFault:
     else:
         kind = _KINDS.get(error.code(), FaultKind.PASSING if error.retriable() else FaultKind.OTHER)
     return KafkaFault(kind, error.name(), error.str())
+
+
+# What names the cause best, of all that a client reports while it finds no broker.
+_TELLING = (KafkaError._SSL, KafkaError._AUTHENTICATION, KafkaError._RESOLVE, KafkaError._TRANSPORT)
+_WHERE = re.compile(r"^[^ ]*://[^ ]*: |^[^ ]+/(bootstrap|\d+): | \(after \d+ms in state \w+[^)]*\)")
+
+
+class HeardErrors:
+    """An `error_cb` that keeps the errors of a client without a connection, at most one of each kind."""
+
+    def __init__(self) -> None:
+        self._texts: dict[int, str] = {}
+
+    def __call__(self, error: KafkaError) -> None:
+        self._texts[error.code()] = error.str()
+
+    def reason(self, otherwise: KafkaError) -> str:
+        """Why there is no connection, as far as the client told; else what the call that failed says."""
+        told = next((self._texts[code] for code in _TELLING if code in self._texts), otherwise.str())
+        return _WHERE.sub("", told).rstrip(".")
+
+    @property
+    def is_refusal(self) -> bool:
+        """A broker answers at the address, and certificate, protocol or user do not suit."""
+        return bool({KafkaError._SSL, KafkaError._AUTHENTICATION} & self._texts.keys())
 
 
 def failure_of(error: confluent_kafka.KafkaException) -> KafkaFailure:

@@ -5,6 +5,7 @@ confluent-kafka asks for one group a call, and ends the process when a coordinat
 through confluent-kafka, which knows both group protocols.
 """
 
+import asyncio
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -14,14 +15,18 @@ import confluent_kafka
 from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaError as PythonKafkaError
 from kafka.errors import TopicAuthorizationFailedError
+from kafka.net.sasl.oauth import AbstractTokenProvider
 
 from infra.kafka import clients
 from infra.kafka.errors import failure_of
+from infra.kafka.key_values import given_keys
 from infra.kafka.listed import GroupMember, ListedGroup, matches
+from infra.kafka.oauth import OidcTokens
+from infra.kafka.stage_keys import security_arguments
 from infra.process import logs
 from infra.settings import Settings
 from schemas.coordinates import TopicPartition
-from schemas.errors import Unavailable
+from schemas.errors import ConfigError, Unavailable
 
 log = logs.get(__name__)
 
@@ -118,14 +123,37 @@ class GroupListing:
 
 
 def python_client_keys(settings: Settings) -> dict[str, Any]:
-    """The settings of a kafka-python client."""
+    """The settings of a kafka-python client, from the keys of librdkafka. Raises ConfigError, which names the key."""
     timeout_ms = settings.kafka.start_timeout_ms
+    try:
+        arguments = security_arguments(given_keys(settings.kafka.client, settings.kafka.admin))
+    except ValueError as error:
+        raise ConfigError(f"the lag monitor: {error}") from error
+    context, tokens = arguments.get("ssl_context"), arguments.pop("sasl_oauth_token_provider", None)
+    if tokens is not None:
+        arguments["sasl_oauth_token_provider"] = _Tokens(tokens)
     return {
-        "bootstrap_servers": clients.bootstrap(settings),
+        "bootstrap_servers": clients.bootstrap(settings).split(","),
         "client_id": "sightline-lag",
         "request_timeout_ms": timeout_ms,
         "bootstrap_timeout_ms": timeout_ms,
+        "ssl_check_hostname": context is None or context.check_hostname,
+        **arguments,
     }
+
+
+class _Tokens(AbstractTokenProvider):  # type: ignore[misc]
+    """The tokens of the stage's client, for a client without an event loop."""
+
+    def __init__(self, tokens: OidcTokens) -> None:
+        super().__init__()
+        self._tokens = tokens
+
+    def token(self) -> str:
+        return asyncio.run(self._tokens.token())
+
+    def extensions(self) -> dict[str, str]:
+        return self._tokens.extensions()
 
 
 def _member(described: Any) -> GroupMember:

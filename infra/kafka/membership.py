@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from infra.kafka.clients import Keys, consumer_config
+from infra.kafka.key_values import given_keys
 from infra.kafka.statistics import STATISTICS_MS
 from infra.settings import Settings
 
@@ -56,7 +57,7 @@ def member_config(
 
     Without a membership the client's own values are used: the classic protocol, and rebalances that stop everything.
     """
-    own = settings.kafka.consumer
+    own = given_keys(settings.kafka.client, settings.kafka.consumer)
     if membership is not None and "group.protocol" in own:
         protocol: GroupProtocol = "consumer" if own["group.protocol"] == "consumer" else "classic"
         membership = replace(membership, group_protocol=protocol)
@@ -69,8 +70,11 @@ def classic_config(
     settings: Settings, group_id: str, membership: Membership | None, defaults: Keys, forced: Keys
 ) -> Keys:
     """The same for brokers that do not have KIP-848, whatever the settings ask for."""
-    consumer = {key: value for key, value in settings.kafka.consumer.items() if key not in KIP_848_KEYS}
-    kafka = settings.kafka.model_copy(update={"consumer": consumer})
+    tables = {"client": settings.kafka.client, "consumer": settings.kafka.consumer}
+    without = {
+        name: {key: value for key, value in table.items() if key not in KIP_848_KEYS} for name, table in tables.items()
+    }
+    kafka = settings.kafka.model_copy(update=without)
     classic = membership and replace(membership, group_protocol="classic")
     config = member_config(settings.model_copy(update={"kafka": kafka}), group_id, classic, defaults, forced)
     return {key: value for key, value in config.items() if key not in KIP_848_KEYS}

@@ -1,6 +1,6 @@
 """What a command needs of Kafka is asked for at its start: a broker that can be used, topics, rights.
 
-One admin client and one metadata request for all of it. Everything here raises Unavailable, one sentence with the
+One metadata request for all of it. Everything here raises Unavailable, one sentence with the
 address and what to do.
 """
 
@@ -8,9 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import confluent_kafka
-from confluent_kafka.admin import AdminClient
 
-from infra.kafka.clients import admin, bootstrap, consumer
+from infra.kafka.clients import admin, bootstrap, consumer, metadata_of
 from infra.kafka.listeners import advice, unreachable_brokers
 from infra.kafka.rights import missing_group_right, missing_topic_rights
 from infra.process import logs
@@ -22,7 +21,7 @@ log = logs.get(__name__)
 
 def require_kafka(settings: Settings) -> None:
     """A broker answers in time, and can be reached at the address that it advertises."""
-    _require_reachable(settings, _metadata(settings, admin(settings)))
+    _require_reachable(settings, metadata_of(settings))
 
 
 def require_topics(
@@ -37,7 +36,7 @@ def require_topics(
     `groups`: ids of consumer groups, each with the topic that is read in it; the right to use them is wanted too.
     """
     client, timeout_s = admin(settings), settings.kafka.start_timeout_ms / 1000
-    metadata = _metadata(settings, client)
+    metadata = metadata_of(settings)
     _require_reachable(settings, metadata)
     reads, writes = list(reads), list(writes)
     lacking = missing_topic_rights(client, reads, writes, timeout_s)
@@ -67,7 +66,7 @@ def missing_group_rights(settings: Settings, groups: Mapping[str, str]) -> list[
 
 def partitions_of(settings: Settings, topic: str) -> int:
     """How many partitions the topic has; 0 when there is no such topic."""
-    found = _metadata(settings, admin(settings)).topics.get(topic)
+    found = metadata_of(settings).topics.get(topic)
     return len(found.partitions) if found is not None else 0
 
 
@@ -90,14 +89,3 @@ def _require_reachable(settings: Settings, metadata: Any) -> None:
         raise Unavailable("Kafka", bootstrap(settings), advice(found), answers=True)
     if found:
         log.warning("brokers cannot be reached at the address that they advertise", brokers=[str(one) for one in found])
-
-
-def _metadata(settings: Settings, client: AdminClient) -> Any:
-    try:
-        return client.list_topics(timeout=settings.kafka.start_timeout_ms / 1000)
-    except confluent_kafka.KafkaException as error:
-        raise Unavailable(
-            "Kafka",
-            bootstrap(settings),
-            f"{error.args[0].str()}. Start one with `sightline up`, or set SIGHTLINE_KAFKA__BOOTSTRAP_SERVERS to yours",
-        ) from error

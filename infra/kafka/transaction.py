@@ -11,6 +11,7 @@ from confluent_kafka import KafkaError
 
 from infra.kafka.clients import Keys, new_client, producer_config
 from infra.kafka.conversions import positions_of
+from infra.kafka.key_values import given_keys
 from infra.kafka.sender import OnDelivery, OutRecord, delivery_report
 from infra.process import logs
 from infra.process.lifecycle import Deadline, Stop
@@ -172,7 +173,7 @@ class Transaction:
 
 def transactional_producer(settings: Settings, keys: Keys, tables: str) -> TransactionalProducer:
     """Raises ConfigError, naming `tables`, for keys that the client does not take; the user's own overrule `keys`."""
-    config = {**producer_config(settings, **keys), **settings.kafka.producer}
+    config = {**producer_config(settings, **keys), **given_keys(settings.kafka.client, settings.kafka.producer)}
     made: TransactionalProducer = new_client(confluent_kafka.Producer, config, tables)
     return made
 

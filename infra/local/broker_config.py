@@ -101,5 +101,15 @@ _FAIL_OVER = {
 
 
 def to_text(properties: Mapping[str, str]) -> str:
-    """The text of a properties file, in which a backslash has to be doubled."""
-    return "".join(f"{key}={value}\n".replace("\\", "\\\\") for key, value in properties.items())
+    """The text of a properties file, in ASCII: a backslash is doubled, what Latin-1 lacks is escaped as UTF-16."""
+    return "".join(f"{key}={_escaped(value)}\n" for key, value in properties.items())
+
+
+def _escaped(value: str) -> str:
+    text = value.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+    return "".join(letter if letter.isascii() else _utf_16(letter) for letter in text)
+
+
+def _utf_16(letter: str) -> str:
+    data = letter.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{data[place]:02x}{data[place + 1]:02x}" for place in range(0, len(data), 2))

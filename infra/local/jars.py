@@ -30,9 +30,13 @@ def fetch_jars(home: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     for left_over in target.parent.glob(f"{_SCRATCH}*"):
         shutil.rmtree(left_over, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=_SCRATCH) as scratch:
-        partial = Path(scratch) / "jars"
-        _run_maven(maven, partial)
+    # Maven works in the system's folder for such files: it does not take every name that a home may have.
+    with (
+        tempfile.TemporaryDirectory() as plain,
+        tempfile.TemporaryDirectory(dir=target.parent, prefix=_SCRATCH) as scratch,
+    ):
+        _run_maven(maven, Path(plain) / "jars")
+        partial = shutil.copytree(Path(plain) / "jars", Path(scratch) / "jars")
         partial.rename(target)
     return target
 

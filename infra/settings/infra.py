@@ -1,26 +1,40 @@
 """The sections that all processes share: Kafka, topics, Redis, retries and the circuit breaker, HTTP, logs."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
+from infra.settings.addresses import broker_addresses
 from infra.settings.base import MIB, Positive, Section, Share
+from infra.settings.client_keys import Value, client_keys
 
-ClientKeys = dict[str, str | int | float | bool]
+ClientKeys = Annotated[dict[str, Value], BeforeValidator(client_keys)]
 
 
 class KafkaSettings(Section):
-    """Empty `bootstrap_servers`: the local brokers of `sightline up`. The tables hold librdkafka's own keys."""
+    """Empty `bootstrap_servers`: the local brokers of `sightline up`. The tables hold librdkafka's own keys.
 
-    bootstrap_servers: str = ""
+    `infra.settings.client_keys` has what each key means, and `infra.settings.addresses` how brokers are written.
+    """
+
+    # Before the addresses, which may name the protocol.
     client: ClientKeys = Field(default={})
+    bootstrap_servers: str = ""
     producer: ClientKeys = Field(default={})
     consumer: ClientKeys = Field(default={})
     admin: ClientKeys = Field(default={})
     start_timeout_ms: Positive = 5_000
     max_producer_queue_bytes: Positive = 64 * MIB
     max_fetch_queue_bytes: Positive = 32 * MIB
+
+    @field_validator("bootstrap_servers", mode="before")
+    @classmethod
+    def _one_spelling(cls, given: Any, info: ValidationInfo) -> Any:
+        text = ",".join(given) if isinstance(given, list) and all(isinstance(one, str) for one in given) else given
+        if not isinstance(text, str) or "client" not in info.data:
+            return text
+        return broker_addresses(text, str(info.data["client"].get("security.protocol") or "plaintext"))
 
 
 class TopicSettings(Section):

@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from infra.settings.mask import shown
 from infra.settings.whole import ENV_PREFIX, Settings
 from schemas.errors import ConfigError
 
@@ -53,4 +54,7 @@ def _sentence(fault: Any) -> str:
     if fault["type"] == "extra_forbidden":
         return f"{place} is not a setting"
     given = fault.get("input")
-    return f"{place}: {message}" + (f" (given: {given!r})" if isinstance(given, str | int | float) else "")
+    # Text where a table belongs is a table that could not be read, with all its keys.
+    if not isinstance(given, str | int | float) or fault["type"] in ("dict_type", "model_type"):
+        return f"{place}: {message}"
+    return f"{place}: {message} (given: {shown(place, given)!r})"

@@ -1,4 +1,4 @@
-"""Settings for display: passwords, tokens and private keys are replaced by stars."""
+"""Settings for display, also in the sentence about a fault: passwords, tokens and keys are replaced by stars."""
 
 import re
 from typing import Any
@@ -11,7 +11,14 @@ STARS = "***"
 _URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
 # A host with or without a port, and nothing else before the path: a URL without credentials.
 _HOST = re.compile(r"([^:/?#@\[\]]*|\[[^/?#@\]]*\])(:\d*)?([/?#].*)?", re.DOTALL)
-_SECRET_KEY = re.compile(r"password|secret|token|jaas|credential|key\.pem|user\.?info", re.IGNORECASE)
+# Of a setting, or of a key of a Kafka client. Not `ssl.key.location`, which names a file.
+_SECRET_NAME = re.compile(
+    r"password|passwd|passphrase|secret|token(?!\.endpoint)|jaas|credential|user\.?info|oauthbearer\.config"
+    r"|(^|[._-])(pem|key|pwd)$",
+    re.IGNORECASE,
+)
+# `user:password@host` without a scheme.
+_USER_AT_HOST = re.compile(r":.*@", re.DOTALL)
 
 
 def masked_url(url: str) -> str:
@@ -27,6 +34,22 @@ def masked_url(url: str) -> str:
     return f"{found['scheme']}{user + ':' if colon else ''}{STARS}@{host}"
 
 
+def is_secret(name: str) -> bool:
+    """Whether the value of that setting or client key, named with or without its section, is never to be shown."""
+    return bool(_SECRET_NAME.search(name.replace('"', "")))
+
+
+def shown(name: str, value: Any) -> Any:
+    """The value as it may be shown: stars for a secret and for the password in a URL or an address."""
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if is_secret(name):
+        return STARS if text != "" else ""
+    if not isinstance(text, str):
+        return text
+    masked = masked_url(text)
+    return STARS if masked == text and "://" not in text and _USER_AT_HOST.search(text) else masked
+
+
 def flat_settings(settings: Settings) -> dict[str, Any]:
     """Every setting by its dotted name as in `sightline.toml`, secrets masked."""
     flat: dict[str, Any] = {}
@@ -40,13 +63,4 @@ def _flatten(flat: dict[str, Any], prefix: str, values: dict[str, Any]) -> None:
         if isinstance(value, dict):
             _flatten(flat, f"{key}.", value)
         else:
-            flat[key] = _shown(name, value)
-
-
-def _shown(name: str, value: Any) -> Any:
-    if isinstance(value, SecretStr):
-        secret = value.get_secret_value()
-        return STARS if secret and _SECRET_KEY.search(name) else masked_url(secret)
-    if isinstance(value, str):
-        return STARS if value and _SECRET_KEY.search(name) else masked_url(value)
-    return value
+            flat[key] = shown(name, value)

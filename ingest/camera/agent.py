@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
+from infra.kafka.key_values import given_keys
 from infra.kafka.publisher import Publisher
 from infra.kafka.schema_registry import registry_of
 from infra.kafka.sender import FlushableSender, Sender
@@ -33,7 +34,7 @@ FLUSH_SHARE_S = 4.0
 NAMED_FEEDS = 10
 # A buffer that gets full again within this time is the same shortage, and is not warned of again.
 SHORTAGE_S = 60.0
-TIMEOUT_KEYS = ("delivery.timeout.ms", "message.timeout.ms")
+TIMEOUT_KEY = "delivery.timeout.ms"
 
 
 def run(settings: Settings, specs: list[CameraSpec], stop: Stop) -> None:
@@ -140,7 +141,7 @@ def probes(publisher: Sender, feeds: list[Feed]) -> tuple[Probe, Probe]:
 
 def _delivery_timeout(settings: Settings) -> dict[str, Any]:
     """The agent itself bounds how long a frame waits; the client has no limit of its own unless one is configured."""
-    return {} if any(key in settings.kafka.producer for key in TIMEOUT_KEYS) else {"delivery.timeout.ms": 0}
+    return {} if TIMEOUT_KEY in given_keys(settings.kafka.client, settings.kafka.producer) else {TIMEOUT_KEY: 0}
 
 
 def _registry(settings: Settings, closing: ExitStack) -> HttpRegistry | None:

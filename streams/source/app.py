@@ -14,22 +14,25 @@ What differs from Faust's own behaviour, and why (tests/unit/streams/source/test
 - No leader topic, no changelogs, no tables, no data directory, no Faust producer.
 """
 
-import ssl
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
 
 import faust
+from aiokafka import AIOKafkaConsumer
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from faust.app.base import BootStrategy
 from faust.transport.drivers import aiokafka as driver
 from mode.utils.queues import ThrowableQueue
 from yarl import URL
 
-from infra.kafka import clients
+from infra.kafka.clients import METADATA_MAX_AGE_MS
 from infra.kafka.consumer import GroupConsumer
 from infra.kafka.offsets_lookup import OffsetsClient
+from infra.kafka.stage_keys import MIN_REQUEST_TIMEOUT_MS, StageKeys, stage_keys
 from infra.kafka.topics import Lane, group
-from infra.settings import MIB, Settings, StreamSettings
+from infra.settings import MIB, Settings
 from streams.source import lenient_records
 from streams.source.commits import CommitsByHand
 
@@ -40,7 +43,7 @@ QUEUE_BYTES = 8 * MIB
 # Practically never. While the workers are behind, nobody polls, for as long as that lasts. aiokafka lets a member that
 # left the group for want of a poll back in only after a poll, which needs partitions. `streams.watch.progress_rule`
 # judges progress instead.
-MAX_POLL_INTERVAL_S = 10 * 365 * 86_400.0
+MAX_POLL_INTERVAL_MS = 10 * 365 * 86_400_000
 
 
 class ByteQueue(ThrowableQueue):  # type: ignore[type-arg]
@@ -75,15 +78,24 @@ def _size(message: Any) -> int:
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):
-    """Sets what Faust has no setting for on the aiokafka consumer, before that starts."""
+    """Makes the aiokafka consumer with our arguments: Faust has no setting for many of them."""
 
     def _create_worker_consumer(self, transport: Any) -> Any:
-        consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS
-        consumer._fetch_min_bytes = FETCH_MIN_BYTES
-        consumer._fetch_max_bytes = self.app.fetch_max_bytes  # type: ignore[attr-defined]
-        consumer._isolation_level = "read_committed"
-        return consumer
+        self._assignor = RoundRobinPartitionAssignor
+        app = cast(StreamApp, self.app)
+        if app.family:
+            _resolve_only(self.thread_loop, app.family)
+        return AIOKafkaConsumer(partition_assignment_strategy=[self._assignor], **app.consumer_arguments)
+
+
+def _resolve_only(loop: asyncio.AbstractEventLoop, family: int) -> None:
+    """Connections of this loop use addresses of that family: aiokafka cannot be told."""
+    resolve = loop.getaddrinfo
+
+    async def of_family(*place: Any, **hints: Any) -> Any:
+        return await resolve(*place, **{**hints, "family": family})
+
+    loop.getaddrinfo = of_family  # type: ignore[method-assign]
 
 
 class _Consumer(CommitsByHand, driver.Consumer):
@@ -128,12 +140,13 @@ class _Monitor(faust.Monitor):
 class StreamApp(faust.App):
     """A Faust app that writes no files and declares no topics."""
 
-    fetch_max_bytes = 16 * MIB
     # Makes the client that asks the broker for committed offsets and the reach of logs.
     offsets_client: Callable[[], OffsetsClient]
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, consumer_arguments: dict[str, Any], family: int, **kwargs: Any) -> None:
+        """`consumer_arguments`: of aiokafka's consumer; `family`: of the addresses it connects to, 0 for any."""
         self._queues: list[ByteQueue] = []
+        self.consumer_arguments, self.family = consumer_arguments, family
         super().__init__(*args, monitor=_Monitor(), **kwargs)
 
     def has_room(self) -> bool:
@@ -177,13 +190,14 @@ StreamApp.BootStrategy = _Boot
 
 
 def build_app(settings: Settings, lane: Lane) -> StreamApp:
-    """The application of one lane. Nothing is opened before it is started."""
+    """The application of one lane. Nothing is opened before it is started. Raises ConfigError for wrong client keys."""
     lenient_records.install()
-    configured = _client_settings({**settings.kafka.client, **settings.kafka.consumer})
+    keys = stage_keys(settings)
     group_id = group("stream", settings.topic_prefix, lane)
+    arguments = _consumer_arguments(settings, group_id, keys)
     app = StreamApp(
         group_id,
-        broker=[URL(f"kafka://{server.strip()}") for server in clients.bootstrap(settings).split(",")],
+        broker=[URL(f"kafka://{server}") for server in arguments["bootstrap_servers"]],
         store="memory://",
         value_serializer="raw",
         key_serializer="raw",
@@ -194,75 +208,41 @@ def build_app(settings: Settings, lane: Lane) -> StreamApp:
         web_enabled=False,
         stream_wait_empty=False,
         stream_buffer_maxsize=QUEUE_EVENTS,
-        **{**_broker_settings(settings.stream), **configured},
+        consumer_arguments=arguments,
+        family=keys.family,
+        # What Faust itself goes by; the consumer has it from its arguments.
+        broker_max_poll_records=QUEUE_EVENTS,
+        broker_commit_interval=settings.stream.commit_interval_ms / 1000,
+        broker_session_timeout=arguments["session_timeout_ms"] / 1000,
+        broker_request_timeout=arguments["request_timeout_ms"] / 1000,
+        consumer_auto_offset_reset=arguments["auto_offset_reset"],
+        consumer_group_instance_id=arguments["group_instance_id"],
     )
     app.offsets_client = partial(GroupConsumer, settings, group_id)
-    app.fetch_max_bytes = max(settings.kafka.max_fetch_queue_bytes // 2, settings.topics.max_frame_bytes + MIB)
     return app
 
 
-def _broker_settings(stream: StreamSettings) -> dict[str, Any]:
+def _consumer_arguments(settings: Settings, group_id: str, keys: StageKeys) -> dict[str, Any]:
+    """Of aiokafka's consumer: ours, and over them what the user's keys say."""
+    stream = settings.stream
     return {
-        "broker_client_id": "sightline",
-        "broker_max_poll_records": QUEUE_EVENTS,
-        "broker_commit_interval": stream.commit_interval_ms / 1000,
-        "broker_session_timeout": stream.session_timeout_ms / 1000,
-        "broker_heartbeat_interval": stream.heartbeat_interval_ms / 1000,
-        "broker_rebalance_timeout": 30.0,
-        "broker_max_poll_interval": MAX_POLL_INTERVAL_S,
-        "broker_request_timeout": max(40.0, stream.session_timeout_ms / 1000),
+        "client_id": "sightline",
+        "group_id": group_id,
+        "group_instance_id": stream.group_instance_id or None,
+        "auto_offset_reset": "earliest",
+        "enable_auto_commit": False,
+        "isolation_level": "read_committed",
+        "max_poll_records": QUEUE_EVENTS,
+        "max_poll_interval_ms": MAX_POLL_INTERVAL_MS,
+        "rebalance_timeout_ms": 30_000,
+        "session_timeout_ms": stream.session_timeout_ms,
+        "heartbeat_interval_ms": stream.heartbeat_interval_ms,
+        "request_timeout_ms": max(MIN_REQUEST_TIMEOUT_MS, stream.session_timeout_ms),
+        "metadata_max_age_ms": METADATA_MAX_AGE_MS,
+        "fetch_max_wait_ms": FETCH_MAX_WAIT_MS,
+        "fetch_min_bytes": FETCH_MIN_BYTES,
+        "fetch_max_bytes": max(settings.kafka.max_fetch_queue_bytes // 2, settings.topics.max_frame_bytes + MIB),
         # Off, as in librdkafka: it costs 2 % of the time per frame, and the decoder examines every image anyway.
-        "broker_check_crcs": False,
-        # aiokafka's own value is five minutes.
-        "consumer_metadata_max_age_ms": clients.METADATA_MAX_AGE_MS,
-        "consumer_auto_offset_reset": "earliest",
-        "consumer_group_instance_id": stream.group_instance_id or None,
+        "check_crcs": False,
+        **keys.arguments,
     }
-
-
-# librdkafka's keys that Faust has a setting for: the name of that setting, and the conversion of the value. Other keys
-# do not reach the Faust consumer; they do reach the stage's producer and its retry consumer.
-_FAUST_SETTINGS: dict[str, tuple[str, Any]] = {
-    "client.id": ("broker_client_id", str),
-    "max.partition.fetch.bytes": ("consumer_max_fetch_size", int),
-    "fetch.message.max.bytes": ("consumer_max_fetch_size", int),
-    "check.crcs": ("broker_check_crcs", bool),
-    "metadata.max.age.ms": ("consumer_metadata_max_age_ms", int),
-    "connections.max.idle.ms": ("consumer_connections_max_idle_ms", int),
-    "session.timeout.ms": ("broker_session_timeout", lambda value: int(value) / 1000),
-    "heartbeat.interval.ms": ("broker_heartbeat_interval", lambda value: int(value) / 1000),
-}
-_SECURITY = ("security.protocol", "sasl.", "ssl.")
-
-
-def ignored_keys(keys: Mapping[str, Any]) -> list[str]:
-    """The configured client keys that have no effect on the stage's Faust consumer."""
-    return sorted(key for key in keys if key not in _FAUST_SETTINGS and not key.startswith(_SECURITY))
-
-
-def _client_settings(keys: Mapping[str, Any]) -> dict[str, Any]:
-    found = {name: convert(keys[key]) for key, (name, convert) in _FAUST_SETTINGS.items() if key in keys}
-    credentials = _credentials(keys)
-    return {**found, "broker_credentials": credentials} if credentials else found
-
-
-def _credentials(keys: Mapping[str, Any]) -> Any:
-    protocol = str(keys.get("security.protocol", "plaintext")).upper()
-    context = _ssl_context(keys) if protocol.endswith("SSL") and not protocol.startswith("SASL_PLAIN") else None
-    if protocol.startswith("SASL"):
-        return faust.SASLCredentials(
-            username=str(keys.get("sasl.username", "")),
-            password=str(keys.get("sasl.password", "")),
-            ssl_context=context,
-            mechanism=str(keys.get("sasl.mechanism", keys.get("sasl.mechanisms", "PLAIN"))),
-        )
-    return faust.SSLCredentials(context) if context else None
-
-
-def _ssl_context(keys: Mapping[str, Any]) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=keys.get("ssl.ca.location"))
-    if "ssl.certificate.location" in keys:
-        context.load_cert_chain(
-            keys["ssl.certificate.location"], keys.get("ssl.key.location"), keys.get("ssl.key.password")
-        )
-    return context

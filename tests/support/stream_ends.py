@@ -91,10 +91,11 @@ class Outcomes:
         until = time.monotonic() + timeout_s
         while not places <= self.places().keys():
             assert time.monotonic() < until, f"{len(places - self.places().keys())} of {len(places)} have no outcome"
-            self._read()
+            self.read()
         return self.places()
 
-    def _read(self) -> None:
+    def read(self) -> None:
+        """Take what comes within half a second."""
         message = self._consumer.poll(0.5)
         if message is None or message.error():
             return

@@ -56,7 +56,7 @@ MAKERS: list[Callable[[Settings], Any]] = [
 
 @pytest.mark.parametrize("make", MAKERS)
 @pytest.mark.parametrize(
-    "keys", [{"sasl.mechanizm": "PLAIN"}, {"security.protocol": "tls"}, {"ssl.ca.location": "/nowhere"}]
+    "keys", [{"socket.timeout.ms": "soon"}, {"security.protocol": "tls"}, {"ssl.ca.location": "/nowhere"}]
 )
 def test_a_wrong_client_key_is_told_by_its_table(make: Callable[[Settings], Any], keys: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match=r"^kafka\.client or kafka\..*: "):

@@ -1,12 +1,10 @@
 """A group member in terms of ours, over a client that does what the test says."""
 
-import json
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
-from structlog.testing import capture_logs
 
 from infra.kafka.consumer import CommitReport, GroupConsumer, PartitionFault
 from infra.kafka.errors import FaultKind, KafkaFailure
@@ -131,41 +129,28 @@ def test_a_partition_that_the_client_does_not_know_yet_is_learnt_of(monkeypatch:
 
 
 def test_forced_keys_go_before_the_users_and_the_users_before_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SIGHTLINE_KAFKA__CONSUMER", '{"fetch.wait.max.ms": 7, "auto.offset.reset": "latest"}')
+    monkeypatch.setenv("SIGHTLINE_KAFKA__CONSUMER", '{"fetch.wait.max.ms": 7}')
     _, client = made(monkeypatch, defaults={"fetch.wait.max.ms": 1}, forced={"auto.offset.reset": "error"})
     assert client.config["fetch.wait.max.ms"] == 7
     assert client.config["auto.offset.reset"] == "error"
 
 
-KEYS_THAT_SKIP = {
-    "auto.offset.reset": "latest",
-    "topic.auto.offset.reset": "latest",
-    "auto.commit.enable": True,
-    "enable.auto.commit": True,
-    "enable.auto.offset.store": True,
-}
-
-
-@pytest.mark.parametrize("table", ["CLIENT", "CONSUMER"])
-@pytest.mark.parametrize("key", KEYS_THAT_SKIP)
-def test_no_setting_decides_which_records_are_read_or_committed(
-    monkeypatch: pytest.MonkeyPatch, table: str, key: str
-) -> None:
-    monkeypatch.setenv(f"SIGHTLINE_KAFKA__{table}", json.dumps({key: KEYS_THAT_SKIP[key]}))
-    with capture_logs() as lines:
-        _, client = made(monkeypatch)
+def test_which_records_are_read_and_committed_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, client = made(monkeypatch)
     assert client.config["auto.offset.reset"] == "earliest"
     assert (client.config["enable.auto.commit"], client.config["enable.auto.offset.store"]) == (False, False)
-    assert not client.config.keys() & {"topic.auto.offset.reset", "auto.commit.enable"}
-    (told,) = [line for line in lines if "have no effect" in line["event"]]
-    assert (told["keys"], told["group"]) == ([key], "group")
 
 
-def test_nothing_is_told_where_nothing_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SIGHTLINE_KAFKA__CONSUMER", '{"fetch.wait.max.ms": 7}')
-    with capture_logs() as lines:
-        made(monkeypatch)
-    assert lines == []
+def test_a_key_for_all_clients_goes_before_the_defaults_of_a_consumer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(
+        "SIGHTLINE_KAFKA__CLIENT", '{"fetch.message.max.bytes": 9, "session.timeout.ms": 8, "client.rack": ""}'
+    )
+    _, client = made(monkeypatch, defaults={"session.timeout.ms": 1})
+    assert (client.config["max.partition.fetch.bytes"], client.config["session.timeout.ms"]) == (9, 8)
+    assert "client.rack" not in client.config, "an empty text is no value"
+    monkeypatch.setenv("SIGHTLINE_KAFKA__CONSUMER", '{"max.partition.fetch.bytes": 10}')
+    _, client = made(monkeypatch)
+    assert client.config["max.partition.fetch.bytes"] == 10
 
 
 def test_a_key_that_the_client_does_not_take_is_a_wrong_setting() -> None:

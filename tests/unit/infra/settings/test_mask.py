@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from infra.settings import load_settings
-from infra.settings.mask import flat_settings, masked_url
+from infra.settings.mask import flat_settings, is_secret, masked_url, shown
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,16 @@ def test_a_password_in_a_url_is_masked(url: str, shown: str) -> None:
 
 @pytest.mark.parametrize(
     "key",
-    ["sasl.password", "ssl.key.password", "ssl.key.pem", "sasl.oauthbearer.client.secret", "sasl.jaas.config"],
+    [
+        "sasl.password",
+        "ssl.key.password",
+        "ssl.key.pem",
+        "ssl.keystore.password",
+        "sasl.oauthbearer.client.secret",
+        "sasl.oauthbearer.assertion.private.key.passphrase",
+        "sasl.oauthbearer.assertion.private.key.pem",
+        "sasl.oauthbearer.config",
+    ],
 )
 def test_secret_client_keys_are_masked(key: str) -> None:
     sections: dict[str, Any] = {"kafka": {"client": {key: "open sesame", "sasl.username": "me"}}}
@@ -37,6 +46,26 @@ def test_secret_client_keys_are_masked(key: str) -> None:
     assert shown[f'kafka.client."{key}"'] == "***"
     assert shown['kafka.client."sasl.username"'] == "me"
     assert "open sesame" not in str(shown)
+
+
+@pytest.mark.parametrize(
+    ("name", "secret"),
+    [
+        ("camera.password", True),
+        ('kafka.client."ssl.key.pem"', True),
+        ("sasl.jaas.config", True),
+        ("api_key", True),
+        ("access.token", True),
+        ("ssl.key.location", False),
+        ("sasl.oauthbearer.token.endpoint.url", False),
+        ("max_held_bytes", False),
+        ("infer.model", False),
+    ],
+)
+def test_one_rule_says_what_is_secret(name: str, secret: bool) -> None:
+    assert is_secret(name) is secret
+    assert shown(name, "value") == ("***" if secret else "value")
+    assert shown(name, "") == ""
 
 
 def test_every_setting_is_listed_by_its_dotted_name() -> None:

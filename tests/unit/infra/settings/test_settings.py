@@ -24,8 +24,8 @@ def test_file_then_environment_then_flags(empty_folder: Path, monkeypatch: pytes
 
 
 def test_kafka_keys_pass_through_untouched(empty_folder: Path) -> None:
-    (empty_folder / "sightline.toml").write_text('[kafka.consumer]\n"fetch.max.bytes" = 5\n"x.y" = "z"\n')
-    assert load_settings().kafka.consumer == {"fetch.max.bytes": 5, "x.y": "z"}
+    (empty_folder / "sightline.toml").write_text('[kafka.consumer]\n"fetch.max.bytes" = 5\n"client.id" = "z"\n')
+    assert load_settings().kafka.consumer == {"fetch.max.bytes": 5, "client.id": "z"}
 
 
 def test_all_faults_at_once(empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,3 +101,34 @@ def test_a_redis_url_that_no_client_takes_is_told_without_its_password(url: str)
     with pytest.raises(ConfigError, match="percent-encode") as caught:
         load_settings({"redis": {"url": url}})
     assert "w0rd" not in str(caught.value)
+
+
+SECRET_FAULTS = {
+    "SIGHTLINE_CAMERA": "password=geheim",
+    "SIGHTLINE_KAFKA__CLIENT": "sasl.password=geheim",
+    "SIGHTLINE_KAFKA": "{client: {sasl.password: geheim}}",
+    "SIGHTLINE_KAFKA__BOOTSTRAP_SERVERS": "me:geheim@kafka:9092",
+    "SIGHTLINE_REDIS__URL": "geheim@cache",
+    "SIGHTLINE_HTTP__PORT": "http://me:geheim@host/",
+    "SIGHTLINE_LOG__LEVEL": "me:geheim@host",
+}
+
+
+@pytest.mark.parametrize("name", SECRET_FAULTS)
+def test_a_fault_does_not_print_a_secret_back(name: str, empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, SECRET_FAULTS[name])
+    with pytest.raises(ConfigError) as caught:
+        load_settings()
+    assert "geheim" not in str(caught.value)
+    assert name.split("__")[0].removeprefix("SIGHTLINE_").lower() in str(caught.value), "the setting is named"
+
+
+def test_a_password_without_quotes_is_named_and_not_shown(empty_folder: Path) -> None:
+    (empty_folder / "sightline.toml").write_text(
+        "[camera]\npassword = 4711\n[redis]\nurl = 4712\n[http]\nport = -4713\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        load_settings()
+    text = str(caught.value)
+    assert "camera.password: Input should be a valid string (given: '***')" in text
+    assert "4711" not in text and "-4713" in text

@@ -4,13 +4,14 @@ If one of these fails after an upgrade of Faust, the stream stage may lose frame
 """
 
 import asyncio
+import socket
 from typing import Any, cast
-from unittest.mock import Mock
+from unittest.mock import AsyncMock, Mock
 
 import faust
 import pytest
 
-from infra.settings import Settings
+from infra.settings import MIB, Settings
 from streams.source.app import (
     FETCH_MAX_WAIT_MS,
     FETCH_MIN_BYTES,
@@ -19,7 +20,6 @@ from streams.source.app import (
     ByteQueue,
     StreamApp,
     build_app,
-    ignored_keys,
 )
 from tests.support.faust_bench import Bench, FaustConsumer
 
@@ -159,7 +159,7 @@ async def test_what_faust_has_no_setting_for_reaches_aiokafka() -> None:
     consumer = aiokafka_consumer(app)
     assert consumer._fetch_max_wait_ms == FETCH_MAX_WAIT_MS
     assert consumer._fetch_min_bytes == FETCH_MIN_BYTES
-    assert consumer._fetch_max_bytes == app.fetch_max_bytes
+    assert consumer._fetch_max_bytes == 16 * MIB
     assert consumer._isolation_level == "read_committed"
     assert consumer._client._bootstrap_servers == ["127.0.0.1:1"]
 
@@ -171,20 +171,37 @@ async def test_a_pause_of_months_does_not_put_the_stage_out_of_its_group(keys: d
     consumer = aiokafka_consumer(build_app(Settings(kafka=kafka), "live"))  # type: ignore[arg-type]
     assert consumer._max_poll_interval_ms > 365 * 86_400_000
     assert consumer._rebalance_timeout_ms == 30_000, "what the broker is told of a member's time does not follow it"
-    assert ignored_keys(keys) == sorted(keys), "nor is it meant to be set"
 
 
-def test_kafka_keys_that_apply_reach_faust_and_the_others_are_named() -> None:
+async def test_kafka_keys_reach_aiokafka_and_faust() -> None:
     keys = {
-        "max.partition.fetch.bytes": 2_000_000,
+        "fetch.message.max.bytes": 2_000_000,
         "session.timeout.ms": 7_000,
         "fetch.wait.max.ms": 5,
-        "security.protocol": "plaintext",
+        "check.crcs": "false",
+        "client.rack": "rack-1",
     }
-    settings = Settings(kafka={"bootstrap_servers": "a:1", "consumer": keys})  # type: ignore[arg-type]
-    conf = build_app(settings, "live").conf
-    assert (conf.consumer_max_fetch_size, conf.broker_session_timeout) == (2_000_000, 7.0)
-    assert ignored_keys(keys) == ["fetch.wait.max.ms"]
+    settings = Settings(kafka={"bootstrap_servers": "a,[::1]:9093", "consumer": keys})  # type: ignore[arg-type]
+    app = build_app(settings, "live")
+    consumer = aiokafka_consumer(app)
+    assert consumer._max_partition_fetch_bytes == 2_000_000
+    assert consumer._session_timeout_ms == 7_000 and app.conf.broker_session_timeout == 7.0
+    assert (consumer._fetch_max_wait_ms, consumer._check_crcs, consumer._client_rack) == (5, False, "rack-1")
+    assert consumer._client._bootstrap_servers == ["a:9092", "[::1]:9093"]
+    assert consumer._client._metadata_max_age_ms == 30_000, "the same default as librdkafka has here"
+
+
+async def test_an_address_family_holds_for_every_connection_of_aiokafka(monkeypatch: pytest.MonkeyPatch) -> None:
+    kafka = {"bootstrap_servers": "localhost:1", "client": {"broker.address.family": "v4"}}
+    app = build_app(Settings(kafka=kafka), "live")  # type: ignore[arg-type]
+    app.finalize()
+    thread = app.consumer._thread  # type: ignore[attr-defined]
+    resolve = AsyncMock(return_value=[])
+    monkeypatch.setattr(thread.thread_loop, "getaddrinfo", resolve)
+    thread._create_worker_consumer(app.transport)._closed = True
+    await thread.thread_loop.getaddrinfo("localhost", 1, family=0, type=socket.SOCK_STREAM)
+    thread.thread_loop.close()
+    resolve.assert_awaited_once_with("localhost", 1, family=socket.AF_INET, type=socket.SOCK_STREAM)
 
 
 async def test_a_message_is_handed_over_without_tasks_where_there_is_room() -> None:
