@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from itertools import chain
 
 from ingest.sources import answers
-from ingest.sources.motion_jpeg import MotionJpegParser
+from ingest.sources.motion_jpeg_parser import MotionJpegParser
 from ingest.sources.readers.base import FrameReader, PictureMissed, SourceFault
 from ingest.sources.readers.http_client import Answer, CameraClient
-from ingest.sources.readers.mjpeg import MotionJpegStream, declared_boundary
+from ingest.sources.readers.motion_jpeg_stream import MotionJpegStream, declared_boundary
 from ingest.sources.readers.snapshot import MAX_UNAUTHORISED, SnapshotCamera, picture_of
 from ingest.sources.task import CaptureTask
 

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import httpx2
 import pytest
 
-import ingest.sources.readers.mjpeg
+import ingest.sources.readers.motion_jpeg_stream
 from ingest.sources.parse import ReaderKind
 from ingest.sources.readers.base import ImageRefused, SourceFault
-from ingest.sources.readers.mjpeg import MotionJpegStream, declared_boundary, is_whole
+from ingest.sources.readers.motion_jpeg_stream import MotionJpegStream, declared_boundary, is_whole
 from ingest.sources.task import CaptureTask
 from tests.support.motion_jpeg import MULTIPART, TEXT_PART, part, picture
 
@@ -88,7 +88,7 @@ def test_what_goes_wrong_on_the_way_is_a_fault(error: Exception, words: str) -> 
 def test_text_that_never_ends_is_not_read_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     now_s = iter(range(1_000))
     clock = SimpleNamespace(monotonic=lambda: next(now_s), sleep=None)
-    monkeypatch.setattr(ingest.sources.readers.mjpeg, "time", clock)
+    monkeypatch.setattr(ingest.sources.readers.motion_jpeg_stream, "time", clock)
     with pytest.raises(SourceFault, match="no picture for 3000 ms"):
         reader_of(TEXT_PART for _ in range(100))
 

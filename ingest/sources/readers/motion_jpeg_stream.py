@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import httpx2
 import simplejpeg
 
-from ingest.sources.motion_jpeg import END_MARKER, MotionJpegParser, StreamPicture
+from ingest.sources.motion_jpeg_parser import END_MARKER, MotionJpegParser, StreamPicture
 from ingest.sources.readers.base import CapturedImage, ImageRefused, SourceFault
 from ingest.sources.task import CaptureTask
 
