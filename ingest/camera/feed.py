@@ -42,10 +42,14 @@ class FeedState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SessionEnd:
-    """How one capture process ended. `reason` is a label of the reconnect metric, `why` a sentence."""
+    """How one capture process ended. `reason` is a label of the reconnect metric, `why` a sentence.
+
+    `wait_s`: how long the camera asked to be left alone.
+    """
 
     reason: str
     why: str = ""
+    wait_s: float = 0.0
 
 
 ENDED = SessionEnd("ended")
@@ -147,7 +151,7 @@ class Feed(threading.Thread):
                 self._on_refused(meta)
             case MessageKind.FAILED:
                 words = [] if self._session.opened else child.last_words()
-                return SessionEnd("failed", ": ".join([str(meta["why"]), *words]))
+                return SessionEnd("failed", ": ".join([str(meta["why"]), *words]), float(meta["wait_s"]))
             case MessageKind.ENDED:
                 return ENDED
         return None
@@ -239,7 +243,7 @@ class Feed(threading.Thread):
             return
         self.state = FeedState.DOWN
         metrics.CAMERA_RECONNECTS.labels(self.spec.source_id, end.reason).inc()
-        delay_s = self._backoff.failed(healthy_s)
+        delay_s = max(self._backoff.failed(healthy_s), end.wait_s)
         log.warning(
             "camera lost", source_id=self.spec.source_id, reason=end.reason, why=end.why, again_in_s=round(delay_s, 1)
         )

@@ -114,6 +114,21 @@ def test_a_camera_that_asks_to_be_left_alone_is_asked_no_more_for_so_long() -> N
         assert len(watched.epochs()) == 1
 
 
+def test_a_camera_that_asks_to_be_left_alone_when_it_is_opened_is_opened_no_earlier() -> None:
+    asked_s: list[float] = []
+
+    def answer(connection: socket.socket, request: Request) -> bool:
+        asked_s.append(time.monotonic())
+        busy = says(whole(b"", "text/plain", "503 Service Unavailable", "Retry-After: 6"))
+        return (busy if request.number == 1 else good)(connection, request)
+
+    with watching(answer) as (_, watched):  # QUICK gives up opening after 2 s, and backs off for 0.5 s at most
+        watched.until(lambda: watched.feed.state == FeedState.DOWN)
+        assert watched.feed.why == "it answers HTTP 503 Service Unavailable"
+        watched.until(lambda: len(watched.captured) >= 3)
+        assert 6 <= asked_s[1] - asked_s[0] < 15
+
+
 @pytest.mark.parametrize("reason", ["page", "half a picture and a right length", "busy", "silent"])
 def test_a_camera_that_fails_for_long_shows_it_and_comes_back(reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ingest.camera.feed.failing_after_s", lambda _fps: 0.8)

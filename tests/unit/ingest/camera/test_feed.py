@@ -198,6 +198,24 @@ def test_an_address_whose_answer_is_a_stream_is_opened_again_at_its_end(monkeypa
     assert rig.feed.state == FeedState.DOWN
 
 
+@pytest.mark.parametrize(("asked_s", "waited_s"), [(0.0, 0.001), (120.0, 120.0)])
+def test_a_camera_that_asks_to_be_left_alone_is_opened_again_no_earlier(
+    asked_s: float, waited_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = CaptureMessage(MessageKind.FAILED, {"why": "it answers HTTP 503", "wait_s": asked_s})
+    rig = Rig([opened(True), failed], monkeypatch, POLLED)
+    waits: list[float] = []
+
+    def wait(delay_s: float) -> bool:
+        waits.append(delay_s)
+        rig.stop.set()
+        return True
+
+    monkeypatch.setattr(rig.stop, "wait", wait)
+    rig.feed.run()
+    assert waits == [pytest.approx(waited_s)]
+
+
 def test_a_process_that_cannot_be_started_is_this_cameras_failure_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     def none_left(*_: object) -> None:
         raise OSError(24, "Too many open files")
