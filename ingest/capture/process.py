@@ -4,10 +4,11 @@ import contextlib
 import subprocess
 import threading
 from collections import deque
+from dataclasses import replace
 
 from infra.process import logs
 from infra.process.children import environment, how_it_ended, module_command
-from ingest.capture.wire import CaptureMessage, MessageReader
+from ingest.capture.wire import CaptureMessage, MessageKind, MessageReader
 from ingest.sources.connection import with_credentials
 from ingest.sources.redact import redact_text, secrets_of
 from ingest.sources.task import CaptureTask
@@ -19,6 +20,7 @@ MAX_LINE_CHARS = 300
 KILL_WAIT_S = 5.0
 # FFmpeg's errors (level 16) say why a stream does not open; OpenCV's warnings say only that it does not.
 LOG_LEVELS = {"OPENCV_FFMPEG_LOGLEVEL": "16", "OPENCV_LOG_LEVEL": "ERROR"}
+WITH_SENTENCES = (MessageKind.FAILED, MessageKind.MISSED, MessageKind.REFUSED)
 # The last line before an abort says more than an exit status does, unless it is one of these.
 NOISE = ("Traceback", "  File")
 
@@ -60,8 +62,14 @@ class CaptureProcess:
         return self._process.pid
 
     def read(self, timeout_s: float) -> CaptureMessage | None:
-        """As `MessageReader.read`; EOFError means that the process is dead or dying."""
-        return self._reader.read(timeout_s)
+        """As `MessageReader.read`; EOFError means that the process is dead or dying. Sentences have no credentials."""
+        message = self._reader.read(timeout_s)
+        if message is None or message.kind not in WITH_SENTENCES:
+            return message
+        texts = {
+            key: redact_text(value, self._secrets) for key, value in message.meta.items() if isinstance(value, str)
+        }
+        return replace(message, meta=message.meta | texts)
 
     def kill(self) -> None:
         """End the process at once, which leaves nothing half-written, and wait until it is gone."""
