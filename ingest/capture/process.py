@@ -18,6 +18,7 @@ log = logs.get(__name__)
 KEPT_LINES = 8
 MAX_LINE_CHARS = 300
 KILL_WAIT_S = 5.0
+LISTEN_WAIT_S = 1.0
 # FFmpeg's errors (level 16) say why a stream does not open; OpenCV's warnings say only that it does not.
 LOG_LEVELS = {"OPENCV_FFMPEG_LOGLEVEL": "16", "OPENCV_LOG_LEVEL": "ERROR"}
 WITH_SENTENCES = (MessageKind.FAILED, MessageKind.MISSED, MessageKind.REFUSED)
@@ -79,7 +80,7 @@ class CaptureProcess:
             self._process.wait(KILL_WAIT_S)
         except subprocess.TimeoutExpired:  # inside a driver: it ends when the driver returns
             log.error("capture process does not die", pid=self._process.pid)
-        self._listener.join(1.0)
+        self._listener.join(LISTEN_WAIT_S)
         for pipe in (self._stdin, self._stdout, self._stderr):
             pipe.close()
 
@@ -89,11 +90,11 @@ class CaptureProcess:
             how = how_it_ended(self._process.wait(KILL_WAIT_S))
         except subprocess.TimeoutExpired:  # `kill` follows
             how = "closed its output and did not end"
-        self._listener.join(1.0)
         return ": ".join([f"the capture process {how}", *self.last_words()])
 
     def last_words(self) -> list[str]:
-        """The newest line on its stderr that tells something, if there is one."""
+        """The newest line on its stderr that tells something, if there is one. Call it when the process ends."""
+        self._listener.join(LISTEN_WAIT_S)
         return [line for line in self._lines if not line.startswith(NOISE)][-1:]
 
     def _listen(self) -> None:

@@ -17,6 +17,7 @@ CERTIFICATE_HINT = (
     "give the certificate that it must have with ca_file, or take any with tls_verify = false "
     "(for one camera in cameras.toml, for all SIGHTLINE_CAMERA__CA_FILE, SIGHTLINE_CAMERA__TLS_VERIFY)"
 )
+RTSP_TRANSPORTS = ("auto", "tcp", "udp")
 CA_BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -31,6 +32,7 @@ class Connection:
 
     `ca_file`: the certificates that the camera's one is checked against; empty means those of the operating system.
     `use_proxy`: the proxy variables of the environment (http_proxy, no_proxy and so on) apply to this camera.
+    `rtsp_transport`: `tcp`, `udp`, or `auto`: TCP, and UDP where the camera answers 461 to it.
     """
 
     tls_verify: bool = True
@@ -38,6 +40,7 @@ class Connection:
     user: str = ""
     password: str = field(default="", repr=False)
     use_proxy: bool = False
+    rtsp_transport: str = "auto"
 
 
 # As no setting says otherwise.

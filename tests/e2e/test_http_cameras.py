@@ -85,10 +85,10 @@ def test_one_bad_answer_costs_one_picture(name: str) -> None:
 
 
 def test_a_camera_that_refuses_connections_for_a_moment_is_asked_on() -> None:
-    with socket_camera(good) as camera, watched_feed(spec_of(url(camera), FPS), QUICK) as watched:
+    with socket_camera(good) as camera, watched_feed(spec_of(url(camera), FPS, QUICK), QUICK) as watched:
         watched.until(lambda: len(watched.captured) >= 3)
         port = camera.port
-    with watched_feed(spec_of(f"http://127.0.0.1:{port}/snap.jpg", FPS), QUICK) as watched:
+    with watched_feed(spec_of(f"http://127.0.0.1:{port}/snap.jpg", FPS, QUICK), QUICK) as watched:
         time.sleep(0.5)  # nobody listens: opening goes on asking
         with socket.create_server(("127.0.0.1", port)):
             pass

@@ -148,7 +148,11 @@ def _chunks(pieces: Iterator[bytes], task: CaptureTask) -> Iterator[bytes]:
         yield from pieces
     except PictureMissed as missed:
         silent = missed.reason == "slow"
-        why = f"no picture for {task.read_timeout_ms} ms" if silent else f"the stream broke off: {missed.__cause__}"
+        why = (
+            f"no picture for {task.read_timeout_ms} ms (read_timeout_ms)"
+            if silent
+            else f"the stream broke off: {missed.why}"
+        )
         raise SourceFault(why) from missed
 
 

@@ -124,7 +124,7 @@ class Answer:
     def check_time(self) -> None:
         """Raises PictureMissed where the picture takes too long, although some of it comes now and then."""
         if time.monotonic() > self._until_s:
-            raise PictureMissed("slow", "its picture does not come in time")
+            raise PictureMissed("slow", "its picture does not come in time (read_timeout_ms)")
 
     def expect_little_more(self) -> None:
         """What was asked for has come: nothing that the camera may still announce is waited for."""
@@ -199,7 +199,8 @@ def _seconds_until(date: str) -> float:
 def _missed(error: httpx2.HTTPError) -> PictureMissed:
     text = str(error) or type(error).__name__
     if isinstance(error, httpx2.TimeoutException):
-        return PictureMissed("slow", "it does not answer in time")
+        setting = "open_timeout_ms" if isinstance(error, httpx2.ConnectTimeout) else "read_timeout_ms"
+        return PictureMissed("slow", f"it does not answer in time ({setting})")
     if "CERTIFICATE_VERIFY_FAILED" in text:
         return PictureMissed("certificate", f"its certificate cannot be verified: {text}; {CERTIFICATE_HINT}")
     if isinstance(error, httpx2.TooManyRedirects | httpx2.UnsupportedProtocol):

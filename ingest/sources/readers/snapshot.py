@@ -106,7 +106,7 @@ class Misses:
         if self._unauthorised >= MAX_UNAUTHORISED or (
             for_s >= self._lost_after_s and self._in_a_row >= MIN_MISSES_LOST
         ):
-            why = f"{missed.why} (no picture for {for_s:.0f} s, {self._in_a_row} requests)"
+            why = f"{missed.why} (no picture for {for_s:.0f} s, {self._in_a_row} requests: lost_after_ms)"
             raise SourceFault(why, missed.wait_s)
 
     def check_wait(self, now_s: float) -> None:

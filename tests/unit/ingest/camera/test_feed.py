@@ -9,7 +9,7 @@ import pytest
 import ingest.camera.feed
 from infra.process.lifecycle import Stop
 from ingest.camera.feed import Feed, FeedState, SessionEnd
-from ingest.camera.spec import CameraSpec
+from ingest.camera.spec import CameraSpec, Timeouts
 from ingest.capture.wire import CaptureMessage, MessageKind
 from ingest.publish.drops import DropCounts
 from ingest.publish.frame import OutgoingFrame
@@ -86,7 +86,7 @@ class Rig:
         self.drops = DropCounts()
         self.stop = Stop()
         self.feed = Feed(
-            CameraSpec("cam", source, 5.0, False, 90),
+            CameraSpec("cam", source, 5.0, False, 90, Timeouts.of(SETTINGS)),
             SETTINGS.model_copy(update=changes),
             1 << 20,
             self.frames.append,
