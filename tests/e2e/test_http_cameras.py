@@ -208,6 +208,30 @@ def test_a_video_without_a_length_is_a_live_camera_that_is_opened_again(tmp_path
         assert watched.feed.state in (FeedState.UP, FeedState.DOWN)
 
 
+def test_a_live_video_with_room_for_one_viewer_is_opened_when_the_place_is_free_again(tmp_path: Path) -> None:
+    data = write_video(tmp_path / "live.avi", frames=300, per_s=15).read_bytes()
+    viewers, busy = [0], says(whole(b"busy", "text/plain", "503 Service Unavailable"))
+
+    def answer(connection: socket.socket, request: Request) -> bool:
+        if viewers[0]:
+            return busy(connection, request)
+        viewers[0] += 1
+        try:
+            connection.sendall(head("200 OK", "Content-Type: video/x-msvideo"))
+            for at in range(0, len(data), 4_000):
+                connection.sendall(data[at : at + 4_000])
+                time.sleep(0.02)
+        except OSError:
+            time.sleep(1.5)  # it notices late
+        viewers[0] -= 1
+        return False
+
+    with watching(answer, "/live", 15, SETTINGS) as (camera, watched):
+        watched.until(lambda: len(watched.captured) >= 10)
+        assert watched.feed.failures == 0
+        assert len(camera.requests) >= 3
+
+
 def test_a_video_with_a_length_is_a_file_that_ends(tmp_path: Path) -> None:
     data = write_video(tmp_path / "file.avi", frames=30, per_s=15).read_bytes()
     with watching(says(whole(data, "video/x-msvideo")), "/file.avi", 5, SETTINGS) as (_, watched):

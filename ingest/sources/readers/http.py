@@ -157,8 +157,18 @@ def _chunks(pieces: Iterator[bytes], task: CaptureTask) -> Iterator[bytes]:
 
 
 def _open_ffmpeg(client: CameraClient, task: CaptureTask, finite: bool) -> FrameReader:
-    """FFmpeg opens the address over a connection of its own: a finite file is one that has a length and ends there."""
+    """FFmpeg opens the address over a connection of its own: a finite file is one that has a length and ends there.
+
+    A camera with room for one viewer refuses it until it has noticed that ours is gone.
+    """
     client.close()
     from ingest.sources.readers.video import VideoFile, open_stream
 
-    return VideoFile(task) if finite else open_stream(task)
+    until_s = time.monotonic() + task.open_timeout_ms / 1000
+    while True:
+        try:
+            return VideoFile(task) if finite else open_stream(task)
+        except SourceFault:
+            if time.monotonic() + MAX_TURN_S > until_s:
+                raise
+        time.sleep(MAX_TURN_S)
