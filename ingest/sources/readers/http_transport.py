@@ -77,7 +77,7 @@ class CameraTransport(httpx2.BaseTransport):
             wire = Wire.to(proxy.hostname, proxy.port or (443 if proxy.scheme == "https" else 80), timeout_s)
         try:
             if proxy.hostname and proxy.scheme == "https":
-                wire.start_tls(self._context, proxy.hostname, timeout_s)
+                wire.start_tls(ssl.create_default_context(), proxy.hostname, timeout_s)
             if proxy.hostname and scheme == "https":
                 self._tunnel(wire, f"[{host}]:{port}" if ":" in host else f"{host}:{port}", timeout_s)
             if scheme == "https":
