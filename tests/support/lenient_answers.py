@@ -80,6 +80,12 @@ ANSWERS = {
     "chunks whose lines end with LF": Odd(chunks(JPEG).replace(b"%x\r\n" % len(JPEG), b"%x\n" % len(JPEG))),
     "chunks without a last one, and it stays open": Odd(chunks(JPEG, last=b""), keeps=False),
     "chunks without a last one, and it closes": Odd(chunks(JPEG, last=b""), stays_open=False, keeps=False),
+    "chunks without a last one, called a page": Odd(
+        chunks(JPEG, last=b"").replace(b"image/jpeg", b"text/html"), keeps=False
+    ),
+    "chunks without a last one, called nothing": Odd(
+        chunks(JPEG, last=b"").replace(TYPE.encode() + b"\r\n", b""), keeps=False
+    ),
     "chunks and a wrong length": Odd(
         chunks(JPEG).replace(b"Transfer", b"Content-Length: 7\r\nTransfer"),
     ),

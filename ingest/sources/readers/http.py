@@ -126,8 +126,8 @@ def _is_in_parts(body: bytearray, answer: Answer) -> bool:
 
 def _is_one_picture(body: bytearray, new: int, answer: Answer) -> bool:
     """Whether this is a whole picture, and nothing says that others follow. `new`: how many bytes just came."""
-    is_announced = answer.length is not None or answer.declared_type.startswith("image/")
-    return is_announced and answers.has_end(body, new) and not _is_in_parts(body, answer)
+    is_video = answer.length is None and answer.declared_type.startswith("video/")
+    return not is_video and answers.has_end(body, new) and not _is_in_parts(body, answer)
 
 
 def _open_motion_jpeg(client: CameraClient, task: CaptureTask, answer: Answer, pieces: Iterator[bytes]) -> FrameReader:
