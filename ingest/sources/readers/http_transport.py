@@ -17,7 +17,7 @@ MAX_KEPT = 4
 # A page is not worth more: a refusal, a redirect, an error.
 MAX_PAGE_BYTES, MAX_PAGE_S = 64 * 1024, 0.5
 # Once a picture is whole, only what is on its way may still come.
-GRACE_S = 0.25
+GRACE_S = 0.1
 Origin = tuple[str, str, int]
 
 
