@@ -1,6 +1,6 @@
 """The sections of the producers."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 
@@ -12,8 +12,9 @@ class CameraSettings(Section):
 
     `max_failures`: a file or folder is given up after this many failures in a row; cameras are retried without end.
     `lost_after_ms`: a camera that is asked for each picture counts as lost after so long without one.
-    `tls_verify`, `ca_file`, `user`, `password`, `use_proxy`: how network cameras are reached; cameras.toml has the same
-    keys for one camera. With `use_proxy` the proxy variables of the environment apply.
+    `tls_verify`, `ca_file`, `user`, `password`, `use_proxy`, `rtsp_transport`: how network cameras are reached. With
+    `use_proxy` the proxy variables of the environment apply. `rtsp_transport` is `tcp`, `udp` or `auto`: TCP, and UDP
+    where the camera answers 461 to it. cameras.toml has these keys, and the three time-outs, for one camera.
     `max_frame_age_ms`: live frames that waited longer than this for Kafka are dropped; 0 keeps them all.
     """
 
@@ -34,3 +35,4 @@ class CameraSettings(Section):
     user: str = ""
     password: SecretStr = SecretStr("")
     use_proxy: bool = False
+    rtsp_transport: Literal["auto", "tcp", "udp"] = "auto"

@@ -17,6 +17,7 @@ from ingest.capture.process import CaptureProcess
 from ingest.capture.wire import CaptureMessage, MessageKind, WireError
 from ingest.publish.drops import DropCounts
 from ingest.publish.frame import OutgoingFrame
+from ingest.sources.advice import advice
 from ingest.sources.sampling import failing_after_s, stall_limit_s
 from ingest.sources.task import CaptureTask
 from schemas.records import Encoding, SourceKind
@@ -42,10 +43,14 @@ class FeedState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SessionEnd:
-    """How one capture process ended. `reason` is a label of the reconnect metric, `why` a sentence."""
+    """How one capture process ended. `reason` is a label of the reconnect metric, `why` a sentence.
+
+    `wait_s`: how long the camera asked to be left alone.
+    """
 
     reason: str
     why: str = ""
+    wait_s: float = 0.0
 
 
 ENDED = SessionEnd("ended")
@@ -130,7 +135,7 @@ class Feed(threading.Thread):
                 self._on_missed(message.meta, now_s)
             elif message is not None and message.kind != MessageKind.STATS:
                 session.sign_of_life(now_s)
-            elif session.is_stalled(now_s, self._settings.open_timeout_ms):
+            elif session.is_stalled(now_s, self.spec.timeouts.open_timeout_ms):
                 return SessionEnd("stalled", f"no frame for {session.silent_s(now_s):.0f} s")
         return STOPPED
 
@@ -147,7 +152,7 @@ class Feed(threading.Thread):
                 self._on_refused(meta)
             case MessageKind.FAILED:
                 words = [] if self._session.opened else child.last_words()
-                return SessionEnd("failed", ": ".join([str(meta["why"]), *words]))
+                return SessionEnd("failed", self._with_advice(": ".join([meta["why"], *words])), float(meta["wait_s"]))
             case MessageKind.ENDED:
                 return ENDED
         return None
@@ -204,11 +209,14 @@ class Feed(threading.Thread):
         self._session.missed(now_s)
         if self._session.without_picture_s(now_s) < failing_after_s(self.spec.fps):
             return
-        reason, why = str(meta["reason"]), str(meta["why"])
+        reason, why = str(meta["reason"]), self._with_advice(str(meta["why"]))
         if self.state != FeedState.FAILING or reason != self._failing_reason:
             log.warning("camera failing", source_id=self.spec.source_id, reason=reason, why=why)
         self.state, self.why, self._failing_reason = FeedState.FAILING, why, reason
         metrics.CAMERA_UP.labels(self.spec.source_id).set(0)
+
+    def _with_advice(self, why: str) -> str:
+        return "; ".join(filter(None, [why, advice(why, self.spec.connection)]))
 
     def _on_stats(self, meta: dict[str, Any]) -> None:
         """The message has totals of one process; the metrics are totals of the agent."""
@@ -239,24 +247,24 @@ class Feed(threading.Thread):
             return
         self.state = FeedState.DOWN
         metrics.CAMERA_RECONNECTS.labels(self.spec.source_id, end.reason).inc()
-        delay_s = self._backoff.failed(healthy_s)
+        delay_s = max(self._backoff.failed(healthy_s), end.wait_s)
         log.warning(
             "camera lost", source_id=self.spec.source_id, reason=end.reason, why=end.why, again_in_s=round(delay_s, 1)
         )
         self._stop_flag.wait(delay_s)
 
     def _task(self) -> CaptureTask:
-        spec, settings = self.spec, self._settings
+        spec, timeouts = self.spec, self.spec.timeouts
         return CaptureTask(
             reader=spec.source.reader,
             address=spec.source.address,
             fps=spec.fps,
             loop=spec.loop,
             jpeg_quality=spec.jpeg_quality,
-            open_timeout_ms=settings.open_timeout_ms,
-            read_timeout_ms=settings.read_timeout_ms,
+            open_timeout_ms=timeouts.open_timeout_ms,
+            read_timeout_ms=timeouts.read_timeout_ms,
             max_image_bytes=self._max_image_bytes,
             skip_frames=self._session.base_index,
-            lost_after_ms=settings.lost_after_ms,
+            lost_after_ms=timeouts.lost_after_ms,
             connection=spec.connection,
         )

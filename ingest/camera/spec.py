@@ -11,8 +11,12 @@ password = "${DOCK03_PASSWORD}"
 tls_verify = true                 # false: any certificate is taken
 ca_file = "dock-03.pem"           # what its certificate is checked against; default: the system's certificates
 use_proxy = false                 # true: the proxy variables of the environment apply
+rtsp_transport = "auto"           # "tcp", "udp"; auto: UDP where the camera answers 461 to TCP
+open_timeout_ms = 5000            # of connecting, up to the first answer
+read_timeout_ms = 5000            # of a picture
+lost_after_ms = 30000             # a polled camera without a picture for so long is lost
 
-The last five have settings of the same names, `camera.user` and so on, for all cameras.
+All but the first four have settings of the same names, `camera.user` and so on, for all cameras.
 """
 
 import os
@@ -26,15 +30,39 @@ from urllib.parse import urlsplit
 
 from infra.settings import CameraSettings
 from infra.settings.toml_file import read_toml
-from ingest.sources.connection import DEFAULT, Connection, ConnectionFault, is_network, proxy_of, tls_context, uses_tls
+from ingest.sources.connection import (
+    DEFAULT,
+    RTSP_TRANSPORTS,
+    Connection,
+    ConnectionFault,
+    is_network,
+    proxy_of,
+    tls_context,
+    uses_tls,
+)
 from ingest.sources.parse import SourceSpec, default_id, parse_source
 from schemas.errors import ConfigError
 
 MAX_FPS = 1_000.0
+MAX_TIMEOUT_MS = 86_400_000
 ID_PATTERN = re.compile(r"^[A-Za-z0-9._-]{1,200}$")
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-CONNECTION_KEYS = ("user", "password", "tls_verify", "ca_file", "use_proxy")
-KEYS = ("id", "source", "fps", "loop", "jpeg_quality", *CONNECTION_KEYS)
+CONNECTION_KEYS = ("user", "password", "tls_verify", "ca_file", "use_proxy", "rtsp_transport")
+TIMEOUT_KEYS = ("open_timeout_ms", "read_timeout_ms", "lost_after_ms")
+KEYS = ("id", "source", "fps", "loop", "jpeg_quality", *CONNECTION_KEYS, *TIMEOUT_KEYS)
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long a camera is waited for: until it answers, until a picture comes, until it counts as lost."""
+
+    open_timeout_ms: int
+    read_timeout_ms: int
+    lost_after_ms: int
+
+    @classmethod
+    def of(cls, settings: CameraSettings) -> "Timeouts":
+        return cls(settings.open_timeout_ms, settings.read_timeout_ms, settings.lost_after_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +74,7 @@ class CameraSpec:
     fps: float
     loop: bool
     jpeg_quality: int
+    timeouts: Timeouts
     connection: Connection = DEFAULT
 
 
@@ -92,11 +121,12 @@ def camera_spec(
     if not isinstance(source_id, str) or not ID_PATTERN.match(source_id):
         faults.append(f"an id must be 1 to 200 letters, digits, '.', '_' and '-' (given: {source_id!r})")
     connection = _connection(entry, settings, environ, folder, faults)
+    timeouts = _timeouts(entry, settings, faults)
     if source is not None and is_network(source.address):
         faults += _connection_faults(entry, source, connection, environ)
     if faults or source is None:
         raise ConfigError(*faults)
-    return CameraSpec(source_id, source, float(fps), loop, int(quality), connection)
+    return CameraSpec(source_id, source, float(fps), loop, int(quality), timeouts, connection)
 
 
 def _connection(
@@ -114,6 +144,9 @@ def _connection(
         if not isinstance(value, bool)
     ]
     texts = {name: _text(entry[name], name, environ, faults) for name in CONNECTION_KEYS[:2] if name in entry}
+    transport = entry.get("rtsp_transport", settings.rtsp_transport)
+    if transport not in RTSP_TRANSPORTS:
+        faults.append(f"rtsp_transport must be {', '.join(RTSP_TRANSPORTS)} (given: {transport!r})")
     ca_file = _text(entry.get("ca_file", settings.ca_file), "ca_file", environ, faults)
     if ca_file and folder is not None and "ca_file" in entry:
         ca_file = str(folder / Path(ca_file).expanduser())
@@ -123,7 +156,18 @@ def _connection(
         user=texts.get("user", settings.user),
         password=texts.get("password", settings.password.get_secret_value()),
         use_proxy=switches["use_proxy"] is True,
+        rtsp_transport=transport,
     )
+
+
+def _timeouts(entry: Mapping[str, Any], settings: CameraSettings, faults: list[str]) -> Timeouts:
+    given = {name: entry.get(name, getattr(settings, name)) for name in TIMEOUT_KEYS}
+    faults += [
+        f"{name} must be a whole number of milliseconds above 0 (given: {value!r})"
+        for name, value in given.items()
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= MAX_TIMEOUT_MS
+    ]
+    return Timeouts(**given)
 
 
 def _connection_faults(

@@ -84,7 +84,7 @@ class Capture:
         try:
             reader = open_reader(self._task)
         except SourceFault as fault:
-            self._tell(MessageKind.FAILED, {"why": str(fault)})
+            self._tell_fault(fault)
             return
         self._queue = EncodeQueue(reader.live)
         opened = {"expected_per_s": reader.expected_per_s, "live": reader.live, "patience_s": reader.patience_s}
@@ -96,7 +96,7 @@ class Capture:
         if self._fault is None:
             self._tell(MessageKind.ENDED, {})
         elif isinstance(self._fault, SourceFault):
-            self._tell(MessageKind.FAILED, {"why": str(self._fault)})
+            self._tell_fault(self._fault)
         else:
             raise self._fault
 
@@ -164,6 +164,9 @@ class Capture:
     def _refuse(self, index: int, refused: ImageRefused) -> None:
         meta = {"index": index, "reason": refused.reason, "name": refused.name, "detail": refused.detail}
         self._tell(MessageKind.REFUSED, meta)
+
+    def _tell_fault(self, fault: SourceFault) -> None:
+        self._tell(MessageKind.FAILED, {"why": str(fault), "wait_s": fault.wait_s})
 
     def _tell_stats(self, reader: FrameReader) -> None:
         replaced = self._dropped["buffer_full"] + self._replaced

@@ -4,10 +4,11 @@ import contextlib
 import subprocess
 import threading
 from collections import deque
+from dataclasses import replace
 
 from infra.process import logs
 from infra.process.children import environment, how_it_ended, module_command
-from ingest.capture.wire import CaptureMessage, MessageReader
+from ingest.capture.wire import CaptureMessage, MessageKind, MessageReader
 from ingest.sources.connection import with_credentials
 from ingest.sources.redact import redact_text, secrets_of
 from ingest.sources.task import CaptureTask
@@ -17,8 +18,10 @@ log = logs.get(__name__)
 KEPT_LINES = 8
 MAX_LINE_CHARS = 300
 KILL_WAIT_S = 5.0
+LISTEN_WAIT_S = 1.0
 # FFmpeg's errors (level 16) say why a stream does not open; OpenCV's warnings say only that it does not.
 LOG_LEVELS = {"OPENCV_FFMPEG_LOGLEVEL": "16", "OPENCV_LOG_LEVEL": "ERROR"}
+WITH_SENTENCES = (MessageKind.FAILED, MessageKind.MISSED, MessageKind.REFUSED)
 # The last line before an abort says more than an exit status does, unless it is one of these.
 NOISE = ("Traceback", "  File")
 
@@ -60,8 +63,14 @@ class CaptureProcess:
         return self._process.pid
 
     def read(self, timeout_s: float) -> CaptureMessage | None:
-        """As `MessageReader.read`; EOFError means that the process is dead or dying."""
-        return self._reader.read(timeout_s)
+        """As `MessageReader.read`; EOFError means that the process is dead or dying. Sentences have no credentials."""
+        message = self._reader.read(timeout_s)
+        if message is None or message.kind not in WITH_SENTENCES:
+            return message
+        texts = {
+            key: redact_text(value, self._secrets) for key, value in message.meta.items() if isinstance(value, str)
+        }
+        return replace(message, meta=message.meta | texts)
 
     def kill(self) -> None:
         """End the process at once, which leaves nothing half-written, and wait until it is gone."""
@@ -71,7 +80,7 @@ class CaptureProcess:
             self._process.wait(KILL_WAIT_S)
         except subprocess.TimeoutExpired:  # inside a driver: it ends when the driver returns
             log.error("capture process does not die", pid=self._process.pid)
-        self._listener.join(1.0)
+        self._listener.join(LISTEN_WAIT_S)
         for pipe in (self._stdin, self._stdout, self._stderr):
             pipe.close()
 
@@ -81,11 +90,11 @@ class CaptureProcess:
             how = how_it_ended(self._process.wait(KILL_WAIT_S))
         except subprocess.TimeoutExpired:  # `kill` follows
             how = "closed its output and did not end"
-        self._listener.join(1.0)
         return ": ".join([f"the capture process {how}", *self.last_words()])
 
     def last_words(self) -> list[str]:
-        """The newest line on its stderr that tells something, if there is one."""
+        """The newest line on its stderr that tells something, if there is one. Call it when the process ends."""
+        self._listener.join(LISTEN_WAIT_S)
         return [line for line in self._lines if not line.startswith(NOISE)][-1:]
 
     def _listen(self) -> None:

@@ -57,6 +57,17 @@ def page_type(body: bytes) -> str:
     return "application/json" if lower[:1] in (b"{", b"[") else "text/plain"
 
 
+def has_end(body: bytes | bytearray, new: int) -> bool:
+    """Whether the bytes hold a whole picture, by the end that its format marks. `new`: how many came last."""
+    tail = bytes(body[-new - len(PNG_END) :])
+    if EOI not in tail and PNG_END not in tail and body[:4] != b"RIFF" and body[:2] != b"BM":
+        return False
+    picture = unwrapped(bytes(body))
+    if not picture.startswith((SOI, b"\x89PNG", b"RIFF", b"BM")):
+        return False
+    return is_picture(picture) and not missing_part(picture)
+
+
 def is_wrapped(body: bytes) -> bool:
     """Whether a JPEG lies in the body behind a boundary, the header of a part, or blank lines."""
     start = body.find(SOI, 0, MAX_WRAPPING_BYTES)

@@ -1,6 +1,7 @@
 """How a network camera is reached, apart from its address: TLS, credentials, proxy. Pure: the environment is given."""
 
 import ipaddress
+import os
 import re
 import ssl
 from collections.abc import Mapping
@@ -9,12 +10,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
+CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 PROXY_SCHEMES = ("http", "https")
 TLS_SCHEMES = ("https", "rtsps")
 CERTIFICATE_HINT = (
     "give the certificate that it must have with ca_file, or take any with tls_verify = false "
     "(for one camera in cameras.toml, for all SIGHTLINE_CAMERA__CA_FILE, SIGHTLINE_CAMERA__TLS_VERIFY)"
 )
+RTSP_TRANSPORTS = ("auto", "tcp", "udp")
 CA_BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -29,6 +32,7 @@ class Connection:
 
     `ca_file`: the certificates that the camera's one is checked against; empty means those of the operating system.
     `use_proxy`: the proxy variables of the environment (http_proxy, no_proxy and so on) apply to this camera.
+    `rtsp_transport`: `tcp`, `udp`, or `auto`: TCP, and UDP where the camera answers 461 to it.
     """
 
     tls_verify: bool = True
@@ -36,6 +40,7 @@ class Connection:
     user: str = ""
     password: str = field(default="", repr=False)
     use_proxy: bool = False
+    rtsp_transport: str = "auto"
 
 
 # As no setting says otherwise.
@@ -86,13 +91,19 @@ def tls_context(connection: Connection, environ: Mapping[str, str]) -> ssl.SSLCo
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         return context
-    name, path = _given_certificates(connection, environ)
-    if path:
-        if not Path(path).exists():
-            raise ConnectionFault(f"cannot be used: {name} names {path}, and there is no such file")
-        folder = Path(path).is_dir()
+    given = _given_certificates(connection, environ)
+    if given is not None:
+        name, path, is_folder = given
+        kind = "folder" if is_folder else "file"
+        places = [Path(place) for place in (path.split(os.pathsep) if is_folder else [path])]
+        if not any(place.exists() for place in places):
+            raise ConnectionFault(f"cannot be used: {name} names {path}, and there is no such {kind}")
+        if not any(place.is_dir() == is_folder for place in places):
+            raise ConnectionFault(f"cannot be used: {name} names {path}, which is no {kind}")
         try:
-            context.load_verify_locations(None if folder else path, path if folder else None)
+            context.load_verify_locations(None if is_folder else path, path if is_folder else None)
+        except PermissionError as error:
+            raise ConnectionFault(f"cannot be used: {name} names {path}, which may not be read") from error
         except (OSError, ssl.SSLError) as error:
             raise ConnectionFault(f"cannot be used: {name} names {path}, which has no certificate in it") from error
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # each certificate in it is trusted by itself
@@ -114,14 +125,16 @@ class PinnedContext(ssl.SSLContext):
 
     @classmethod
     def of(cls, ca_file: str) -> "PinnedContext":
+        """Raises ConnectionFault."""
         context = cls(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
-        context.load_verify_locations(ca_file)
+        try:
+            context.load_verify_locations(ca_file)
+            text = Path(ca_file).read_text("latin-1")
+            context._pinned = frozenset(ssl.PEM_cert_to_DER_cert(block) for block in CERTIFICATE.findall(text))
+        except (OSError, ValueError) as error:
+            raise ConnectionFault(f"cannot be used: ca_file names {ca_file}, which cannot be read: {error}") from error
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-        blocks = re.findall(
-            r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", Path(ca_file).read_text(), re.DOTALL
-        )
-        context._pinned = frozenset(ssl.PEM_cert_to_DER_cert(block) for block in blocks)
         return context
 
     def wrap_socket(self, *given: Any, **more: Any) -> ssl.SSLSocket:
@@ -176,13 +189,13 @@ def is_proxy_variable(name: str) -> bool:
     return name.lower().endswith("_proxy")
 
 
-def _given_certificates(connection: Connection, environ: Mapping[str, str]) -> tuple[str, str]:
-    """Which setting or variable names certificates, and the file or folder that it names; empty where none does."""
-    given = {
-        "ca_file": connection.ca_file,
-        **{name: environ.get(name, "") for name in ("SSL_CERT_FILE", "SSL_CERT_DIR")},
-    }
-    return next(((name, path) for name, path in given.items() if path), ("", ""))
+def _given_certificates(connection: Connection, environ: Mapping[str, str]) -> tuple[str, str, bool] | None:
+    """Which setting or variable names certificates, what it names, and whether that must be a folder."""
+    for name, path in (("ca_file", connection.ca_file), ("SSL_CERT_FILE", environ.get("SSL_CERT_FILE", ""))):
+        if path:
+            return name, path, False
+    folder = environ.get("SSL_CERT_DIR", "")
+    return ("SSL_CERT_DIR", folder, True) if folder else None
 
 
 def _variable(name: str, environ: Mapping[str, str]) -> str:

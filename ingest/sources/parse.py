@@ -189,14 +189,14 @@ def parse_sim(text: str) -> sim.SimSpec:
     """A simulated camera from `NAME?size=640x480&seed=0`. Raises ConfigError."""
     name, _, query = text.partition("?")
     if name not in sim.names():
-        raise ConfigError(f"source sim:{name}: no such simulated camera; there are {', '.join(sim.names())}")
+        shown = redact_address(f"sim:{text}") if "@" in text else f"sim:{name}"
+        raise ConfigError(f"source {shown}: no such simulated camera; there are {', '.join(sim.names())}")
     options = dict(parse_qsl(query, keep_blank_values=True))
     size = SIM_SIZE.match(options.pop("size", "640x480"))
     seed = options.pop("seed", "0")
     if options or not size or not seed.isdigit():
-        raise ConfigError(
-            f"source sim:{text}: options are size=640x480 and seed=0, as in sim:{name}?size=640x480&seed=7"
-        )
+        shown = redact_address(f"sim:{text}")
+        raise ConfigError(f"source {shown}: options are size=640x480 and seed=0, as in sim:{name}?size=640x480&seed=7")
     return sim.SimSpec(name, int(size[1]), int(size[2]), int(seed))
 
 

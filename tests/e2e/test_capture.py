@@ -18,6 +18,8 @@ from ingest.sources.task import CaptureTask
 from tests.support.cameras import MAX_IMAGE_BYTES, PATIENCE_S, spec_of
 from tests.support.http_camera import PASSWORD, USER, http_camera
 from tests.support.paths import ROOT, SHARED
+from tests.support.polled_cameras import says
+from tests.support.socket_camera import socket_camera, whole
 from tests.support.videos import number_of, write_video
 
 DATA = SHARED / "data"
@@ -224,6 +226,17 @@ def test_no_credentials_where_others_can_see_them() -> None:
         while (message := child.read(1.0)) is None or message.kind != MessageKind.FAILED:
             pass
         assert "geheimnis" not in " ".join(child.last_words())
+
+
+def test_no_credentials_in_the_sentence_of_a_redirect() -> None:
+    leads = "ftp://joe:geheimnis@127.0.0.1/?next=geheimnis"
+    redirect = says(whole(b"", None, "302 Found", f"Location: {leads}"))
+    with socket_camera(redirect) as camera:
+        task = task_of(f"http://joe:geheimnis@{camera.address}/snap?token=s3cret")
+        failed = messages(task)[-1]
+    assert failed.kind == MessageKind.FAILED
+    assert "redirects" in failed.meta["why"]
+    assert "geheim" not in failed.meta["why"]
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/data")

@@ -85,10 +85,10 @@ def test_one_bad_answer_costs_one_picture(name: str) -> None:
 
 
 def test_a_camera_that_refuses_connections_for_a_moment_is_asked_on() -> None:
-    with socket_camera(good) as camera, watched_feed(spec_of(url(camera), FPS), QUICK) as watched:
+    with socket_camera(good) as camera, watched_feed(spec_of(url(camera), FPS, QUICK), QUICK) as watched:
         watched.until(lambda: len(watched.captured) >= 3)
         port = camera.port
-    with watched_feed(spec_of(f"http://127.0.0.1:{port}/snap.jpg", FPS), QUICK) as watched:
+    with watched_feed(spec_of(f"http://127.0.0.1:{port}/snap.jpg", FPS, QUICK), QUICK) as watched:
         time.sleep(0.5)  # nobody listens: opening goes on asking
         with socket.create_server(("127.0.0.1", port)):
             pass
@@ -112,6 +112,21 @@ def test_a_camera_that_asks_to_be_left_alone_is_asked_no_more_for_so_long() -> N
         watched.until(lambda: watched.drops.of("cam")["busy"] >= 25)
         assert 2 <= sum(request.number % 12 < 2 for request in camera.requests) <= 3
         assert len(watched.epochs()) == 1
+
+
+def test_a_camera_that_asks_to_be_left_alone_when_it_is_opened_is_opened_no_earlier() -> None:
+    asked_s: list[float] = []
+
+    def answer(connection: socket.socket, request: Request) -> bool:
+        asked_s.append(time.monotonic())
+        busy = says(whole(b"", "text/plain", "503 Service Unavailable", "Retry-After: 6"))
+        return (busy if request.number == 1 else good)(connection, request)
+
+    with watching(answer) as (_, watched):  # QUICK gives up opening after 2 s, and backs off for 0.5 s at most
+        watched.until(lambda: watched.feed.state == FeedState.DOWN)
+        assert watched.feed.why == "it answers HTTP 503 Service Unavailable"
+        watched.until(lambda: len(watched.captured) >= 3)
+        assert 6 <= asked_s[1] - asked_s[0] < 15
 
 
 @pytest.mark.parametrize("reason", ["page", "half a picture and a right length", "busy", "silent"])
@@ -191,6 +206,30 @@ def test_a_video_without_a_length_is_a_live_camera_that_is_opened_again(tmp_path
         watched.until(lambda: len(watched.epochs()) >= 3)
         assert watched.feed.live
         assert watched.feed.state in (FeedState.UP, FeedState.DOWN)
+
+
+def test_a_live_video_with_room_for_one_viewer_is_opened_when_the_place_is_free_again(tmp_path: Path) -> None:
+    data = write_video(tmp_path / "live.avi", frames=300, per_s=15).read_bytes()
+    viewers, busy = [0], says(whole(b"busy", "text/plain", "503 Service Unavailable"))
+
+    def answer(connection: socket.socket, request: Request) -> bool:
+        if viewers[0]:
+            return busy(connection, request)
+        viewers[0] += 1
+        try:
+            connection.sendall(head("200 OK", "Content-Type: video/x-msvideo"))
+            for at in range(0, len(data), 4_000):
+                connection.sendall(data[at : at + 4_000])
+                time.sleep(0.02)
+        except OSError:
+            time.sleep(1.5)  # it notices late
+        viewers[0] -= 1
+        return False
+
+    with watching(answer, "/live", 15, SETTINGS) as (camera, watched):
+        watched.until(lambda: len(watched.captured) >= 10)
+        assert watched.feed.failures == 0
+        assert len(camera.requests) >= 3
 
 
 def test_a_video_with_a_length_is_a_file_that_ends(tmp_path: Path) -> None:

@@ -11,6 +11,10 @@ import pytest
 
 from ingest.camera.feed import FeedState
 from ingest.camera.spec import CameraSpec, camera_spec
+from ingest.sources.connection import Connection
+from ingest.sources.readers.base import SourceFault
+from ingest.sources.readers.http_client import CameraClient
+from tests.e2e.test_capture import task_of
 from tests.support.cameras import SETTINGS, spec_of
 from tests.support.polled_cameras import FPS, PART, QUICK, good, says, streaming, url, watching
 from tests.support.socket_camera import Request, socket_camera, whole
@@ -128,6 +132,29 @@ def test_a_file_of_certificates_that_goes_away_later_is_a_sentence(
         assert watched.feed.why == f"its connection cannot be used: ca_file names {kept}, and there is no such file"
 
 
+def test_a_file_of_pinned_certificates_that_goes_away_before_it_is_needed_is_a_sentence(
+    tmp_path: Path, certificate: tuple[Path, ssl.SSLContext]
+) -> None:
+    """Only a certificate for another name is looked up in the file itself, after it was verified."""
+    kept = tmp_path / "ca.pem"
+    kept.write_bytes(certificate[0].read_bytes())
+    with socket_camera(good, certificate[1]) as camera:
+        client = CameraClient(task_of(url(camera), connection=Connection(ca_file=str(kept))))
+        kept.unlink()
+        try:
+            client.ask().close()
+            assert "127.0.0.1" in certificate_names(certificate[0])
+        except SourceFault as fault:
+            assert str(fault).startswith(f"its connection cannot be used: ca_file names {kept}")
+        finally:
+            client.close()
+
+
+def certificate_names(file: Path) -> str:
+    command = ["openssl", "x509", "-noout", "-ext", "subjectAltName", "-in", str(file)]
+    return subprocess.run(command, check=True, capture_output=True).stdout.decode()
+
+
 def spec_with_environment(source: str, environ: dict[str, str]) -> CameraSpec:
     return camera_spec({"id": "cam", "source": source, "fps": 5, "use_proxy": True}, SETTINGS, environ)
 
@@ -138,5 +165,7 @@ def test_a_wrong_password_is_tried_a_few_times_and_not_without_end() -> None:
         spec = spec_of(url(camera), FPS, user="joe", password="geheim")
         with watched_feed(spec, QUICK.model_copy(update={"backoff_initial_ms": 60_000})) as watched:
             watched.until(lambda: watched.feed.state == FeedState.DOWN)
-            assert watched.feed.why == "it answers HTTP 401 Unauthorized"
+            assert watched.feed.why.startswith(
+                "it answers HTTP 401 Unauthorized; its user name or password is refused: set user"
+            )
             assert len([one for one in camera.requests if "authorization" in one.headers]) == 3

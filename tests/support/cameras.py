@@ -8,5 +8,5 @@ PATIENCE_S = 60.0
 SETTINGS = CameraSettings(backoff_initial_ms=200, backoff_max_ms=500, open_timeout_ms=3_000, read_timeout_ms=3_000)
 
 
-def spec_of(source: str, fps: float = 5, **keys: object) -> CameraSpec:
-    return camera_spec({"id": "cam", "source": source, "fps": fps, **keys}, SETTINGS, {})
+def spec_of(source: str, fps: float = 5, settings: CameraSettings = SETTINGS, **keys: object) -> CameraSpec:
+    return camera_spec({"id": "cam", "source": source, "fps": fps, **keys}, settings, {})

@@ -30,7 +30,7 @@ def watching(
     """A camera that answers so, and a feed on it."""
     with (
         socket_camera(answer, tls) as camera,
-        watched_feed(spec_of(url(camera, path), fps, **keys), settings) as watched,
+        watched_feed(spec_of(url(camera, path), fps, settings, **keys), settings) as watched,
     ):
         yield camera, watched
 

@@ -14,7 +14,14 @@ MAX_CATCH_UP_S = 1.0
 
 
 class SourceFault(Exception):
-    """The source does not answer, or no longer; the message is a sentence. The agent waits and opens it again."""
+    """The source does not answer, or no longer; the message is a sentence. The agent waits and opens it again.
+
+    `wait_s`: how long the camera asked to be left alone.
+    """
+
+    def __init__(self, why: str, wait_s: float = 0.0) -> None:
+        self.wait_s = wait_s
+        super().__init__(why)
 
 
 class ImageRefused(Exception):

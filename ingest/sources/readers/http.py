@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from itertools import chain
 
 from ingest.sources import answers
-from ingest.sources.motion_jpeg import MotionJpegParser
+from ingest.sources.motion_jpeg_parser import MotionJpegParser
 from ingest.sources.readers.base import FrameReader, PictureMissed, SourceFault
 from ingest.sources.readers.http_client import Answer, CameraClient
-from ingest.sources.readers.mjpeg import MotionJpegStream, declared_boundary
+from ingest.sources.readers.motion_jpeg_stream import MotionJpegStream, declared_boundary
 from ingest.sources.readers.snapshot import MAX_UNAUTHORISED, SnapshotCamera, picture_of
 from ingest.sources.task import CaptureTask
 
@@ -35,7 +35,7 @@ def open_http(task: CaptureTask) -> FrameReader:
             hopeless = missed.reason == "certificate" or unauthorised >= MAX_UNAUTHORISED
             if hopeless or time.monotonic() + wait_s > until_s:
                 client.close()
-                raise SourceFault(missed.why) from missed
+                raise SourceFault(missed.why, missed.wait_s) from missed
             time.sleep(wait_s)
 
 
@@ -95,25 +95,39 @@ def _read_on(body: bytearray, pieces: Iterator[bytes], answer: Answer, limit: in
     A stream that is slow does not go on before the time is over: one picture of it, in a part, has come by then.
     """
     parser = MotionJpegParser(declared_boundary(answer.content_type), limit)
-    pictures = len(parser.feed(bytes(body)))
+    pictures, new = len(parser.feed(bytes(body))), len(body)
     try:
         while len(body) <= limit:
             is_stream = pictures > 1 or (pictures == 1 and parser.is_in_picture)
             if is_stream and (answer.length is None or answers.is_wrapped(bytes(body))):
                 return False  # some streams declare a length that they never reach
+            if _is_one_picture(body, new, answer):
+                answer.expect_little_more()
             piece = next(pieces, None)
             if piece is None:
                 return True
             body += piece
+            new = len(piece)
             pictures += len(parser.feed(piece))
             answer.check_time()
     except PictureMissed as missed:
-        in_parts = answers.is_wrapped(bytes(body)) or answer.declared_type.startswith("multipart/")
+        if _is_one_picture(body, len(body), answer):
+            return True
         start = body.find(answers.SOI)
-        if missed.reason == "slow" and answer.length is None and in_parts and start >= 0:
+        if missed.reason == "slow" and answer.length is None and _is_in_parts(body, answer) and start >= 0:
             return False
         raise
     return answer.length is not None or answers.is_picture(bytes(body))
+
+
+def _is_in_parts(body: bytearray, answer: Answer) -> bool:
+    return answers.is_wrapped(bytes(body)) or answer.declared_type.startswith("multipart/")
+
+
+def _is_one_picture(body: bytearray, new: int, answer: Answer) -> bool:
+    """Whether this is a whole picture, and nothing says that others follow. `new`: how many bytes just came."""
+    is_video = answer.length is None and answer.declared_type.startswith("video/")
+    return not is_video and answers.has_end(body, new) and not _is_in_parts(body, answer)
 
 
 def _open_motion_jpeg(client: CameraClient, task: CaptureTask, answer: Answer, pieces: Iterator[bytes]) -> FrameReader:
@@ -125,7 +139,7 @@ def _ask_again(client: CameraClient, task: CaptureTask) -> Iterator[bytes]:
     try:
         return _chunks(client.ask().pieces(), task)
     except PictureMissed as missed:
-        raise SourceFault(missed.why) from missed
+        raise SourceFault(missed.why, missed.wait_s) from missed
 
 
 def _chunks(pieces: Iterator[bytes], task: CaptureTask) -> Iterator[bytes]:
@@ -134,13 +148,27 @@ def _chunks(pieces: Iterator[bytes], task: CaptureTask) -> Iterator[bytes]:
         yield from pieces
     except PictureMissed as missed:
         silent = missed.reason == "slow"
-        why = f"no picture for {task.read_timeout_ms} ms" if silent else f"the stream broke off: {missed.__cause__}"
+        why = (
+            f"no picture for {task.read_timeout_ms} ms (read_timeout_ms)"
+            if silent
+            else f"the stream broke off: {missed.why}"
+        )
         raise SourceFault(why) from missed
 
 
 def _open_ffmpeg(client: CameraClient, task: CaptureTask, finite: bool) -> FrameReader:
-    """FFmpeg opens the address over a connection of its own: a finite file is one that has a length and ends there."""
+    """FFmpeg opens the address over a connection of its own: a finite file is one that has a length and ends there.
+
+    A camera with room for one viewer refuses it until it has noticed that ours is gone.
+    """
     client.close()
     from ingest.sources.readers.video import VideoFile, open_stream
 
-    return VideoFile(task) if finite else open_stream(task)
+    until_s = time.monotonic() + task.open_timeout_ms / 1000
+    while True:
+        try:
+            return VideoFile(task) if finite else open_stream(task)
+        except SourceFault:
+            if time.monotonic() + MAX_TURN_S > until_s:
+                raise
+        time.sleep(MAX_TURN_S)

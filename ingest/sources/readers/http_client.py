@@ -19,10 +19,14 @@ from ingest.sources.connection import (
     without_credentials,
 )
 from ingest.sources.readers.base import PictureMissed, SourceFault
+from ingest.sources.readers.http_transport import AnswerBody, CameraTransport
 from ingest.sources.task import CaptureTask
 
 BUSY = (429, 503)
 UNAUTHORISED = (401, 403, 407)
+MAX_REDIRECTS = 8
+# A camera may ask to be left alone for so long, and no longer.
+MAX_WAIT_S = 600.0
 
 
 class CameraClient:
@@ -52,21 +56,23 @@ class CameraClient:
         return httpx2.Client(
             timeout=httpx2.Timeout(self._read_s, connect=self._connect_s),
             follow_redirects=True,
+            max_redirects=MAX_REDIRECTS,
             auth=self._auth,
             headers={"Accept-Encoding": "identity"},
-            verify=context,
-            proxy=self._proxy or None,
+            transport=CameraTransport(context, self._proxy),
             trust_env=False,
         )
 
     def ask(self) -> "Answer":
-        """The answer to one GET, to be closed by the caller. Raises PictureMissed."""
+        """The answer to one GET, to be closed by the caller. Raises PictureMissed; SourceFault where none can come."""
         try:
             response = self._send()
         except httpx2.HTTPError as error:
             raise _missed(error) from error
-        except httpx2.InvalidURL as error:
+        except (httpx2.InvalidURL, httpx2.CookieConflict) as error:
             raise SourceFault(f"its address cannot be used: {error}") from error
+        except ConnectionFault as fault:
+            raise SourceFault(f"its connection {fault}") from fault
         answer = Answer(response, time.monotonic() + self._read_s)
         try:
             _check(response)
@@ -103,8 +109,8 @@ class Answer:
         self._response, self._until_s = response, until_s
         self.content_type = response.headers.get("content-type", "")
         self.declared_type = self.content_type.partition(";")[0].strip().lower()
-        length = response.headers.get("content-length", "")
-        self.length = int(length) if length.isdigit() else None
+        self._body: AnswerBody = response.extensions["body"]
+        self.length = self._body.length
 
     def __enter__(self) -> "Answer":
         return self
@@ -118,12 +124,16 @@ class Answer:
     def check_time(self) -> None:
         """Raises PictureMissed where the picture takes too long, although some of it comes now and then."""
         if time.monotonic() > self._until_s:
-            raise PictureMissed("slow", "its picture does not come in time")
+            raise PictureMissed("slow", "its picture does not come in time (read_timeout_ms)")
+
+    def expect_little_more(self) -> None:
+        """What was asked for has come: nothing that the camera may still announce is waited for."""
+        self._body.expect_little_more()
 
     def pieces(self) -> Iterator[bytes]:
         """The body as it comes. Raises PictureMissed where it breaks off, or nothing comes for too long."""
         try:
-            yield from self._response.iter_bytes()
+            yield from self._response.iter_raw()
         except httpx2.HTTPError as error:
             raise _missed(error) from error
 
@@ -161,7 +171,7 @@ def _check(response: httpx2.Response) -> None:
     status = response.status_code
     why = f"it answers HTTP {status} {response.reason_phrase}".rstrip()
     if status in BUSY:
-        raise PictureMissed("busy", why, _retry_after_s(response.headers.get("retry-after", "")))
+        raise PictureMissed("busy", why, retry_after_s(response.headers.get("retry-after", "")))
     if status in UNAUTHORISED:
         raise PictureMissed("unauthorised", why)
     if response.is_redirect or 300 <= status < 400:
@@ -172,25 +182,31 @@ def _check(response: httpx2.Response) -> None:
         raise PictureMissed("http_status", why)
 
 
-def _retry_after_s(value: str) -> float:
-    """Seconds of a Retry-After header, which is a number or a date; 0 where it is neither."""
-    if value.strip().isdigit():
-        return float(value)
+def retry_after_s(value: str) -> float:
+    """Seconds of a Retry-After header, which is a number or a date; 0 where it is neither. At most MAX_WAIT_S."""
     try:
-        at = email.utils.parsedate_to_datetime(value)
-    except ValueError:
+        text = value.strip()
+        at_s = float(text) if text.isascii() and text.isdigit() else _seconds_until(text)
+    except (ValueError, OverflowError):
         return 0.0
-    return max(0.0, at.timestamp() - time.time())
+    return min(MAX_WAIT_S, max(0.0, at_s))
+
+
+def _seconds_until(date: str) -> float:
+    return email.utils.parsedate_to_datetime(date).timestamp() - time.time()
 
 
 def _missed(error: httpx2.HTTPError) -> PictureMissed:
     text = str(error) or type(error).__name__
     if isinstance(error, httpx2.TimeoutException):
-        return PictureMissed("slow", "it does not answer in time")
+        setting = "open_timeout_ms" if isinstance(error, httpx2.ConnectTimeout) else "read_timeout_ms"
+        return PictureMissed("slow", f"it does not answer in time ({setting})")
     if "CERTIFICATE_VERIFY_FAILED" in text:
         return PictureMissed("certificate", f"its certificate cannot be verified: {text}; {CERTIFICATE_HINT}")
     if isinstance(error, httpx2.TooManyRedirects | httpx2.UnsupportedProtocol):
         return PictureMissed("redirected", f"it redirects without end or to where no picture can be: {text}")
     if isinstance(error, httpx2.ConnectError | httpx2.ProxyError):
         return PictureMissed("refused", f"it does not answer: {text}")
+    if isinstance(error, httpx2.RemoteProtocolError):
+        return PictureMissed("cut", f"its answer {text}")
     return PictureMissed("cut", f"its answer breaks off: {text}")

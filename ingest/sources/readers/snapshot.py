@@ -43,9 +43,9 @@ class SnapshotCamera:
         return self._tick / self._fps
 
     def retrieve(self) -> CapturedImage | None:
+        self._misses.check_wait(time.monotonic())
         first, self._first = self._first, None
         try:
-            self._misses.check_wait(time.monotonic())
             body = first or self._ask()
         except PictureMissed as missed:
             self._misses.add(missed, time.monotonic())
@@ -57,15 +57,28 @@ class SnapshotCamera:
         return CapturedImage(data=body)
 
     def _ask(self) -> bytes:
-        body = bytearray()
         with self._client.ask() as answer:
-            for piece in answer.pieces():
-                body += piece
-                answer.check_time()
-                if len(body) > self._max_bytes:
-                    detail = f"over {len(body)} bytes, the limit is {self._max_bytes}"
-                    raise ImageRefused("too_large", "snapshot", detail)
-            return picture_of(answer, bytes(body))
+            return picture_of(answer, read_body(answer, self._max_bytes))
+
+
+def read_body(answer: Answer, max_bytes: int) -> bytes:
+    """A body with one picture, which is enough as soon as that is whole: the framing around it may be wrong.
+
+    Raises PictureMissed, and ImageRefused where it is too large.
+    """
+    body = bytearray()
+    try:
+        for piece in answer.pieces():
+            body += piece
+            if len(body) > max_bytes:
+                raise ImageRefused("too_large", "snapshot", f"over {len(body)} bytes, the limit is {max_bytes}")
+            if answers.has_end(body, len(piece)):
+                answer.expect_little_more()
+            answer.check_time()
+    except PictureMissed:
+        if not answers.has_end(body, len(body)):
+            raise
+    return bytes(body)
 
 
 class Misses:
@@ -93,10 +106,14 @@ class Misses:
         if self._unauthorised >= MAX_UNAUTHORISED or (
             for_s >= self._lost_after_s and self._in_a_row >= MIN_MISSES_LOST
         ):
-            raise SourceFault(f"{missed.why} (no picture for {for_s:.0f} s, {self._in_a_row} requests)")
+            why = f"{missed.why} (no picture for {for_s:.0f} s, {self._in_a_row} requests: lost_after_ms)"
+            raise SourceFault(why, missed.wait_s)
 
     def check_wait(self, now_s: float) -> None:
-        """Raises PictureMissed while the camera asked to be left alone (Retry-After): such a turn has no picture."""
+        """Raises PictureMissed while the camera asked to be left alone (Retry-After).
+
+        Such a turn has no picture and no request: it does not make the camera a lost one.
+        """
         if self._waiting is not None and now_s < self._wait_until_s:
             raise self._waiting
         self._waiting = None

@@ -39,13 +39,26 @@ def ffmpeg_options(given: str, ours: Mapping[str, str] = MappingProxyType({})) -
     """The given options for FFmpeg (`key;value|key;value`) and ours: any value replaces OpenCV's default, TCP."""
     options = [option for option in given.split("|") if option]
     names = {option.partition(";")[0] for option in options}
-    # RTSP over UDP loses packets silently and gives grey images; packets that are known to be broken are not decoded.
-    wanted = {"rtsp_transport": "tcp", "fflags": "discardcorrupt", **ours}
+    # Packets that are known to be broken are not decoded.
+    wanted = {"fflags": "discardcorrupt", **ours}
     return "|".join(options + [f"{name};{value}" for name, value in wanted.items() if name not in names])
+
+
+def transport_options(transport: str) -> dict[str, str]:
+    """How RTP comes. UDP loses packets silently and gives grey images: `auto` asks for it after an answer 461 alone."""
+    if transport == "auto":
+        return {"rtsp_transport": "tcp+udp", "rtsp_flags": "prefer_tcp"}
+    return {"rtsp_transport": transport}
 
 
 def connection_options(task: CaptureTask, environ: Mapping[str, str]) -> dict[str, str]:
     """The options that say how FFmpeg reaches an address. Raises SourceFault where certificates cannot be used."""
+    if not is_network(task.address):
+        return {}
+    return transport_options(task.connection.rtsp_transport) | _tls_options(task, environ)
+
+
+def _tls_options(task: CaptureTask, environ: Mapping[str, str]) -> dict[str, str]:
     if not uses_tls(task.address):
         return {}
     if not task.connection.tls_verify:
@@ -75,8 +88,11 @@ def _open_ffmpeg(task: CaptureTask, **more: str) -> cv2.VideoCapture:
     parameters += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, task.read_timeout_ms]
     parameters += [cv2.CAP_PROP_N_THREADS, DECODE_THREADS]
     address = with_credentials(task.address, task.connection) if is_network(task.address) else task.address
+    began_s = time.monotonic()
     capture = cv2.VideoCapture(address, cv2.CAP_FFMPEG, parameters)
     if not capture.isOpened():
+        if time.monotonic() - began_s >= task.open_timeout_ms / 1000 * SILENT_SHARE:
+            raise SourceFault(f"it does not open in {task.open_timeout_ms} ms (open_timeout_ms)")
         checked = uses_tls(task.address) and task.connection.tls_verify
         raise SourceFault(
             "it does not open" + (f" (its certificate is checked: {CERTIFICATE_HINT})" if checked else "")
@@ -129,7 +145,9 @@ class VideoStream:
         now_s = time.monotonic()
         if damaged is None:
             silent = now_s - began_s >= patience_s
-            raise SourceFault(f"no frame for {self._read_timeout_ms} ms" if silent else "the stream ended")
+            raise SourceFault(
+                f"no frame for {self._read_timeout_ms} ms (read_timeout_ms)" if silent else "the stream ended"
+            )
         self.damaged += damaged
         return now_s
 

@@ -9,7 +9,7 @@ import pytest
 import ingest.camera.feed
 from infra.process.lifecycle import Stop
 from ingest.camera.feed import Feed, FeedState, SessionEnd
-from ingest.camera.spec import CameraSpec
+from ingest.camera.spec import CameraSpec, Timeouts
 from ingest.capture.wire import CaptureMessage, MessageKind
 from ingest.publish.drops import DropCounts
 from ingest.publish.frame import OutgoingFrame
@@ -86,7 +86,7 @@ class Rig:
         self.drops = DropCounts()
         self.stop = Stop()
         self.feed = Feed(
-            CameraSpec("cam", source, 5.0, False, 90),
+            CameraSpec("cam", source, 5.0, False, 90, Timeouts.of(SETTINGS)),
             SETTINGS.model_copy(update=changes),
             1 << 20,
             self.frames.append,
@@ -196,6 +196,24 @@ def test_an_address_whose_answer_is_a_stream_is_opened_again_at_its_end(monkeypa
     rig.feed.run()
     assert tries == [0] * 6
     assert rig.feed.state == FeedState.DOWN
+
+
+@pytest.mark.parametrize(("asked_s", "waited_s"), [(0.0, 0.001), (120.0, 120.0)])
+def test_a_camera_that_asks_to_be_left_alone_is_opened_again_no_earlier(
+    asked_s: float, waited_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = CaptureMessage(MessageKind.FAILED, {"why": "it answers HTTP 503", "wait_s": asked_s})
+    rig = Rig([opened(True), failed], monkeypatch, POLLED)
+    waits: list[float] = []
+
+    def wait(delay_s: float) -> bool:
+        waits.append(delay_s)
+        rig.stop.set()
+        return True
+
+    monkeypatch.setattr(rig.stop, "wait", wait)
+    rig.feed.run()
+    assert waits == [pytest.approx(waited_s)]
 
 
 def test_a_process_that_cannot_be_started_is_this_cameras_failure_alone(monkeypatch: pytest.MonkeyPatch) -> None:

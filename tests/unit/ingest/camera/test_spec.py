@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from infra.settings import CameraSettings
-from ingest.camera.spec import camera_spec, load_cameras
+from ingest.camera.spec import Timeouts, camera_spec, load_cameras
 from ingest.sources.parse import ReaderKind
 from schemas.errors import ConfigError
 
@@ -120,3 +120,25 @@ def test_a_missing_file_is_a_fault(tmp_path: Path) -> None:
 def test_ids_are_kept_to_what_a_frame_id_can_hold() -> None:
     with pytest.raises(ConfigError, match="'a/b'"):
         camera_spec({"id": "a/b", "source": "sim:coffee"}, SETTINGS, {})
+
+
+def test_time_outs_and_transport_of_one_camera_come_before_the_settings_for_all() -> None:
+    settings = SETTINGS.model_copy(update={"read_timeout_ms": 700, "rtsp_transport": "tcp"})
+    keys = {"open_timeout_ms": 100, "lost_after_ms": 900, "rtsp_transport": "udp"}
+    own = camera_spec({"source": "rtsp://cam/1", **keys}, settings, {})
+    assert (own.timeouts, own.connection.rtsp_transport) == (Timeouts(100, 700, 900), "udp")
+    every = camera_spec({"source": "rtsp://cam/1"}, settings, {})
+    assert (every.timeouts, every.connection.rtsp_transport) == (Timeouts.of(settings), "tcp")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("read_timeout_ms", value) for value in (0, -1, 1.5, True, "5 s", 10**12)),
+        *(("rtsp_transport", value) for value in ("TCP", "http", 5, "")),
+    ],
+)
+def test_time_outs_and_transports_that_are_none_are_faults(key: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=f"{key} must be") as caught:
+        camera_spec({"source": "rtsp://cam/1", key: value}, SETTINGS, {})
+    assert len(caught.value.faults) == 1

@@ -9,6 +9,7 @@ from ingest.camera.spec import camera_spec, load_cameras
 from ingest.sources.connection import (
     Connection,
     ConnectionFault,
+    PinnedContext,
     bundle_of,
     credentials,
     proxy_of,
@@ -89,6 +90,36 @@ def test_a_file_that_has_no_certificate_in_it_is_named(tmp_path: Path) -> None:
     (tmp_path / "empty.pem").write_text("nothing")
     with pytest.raises(ConnectionFault, match="no certificate in it"):
         tls_context(Connection(ca_file=str(tmp_path / "empty.pem")), {})
+
+
+def test_a_folder_is_no_file_of_certificates_and_a_file_no_folder(tmp_path: Path) -> None:
+    file = tmp_path / "a.pem"
+    file.write_text(_a_bundle().read_text())
+    for connection, environ, words in (
+        (Connection(ca_file=str(tmp_path)), {}, f"ca_file names {tmp_path}, which is no file"),
+        (Connection(), {"SSL_CERT_FILE": str(tmp_path)}, f"SSL_CERT_FILE names {tmp_path}, which is no file"),
+        (Connection(), {"SSL_CERT_DIR": str(file)}, f"SSL_CERT_DIR names {file}, which is no folder"),
+    ):
+        with pytest.raises(ConnectionFault, match=words):
+            tls_context(connection, environ)
+    for environ in ({"SSL_CERT_DIR": f"/no/such:{tmp_path}"}, {"SSL_CERT_FILE": str(file)}):
+        assert tls_context(Connection(), environ)
+
+
+@pytest.mark.parametrize("scheme", ["https", "rtsps"])
+def test_a_folder_as_ca_file_is_one_sentence_at_the_start(scheme: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        spec_of(f"{scheme}://cam/1", ca_file=str(tmp_path))
+    [fault] = caught.value.faults
+    assert fault == f"source {scheme}://cam/1 cannot be used: ca_file names {tmp_path}, which is no file"
+
+
+def test_certificates_that_are_to_be_pinned_and_cannot_be_read_are_a_fault(tmp_path: Path) -> None:
+    (tmp_path / "latin.pem").write_bytes("# Zertifikat für\n".encode("latin-1") + _a_bundle().read_bytes())
+    assert PinnedContext.of(str(tmp_path / "latin.pem"))
+    for path in (tmp_path, tmp_path / "none.pem"):
+        with pytest.raises(ConnectionFault, match="ca_file names"):
+            PinnedContext.of(str(path))
 
 
 def test_a_missing_file_of_certificates_is_one_fault_at_the_start_and_none_without_tls() -> None:

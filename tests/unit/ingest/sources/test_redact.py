@@ -1,13 +1,20 @@
 """No credential of a camera address may come out, however it is written."""
 
+import base64
+import json
+import re
 import string
+from urllib.parse import quote, quote_plus, unquote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingest.camera.spec import camera_spec
 from ingest.sources.parse import default_id
 from ingest.sources.redact import HIDDEN, has_hidden_host, redact_address, redact_text, redact_url, secrets_of
+from schemas.errors import ConfigError
+from tests.support.cameras import SETTINGS
 
 CASES = [
     ("rtsp://admin:pw123@10.0.0.7:554/s1", "rtsp://10.0.0.7:554/s1"),
@@ -28,6 +35,10 @@ CASES = [
     ("http://cam/userToken=abc/x?size=3", f"http://cam/userToken={HIDDEN}/x?size=3"),
     ("rtsp://cam/user=a_password=b/c?d_channel=1", f"rtsp://cam/user={HIDDEN}_password={HIDDEN}_channel=1"),
     ("http://cam/at@home?size=3", "http://cam/at@home?size=3"),
+    ("rtsp://j/e:word@cam/s1", "rtsp://cam/s1"),
+    ("http:///joe:word@cam/s1", "http://cam/s1"),
+    ("http://cam/api?src=rtsp://joe:pa/s@s@dvr/1&x=y", f"http://cam/api?src=rtsp://{HIDDEN}@dvr/1&x=y"),
+    ("http://cam/api?src=rtsp%3A%2F%2Fjoe%3Apw%40dvr%2F1", f"http://cam/api?src=rtsp%3A%2F{HIDDEN}%40dvr%2F1"),
     ("rtsp://admin:123/45@cam/s1", "rtsp://cam/s1"),
     ("rtsp://cam:554/one@two", "rtsp://two"),  # could as well be a password 554/one
     ("sim:coffee", "sim:coffee"),
@@ -68,8 +79,60 @@ def test_a_password_never_comes_out_of_text_that_is_no_url(before: str, user: st
     assert password[:3] not in shown.removesuffix("camera.local:554/stream").removeprefix(before)
 
 
+PUNCTUATION = "@:/?#[]!$&'()*+,;=%-._~ \\\"<>^`{|}"
+WORD = st.text(string.ascii_letters + PUNCTUATION + "ü成", max_size=8).map(lambda core: f"Geheim{core}Wort")
+BEGINNINGS = [
+    "rtsp://",
+    "https://",
+    "HTTP://",
+    "",
+    "//",
+    "rtsp:/",
+    "rtsp:",
+    "file://",
+    "usb:",
+    "sim:",
+    "sim:cat?",
+    "ftp://",
+]
+BEGINNINGS += ["http:///", "'rtsp://", "www.", "http://cam/api?src=rtsp://"]
+
+
+def spellings(word: str) -> list[str]:
+    """How libraries print a word: plain, percent-encoded by several rules, quoted, in JSON, in lower case."""
+    encoded = [quote(word, safe=""), quote(word), quote_plus(word), quote(word, safe=":@!$&'()*+,;=")]
+    encoded += [re.sub("%..", lambda found: found.group().lower(), each) for each in encoded]
+    return [word, *encoded, repr(word), json.dumps(word), json.dumps(word, ensure_ascii=False), word.lower()]
+
+
+@pytest.mark.parametrize("begin", BEGINNINGS)
+@given(
+    user=st.sampled_from(["joe", "admin", "joe@site", "DOM\\joe", "joe doe", "", "j#e", "j/e", "j?e"]),
+    word=WORD,
+    host=st.sampled_from(["cam", "10.0.0.7", "10.0.0.7:554", "[fe80::1]:554", "cam:port", "", "..", "../x"]),
+    path=st.sampled_from(["", "/", "/stream1", "/a?b=c", "/snap.jpg?user=x", "#t", "/a@b"]),
+    after=st.sampled_from(["", "'", " "]),
+)
+def test_no_sentence_about_a_camera_has_its_password(
+    begin: str, user: str, word: str, host: str, path: str, after: str
+) -> None:
+    source = f"{begin}{user}:{word}@{host}{path}{after}"
+    try:
+        spec = camera_spec({"source": source, "fps": 1}, SETTINGS, {})
+    except ConfigError as error:
+        told = [*error.faults, str(error)]
+    else:
+        secrets = secrets_of(spec.source.address)
+        lines = [f"[rtsp @ 0x5] {each}: failed" for each in [*spellings(word), *spellings(source)]]
+        basic = base64.b64encode(f"{unquote(user)}:{unquote(word)}".encode()).decode()
+        told = [redact_text(line, secrets) for line in [*lines, f"Authorization: Basic {basic}"]]
+        assert basic not in told[-1]
+        told += [spec.source.shown, spec.source_id]
+    assert not [text for text in told if "geheim" in text.lower()]
+
+
 @pytest.mark.parametrize("address", ["joe:p@ss", "joe:12", "joe:pw", "joe", "joe:p@ss:12"])
-@pytest.mark.parametrize("after", ["#34@cam", "?3:4@cam", "#3/4@cam:554/1"])
+@pytest.mark.parametrize("after", ["#34@cam", "?3:4@cam", "#3/4@cam:554/1", "/e:34@cam"])
 def test_an_address_whose_password_hides_the_host_is_found(address: str, after: str) -> None:
     assert has_hidden_host(f"rtsp://{address}{after}")
 

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from ingest.sources.readers.base import PictureMissed, SourceFault
-from ingest.sources.readers.http_client import _retry_after_s
+from ingest.sources.readers.http_client import retry_after_s
 from ingest.sources.readers.snapshot import MAX_UNAUTHORISED, MIN_MISSES_LOST, Misses
 
 BUSY = PictureMissed("busy", "it answers HTTP 503 Service Unavailable")
@@ -61,7 +61,31 @@ def test_a_camera_that_asks_to_be_left_alone_is() -> None:
     misses.check_wait(101.0)
 
 
+def test_turns_in_which_a_camera_is_left_alone_do_not_make_it_a_lost_one() -> None:
+    misses = Misses(lost_after_s=30.0)
+    misses.add(PictureMissed("busy", "busy", wait_s=120.0), 100.0)
+    for second in range(101, 220):
+        with pytest.raises(PictureMissed):
+            misses.check_wait(float(second))
+    misses.check_wait(220.0)
+    misses.add(BUSY, 220.0)
+
+
+def test_a_lost_camera_is_left_alone_for_as_long_as_it_asked() -> None:
+    misses = Misses(lost_after_s=30.0)
+    with pytest.raises(SourceFault) as caught:
+        for number in range(MIN_MISSES_LOST):
+            misses.add(PictureMissed("busy", "busy", wait_s=120.0), 100.0 + 120 * number)
+    assert caught.value.wait_s == 120.0
+
+
 def test_retry_after_is_a_number_or_a_date() -> None:
-    assert [_retry_after_s(value) for value in ("", "3", " 7 ", "soon", "-1")] == [0.0, 3.0, 7.0, 0.0, 0.0]
-    assert 50 < _retry_after_s(email.utils.formatdate(time.time() + 60, usegmt=True)) <= 60
-    assert _retry_after_s(email.utils.formatdate(time.time() - 60, usegmt=True)) == 0.0
+    assert [retry_after_s(value) for value in ("", "3", " 7 ", "soon", "-1", "²", "1.5")] == [0.0, 3.0, 7.0, *[0.0] * 4]
+    assert [retry_after_s(value) for value in ("9" * 5_000, "1e9", "Mon, 01 Jan 9999 00:00:00 GMT")] == [
+        600.0,
+        0.0,
+        600.0,
+    ]
+    assert retry_after_s("Mon, 99 Jan 99999999 00:00:00 GMT") == 0.0
+    assert 50 < retry_after_s(email.utils.formatdate(time.time() + 60, usegmt=True)) <= 60
+    assert retry_after_s(email.utils.formatdate(time.time() - 60, usegmt=True)) == 0.0

@@ -1,6 +1,7 @@
 """A failed grab is a damaged packet or the end: what the readers make of it, on a capture that follows a script."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import repeat
 from types import SimpleNamespace
 
@@ -8,9 +9,10 @@ import cv2
 import pytest
 
 import ingest.sources.readers.video
+from ingest.sources.connection import Connection
 from ingest.sources.parse import ReaderKind
 from ingest.sources.readers.base import SourceFault
-from ingest.sources.readers.video import MAX_DAMAGED, VideoFile, VideoStream
+from ingest.sources.readers.video import MAX_DAMAGED, VideoFile, VideoStream, connection_options, ffmpeg_options
 from ingest.sources.task import CaptureTask
 
 TASK = CaptureTask(ReaderKind.VIDEO, "v.mp4", 25.0, False, 90, 1_000, 3_000, 1 << 20)
@@ -84,3 +86,20 @@ def test_a_silent_stream_is_not_waited_for_twice(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(SourceFault, match="no frame for 3000 ms"):
         VideoStream(capture, 3_000).grab()  # type: ignore[arg-type]
     assert capture.grabs == 1
+
+
+@pytest.mark.parametrize(
+    ("transport", "options"),
+    [
+        ("auto", {"rtsp_transport": "tcp+udp", "rtsp_flags": "prefer_tcp"}),
+        ("tcp", {"rtsp_transport": "tcp"}),
+        ("udp", {"rtsp_transport": "udp"}),
+    ],
+)
+def test_how_rtp_comes(transport: str, options: dict[str, str]) -> None:
+    task = replace(TASK, address="rtsp://cam/1", connection=Connection(rtsp_transport=transport))
+    assert connection_options(task, {}) == options
+    assert connection_options(replace(task, address="v.mp4"), {}) == {}
+    given = ffmpeg_options("rtsp_transport;udp_multicast", options)
+    assert given.startswith("rtsp_transport;udp_multicast|")
+    assert given.count("rtsp_transport") == 1

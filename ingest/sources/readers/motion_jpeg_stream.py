@@ -8,10 +8,9 @@ import re
 import time
 from collections.abc import Callable, Iterator
 
-import httpx2
 import simplejpeg
 
-from ingest.sources.motion_jpeg import END_MARKER, MotionJpegParser, StreamPicture
+from ingest.sources.motion_jpeg_parser import END_MARKER, MotionJpegParser, StreamPicture
 from ingest.sources.readers.base import CapturedImage, ImageRefused, SourceFault
 from ingest.sources.task import CaptureTask
 
@@ -25,9 +24,9 @@ BOUNDARY = re.compile(r"boundary\s*=\s*(?:\"([^\"]*)\"?|([^\s;,]+))", re.IGNOREC
 class MotionJpegStream:
     """The pictures of a stream as they come; of several that come at once, the newest.
 
-    `chunks` is the body of the first answer. An answer that ends in good order after a picture is no fault: `ask_again`
-    gives the body of the next one, so that a camera which sends one picture an answer is polled. Raises SourceFault
-    where no picture comes within the read time-out.
+    `chunks` is the body of the first answer; it raises SourceFault where it breaks off. An answer that ends in good
+    order after a picture is no fault: `ask_again` gives the body of the next one, so that a camera which sends one
+    picture an answer is polled. Raises SourceFault where no picture comes within the read time-out.
     """
 
     paced = False
@@ -62,7 +61,7 @@ class MotionJpegStream:
     def _await_picture(self) -> StreamPicture:
         until_s = time.monotonic() + self._timeout_ms / 1000
         while time.monotonic() < until_s:
-            chunk = self._read()
+            chunk = next(self._chunks, None)
             whole = self._whole(self._parser.finish() if chunk is None else self._parser.feed(chunk))
             if whole:
                 self._has_picture = True
@@ -70,16 +69,7 @@ class MotionJpegStream:
                 return whole[-1]
             if chunk is None:
                 self._ask_for_more()
-        raise SourceFault(f"no picture for {self._timeout_ms} ms")
-
-    def _read(self) -> bytes | None:
-        """The next bytes of the answer; None at its end."""
-        try:
-            return next(self._chunks, None)
-        except httpx2.TimeoutException as error:
-            raise SourceFault(f"no picture for {self._timeout_ms} ms") from error
-        except httpx2.HTTPError as error:
-            raise SourceFault(f"the stream broke off: {error}") from error
+        raise SourceFault(f"no picture for {self._timeout_ms} ms (read_timeout_ms)")
 
     def _whole(self, pictures: list[StreamPicture]) -> list[StreamPicture]:
         """Those that are not cut. The others are counted, with what the parser counted."""

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ingest.sources.motion_jpeg import MAX_TEXT_BYTES, MotionJpegParser, StreamPicture
-from ingest.sources.readers.mjpeg import declared_boundary, is_whole
+from ingest.sources.motion_jpeg_parser import MAX_TEXT_BYTES, MotionJpegParser, StreamPicture
+from ingest.sources.readers.motion_jpeg_stream import declared_boundary, is_whole
 from tests.support.motion_jpeg import FRAMINGS, part, picture, stream
 
 MAX_BYTES = 1 << 20
