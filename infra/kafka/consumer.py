@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import confluent_kafka
-from confluent_kafka import OFFSET_BEGINNING, KafkaException
+from confluent_kafka import KafkaException
 
 from infra.kafka.clients import Keys, consumer_config, ignored_consumer_keys, new_client
 from infra.kafka.conversions import ours, positions_of, theirs
@@ -19,9 +19,6 @@ from infra.settings import Settings
 from schemas.coordinates import TopicPartition
 
 log = logs.get(__name__)
-
-# A position that is no offset: the log's beginning, whatever that is when reading starts.
-BEGINNING: int = OFFSET_BEGINNING
 
 
 class Rebalance(Protocol):

@@ -208,7 +208,7 @@ class Audit:
                     else "whether older frames had an outcome is not known"
                 )
             )
-        found += skipped_notes(list(self._outcomes.skipped_batches))
+        found += skipped_notes(list(self._outcomes.skipped))
         if clocks := +self._outcomes.other_clocks:
             found.append(other_clocks_note(clocks))
         if self._outcomes.undecodable:
@@ -219,10 +219,10 @@ class Audit:
 
 
 def skipped_notes(skipped: list[str]) -> list[str]:
-    """What the workers found gone, a note for each range; they do not know which frames were in it."""
+    """What the stages found gone, a note for each range; they do not know which frames were in it."""
     notes = skipped[:MAX_RANGES_NAMED]
     if (hidden := len(skipped) - len(notes)) > 0:
-        notes.append(f"{hidden} more ranges of micro-batches are gone")
+        notes.append(f"{hidden} more ranges of frames or micro-batches are gone")
     return notes
 
 

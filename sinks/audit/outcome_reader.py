@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from infra.failures.outcomes import BATCHES_SKIPPED
+from infra.failures.outcomes import BATCHES_SKIPPED, FRAMES_SKIPPED
 from infra.kafka.reader import Reader
 from infra.kafka.records import ConsumedRecord
 from infra.kafka.schema_registry import registry_of
@@ -39,7 +39,7 @@ class OutcomeReader:
     """Counts every outcome that it reads in the ledger. `undecodable`: records on labels that are not valid labels.
 
     `other_clocks` counts, by source, the frames of the range whose `captured_at` is far from the time of their record.
-    `skipped_batches` are the sentences of the workers about micro-batches that were gone before they had read them.
+    `skipped` are the sentences of the stages about frames and micro-batches that were gone before they had read them.
     """
 
     def __init__(
@@ -62,9 +62,10 @@ class OutcomeReader:
         # earliest when it was written before `_earliest_us`.
         self._reach: dict[TopicPartition, int] = {}
         self._earliest_us = 0 if since_us is None else since_us + CLOCK_MARGIN_US
+        self._skips = {(BATCHES_SKIPPED, names.batches), (FRAMES_SKIPPED, names.frames)}
         self.undecodable = 0
         self.other_clocks: Counter[str] = Counter()
-        self.skipped_batches: dict[str, None] = {}
+        self.skipped: dict[str, None] = {}
 
     def read(self, cut: StopLatch, frames_now: Callable[[], Iterable[Span]] = tuple) -> None:
         """Read every label and dead letter that was written since the last call.
@@ -156,8 +157,8 @@ class OutcomeReader:
         failure = read_failure(record.headers)
         if failure is None:
             return None
-        if (failure.error_class, failure.source.topic) == (BATCHES_SKIPPED, self._names.batches):
-            self.skipped_batches[failure.message] = None
+        if (failure.error_class, failure.source.topic) in self._skips:
+            self.skipped[failure.message] = None
             return None
         if redriven_letter(record.headers) is not None:
             self._ledger.redriven(failure.source)

@@ -9,29 +9,31 @@ What differs from Faust's own behaviour, and why (tests/unit/streams/source/test
   every single frame cost a third more CPU.
 - `stream_wait_empty=False`: Faust would hold up a rebalance, and with it the whole group, until every frame in flight
   is acked, without a limit. `streams.source.intake` waits for them within a budget, and commits.
-- Faust's acks have no effect; offsets come from our own bookkeeping (`streams.source.commits`).
+- Faust's acks have no effect; offsets come from our own bookkeeping (`streams.source.commits`), and neither Faust nor
+  aiokafka decides from which offset a partition is read (`streams.source.positions`).
 - A record is read whatever the names of its headers are (`streams.source.lenient_records`).
 - No leader topic, no changelogs, no tables, no data directory, no Faust producer.
 """
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, cast
 
 import faust
 from faust.app.base import BootStrategy
-from faust.transport.drivers import aiokafka as driver
 from mode.utils.queues import ThrowableQueue
 from yarl import URL
 
 from infra.kafka import clients
+from infra.kafka.consumer import GroupConsumer
+from infra.kafka.offsets_lookup import OffsetsClient
 from infra.kafka.topics import Lane, group
 from infra.settings import MIB, Settings, StreamSettings
 from streams.source import lenient_records
 from streams.source.commits import CommitsByHand
+from streams.source.consumer import Consumer, Transport
 
-FETCH_MAX_WAIT_MS = 50
-FETCH_MIN_BYTES = MIB
 QUEUE_EVENTS = 64
 QUEUE_BYTES = 8 * MIB
 # Practically never. While the workers are behind, nobody polls, for as long as that lasts. aiokafka lets a member that
@@ -71,41 +73,6 @@ def _size(message: Any) -> int:
     return len(message.value or b"") + len(message.key or b"")
 
 
-class _ConsumerThread(driver.AIOKafkaConsumerThread):
-    """Sets what Faust has no setting for on the aiokafka consumer, before that starts."""
-
-    def _create_worker_consumer(self, transport: Any) -> Any:
-        consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS
-        consumer._fetch_min_bytes = FETCH_MIN_BYTES
-        consumer._fetch_max_bytes = self.app.fetch_max_bytes  # type: ignore[attr-defined]
-        consumer._isolation_level = "read_committed"
-        return consumer
-
-
-class _Consumer(CommitsByHand, driver.Consumer):
-    def _new_consumer_thread(self) -> _ConsumerThread:
-        return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
-
-    async def wait_first(self, *waits: Any, timeout: Any = None) -> Any:  # noqa: ASYNC109 - as Faust has it
-        """Hand a message over directly when there is room for it.
-
-        Faust uses four tasks for each message, so that a rebalance can interrupt one that waits for room.
-        """
-        if len(waits) == 2 and cast(StreamApp, self.app).has_room():
-            hand_over, suspended = waits
-            suspended.close()
-            return await hand_over
-        return await super().wait_first(*waits, timeout=timeout)
-
-    def verify_event_path(self, now: float, tp: Any) -> None:
-        """Nothing: Faust's check for stalls only logs and is often wrong; `streams.watch` replaces it."""
-
-
-class _Transport(driver.Transport):
-    Consumer = _Consumer
-
-
 class _Monitor(faust.Monitor):
     """Leaves out Faust's statistics of every message, which nobody reads; ours are in `infra.process.metrics`."""
 
@@ -126,6 +93,8 @@ class StreamApp(faust.App):
     """A Faust app that writes no files and declares no topics."""
 
     fetch_max_bytes = 16 * MIB
+    # Makes the client that asks the broker for committed offsets and the reach of logs.
+    offsets_client: Callable[[], OffsetsClient]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._queues: list[ByteQueue] = []
@@ -139,7 +108,7 @@ class StreamApp(faust.App):
         pass
 
     def _new_transport(self) -> Any:
-        return _Transport(self.conf.broker_consumer, self)
+        return Transport(self.conf.broker_consumer, self)
 
     @property
     def commits(self) -> CommitsByHand:
@@ -148,7 +117,7 @@ class StreamApp(faust.App):
 
     def member(self) -> tuple[int, str]:
         """The generation of the group that this process is a member of, and its member id."""
-        coordinator = cast(_Consumer, self.consumer)._thread._ensure_consumer()._coordinator
+        coordinator = cast(Consumer, self.consumer)._thread._ensure_consumer()._coordinator
         return coordinator.generation, coordinator.member_id
 
     def FlowControlQueue(self, maxsize: int | None = None, *, clear_on_resume: bool = False) -> Any:
@@ -175,8 +144,9 @@ def build_app(settings: Settings, lane: Lane) -> StreamApp:
     """The application of one lane. Nothing is opened before it is started."""
     lenient_records.install()
     configured = _client_settings({**settings.kafka.client, **settings.kafka.consumer})
+    group_id = group("stream", settings.topic_prefix, lane)
     app = StreamApp(
-        group("stream", settings.topic_prefix, lane),
+        group_id,
         broker=[URL(f"kafka://{server.strip()}") for server in clients.bootstrap(settings).split(",")],
         store="memory://",
         value_serializer="raw",
@@ -190,6 +160,7 @@ def build_app(settings: Settings, lane: Lane) -> StreamApp:
         stream_buffer_maxsize=QUEUE_EVENTS,
         **{**_broker_settings(settings.stream), **configured},
     )
+    app.offsets_client = partial(GroupConsumer, settings, group_id)
     app.fetch_max_bytes = max(settings.kafka.max_fetch_queue_bytes // 2, settings.topics.max_frame_bytes + MIB)
     return app
 
@@ -206,7 +177,7 @@ def _broker_settings(stream: StreamSettings) -> dict[str, Any]:
         "broker_request_timeout": max(40.0, stream.session_timeout_ms / 1000),
         # Off, as in librdkafka: it costs 2 % of the time per frame, and the decoder examines every image anyway.
         "broker_check_crcs": False,
-        "consumer_auto_offset_reset": "earliest",
+        "consumer_auto_offset_reset": "none",
         "consumer_group_instance_id": stream.group_instance_id or None,
     }
 

@@ -9,10 +9,21 @@ from faust.types import TP
 
 from infra.kafka.groups import GroupProgress, Ticket
 from infra.process import logs
+from schemas.coordinates import TopicPartition
 
 log = logs.get(__name__)
 
 BEFORE_REVOKE_S = 3.0
+
+
+class _ReadEverything(dict[Any, Any]):
+    """In place of the offsets below which Faust drops records: nothing that was fetched is dropped."""
+
+    def __getitem__(self, _partition: Any) -> None:
+        return None
+
+    def __setitem__(self, _partition: Any, _offset: Any) -> None:
+        pass
 
 
 class CommitsByHand(Consumer):
@@ -21,15 +32,18 @@ class CommitsByHand(Consumer):
     Faust's own bookkeeping commits over a message in flight when acks come out of order (faust-streaming/faust#606).
     It also looks for offsets without a record (transaction markers, aborted or compacted records) and stumbles over
     them: behind such a gap after offset 0 it never commits again, and elsewhere it commits one series of adjacent
-    offsets at a time. For the event loop; any thread may read `commits` and `uncommitted`.
+    offsets at a time. And it drops records below its own read offset, in a topic that was made again for example.
+    For the event loop; any thread may read `commits` and `uncommitted`.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.progress: GroupProgress[None] = GroupProgress()
         self.commits = 0  # successful commits that moved an offset forward
+        self._read_offset = _ReadEverything()
         self._generation: int | None = None
         self._offered = self._settled = 0
+        self._last_begun: dict[TopicPartition, int] = {}
 
     @property
     def uncommitted(self) -> int:
@@ -38,9 +52,27 @@ class CommitsByHand(Consumer):
 
     def begin(self, message: Any) -> Ticket[None] | None:
         """A message was read. None for one of a past generation, which must be ignored: the next owner reads it."""
-        if message.generation_id != self._generation:
-            return None
-        return self.progress.start(message.tp, message.offset, None)
+        return self.begin_at(TopicPartition(*message.tp), message.offset) if self.is_current(message) else None
+
+    def begin_at(self, partition: TopicPartition, offset: int) -> Ticket[None] | None:
+        """Reading has come to this offset. One that is not behind the last one begins the partition anew."""
+        last = self._last_begun.get(partition, -1)
+        if offset <= last:
+            log.warning("offsets of a partition come once more", partition=str(partition), last=last, offset=offset)
+            self.begin_anew(partition)
+        self._last_begun[partition] = offset
+        return self.progress.start(partition, offset, None)
+
+    def is_current(self, message: Any) -> bool:
+        """Whether the message was read in the present generation."""
+        return bool(message.generation_id == self._generation)
+
+    def begin_anew(self, partition: TopicPartition) -> None:
+        """The log of this partition is another one or was cut: nothing that was read of it before counts any more."""
+        if self.progress.generation(partition) is not None:
+            self.progress.assign([partition])
+        self._last_begun.pop(partition, None)
+        self._settled = self.progress.completed
 
     def finish(self, ticket: Ticket[None]) -> None:
         """The outcome of the message is on the broker. Without effect when its generation is over."""
@@ -93,5 +125,6 @@ class CommitsByHand(Consumer):
         """A new generation begins. Whatever is not committed by now is read again, by us or by another member."""
         self._generation, self._settled = generation_id, self.progress.completed
         self.progress.revoke(self.progress.partitions())
-        self.progress.assign(assigned)
+        self.progress.assign(TopicPartition(*one) for one in assigned)
+        self._last_begun.clear()
         await super().on_partitions_assigned(assigned, generation_id)

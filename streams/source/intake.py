@@ -7,11 +7,15 @@ from typing import Any, cast
 from mode import CrashingSupervisor
 
 from infra.failures.outcomes import FrameRecord
+from infra.kafka.groups import Ticket
 from infra.kafka.records import ConsumedRecord
-from infra.process import logs
+from infra.process import logs, metrics
 from infra.process.lifecycle import Deadline
+from schemas.coordinates import Coordinates, TopicPartition
 from schemas.errors import Stalled
 from streams.source.app import StreamApp
+from streams.source.consumer import JumpMessage
+from streams.source.jumps import Jump
 from streams.stage.frame_stage import FrameStage
 from streams.stage.frames import PendingFrame
 
@@ -31,6 +35,12 @@ def consumed_record(message: Any) -> ConsumedRecord:
         message.value,
         message.headers,
     )
+
+
+def gone_record(partition: TopicPartition, jump: Jump) -> FrameRecord:
+    """Stands for the frames of the offsets that are gone; it has the place of the last of them."""
+    source = Coordinates(*partition, jump.gone[-1])
+    return FrameRecord(source, 0, str(partition.partition).encode(), None, None)
 
 
 class Intake:
@@ -70,11 +80,34 @@ class Intake:
             await self._stage.gate.wait()
 
     def _take(self, message: Any) -> None:
+        if isinstance(message, JumpMessage):
+            self._jump(message)
+            return
         ticket = self._commits.begin(message)
         if ticket is None:
             return
         record = FrameRecord.of(consumed_record(message))
         self._stage.take(PendingFrame(record, lambda: self._commits.finish(ticket)))
+
+    def _jump(self, message: JumpMessage) -> None:
+        """Reading goes on elsewhere. What is gone has its dead letter before anything is committed past it."""
+        jump, partition = message.jump, TopicPartition(*message.tp)
+        if not self._commits.is_current(message):
+            return
+        if jump.restarts:
+            log.error("the log of a partition begins anew", partition=str(partition), offset=jump.offset)
+            self._commits.begin_anew(partition)
+        if not jump.gone:
+            return
+        bad = jump.outcome(partition)
+        log.error("frames are gone from their topic", why=bad.detail)
+        ticket = self._commits.begin_at(partition, jump.gone[-1])
+        if ticket is not None:
+            self._stage.take(PendingFrame(gone_record(partition, jump), lambda: self._finish_jump(ticket, jump), bad))
+
+    def _finish_jump(self, ticket: Ticket[None], jump: Jump) -> None:
+        metrics.FRAMES_SKIPPED.inc(jump.skipped_frames)
+        self._commits.finish(ticket)
 
     async def _on_revoked(self, _app: StreamApp, revoked: Any, **_: Any) -> None:
         progress = self._commits.progress

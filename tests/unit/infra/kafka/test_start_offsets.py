@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from infra.kafka.consumer import BEGINNING
 from infra.kafka.errors import FaultKind, KafkaFailure, KafkaFault
 from infra.kafka.offsets_lookup import AGAIN_S
 from infra.kafka.start_offsets import StartOffsets, StartPoint
@@ -116,10 +115,29 @@ def test_what_was_removed_between_the_committed_offset_and_the_first_record_is_t
     assert starts.found(0.0) == {ONE: StartPoint(10, range(committed, 10)), TWO: StartPoint(10)}
 
 
-def test_a_committed_offset_behind_the_end_is_none() -> None:
+def test_a_committed_offset_behind_the_end_is_none_once_the_broker_refuses_it() -> None:
+    """A broker that has just started can name an end that is too early."""
     starts = starts_of(Broker({ONE: 101}))
     starts.want(ONE)
-    assert found(starts, 0.0) == {ONE: BEGINNING}
+    assert found(starts, 0.0) == {ONE: 101}
+    starts.want(ONE)
+    assert found(starts, 9.0) == {ONE: 10}
+
+
+def test_a_log_that_ends_before_the_refused_offset_is_read_from_its_first_record() -> None:
+    starts = starts_of(Broker({ONE: 50, TWO: 50}))
+    starts.want(ONE, refused=101)
+    starts.want(TWO, refused=100)
+    assert found(starts, 0.0) == {ONE: 10, TWO: 50}
+
+
+def test_after_a_rebalance_nothing_of_before_counts_as_refused() -> None:
+    starts = starts_of(Broker({ONE: 101}))
+    starts.want(ONE)
+    assert found(starts, 0.0) == {ONE: 101}
+    starts.forget([ONE])
+    starts.want(ONE)
+    assert found(starts, 9.0) == {ONE: 101}
 
 
 def test_a_partition_that_was_taken_away_is_not_asked_for() -> None:

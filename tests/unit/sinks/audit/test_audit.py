@@ -117,7 +117,7 @@ def test_a_camera_whose_clock_is_off_hides_no_frame_that_retention_took(
     assert (balance.ok, balance.expired, balance.missing_count) == (False, 200, 0)
 
 
-def test_what_the_workers_found_gone_is_noted_for_each_range() -> None:
+def test_what_the_stages_found_gone_is_noted_for_each_range() -> None:
     topics = Topics()
     for number in range(20):
         topics.put(FRAMES, minute(number))
@@ -126,16 +126,18 @@ def test_what_the_workers_found_gone_is_noted_for_each_range() -> None:
     sentence = (
         "2 micro-batches, offsets 40 to 41 of frames.batches/0, were removed by retention before a worker had read"
     )
+    frames = "3 offsets, offsets 5 to 7 of frames.raw/0, were removed before the stream stage had read them"
     for source, error_class, message in [
         (Coordinates("frames.batches", 0, 41), "batches_skipped", sentence),
         (Coordinates("frames.batches", 0, 41), "batches_skipped", sentence),  # once more, after a crash
         (Coordinates("frames.batches", 0, 9), "not_avro", "starts with 3c"),
+        (Coordinates("frames.raw", 0, 7), "frames_skipped", frames),
     ]:
         failure = Failure(source, 0, "infer", error_class, message, 0)
         topics.put("frames.dead", minute(19), b"", failure_headers(None, failure))
     balance, notes = audited(topics)
     assert (balance.ok, balance.frames, balance.dead, balance.missing_count) == (False, 20, 0, 3)
-    assert notes == [sentence]
+    assert notes == [sentence, frames]
     for number in range(5, 8):
         topics.label(number, minute(number), minute(21))
     balance, again = audited(topics)

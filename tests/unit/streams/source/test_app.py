@@ -12,8 +12,6 @@ import pytest
 
 from infra.settings import Settings
 from streams.source.app import (
-    FETCH_MAX_WAIT_MS,
-    FETCH_MIN_BYTES,
     QUEUE_BYTES,
     QUEUE_EVENTS,
     ByteQueue,
@@ -21,6 +19,7 @@ from streams.source.app import (
     build_app,
     ignored_keys,
 )
+from streams.source.consumer import FETCH_MAX_WAIT_MS, FETCH_MIN_BYTES
 from tests.support.faust_bench import Bench, FaustConsumer
 
 

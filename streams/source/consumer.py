@@ -1,0 +1,108 @@
+"""Faust's consumer as the stream stage needs it: its fetches, where it reads, and how jumps reach the reader."""
+
+import asyncio
+from typing import Any, cast
+
+from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+from faust.types.tuples import ConsumerMessage
+
+from infra.kafka.start_offsets import StartOffsets
+from infra.settings import MIB
+from streams.source.commits import CommitsByHand
+from streams.source.jumps import Jump
+from streams.source.positions import Positions
+
+FETCH_MAX_WAIT_MS = 50
+FETCH_MIN_BYTES = MIB
+# How long a fetch takes at most while a partition waits for its start.
+START_LOOK_S = 0.05
+
+
+class JumpMessage(ConsumerMessage):
+    """Takes the place of a record where reading goes on elsewhere, so that it comes in its turn."""
+
+    __slots__ = ("jump",)
+
+    def __init__(self, tp: Any, jump: Jump, generation_id: int) -> None:
+        topic, partition = tp
+        super().__init__(topic, partition, jump.offset, 0.0, 0, [], None, b"", None, tp=tp, generation_id=generation_id)
+        self.jump = jump
+
+
+class ConsumerThread(driver.AIOKafkaConsumerThread):
+    """Sets what Faust has no setting for on the aiokafka consumer, and reads a partition once its start is known."""
+
+    positions: Positions
+
+    async def on_start(self) -> None:
+        self.positions = Positions(StartOffsets(self.app.offsets_client()))  # type: ignore[attr-defined]
+        await super().on_start()
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS
+        consumer._fetch_min_bytes = FETCH_MIN_BYTES
+        consumer._fetch_max_bytes = self.app.fetch_max_bytes  # type: ignore[attr-defined]
+        consumer._isolation_level = "read_committed"
+        return consumer
+
+    async def _fetch_records(
+        self,
+        consumer: Any,
+        active_partitions: Any,
+        timeout: float | None = None,  # noqa: ASYNC109 - as Faust has it
+        max_records: int | None = None,
+    ) -> Any:
+        """The next records of partitions whose start is known; jumps come before the records behind them."""
+        if not self.consumer.flow_active:
+            return {}
+        jumps = self.positions.look(consumer)
+        active = {one for one in active_partitions if one in self.positions.started}
+        if jumps:
+            return {TP(*partition): found for partition, found in jumps.items()}
+        if not active:
+            await asyncio.sleep(START_LOOK_S)
+            return {}
+        if self.positions.waits:
+            timeout = START_LOOK_S
+        try:
+            return await super()._fetch_records(consumer, active, timeout, max_records)
+        except OffsetOutOfRangeError as error:
+            self.positions.refused(consumer, error.args[0])
+        except NoOffsetForPartitionError:
+            pass  # from before its start: aiokafka found nothing committed
+        return {}
+
+
+class Consumer(CommitsByHand, driver.Consumer):
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def perform_seek(self) -> None:
+        """Faust asks for the committed offsets after a rebalance, or when it has thrown away what it fetched."""
+        cast(ConsumerThread, self._thread).positions.again()
+
+    def _to_message(self, tp: Any, record: Any) -> Any:
+        if isinstance(record, Jump):
+            return JumpMessage(tp, record, self.app.consumer_generation_id)
+        return super()._to_message(tp, record)
+
+    async def wait_first(self, *waits: Any, timeout: Any = None) -> Any:  # noqa: ASYNC109 - as Faust has it
+        """Hand a message over directly when there is room for it.
+
+        Faust uses four tasks for each message, so that a rebalance can interrupt one that waits for room.
+        """
+        if len(waits) == 2 and self.app.has_room():  # type: ignore[attr-defined]
+            hand_over, suspended = waits
+            suspended.close()
+            return await hand_over
+        return await super().wait_first(*waits, timeout=timeout)
+
+    def verify_event_path(self, now: float, tp: Any) -> None:
+        """Nothing: Faust's check for stalls only logs and is often wrong; `streams.watch` replaces it."""
+
+
+class Transport(driver.Transport):
+    Consumer = Consumer
