@@ -7,7 +7,7 @@ import typer
 
 from inference.models import describe_model
 from infra.commands.options import HttpPortOption, LaneOption, ModelOption
-from infra.kafka import clients
+from infra.kafka.start_checks import require_topics
 from infra.kafka.topics import Lane, TopicNames, group
 from infra.process import logs
 from infra.process.lifecycle import Stop
@@ -39,11 +39,11 @@ def run(settings: Settings, lane: Lane) -> None:
     Frames without an outcome at the end are read again by the next process.
     """
     model = describe_model(settings.infer.model)
-    clients.require_kafka(settings)
     names = TopicNames.for_lane(settings.topic_prefix, lane)
     reads, writes = (names.frames, names.retry), (names.batches, names.labels, names.review, names.retry, names.dead)
-    group_id = group("stream", settings.topic_prefix, lane)
-    clients.require_topics(settings, reads=reads, writes=writes, group=group_id)
+    prefix = settings.topic_prefix
+    groups = {group("stream", prefix, lane): names.frames, group("retry", prefix, lane): names.retry}
+    require_topics(settings, reads=reads, writes=writes, groups=groups)
     if settings.stream.cache:
         require_redis(settings)
     ignored = ignored_keys({**settings.kafka.client, **settings.kafka.consumer})

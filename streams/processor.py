@@ -10,9 +10,9 @@ from functools import partial
 from inference.cache.exact import ExactCache, open_cache
 from inference.image import Prepared, SampleRange, Size, prepare
 from inference.models import ModelInfo
-from infra.kafka import clients
 from infra.kafka.publisher import Publisher
 from infra.kafka.schema_registry import registry_of
+from infra.kafka.start_checks import partitions_of
 from infra.kafka.topics import Lane, TopicNames
 from infra.process import logs
 from infra.process.health import HealthServer
@@ -56,7 +56,7 @@ def build_processor(settings: Settings, lane: Lane, model: ModelInfo, stop: Stop
     # What the stage writes, and how far the workers are behind with it.
     publisher = Publisher(settings)
     backlog = Backlog(settings.stream.max_inflight_bytes, settings.stream.max_batch_bytes // 8)
-    partitions = clients.partitions_of(settings, names.batches)
+    partitions = partitions_of(settings, names.batches)
     outputs = Outputs(settings, lane, publisher, model.ref, registry_of(settings), partitions, backlog.wrote)
 
     # What becomes of a frame.

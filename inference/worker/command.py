@@ -8,7 +8,7 @@ import typer
 from inference.models import Model, load_model
 from inference.worker.worker import Worker, build_worker
 from infra.commands.options import HttpPortOption, LaneOption, ModelOption
-from infra.kafka.clients import require_kafka, require_topics
+from infra.kafka.start_checks import require_topics
 from infra.kafka.topics import Lane, TopicNames, group
 from infra.process import logs, metrics
 from infra.process.health import HealthServer
@@ -42,10 +42,9 @@ def command(
 def serve(settings: Settings, lane: Lane, stop: Stop) -> None:
     """Until `stop`. First everything that is needed is checked, then the model is loaded, then the group joined."""
     names = TopicNames.for_lane(settings.topic_prefix, lane)
-    require_kafka(settings)
     writes = (names.labels, names.review, names.retry, names.dead)
     group_id = group("infer", settings.topic_prefix, lane)
-    require_topics(settings, reads=[names.batches], writes=writes, group=group_id)
+    require_topics(settings, reads=[names.batches], writes=writes, groups={group_id: names.batches})
     if settings.infer.cache:
         require_redis(settings)
     give_back_now_and_then()
@@ -90,4 +89,4 @@ class Probes:
             return "stopping"
         if self.worker is None:
             return "the model is being loaded"
-        return None if self.worker.membership.has_joined else "waiting for partitions"
+        return None if self.worker.joining.has_joined else "waiting for partitions"

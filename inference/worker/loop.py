@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from inference.device.staging import Staging
 from inference.models.base import InputSpec
 from inference.worker.delivery.base import Delivery
-from inference.worker.group.membership import Membership
+from inference.worker.group.joining import Joining
 from inference.worker.group.work_in_flight import WorkInFlight
 from inference.worker.read_batch import gone_work, read_work
 from infra.kafka.consumer import GroupConsumer, PartitionFault
@@ -51,14 +51,14 @@ class WorkerLoop:
         staging: Staging,
         in_flight: WorkInFlight,
         *,
-        membership: Membership,
+        joining: Joining,
         delivery: Delivery,
         start_offsets: StartOffsets,
         limits: ReadLimits,
         stop: Stop,
     ) -> None:
         self._consumer, self._topic, self._spec, self._registry = consumer, topic, spec, registry
-        self._staging, self._in_flight, self._membership = staging, in_flight, membership
+        self._staging, self._in_flight, self._joining = staging, in_flight, joining
         self._delivery, self._start_offsets, self._limits, self._stop = delivery, start_offsets, limits, stop
         self._is_closing = False
         self._work_waits = False
@@ -79,7 +79,7 @@ class WorkerLoop:
             elif found is not None:
                 self._on_fault(found)
             now_s = time.monotonic()
-            self._start_at(self._start_offsets.found(now_s))
+            self._start_at(self._start_offsets.found(now_s, self._in_flight.last_read))
             self._delivery.tick(now_s)
             self._pause_or_resume()
 
@@ -102,20 +102,19 @@ class WorkerLoop:
         self._staging.put(work)
 
     def _start_at(self, points: dict[TopicPartition, StartPoint]) -> None:
-        """Read these partitions from there on; what is in flight of them does not count any more."""
+        """Read these partitions from there on. What is in flight of them stays where reading goes on behind it."""
         if not points:
             return
-        finished = self._in_flight.to_commit()
-        self._in_flight.assign(points)
-        self._staging.drop(points)
+        anew = [partition for partition, point in points.items() if not point.goes_on]
+        self._in_flight.assign(anew)
+        self._staging.drop(anew)
         try:
             self._consumer.start_at({partition: point.offset for partition, point in points.items()})
         except KafkaFailure as error:
             raise Stalled(f"the consumer cannot start at a committed offset: {error}") from error
         log.info("partitions started", positions={str(one): point.offset for one, point in points.items()})
         for partition, point in points.items():
-            gone = range(max(point.gone.start, finished.get(partition, 0)), point.gone.stop)
-            self._take_gone(partition, gone, point.may_have_read)
+            self._take_gone(partition, point.gone, point.may_have_read)
 
     def _take_gone(self, partition: TopicPartition, gone: range, may_have_been_read: bool) -> None:
         """Retention was faster than the workers: the first work of the partition puts that on record."""
@@ -152,7 +151,7 @@ class WorkerLoop:
 
     def on_assign(self, partitions: list[TopicPartition]) -> None:
         self._in_flight.assign(partitions)
-        self._membership.on_assign()
+        self._joining.on_assign()
         log.info("partitions assigned", partitions=_numbers(partitions))
 
     def on_revoke(self, partitions: list[TopicPartition]) -> None:

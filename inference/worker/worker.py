@@ -21,7 +21,7 @@ from inference.worker.delivery.at_least_once import AtLeastOnce
 from inference.worker.delivery.base import Delivery
 from inference.worker.delivery.exactly_once import ExactlyOnce
 from inference.worker.group.clients import group_consumer, worker_producer
-from inference.worker.group.membership import Membership
+from inference.worker.group.joining import Joining
 from inference.worker.group.rewind import Rewind
 from inference.worker.group.starvation import GroupWatch, MemberView, StarvationRule
 from inference.worker.group.work_in_flight import WorkInFlight
@@ -60,9 +60,9 @@ def build_worker(settings: Settings, lane: Lane, names: TopicNames, model: Model
     """
     infer, registry = settings.infer, registry_of(settings)
     group_id = group("infer", settings.topic_prefix, lane)
-    in_flight, membership, commit_reports = WorkInFlight(), Membership(), deque[CommitReport]()
+    in_flight, joining, commit_reports = WorkInFlight(), Joining(), deque[CommitReport]()
 
-    consumer = group_consumer(settings, group_id, commit_reports.append, membership.on_statistics)
+    consumer = group_consumer(settings, group_id, commit_reports.append, joining.on_statistics)
     staging = _staging(settings, model)
     cache = CacheWriter(open_cache(settings, model.info), infer.cache_embeddings) if infer.cache else None
     after_delivery = AfterDelivery(Breaker(settings.breaker), cache)
@@ -93,7 +93,7 @@ def build_worker(settings: Settings, lane: Lane, names: TopicNames, model: Model
         registry,
         staging,
         in_flight,
-        membership=membership,
+        joining=joining,
         delivery=delivery,
         start_offsets=StartOffsets(consumer),
         limits=_read_limits(infer),
@@ -101,7 +101,7 @@ def build_worker(settings: Settings, lane: Lane, names: TopicNames, model: Model
     )
     group_watch = GroupWatch(
         GroupOffsets(settings, group_id, names.batches),
-        lambda: MemberView(in_flight.numbers(), membership.is_outside, in_flight.last_commit_s),
+        lambda: MemberView(in_flight.numbers(), joining.is_outside, in_flight.last_commit_s),
         StarvationRule(infer.stall_timeout_ms),
     )
     watchdog = StallWatchdog(
@@ -111,7 +111,7 @@ def build_worker(settings: Settings, lane: Lane, names: TopicNames, model: Model
         infer.stall_timeout_ms,
         stop,
     )
-    return Worker(loop, pipeline, consumer, membership, group_watch, watchdog, lookup, cache, stop)
+    return Worker(loop, pipeline, consumer, joining, group_watch, watchdog, lookup, cache, stop)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ class Worker:
     loop: WorkerLoop
     pipeline: Pipeline
     consumer: GroupConsumer
-    membership: Membership
+    joining: Joining
     group_watch: GroupWatch
     watchdog: StallWatchdog
     lookup: RecordLookup

@@ -10,7 +10,8 @@ import typer
 
 from infra.commands.options import JsonOption
 from infra.kafka.brokers import find_brokers
-from infra.kafka.clients import bootstrap, require_kafka
+from infra.kafka.clients import bootstrap
+from infra.kafka.start_checks import require_kafka
 from infra.kafka.topic_admin import ensure_topics
 from infra.local import stack
 from infra.local.state import LocalState, read_state

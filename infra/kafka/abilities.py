@@ -4,11 +4,12 @@ import time
 from functools import partial
 
 from infra.kafka.api_versions import knows_kip_848
-from infra.kafka.clients import admin, group_right
+from infra.kafka.clients import admin
 from infra.kafka.consumer import GroupConsumer, PartitionFault
 from infra.kafka.errors import FaultKind
-from infra.kafka.group_protocol import GroupProtocol
+from infra.kafka.membership import GroupProtocol, Membership
 from infra.kafka.rights import missing_topic_rights
+from infra.kafka.start_checks import missing_group_rights
 from infra.kafka.statistics import stands_by
 from infra.kafka.topics import TopicNames, group, specs
 from infra.process.lifecycle import Deadline
@@ -26,11 +27,11 @@ def lacking_rights(settings: Settings) -> list[str]:
     """The rights of all commands together that the client's user does not have: `Write on topic frames.raw`, ..."""
     timeout_s = settings.kafka.start_timeout_ms / 1000
     topics = [spec.name for spec in specs(settings)]
-    lacking = missing_topic_rights(admin(settings), topics, topics, (), timeout_s)
+    lacking = missing_topic_rights(admin(settings), topics, topics, timeout_s)
     names = TopicNames.for_lane(settings.topic_prefix)
-    for kind, topic in (("stream", names.frames), ("infer", names.batches)):
-        lacking += group_right(settings, topic, group(kind, settings.topic_prefix))
-    return lacking
+    read_by = {"stream": names.frames, "retry": names.retry, "infer": names.batches}
+    groups = {group(kind, settings.topic_prefix): topic for kind, topic in read_by.items()}
+    return lacking + missing_group_rights(settings, groups)
 
 
 def usable_group_protocol(settings: Settings) -> GroupProtocol | None:
@@ -44,7 +45,8 @@ def usable_group_protocol(settings: Settings) -> GroupProtocol | None:
         settings,
         group("doctor", settings.topic_prefix),
         on_statistics=joining.on_statistics,
-        defaults={"group.protocol": "consumer", "statistics.interval.ms": STATISTICS_MS},
+        membership=Membership("consumer"),
+        defaults={"statistics.interval.ms": STATISTICS_MS},
         knows_kip_848=partial(knows_kip_848, settings),
     )
     end_s = time.monotonic() + settings.kafka.start_timeout_ms / 1000

@@ -12,14 +12,12 @@ import confluent_kafka
 from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec
 
 from infra.kafka.errors import is_fatal
-from infra.kafka.listeners import advice, unreachable_brokers
-from infra.kafka.rights import missing_group_right, missing_topic_rights
 from infra.kafka.topics import DEAD_HEADROOM_BYTES
 from infra.local.state import read_state
 from infra.process import logs
 from infra.settings import KIB, MIB, Settings, home
 from schemas.coordinates import TopicPartition
-from schemas.errors import ConfigError, Unavailable
+from schemas.errors import ConfigError
 
 log = logs.get(__name__)
 
@@ -120,80 +118,6 @@ def new_client(make: Callable[[Keys], ClientT], keys: Keys, tables: str) -> Clie
     except (confluent_kafka.KafkaException, ValueError) as error:
         words = error.args[0].str() if isinstance(error, confluent_kafka.KafkaException) else str(error)
         raise ConfigError(f"{tables}: {words}") from error
-
-
-def require_kafka(settings: Settings) -> None:
-    """Raises Unavailable, one sentence with the address and what to do, when no broker can be used.
-
-    That is when none answers in time, or when none can be reached at the address that it advertises.
-    """
-    brokers = _metadata(settings).brokers
-    found = unreachable_brokers({one.id: (one.host, one.port) for one in brokers.values()}, settings.kafka.client)
-    if found and len(found) == len(brokers):
-        raise Unavailable("Kafka", bootstrap(settings), advice(found), answers=True)
-    if found:
-        log.warning("brokers cannot be reached at the address that they advertise", brokers=[str(one) for one in found])
-
-
-def require_topics(
-    settings: Settings, *topics: str, reads: Iterable[str] = (), writes: Iterable[str] = (), group: str = ""
-) -> None:
-    """Raises Unavailable when one of the topics is missing, or a right on them or on the group that reads `reads`.
-
-    Call after `require_kafka`. Of `topics` only their existence is wanted.
-    """
-    reads, writes = list(reads), list(writes)
-    client, timeout_s = admin(settings), settings.kafka.start_timeout_ms / 1000
-    wanted = list(dict.fromkeys((*topics, *reads, *writes)))
-    found = _metadata(settings).topics
-    lacking = missing_topic_rights(client, reads, writes, topics, timeout_s)
-    if group and reads:
-        lacking += group_right(settings, reads[0], group)
-    if lacking:
-        raise Unavailable(
-            "Kafka",
-            bootstrap(settings),
-            f"refuses this user: the right {', '.join(lacking)} is missing. Grant it with `kafka-acls.sh`, "
-            "or set another user in [kafka.client]",
-            answers=True,
-        )
-    missing = [topic for topic in wanted if topic not in found]
-    if missing:
-        raise Unavailable(
-            "Kafka",
-            bootstrap(settings),
-            f"has no topic {', '.join(missing)}. Create them with `sightline topics create`",
-            answers=True,
-        )
-
-
-def group_right(settings: Settings, topic: str, group: str) -> list[str]:
-    """The right that is missing to read the topic in that group, if one is. Joins nothing."""
-    member = consumer(settings, group)
-    try:
-        return missing_group_right(member, topic, group, settings.kafka.start_timeout_ms / 1000)
-    finally:
-        try:
-            member.close()
-        except confluent_kafka.KafkaException as error:
-            log.debug("a consumer that only asked was not closed in order", error=error.args[0].str())
-
-
-def partitions_of(settings: Settings, topic: str) -> int:
-    """How many partitions the topic has; 0 when there is no such topic."""
-    found = _metadata(settings).topics.get(topic)
-    return len(found.partitions) if found is not None else 0
-
-
-def _metadata(settings: Settings) -> Any:
-    try:
-        return admin(settings).list_topics(timeout=settings.kafka.start_timeout_ms / 1000)
-    except confluent_kafka.KafkaException as error:
-        raise Unavailable(
-            "Kafka",
-            bootstrap(settings),
-            f"{error.args[0].str()}. Start one with `sightline up`, or set SIGHTLINE_KAFKA__BOOTSTRAP_SERVERS to yours",
-        ) from error
 
 
 def list_offsets(

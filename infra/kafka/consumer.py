@@ -8,10 +8,11 @@ from typing import Any, Protocol
 import confluent_kafka
 from confluent_kafka import KafkaException
 
-from infra.kafka.clients import Keys, consumer_config, ignored_consumer_keys, new_client
+from infra.kafka.clients import Keys, ignored_consumer_keys
 from infra.kafka.conversions import ours, positions_of, theirs
 from infra.kafka.errors import KafkaFault, failure_of, fault_of, lacks_group_protocol
-from infra.kafka.group_protocol import GroupProtocol, classic_config, is_incremental, protocol_of
+from infra.kafka.member_client import MemberClients
+from infra.kafka.membership import GroupProtocol, Membership
 from infra.kafka.records import ConsumedRecord, consumed_record
 from infra.process import logs
 from infra.process.lifecycle import Deadline
@@ -62,73 +63,73 @@ class GroupConsumer:
         settings: Settings,
         group_id: str,
         *,
+        membership: Membership | None = None,
         on_commit: Callable[[CommitReport], None] | None = None,
         on_statistics: Callable[[str], None] | None = None,
         defaults: Keys | None = None,
-        classic_defaults: Keys | None = None,
         forced: Keys | None = None,
         tables: str = "kafka.client or kafka.consumer",
         knows_kip_848: Callable[[], bool | None] = lambda: None,
     ) -> None:
-        """Keys of librdkafka: the user's own overrule `defaults`, and `forced` overrules them.
+        """Keys of librdkafka: the user's own overrule `membership` and `defaults`, and `forced` overrules them.
 
-        `classic_defaults` take the place of `defaults` where the brokers do not have KIP-848, which `knows_kip_848`
-        tells, or they themselves. A configured key that has no effect (`clients.OUR_CONSUMER_KEYS`) is named in the
-        log. Raises ConfigError, naming `tables`, for keys that the client does not take.
+        `knows_kip_848` tells whether the brokers have KIP-848, None where that is not known; their own answer tells it
+        too. A configured key that has no effect (`clients.OUR_CONSUMER_KEYS`) is named in the log. Raises ConfigError,
+        naming `tables`, for keys that the client does not take.
         """
         if ignored := ignored_consumer_keys(settings):
             log.warning("these keys have no effect on a consumer group of ours", keys=ignored, group=group_id)
-        forced = forced or {}
-        unset = {key: value for key, value in (defaults or {}).items() if key not in settings.kafka.consumer}
-        self._config: Keys = consumer_config(settings, group_id, **{**unset, **forced})
-        self._classic_config = classic_config(settings, group_id, classic_defaults or {}, forced)
-        for config in (self._config, self._classic_config):
-            if on_commit is not None:
-                config["on_commit"] = lambda error, partitions: on_commit(_commit_report(error, partitions))
-            if on_statistics is not None:
-                config["stats_cb"] = on_statistics
-        self._tables = tables
+        callbacks: dict[str, Callable[..., None]] = {}
+        if on_commit is not None:
+            callbacks["on_commit"] = lambda error, partitions: on_commit(_commit_report(error, partitions))
+        if on_statistics is not None:
+            callbacks["stats_cb"] = on_statistics
+        self._clients = MemberClients(settings, group_id, membership, defaults or {}, forced or {}, callbacks, tables)
         if self.group_protocol == "consumer" and knows_kip_848() is False:
-            self._use_classic()
-        self._client: Any = new_client(confluent_kafka.Consumer, self._config, tables)
+            self._clients.use_classic()
+        self._client: Any = self._clients.make()
         self._subscription: tuple[list[str], Rebalance] | None = None
         self._assigned: set[TopicPartition] = set()
+        self._was_assigned = False
         self._is_paused = False
 
     @property
     def group_protocol(self) -> GroupProtocol:
         """The one in use; it changes to classic when the brokers do not have the other one."""
-        return protocol_of(self._config)
-
-    @property
-    def _is_incremental(self) -> bool:
-        return is_incremental(self._config)
+        return self._clients.group_protocol
 
     # -- membership
 
     def subscribe(self, topics: list[str], rebalance: Rebalance) -> None:
+        client = self._client  # a client that was given up for another one may still call: nobody listens then
+
         def on_assign(_client: Any, found: list[Any]) -> None:
+            if client is not self._client:
+                return
             partitions = ours(found)
+            self._was_assigned = True
             rebalance.on_assign(partitions)
-            (self._client.incremental_assign if self._is_incremental else self._client.assign)(found)
+            (client.incremental_assign if self._clients.is_incremental else client.assign)(found)
             self._assigned.update(partitions)
             # The client remembers a pause over revocation and return: a partition paused then would never be read.
-            (self._client.pause if self._is_paused else self._client.resume)(theirs(partitions))
+            (client.pause if self._is_paused else client.resume)(theirs(partitions))
 
         def gone(tell: Callable[[list[TopicPartition]], None]) -> Callable[[Any, list[Any]], None]:
             def on_gone(_client: Any, found: list[Any]) -> None:
+                if client is not self._client:
+                    return
                 partitions = ours(found)
                 tell(partitions)
                 self._assigned.difference_update(partitions)
-                if self._is_incremental:
-                    self._client.incremental_unassign(found)
+                if self._clients.is_incremental:
+                    client.incremental_unassign(found)
                 else:
-                    self._client.unassign()
+                    client.unassign()
 
             return on_gone
 
         self._subscription = topics, rebalance
-        self._client.subscribe(
+        client.subscribe(
             topics, on_assign=on_assign, on_revoke=gone(rebalance.on_revoke), on_lost=gone(rebalance.on_lost)
         )
 
@@ -155,7 +156,8 @@ class GroupConsumer:
         """The next record or fault; None when nothing came in time. Rebalances are served from here."""
         message = self._client.poll(timeout_s)
         error = None if message is None else message.error()
-        if self.group_protocol == "consumer" and error and lacks_group_protocol(error):
+        # A member that was given partitions has work in flight: the error ends it, and its next life is classic.
+        if self.group_protocol == "consumer" and not self._was_assigned and error and lacks_group_protocol(error):
             self._fall_back()
             return None
         if message is None:
@@ -169,17 +171,10 @@ class GroupConsumer:
     def _fall_back(self) -> None:
         """Another client, with the classic protocol. The one before was never in the group: it owned nothing."""
         threading.Thread(target=self._client.close, name="close-consumer", daemon=True).start()
-        self._use_classic()
-        self._client = new_client(confluent_kafka.Consumer, self._config, self._tables)
+        self._clients.use_classic()
+        self._client = self._clients.make()
         if self._subscription is not None:
             self.subscribe(*self._subscription)
-
-    def _use_classic(self) -> None:
-        self._config = self._classic_config
-        log.warning(
-            "the brokers do not have the group protocol of KIP-848: the classic one is used",
-            hint='infer.group_protocol = "classic" asks for it',
-        )
 
     def pause(self) -> None:
         """Read nothing until `resume`; drops what was fetched ahead. Keep polling, or the member leaves the group."""

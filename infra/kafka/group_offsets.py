@@ -15,6 +15,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import OffsetSpec
 
 from infra.kafka import clients
+from infra.kafka.conversions import positions_of
 from infra.kafka.errors import failure_of
 from infra.settings import Settings
 from schemas.coordinates import TopicPartition
@@ -125,8 +126,7 @@ class GroupOffsets:
 def set_group_offsets(settings: Settings, group: str, offsets: Mapping[TopicPartition, int], timeout_s: float) -> None:
     """Set the committed offsets of a group, which must have no member now. Raises KafkaFailure."""
     client = clients.admin(settings)  # a local variable: the answers come only while the client exists
-    places = [confluent_kafka.TopicPartition(*partition, offset) for partition, offset in offsets.items()]
-    request = confluent_kafka.ConsumerGroupTopicPartitions(group, places)
+    request = confluent_kafka.ConsumerGroupTopicPartitions(group, positions_of(offsets))
     try:
         for future in client.alter_consumer_group_offsets([request]).values():
             future.result(timeout_s)

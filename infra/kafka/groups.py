@@ -1,7 +1,7 @@
 """The bookkeeping of a group member: which partitions it owns, since when, and which offsets it may commit. Pure.
 
 Every consumer group of Sightline uses it: the stream stage, its retry consumer, the workers, the sinks. Not
-thread-safe, except that any thread may ask `generation` and `is_current`.
+thread-safe, except that any thread may ask `generation`.
 """
 
 from collections import deque
@@ -29,6 +29,7 @@ class _Owned(Generic[T]):
     generation: int
     in_flight: deque[Ticket[T]] = field(default_factory=deque)
     first_read: int | None = None
+    last_read: int | None = None
     next_offset: int | None = None  # behind the unbroken prefix of what is finished
     committed: int | None = None
 
@@ -78,6 +79,11 @@ class GroupProgress(Generic[T]):
         owned = self._owned.get(partition)
         return None if owned is None else owned.generation
 
+    def last_read(self, partition: TopicPartition) -> int | None:
+        """The offset of the record that was read last in this generation; None where none was."""
+        owned = self._owned.get(partition)
+        return None if owned is None else owned.last_read
+
     # -- records in flight
 
     def start(self, partition: TopicPartition, offset: int, item: T) -> Ticket[T] | None:
@@ -87,13 +93,10 @@ class GroupProgress(Generic[T]):
             return None
         if owned.first_read is None:
             owned.first_read = offset
+        owned.last_read = offset
         ticket = Ticket(partition, offset, owned.generation, item)
         owned.in_flight.append(ticket)
         return ticket
-
-    def is_current(self, ticket: Ticket[T]) -> bool:
-        """Whether its partition is still owned, in the same generation."""
-        return self.generation(ticket.topic_partition) == ticket.generation
 
     def finish(self, ticket: Ticket[T]) -> bool:
         """The outcome of the record is on the broker. False, without effect, when its generation is over."""

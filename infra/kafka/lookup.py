@@ -20,6 +20,7 @@ log = logs.get(__name__)
 # Up to this distance, reading on is cheaper than a seek, which throws away what was fetched ahead.
 READ_ON_OFFSETS = 64
 POLL_S = 0.2
+CLOSE_S = 2.0
 _NOT_THERE = (FaultKind.END_OF_PARTITION, FaultKind.NO_OFFSET, FaultKind.GONE)
 _KEYS = {
     "auto.offset.reset": "error",
@@ -30,18 +31,36 @@ _KEYS = {
 
 
 class RecordLookup:
-    """One consumer, made at the first call. For one thread, except that any may call `close`."""
+    """One consumer, made at the first call. One thread at a time uses it; any may call `close`."""
 
     def __init__(self, settings: Settings, timeout_s: float = 10.0) -> None:
         self._settings, self._timeout_s = settings, timeout_s
         self._consumer: confluent_kafka.Consumer | None = None
         self._closed = threading.Event()
+        self._in_use = threading.Lock()  # a client that is closed under a polling thread ends the process
 
     def fetch(self, partition: TopicPartition, offsets: Iterable[int]) -> dict[int, ConsumedRecord]:
         """The records at those offsets. One that does not exist any more (retention, compaction) is left out.
 
-        Raises Unavailable when the broker gives neither a record nor a reason in time.
+        Raises Unavailable when the broker gives neither a record nor a reason in time, or this is closed meanwhile.
         """
+        with self._in_use:
+            return self._fetch(partition, offsets)
+
+    def close(self) -> None:
+        """Ends a `fetch` that waits. A client that a thread does not let go of in time is left to the process's end."""
+        self._closed.set()
+        if not self._in_use.acquire(timeout=CLOSE_S):
+            log.warning("records are still being looked up: the client is not closed")
+            return
+        try:
+            if self._consumer is not None:
+                self._consumer.close()
+                self._consumer = None
+        finally:
+            self._in_use.release()
+
+    def _fetch(self, partition: TopicPartition, offsets: Iterable[int]) -> dict[int, ConsumedRecord]:
         found: dict[int, ConsumedRecord] = {}
         position = -1
         for wanted in sorted(set(offsets)):
@@ -56,12 +75,9 @@ class RecordLookup:
                 found[wanted] = record
         return found
 
-    def close(self) -> None:
-        self._closed.set()
-        if self._consumer is not None:
-            self._consumer.close()
-
     def _assign(self, partition: TopicPartition, offset: int) -> None:
+        if self._closed.is_set():
+            raise Unavailable("Kafka", str(partition), "records are not looked up any more: the process ends")
         if self._consumer is None:
             # librdkafka wants the name of a group even where none is joined.
             self._consumer = consumer(self._settings, "sightline-lookup", **_KEYS)

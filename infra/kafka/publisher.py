@@ -32,6 +32,7 @@ class Publisher:
         self.max_record_bytes = int(keys["message.max.bytes"])
         self._room = threading.Condition()
         self._bytes = 0
+        self._client_is_full = False
         self._closing = threading.Event()
         self.fatal: str | None = None
         metrics.PRODUCER_QUEUE_BYTES.set_function(self.queued_bytes)
@@ -48,7 +49,7 @@ class Publisher:
         try:
             self.produce(entry)
         except BufferError:
-            self.release(record.size_bytes)
+            self.release(record.size_bytes, client_is_full=True)
             raise Busy(FULL_RETRY_S, "the producer's queue is full") from None
         except confluent_kafka.KafkaException as error:
             self.release(record.size_bytes)
@@ -73,7 +74,7 @@ class Publisher:
     def wait_for_room(self, size_bytes: int, timeout_s: float) -> bool:
         """Wait until a record of that size would be taken; False when the time is over."""
         with self._room:
-            return self._room.wait_for(lambda: self._fits(size_bytes), timeout_s)
+            return self._room.wait_for(lambda: self._fits(size_bytes) and not self._client_is_full, timeout_s)
 
     def queued_bytes(self) -> int:
         return self._bytes
@@ -98,10 +99,11 @@ class Publisher:
                 raise Busy(FULL_RETRY_S, "the producer's queue is full")
             self._bytes += size
 
-    def release(self, size: int) -> None:
-        """A record of that size is no longer in flight."""
+    def release(self, size: int, *, client_is_full: bool = False) -> None:
+        """A record of that size is no longer in flight. A client that is full has no room until it reports a record."""
         with self._room:
             self._bytes -= size
+            self._client_is_full = client_is_full
             self._room.notify_all()
 
     def _poll(self) -> None:

@@ -17,10 +17,10 @@ _MARGIN_S, _TURN_S = 5.0, 0.5
 
 
 def missing_topic_rights(
-    client: AdminClient, reads: Iterable[str], writes: Iterable[str], others: Iterable[str], timeout_s: float
+    client: AdminClient, reads: Iterable[str], writes: Iterable[str], timeout_s: float
 ) -> list[str]:
-    """`Read on topic labels`, ...; of `others` only the right to see them is wanted."""
-    wanted: dict[str, set[AclOperation]] = {topic: set() for topic in others}
+    """`Read on topic labels`, ..."""
+    wanted: dict[str, set[AclOperation]] = {}
     for topics, operation in ((reads, AclOperation.READ), (writes, AclOperation.WRITE)):
         for topic in topics:
             wanted.setdefault(topic, set()).add(operation)

@@ -6,7 +6,7 @@ the client may only report that it has no offset (`auto.offset.reset=error`), an
 has ended. Without a committed offset it starts at the first record: no setting skips records.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from infra.kafka.offsets_lookup import OffsetsClient, OffsetsLookup, PartitionOffsets
@@ -22,33 +22,39 @@ class StartPoint:
     """Reading starts at `offset`. `gone`: offsets before it that the log does not hold any more.
 
     The group has not read them, or, where it `may_have_read` them, nothing is committed that tells: Kafka forgets the
-    offsets of a group that has been without a member for a week.
+    offsets of a group that has been without a member for a week. `goes_on`: reading goes on behind what was read in
+    this generation, which is still in flight and still counts.
     """
 
     offset: int
     gone: range = range(0)
     may_have_read: bool = False
+    goes_on: bool = False
 
 
-def start_point_of(partition: TopicPartition, offsets: PartitionOffsets, refused: int | None = None) -> StartPoint:
-    """The committed offset where the log still holds it, else the first record.
+def start_point_of(partition: TopicPartition, offsets: PartitionOffsets, last_read: int | None = None) -> StartPoint:
+    """Behind the last read record, else the committed offset, where the log still holds it, else the first record.
 
-    `refused`: an offset from which the broker did not let this member read. Where it lies behind the end, the log was
-    cut or is another one, and everything that is there is read. The end alone does not tell that: a broker that has
-    just started can name one that is too early, but it reads by its own log.
+    `last_read`: the record that the member has read last in its present generation, if it has read any. Where the log
+    does not reach so far, it was cut or is another one, and everything that is there is read. A committed offset behind
+    the end alone does not tell that, because a broker that has just started can name an end that is too early. It is
+    tried, and the broker, which reads by its own log, refuses it or not.
     """
-    if refused is not None and refused > offsets.end:
-        log.warning(
-            "the log ends before the offset to read: everything that is there is read",
-            partition=str(partition),
-            wanted=refused,
-            end=offsets.end,
-        )
-        return StartPoint(offsets.first)
+    if last_read is not None and last_read < offsets.end:
+        position = max(last_read + 1, offsets.first)
+        return StartPoint(position, range(last_read + 1, position), goes_on=True)
     if offsets.committed is None:
         return StartPoint(offsets.first, range(offsets.first), may_have_read=True)
     if offsets.committed < offsets.first:
         return StartPoint(offsets.first, range(offsets.committed, offsets.first))
+    if last_read is not None:
+        log.warning(
+            "the log ends before the offset to read: everything that is there is read",
+            partition=str(partition),
+            wanted=last_read + 1,
+            end=offsets.end,
+        )
+        return StartPoint(offsets.first)
     return StartPoint(offsets.committed)
 
 
@@ -57,18 +63,11 @@ class StartOffsets:
 
     def __init__(self, client: OffsetsClient, start: Start = in_thread) -> None:
         self._lookup = OffsetsLookup(client, start)
-        self._refused: dict[TopicPartition, int] = {}
-        # The committed offsets with which partitions were started.
+        # Committed offsets behind the end of the log, which were tried all the same.
         self._tried: dict[TopicPartition, int] = {}
 
-    def want(self, partition: TopicPartition, refused: int | None = None) -> None:
-        """Its offset is not known, or the log does not hold it: ask for it.
-
-        `refused` as in `start_point_of`. A member that does not know it leaves it out: when the client has no offset
-        right after it was given one, that one was refused.
-        """
-        if refused is not None:
-            self._refused[partition] = refused
+    def want(self, partition: TopicPartition) -> None:
+        """Its offset is not known, or the log does not hold it: ask for it."""
         self._lookup.want([partition])
 
     def forget(self, partitions: Iterable[TopicPartition]) -> None:
@@ -76,17 +75,20 @@ class StartOffsets:
         gone = list(partitions)
         self._lookup.forget(gone)
         for partition in gone:
-            self._refused.pop(partition, None)
             self._tried.pop(partition, None)
 
-    def found(self, now_s: float) -> dict[TopicPartition, StartPoint]:
+    def found(
+        self, now_s: float, last_read: Callable[[TopicPartition], int | None]
+    ) -> dict[TopicPartition, StartPoint]:
         """Where to start, as far as that is known now; the others are asked for again. Never waits."""
         answers = self._lookup.found(now_s)
-        return {partition: self._point(partition, offsets) for partition, offsets in answers.items()}
+        return {one: self._point(one, offsets, last_read(one)) for one, offsets in answers.items()}
 
-    def _point(self, partition: TopicPartition, offsets: PartitionOffsets) -> StartPoint:
-        tried = self._tried.pop(partition, None)
-        refused = self._refused.pop(partition, tried if tried == offsets.committed else None)
-        if offsets.committed is not None:
-            self._tried[partition] = offsets.committed
-        return start_point_of(partition, offsets, refused)
+    def _point(self, partition: TopicPartition, offsets: PartitionOffsets, last_read: int | None) -> StartPoint:
+        committed, tried = offsets.committed, self._tried.pop(partition, None)
+        if last_read is None and committed is not None and committed > offsets.end:
+            if tried == committed:
+                last_read = committed - 1  # by another member, or in a life before
+            else:
+                self._tried[partition] = committed
+        return start_point_of(partition, offsets, last_read)

@@ -10,6 +10,7 @@ import confluent_kafka
 from confluent_kafka import KafkaError
 
 from infra.kafka.clients import Keys, new_client, producer_config
+from infra.kafka.conversions import positions_of
 from infra.kafka.sender import OnDelivery, OutRecord, delivery_report
 from infra.process import logs
 from infra.process.lifecycle import Deadline, Stop
@@ -58,7 +59,7 @@ class _Aborted(Exception):
 
 
 class Transaction:
-    """`run` it once, in any thread. Afterwards exactly one of `is_committed`, `is_aborted` and `error` is set.
+    """`run` it once, in any thread. Afterwards either it is committed, or one of `is_aborted` and `error` is set.
 
     With `error` the process must end: only the broker knows then whether the transaction was committed.
     """
@@ -73,14 +74,13 @@ class Transaction:
     ) -> None:
         self._producer, self._records, self.offsets = producer, records, offsets
         self._group_metadata, self.give_up = group_metadata, give_up
-        self.is_committed = self.is_aborted = False
+        self.is_aborted = False
         self.error: BaseException | None = None
         self.ended = threading.Event()
 
     def run(self) -> None:
         try:
-            self.is_committed = self._write()
-            self.is_aborted = not self.is_committed
+            self.is_aborted = not self._write()
         except BaseException as error:  # noqa: BLE001 - raised by whoever waits for the end
             self.error = error
         finally:
@@ -91,8 +91,7 @@ class Transaction:
             self._producer.begin_transaction()
             for record in self._records:
                 self._produce(record)
-            positions = [confluent_kafka.TopicPartition(*one, offset) for one, offset in self.offsets.items()]
-            self._send_offsets(positions)
+            self._send_offsets(positions_of(self.offsets))
             self._commit()
         except confluent_kafka.KafkaException as error:  # begin_transaction: nothing was opened
             raise _end("begin a transaction", error.args[0]) from error

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from infra.commands.options import HttpPortOption
-from infra.kafka.clients import require_kafka, require_topics
+from infra.kafka.start_checks import require_topics
 from infra.kafka.topics import TopicNames
 from infra.process import logs
 from infra.process.lifecycle import Stop
@@ -53,7 +53,6 @@ def command(
     given = {"source": source, "id": source_id, "loop": loop}
     specs = _cameras(config, {key: value for key, value in given.items() if value}, settings)
     _log_left_out(specs)
-    require_kafka(settings)
     require_topics(settings, writes=[TopicNames.for_lane(settings.topic_prefix).frames])
     agent.run(settings, specs, Stop().install())
 

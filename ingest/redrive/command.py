@@ -14,10 +14,10 @@ import typer
 
 from infra.commands.options import ErrorOption, FromOption, JsonOption, SourceIdOption, StageOption, ToOption
 from infra.failures.dead_letters import DeadFilter, parse_place, read_dead_letters
-from infra.kafka.clients import require_kafka, require_topics
 from infra.kafka.publisher import Publisher
 from infra.kafka.reader import Reader
 from infra.kafka.schema_registry import registry_of
+from infra.kafka.start_checks import require_topics
 from infra.kafka.topics import TopicNames
 from infra.process import logs
 from infra.process.lifecycle import Stop
@@ -73,7 +73,6 @@ def command(
     period = parse_time_range(from_, to, now_us())
     wanted = DeadFilter(stage, error, source_id, places or None)
     stop = Stop().install()
-    require_kafka(settings)
     require_topics(settings, reads=[names.dead], writes=[names.retry])
     with ExitStack() as closing:
         reader = closing.enter_context(Reader(settings))

@@ -25,9 +25,9 @@ from typing import Annotated, Any
 import typer
 
 from infra.commands.options import FromOption, JsonOption, LaneOption, ToOption
-from infra.kafka.clients import require_kafka, require_topics
 from infra.kafka.reader import Reader
 from infra.kafka.spans import Period, Span
+from infra.kafka.start_checks import require_topics
 from infra.kafka.topics import Lane, TopicNames
 from infra.process import logs
 from infra.process.lifecycle import Deadline
@@ -69,7 +69,6 @@ def command(
     settings = load_settings()
     logs.setup(settings.log)
     from_us, to_us = parse_time_range(from_, to, now_us())
-    require_kafka(settings)
     names = TopicNames.for_lane(settings.topic_prefix, lane)
     require_topics(settings, reads=[names.frames, names.labels, names.dead])
     with Reader(settings) as reader:

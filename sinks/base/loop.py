@@ -54,6 +54,7 @@ class SinkLoop:
         self._start_positions = StartPositions(member, settings.repeat_window_offsets, start)
         self._started: dict[TopicPartition, int] = {}  # of the partitions that are read, the start position
         self._flushed: dict[TopicPartition, int] = {}
+        self._out_of_place: set[TopicPartition] = set()  # their next offset is not in the log
         self._commits = Commits(member, progress)
         self._retry_at_s = 0.0
         self._busy: Busy | None = None
@@ -89,6 +90,7 @@ class SinkLoop:
         ready, is_due = self._start_positions.ready(now_s), self._batch.is_due(now_s)
         if now_s >= self._retry_at_s and (ready or is_due):
             self._attempt(lambda: self._work(ready, is_due, now_s))
+        self._restart_out_of_place()
         self._commits.tick(now_s)
         should_pause = self._busy is not None or self._batch.is_full()
         if should_pause != self._member.is_paused:
@@ -122,14 +124,22 @@ class SinkLoop:
             self.on_lost(self._progress.partitions())
         elif fault.kind is FaultKind.NO_OFFSET:
             if partition in self._started:  # otherwise its start position is requested already
-                log.info("the next offset is not in the log: the partition is restarted", partition=str(partition))
-                self._forget([partition])
-                self._assign([partition])
+                self._out_of_place.add(partition)
             return
         last_s = self._faults.get((partition, fault.name))
         if last_s is None or now_s - last_s >= SAME_FAULT_S:
             self._faults[partition, fault.name] = now_s
             log.warning("kafka consumer error", error=str(fault), code=fault.name, partition=str(partition))
+
+    def _restart_out_of_place(self) -> None:
+        """Once what was read of them is stored: retention may have removed it from the log."""
+        if not self._out_of_place:
+            return
+        stored = self._out_of_place - {entry.record.topic_partition for entry in self._batch.entries}
+        if stored:
+            log.info("the next offset is not in the log: partitions are restarted", partitions=sorted(map(str, stored)))
+            self._forget(stored)
+            self._assign(list(stored))
 
     def _work(self, ready: list[TopicPartition], is_due: bool, now_s: float) -> None:
         if ready:
@@ -226,6 +236,7 @@ class SinkLoop:
         self._start_positions.forget(partitions)
         self._flusher.forget(partitions)
         self._commits.forget(partitions)
+        self._out_of_place.difference_update(partitions)
         for partition in partitions:
             self._started.pop(partition, None)
         self._batch.keep(lambda entry: self._progress.generation(entry.record.topic_partition) == entry.generation)

@@ -13,12 +13,13 @@ from functools import partial
 
 from infra.failures.breaker import Breaker
 from infra.kafka.api_versions import knows_kip_848
-from infra.kafka.clients import require_kafka, require_topics
 from infra.kafka.consumer import CommitReport, GroupConsumer
 from infra.kafka.groups import GroupProgress
+from infra.kafka.membership import Membership
 from infra.kafka.publisher import Publisher
 from infra.kafka.schema_registry import registry_of
-from infra.kafka.statistics import STATISTICS_MS, lag_offsets, stands_by
+from infra.kafka.start_checks import require_topics
+from infra.kafka.statistics import lag_offsets, stands_by
 from infra.kafka.topic_admin import log_id
 from infra.kafka.topics import Lane, TopicNames, group
 from infra.process import logs, metrics
@@ -37,15 +38,13 @@ log = logs.get(__name__)
 # Parts of the stop budget: for leaving the consumer group, and for the end of the interpreter.
 LEAVE_S, EXIT_S = 2.0, 1.0
 LONGEST_TURN_S = 60.0
-CLASSIC_KEYS = ("partition.assignment.strategy", "session.timeout.ms", "heartbeat.interval.ms")
 
 
 def serve(settings: Settings, sink: Sink, lane: Lane, stop: Stop) -> None:
     """Run the sink until `stop` is set. The target is opened before the group is joined, however long that takes."""
     names = TopicNames.for_lane(settings.topic_prefix, lane)
-    require_kafka(settings)
     group_id = group(f"sink-{sink.name}", settings.topic_prefix, lane)
-    require_topics(settings, reads=[names.labels], writes=[names.labels_dead], group=group_id)
+    require_topics(settings, reads=[names.labels], writes=[names.labels_dead], groups={group_id: names.labels})
     give_back_now_and_then()
     end_in_time(stop)
     status = Status(stop)
@@ -108,10 +107,12 @@ class SinkMember:
         self._consumer = GroupConsumer(
             settings,
             group(f"sink-{sink.name}", settings.topic_prefix, lane),
+            # The classic protocol, which every broker speaks, unless [kafka.consumer] asks for KIP-848.
+            membership=Membership(
+                session_timeout_ms=settings.sink.session_timeout_ms, group_instance_id=settings.sink.group_instance_id
+            ),
             on_commit=self._on_commit,
             on_statistics=self._on_statistics,
-            defaults=membership(settings),
-            classic_defaults=classic_membership(settings),
             forced={"auto.offset.reset": "error"},  # `start_positions` decides where to start
             tables="kafka.client, kafka.consumer or sink",
             knows_kip_848=partial(knows_kip_848, settings),
@@ -152,29 +153,6 @@ class SinkMember:
         if not self.loop.has_joined and stands_by(statistics):
             self.loop.has_joined = True
             log.info("the consumer group has no partition for this process: standing by")
-
-
-def membership(settings: Settings) -> dict[str, object]:
-    """The classic protocol, which every broker speaks, unless [kafka.consumer] asks for KIP-848.
-
-    There the broker decides session time-outs and assignment, and librdkafka refuses their keys.
-    """
-    classic = classic_membership(settings)
-    if settings.kafka.consumer.get("group.protocol") != "consumer":
-        return classic
-    return {key: value for key, value in classic.items() if key not in CLASSIC_KEYS}
-
-
-def classic_membership(settings: Settings) -> dict[str, object]:
-    """With cooperative rebalances: only what moves is interrupted."""
-    sink = settings.sink
-    keys: dict[str, object] = {
-        "partition.assignment.strategy": "cooperative-sticky",
-        "session.timeout.ms": sink.session_timeout_ms,
-        "heartbeat.interval.ms": sink.session_timeout_ms // 3,
-        "statistics.interval.ms": STATISTICS_MS,
-    }
-    return {**keys, "group.instance.id": sink.group_instance_id} if sink.group_instance_id else keys
 
 
 def close(sink: Sink, member: SinkMember | None, stop: Stop) -> None:

@@ -13,9 +13,9 @@ from rich.console import Console
 
 from infra.commands.options import ErrorOption, FromOption, JsonOption, SourceIdOption, StageOption, ToOption
 from infra.failures.dead_letters import DeadFilter, DeadLetter, Mark, Place, parse_place, read_dead_letters
-from infra.kafka.clients import require_kafka, require_topics
 from infra.kafka.reader import Reader
 from infra.kafka.schema_registry import registry_of
+from infra.kafka.start_checks import require_topics
 from infra.kafka.topics import TopicNames
 from infra.process import logs
 from infra.process.times import now_us, parse_time_range
@@ -149,6 +149,5 @@ def _entries(
 def _settings() -> Settings:
     settings = load_settings()
     logs.setup(settings.log)
-    require_kafka(settings)
     require_topics(settings, reads=[TopicNames.for_lane(settings.topic_prefix).dead])
     return settings

@@ -10,9 +10,10 @@ from typing import Annotated, Any
 import typer
 
 from infra.commands.options import JsonOption
-from infra.kafka.clients import bootstrap, require_kafka
+from infra.kafka.clients import bootstrap
 from infra.kafka.reader import Reader
 from infra.kafka.spans import Span
+from infra.kafka.start_checks import require_kafka
 from infra.kafka.topic_admin import ensure_topics
 from infra.kafka.topics import TopicNames
 from infra.process import logs, supervise

@@ -18,10 +18,10 @@ import typer
 from rich.console import Console
 
 from infra.commands.options import FromOption, HttpPortOption, LaneOption, SourceIdOption
-from infra.kafka.clients import require_kafka, require_topics
 from infra.kafka.reader import Reader
 from infra.kafka.records import ConsumedRecord
 from infra.kafka.schema_registry import registry_of
+from infra.kafka.start_checks import require_topics
 from infra.kafka.topics import Lane, TopicNames
 from infra.process import logs, metrics
 from infra.process.health import HealthServer
@@ -83,7 +83,6 @@ def command(
     logs.setup(settings.log)
     start_us = parse_time(from_, now_us()) if from_ else None
     stop = Stop().install()
-    require_kafka(settings)
     require_topics(settings, reads=[TopicNames.for_lane(settings.topic_prefix, lane).labels])
     selection = Selection(
         LabelFilter(source_id, class_, min_probability, decision), Deduplicator() if dedupe else None, limit

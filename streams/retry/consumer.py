@@ -9,12 +9,13 @@ import threading
 import time
 from collections.abc import Callable
 
-from infra.kafka.consumer import GroupConsumer, PartitionFault
+from infra.kafka.consumer import CommitReport, GroupConsumer, PartitionFault
 from infra.kafka.errors import KafkaFailure, raise_if_final
 from infra.kafka.groups import GroupProgress, Ticket
 from infra.kafka.records import ConsumedRecord
 from infra.kafka.topics import Lane, TopicNames, group
 from infra.process import logs, metrics
+from infra.process.lifecycle import Deadline
 from infra.settings import Settings
 from schemas.coordinates import TopicPartition
 from streams.retry.waiting import HeldFrame, WaitingFrames, due_ms, retried_frame
@@ -53,7 +54,10 @@ class RetryConsumer:
         self._progress: GroupProgress[None] = GroupProgress()
         self._in_stage = 0
         self.finished = 0
-        self._consumer = GroupConsumer(settings, group("retry", settings.topic_prefix, lane), forced=CLIENT_KEYS)
+        self._is_committing = False
+        self._consumer = GroupConsumer(
+            settings, group("retry", settings.topic_prefix, lane), on_commit=self._on_commit, forced=CLIENT_KEYS
+        )
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="retry", daemon=True)
 
@@ -74,10 +78,10 @@ class RetryConsumer:
                 self._poll()
                 self._hand_over()
                 self._keep_bounds()
-                if time.monotonic() >= commit_at_s:
-                    self._commit()
+                if time.monotonic() >= commit_at_s and not self._is_committing:
+                    self._commit_soon()
                     commit_at_s = time.monotonic() + COMMIT_S
-            self._commit()
+            self._commit_at_end()
             self._consumer.close()
         except Exception as error:  # noqa: BLE001 - without this thread frames would wait for ever, unnoticed
             self._fail(error)
@@ -133,19 +137,35 @@ class RetryConsumer:
         if is_full != self._consumer.is_paused:
             (self._consumer.pause if is_full else self._consumer.resume)()
 
-    def _commit(self) -> None:
-        """Commit what is finished; after a failure the next call tries again."""
-        with self._lock:
-            offsets = self._progress.to_commit()
+    def _commit_soon(self) -> None:
+        """Commit what is finished, without waiting; after a failure the next call tries again."""
+        offsets = self._to_commit()
         if not offsets:
             return
+        self._is_committing = True
         try:
-            self._consumer.commit(offsets)
+            self._consumer.commit_soon(offsets)
         except KafkaFailure as error:
+            self._is_committing = False
             log.warning("the offsets of the retry topic are not committed yet", error=str(error))
-            return
+
+    def _commit_at_end(self) -> None:
+        offsets = self._to_commit()
+        failure = self._consumer.commit_within(offsets, Deadline(COMMIT_S)) if offsets else None
+        if failure is not None:
+            log.warning("the offsets of the retry topic are not committed, their frames come again", error=failure)
+
+    def _to_commit(self) -> dict[TopicPartition, int]:
         with self._lock:
-            self._progress.committed(offsets)
+            return self._progress.to_commit()
+
+    def _on_commit(self, report: CommitReport) -> None:
+        """The answer to `commit_soon`; called inside `poll`."""
+        self._is_committing = False
+        with self._lock:
+            self._progress.committed(report.stored)
+        if report.fault is not None:
+            log.warning("the offsets of the retry topic are not committed yet", error=str(report.fault))
 
     # -- rebalances, reported by the client from within `poll` and `close`
 
@@ -154,7 +174,9 @@ class RetryConsumer:
             self._progress.assign(partitions)
 
     def on_revoke(self, partitions: list[TopicPartition]) -> None:
-        self._commit()
+        """The commit is sent before the request that gives the partitions up; waiting for it would have no limit."""
+        if not self._closing.is_set():  # then `_commit_at_end` has done it
+            self._commit_soon()
         self.on_lost(partitions)
 
     def on_lost(self, partitions: list[TopicPartition]) -> None:

@@ -43,7 +43,6 @@ class CommitsByHand(Consumer):
         self._read_offset = _ReadEverything()
         self._generation: int | None = None
         self._offered = self._settled = 0
-        self._last_begun: dict[TopicPartition, int] = {}
 
     @property
     def uncommitted(self) -> int:
@@ -56,11 +55,10 @@ class CommitsByHand(Consumer):
 
     def begin_at(self, partition: TopicPartition, offset: int) -> Ticket[None] | None:
         """Reading has come to this offset. One that is not behind the last one begins the partition anew."""
-        last = self._last_begun.get(partition, -1)
-        if offset <= last:
+        last = self.progress.last_read(partition)
+        if last is not None and offset <= last:
             log.warning("offsets of a partition come once more", partition=str(partition), last=last, offset=offset)
             self.begin_anew(partition)
-        self._last_begun[partition] = offset
         return self.progress.start(partition, offset, None)
 
     def is_current(self, message: Any) -> bool:
@@ -71,7 +69,6 @@ class CommitsByHand(Consumer):
         """The log of this partition is another one or was cut: nothing that was read of it before counts any more."""
         if self.progress.generation(partition) is not None:
             self.progress.assign([partition])
-        self._last_begun.pop(partition, None)
         self._settled = self.progress.completed
 
     def finish(self, ticket: Ticket[None]) -> None:
@@ -126,5 +123,4 @@ class CommitsByHand(Consumer):
         self._generation, self._settled = generation_id, self.progress.completed
         self.progress.revoke(self.progress.partitions())
         self.progress.assign(TopicPartition(*one) for one in assigned)
-        self._last_begun.clear()
         await super().on_partitions_assigned(assigned, generation_id)

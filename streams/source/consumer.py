@@ -8,10 +8,9 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
-from infra.kafka.start_offsets import StartOffsets
+from infra.kafka.start_offsets import StartOffsets, StartPoint
 from infra.settings import MIB
 from streams.source.commits import CommitsByHand
-from streams.source.jumps import Jump
 from streams.source.positions import Positions
 
 FETCH_MAX_WAIT_MS = 50
@@ -23,12 +22,14 @@ START_LOOK_S = 0.05
 class JumpMessage(ConsumerMessage):
     """Takes the place of a record where reading goes on elsewhere, so that it comes in its turn."""
 
-    __slots__ = ("jump",)
+    __slots__ = ("point",)
 
-    def __init__(self, tp: Any, jump: Jump, generation_id: int) -> None:
+    def __init__(self, tp: Any, point: StartPoint, generation_id: int) -> None:
         topic, partition = tp
-        super().__init__(topic, partition, jump.offset, 0.0, 0, [], None, b"", None, tp=tp, generation_id=generation_id)
-        self.jump = jump
+        super().__init__(
+            topic, partition, point.offset, 0.0, 0, [], None, b"", None, tp=tp, generation_id=generation_id
+        )
+        self.point = point
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
@@ -85,7 +86,7 @@ class Consumer(CommitsByHand, driver.Consumer):
         cast(ConsumerThread, self._thread).positions.again()
 
     def _to_message(self, tp: Any, record: Any) -> Any:
-        if isinstance(record, Jump):
+        if isinstance(record, StartPoint):
             return JumpMessage(tp, record, self.app.consumer_generation_id)
         return super()._to_message(tp, record)
 

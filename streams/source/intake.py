@@ -11,11 +11,11 @@ from infra.kafka.groups import Ticket
 from infra.kafka.records import ConsumedRecord
 from infra.process import logs, metrics
 from infra.process.lifecycle import Deadline
-from schemas.coordinates import Coordinates, TopicPartition
+from schemas.coordinates import TopicPartition
 from schemas.errors import Stalled
 from streams.source.app import StreamApp
 from streams.source.consumer import JumpMessage
-from streams.source.jumps import Jump
+from streams.source.gone import gone_frames, gone_record
 from streams.stage.frame_stage import FrameStage
 from streams.stage.frames import PendingFrame
 
@@ -35,12 +35,6 @@ def consumed_record(message: Any) -> ConsumedRecord:
         message.value,
         message.headers,
     )
-
-
-def gone_record(partition: TopicPartition, jump: Jump) -> FrameRecord:
-    """Stands for the frames of the offsets that are gone; it has the place of the last of them."""
-    source = Coordinates(*partition, jump.gone[-1])
-    return FrameRecord(source, 0, str(partition.partition).encode(), None, None)
 
 
 class Intake:
@@ -91,22 +85,23 @@ class Intake:
 
     def _jump(self, message: JumpMessage) -> None:
         """Reading goes on elsewhere. What is gone has its dead letter before anything is committed past it."""
-        jump, partition = message.jump, TopicPartition(*message.tp)
+        point, partition = message.point, TopicPartition(*message.tp)
         if not self._commits.is_current(message):
             return
-        if jump.restarts:
-            log.error("the log of a partition begins anew", partition=str(partition), offset=jump.offset)
+        if not point.goes_on:
             self._commits.begin_anew(partition)
-        if not jump.gone:
+        if not point.gone:
             return
-        bad = jump.outcome(partition)
+        bad = gone_frames(partition, point)
         log.error("frames are gone from their topic", why=bad.detail)
-        ticket = self._commits.begin_at(partition, jump.gone[-1])
+        ticket = self._commits.begin_at(partition, point.gone[-1])
         if ticket is not None:
-            self._stage.take(PendingFrame(gone_record(partition, jump), lambda: self._finish_jump(ticket, jump), bad))
+            skipped = 0 if point.may_have_read else len(point.gone)
+            record = gone_record(partition, point.gone)
+            self._stage.take(PendingFrame(record, lambda: self._finish_gone(ticket, skipped), bad))
 
-    def _finish_jump(self, ticket: Ticket[None], jump: Jump) -> None:
-        metrics.FRAMES_SKIPPED.inc(jump.skipped_frames)
+    def _finish_gone(self, ticket: Ticket[None], skipped: int) -> None:
+        metrics.FRAMES_SKIPPED.inc(skipped)
         self._commits.finish(ticket)
 
     async def _on_revoked(self, _app: StreamApp, revoked: Any, **_: Any) -> None:

@@ -8,10 +8,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from infra.kafka.start_offsets import StartOffsets
+from infra.kafka.start_offsets import StartOffsets, StartPoint
 from infra.process import logs
 from schemas.coordinates import TopicPartition
-from streams.source.jumps import Jump, jump_of
 
 log = logs.get(__name__)
 
@@ -36,21 +35,27 @@ class Positions:
         """Start all partitions once more: records were fetched that nobody took. For any thread."""
         self._is_stale = True
 
-    def look(self, consumer: Any, now_s: float | None = None) -> dict[TopicPartition, list[Jump]]:
-        """Start what can be started now. Returns the jumps that its reader must know of. Never waits."""
+    def look(self, consumer: Any, now_s: float | None = None) -> dict[TopicPartition, list[StartPoint]]:
+        """Start what can be started now. Returns the jumps of which the reader must know. Never waits."""
         self._follow_assignment(consumer)
-        jumps: dict[TopicPartition, list[Jump]] = {}
+        jumps: dict[TopicPartition, list[StartPoint]] = {}
         positions: dict[str, int] = {}
-        for partition, point in self._starts.found(time.monotonic() if now_s is None else now_s).items():
-            jump = jump_of(point, self._wanted.pop(partition))
-            positions[str(partition)] = jump.offset
-            self._seek(consumer, partition, jump.offset)
+        found = self._starts.found(time.monotonic() if now_s is None else now_s, self._last_read)
+        for partition, point in found.items():
+            is_new = self._wanted.pop(partition) is None
+            positions[str(partition)] = point.offset
+            self._seek(consumer, partition, point.offset)
             self.started.add(partition)
-            if jump.gone or jump.restarts:
-                jumps[partition] = [jump]
+            if point.gone or not (is_new or point.goes_on):
+                jumps[partition] = [point]
         if positions:
             log.info("partitions started", positions=positions)
         return jumps
+
+    def _last_read(self, partition: TopicPartition) -> int | None:
+        """Everything before the offset that was refused was read, by this member or by others."""
+        refused = self._wanted[partition]
+        return None if refused is None else refused - 1
 
     def refused(self, consumer: Any, offsets: Mapping[TopicPartition, int]) -> None:
         """The broker does not have these offsets: ask where to go on."""
@@ -60,7 +65,7 @@ class Positions:
             if partition in self.started and _state(self._assignment, partition).position == offset:
                 self.started.discard(partition)
                 self._wanted[partition] = offset
-                self._starts.want(partition, refused=offset)
+                self._starts.want(partition)
 
     def _follow_assignment(self, consumer: Any) -> None:
         """aiokafka makes a new object for each assignment."""

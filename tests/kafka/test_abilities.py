@@ -8,10 +8,10 @@ import pytest
 
 from infra.kafka.api_versions import knows_kip_848
 from infra.kafka.brokers import find_brokers
-from infra.kafka.clients import require_kafka, require_topics
 from infra.kafka.consumer import GroupConsumer
-from infra.kafka.group_protocol import classic_config, is_incremental
 from infra.kafka.listeners import unreachable_brokers
+from infra.kafka.membership import Membership
+from infra.kafka.start_checks import require_kafka, require_topics
 from infra.process.lifecycle import Deadline
 from infra.settings import Settings, load_settings
 from schemas.coordinates import TopicPartition
@@ -40,14 +40,12 @@ def closed_port() -> Iterator[int]:
 
 def test_a_broker_without_kip_848_gets_a_classic_member() -> None:
     with OldBroker() as broker:
-        classic = {"partition.assignment.strategy": "cooperative-sticky", "session.timeout.ms": 6_000}
         settings = settings_of(broker)
         assert knows_kip_848(settings) is False
         member = GroupConsumer(
             settings,
             "group",
-            defaults={"group.protocol": "consumer"},
-            classic_defaults=classic,
+            membership=Membership("consumer"),
             knows_kip_848=partial(knows_kip_848, settings),
         )
         member.subscribe(["labels"], Nobody())
@@ -64,7 +62,7 @@ def test_a_broker_that_tells_no_rights_grants_them() -> None:
         require_kafka(settings_of(broker))
         require_topics(settings_of(broker), reads=["labels"], writes=["labels"])
         with pytest.raises(Unavailable, match=r"has no topic frames\.raw\. Create them with"):
-            require_topics(settings_of(broker), "frames.raw", reads=["labels"])
+            require_topics(settings_of(broker), reads=["labels", "frames.raw"])
 
 
 def test_an_address_that_does_not_resolve_is_named_instead_of_a_time_out() -> None:
@@ -92,12 +90,3 @@ def test_one_broker_of_two_that_is_away_keeps_no_command_from_its_start(closed_p
         places = {1: ("127.0.0.1", listening.getsockname()[1]), 2: ("127.0.0.1", closed_port)}
         found = unreachable_brokers(places, {})
     assert [(one.broker_id, one.reason) for one in found] == [(2, "refuses connections")]
-
-
-def test_the_classic_protocol_takes_no_key_of_the_other() -> None:
-    own = {"group.protocol": "consumer", "group.remote.assignor": "uniform", "session.timeout.ms": 9_000}
-    settings = load_settings({"kafka": {"consumer": own}})
-    config = classic_config(settings, "group", {"session.timeout.ms": 6_000}, {"auto.offset.reset": "error"})
-    assert "group.protocol" not in config and "group.remote.assignor" not in config
-    assert config["session.timeout.ms"] == 9_000 and config["auto.offset.reset"] == "error"
-    assert not is_incremental(config)

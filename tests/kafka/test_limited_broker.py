@@ -9,13 +9,14 @@ from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, R
 
 from inference.worker.group.clients import group_consumer
 from infra.kafka.abilities import lacking_rights, usable_group_protocol
-from infra.kafka.clients import admin, require_topics
+from infra.kafka.clients import admin
 from infra.kafka.consumer import GroupConsumer
+from infra.kafka.membership import Membership
+from infra.kafka.start_checks import require_topics
 from infra.kafka.topics import group
 from infra.process.lifecycle import Deadline
 from schemas.coordinates import TopicPartition
 from schemas.errors import Unavailable
-from sinks.base.process import classic_membership, membership
 from tests.support.deployment import Deployment
 from tests.support.deployment import deployment as new_deployment
 from tests.support.runner import Runner
@@ -72,9 +73,7 @@ def test_a_worker_falls_back_to_the_classic_protocol(old: Deployment) -> None:
 
 def test_a_sink_that_is_to_use_kip_848_falls_back_too(old: Deployment) -> None:
     settings = old.settings(kafka={"consumer": {"group.protocol": "consumer"}})
-    member = GroupConsumer(
-        settings, "sink", defaults=membership(settings), classic_defaults=classic_membership(settings)
-    )
+    member = GroupConsumer(settings, "sink", membership=Membership())
     assert len(share_of(member, old.topics.labels)) == settings.topics.partitions
     assert member.group_protocol == "classic"
 
@@ -107,7 +106,7 @@ def until_named(settings_of: Deployment, words: str, **wanted: object) -> str:
 
 def test_a_right_that_is_missing_is_named_with_its_topic_or_group(old: Deployment, limited: Services) -> None:
     names, settings = old.topics, old.settings()
-    require_topics(settings, reads=[names.batches], writes=[names.labels], group="workers")
+    require_topics(settings, reads=[names.batches], writes=[names.labels], groups={"workers": names.batches})
     allow(old, ResourceType.TOPIC, names.labels, "ANONYMOUS", AclOperation.READ)
     said = until_named(old, f"Write on topic {names.labels}", writes=[names.labels])
     assert said.startswith(f"Kafka at {limited.bootstrap_servers} refuses this user: the right Write on topic")
@@ -118,15 +117,22 @@ def test_a_right_that_is_missing_is_named_with_its_topic_or_group(old: Deploymen
 
     infer = group("infer", old.prefix)
     allow(old, ResourceType.GROUP, infer, "somebody", AclOperation.READ)
-    until_named(old, f"Read on group {infer}", reads=[names.batches], group=infer)
+    until_named(old, f"Read on group {infer}", reads=[names.batches], groups={infer: names.batches})
+    retry = group("retry", old.prefix)
+    allow(old, ResourceType.GROUP, retry, "somebody", AclOperation.READ)
+    until_named(old, f"Read on group {retry}", reads=[names.retry], groups={infer: names.batches, retry: names.retry})
 
     runner = Runner(old.env)
     done = runner.run("infer", "--model", "null")
     assert done.returncode == 1
     assert "the right Write on topic" in done.stderr and f"Read on group {infer}" in done.stderr
+    done = runner.run("stream", "--model", "null")
+    assert done.returncode == 1
+    assert f"Read on group {retry}" in done.stderr
     findings = json.loads(runner.run("doctor", "--json").stdout)
     [rights] = [found for found in findings if found["subject"] == "rights"]
     assert rights["verdict"] == "warn"
-    assert all(one in rights["found"] for one in (f"Write on topic {names.labels}", f"Read on group {infer}"))
+    group_rights = [f"Read on group {one}" for one in (infer, retry)]
+    assert all(one in rights["found"] for one in (f"Write on topic {names.labels}", *group_rights))
     [groups] = [found for found in findings if found["subject"] == "groups"]
     assert "workers use the classic one" in groups["found"]

@@ -11,6 +11,7 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 
 from infra.kafka import clients
+from infra.kafka.start_checks import missing_group_rights
 from infra.kafka.topics import group
 from schemas import codec
 from schemas.headers import read_failure
@@ -137,6 +138,21 @@ def transaction_with_offsets_of(deployment: Deployment) -> Producer:
     producer.send_offsets_to_transaction(positions, consumer.consumer_group_metadata(), 10)
     consumer.close()
     return producer
+
+
+def test_the_rights_on_a_group_are_known_while_a_dead_worker_holds_its_offsets(
+    feeder: Feeder, sightline: Runner, deployment: Deployment
+) -> None:
+    feeder.feed(batches=40)
+    worker = sightline.start(*infer("exactly_once"))
+    wait_for(lambda: set(feeder.labelled()) == feeder.frames, 60, "a label for every frame", [worker])
+    assert worker.stop() == 0, worker.stderr
+    open_transaction = transaction_with_offsets_of(deployment)
+    settings = deployment.settings(kafka={"start_timeout_ms": 20_000})
+    started_s = time.monotonic()
+    assert missing_group_rights(settings, {group("infer", deployment.prefix): deployment.topics.batches}) == []
+    assert time.monotonic() - started_s < 10
+    open_transaction.abort_transaction(10)
 
 
 @BOTH

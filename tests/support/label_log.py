@@ -100,7 +100,7 @@ class MemoryMember:
             return None
         for partition, position in self._positions.items():
             records = self.log.records[partition]
-            if position < len(records):
+            if self.log.firsts[partition] <= position < len(records):
                 del self._positions[partition]
                 self._positions[partition] = (
                     position + 1

@@ -4,10 +4,9 @@ import uuid
 from collections.abc import Callable
 from functools import partial
 
-from inference.worker.group.membership import membership_keys
 from infra.kafka.api_versions import knows_kip_848
 from infra.kafka.consumer import CommitReport, GroupConsumer
-from infra.kafka.statistics import STATISTICS_MS
+from infra.kafka.membership import Membership
 from infra.kafka.transaction import TransactionalProducer, transactional_producer
 from infra.settings import InferSettings, Settings
 
@@ -26,14 +25,15 @@ def group_consumer(
     on_statistics: Callable[[str], None],
 ) -> GroupConsumer:
     """Raises ConfigError for client keys that exclude each other, such as `session.timeout.ms` with KIP-848."""
-    classic = settings.infer.model_copy(update={"group_protocol": "classic"})
+    infer = settings.infer
     return GroupConsumer(
         settings,
         group_id,
+        membership=Membership(
+            infer.group_protocol, infer.session_timeout_ms, infer.max_poll_interval_ms, infer.group_instance_id
+        ),
         on_commit=on_commit,
         on_statistics=on_statistics,
-        defaults={**membership_keys(settings.infer), "statistics.interval.ms": STATISTICS_MS},
-        classic_defaults={**membership_keys(classic), "statistics.interval.ms": STATISTICS_MS},
         forced={"auto.offset.reset": "error"},  # where to begin decides `infra.kafka.start_offsets`
         tables="kafka.client, kafka.consumer or infer",
         knows_kip_848=partial(knows_kip_848, settings),

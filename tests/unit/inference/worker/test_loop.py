@@ -9,7 +9,7 @@ import pytest
 from inference.device.staging import Staging
 from inference.device.work import Work
 from inference.models.null import INFO
-from inference.worker.group.membership import Membership
+from inference.worker.group.joining import Joining
 from inference.worker.group.rewind import Rewind
 from inference.worker.group.work_in_flight import WorkInFlight
 from inference.worker.loop import ReadLimits, WorkerLoop
@@ -93,7 +93,7 @@ class Rig:
     """A loop whose client and delivery are fakes; it owns both partitions."""
 
     def __init__(self, max_bytes: int = 1 << 30, max_frames: int = 1_000) -> None:
-        self.stop, self.delivery, self.membership = Stop(), Delivery(), Membership()
+        self.stop, self.delivery, self.joining = Stop(), Delivery(), Joining()
         self.consumer, self.in_flight = Consumer(self.stop), WorkInFlight()
         self.staging = Staging(INFO.input, max_rows=8, max_delay_ms=0)
         client: Any = cast(Any, self.consumer)
@@ -104,7 +104,7 @@ class Rig:
             None,
             self.staging,
             self.in_flight,
-            membership=self.membership,
+            joining=self.joining,
             delivery=self.delivery,
             start_offsets=StartOffsets(client, start=lambda ask: ask()),
             limits=ReadLimits(max_bytes, max_frames),
@@ -142,7 +142,7 @@ def test_a_record_is_queued_as_work_of_the_present_generation() -> None:
     assert rig.in_flight.frames == 3
     assert rig.staging.drop([P0, P1]) == {first, second}
     assert rig.delivery.ticks == 3
-    assert rig.membership.has_joined
+    assert rig.joining.has_joined
 
 
 def test_a_record_that_was_fetched_before_its_partition_was_revoked_is_left_alone() -> None:
@@ -188,11 +188,20 @@ def test_a_right_that_is_missing_ends_the_worker_with_a_sentence() -> None:
         Rig().run(fault(FaultKind.FORBIDDEN))
 
 
-def test_a_partition_without_an_offset_starts_at_the_committed_one_in_a_new_generation() -> None:
+def test_a_partition_without_an_offset_starts_at_the_committed_one() -> None:
     rig = Rig()
-    rig.run(record(P0, 5), fault(FaultKind.NO_OFFSET), lambda: None)
+    before = rig.in_flight.generation(P0)
+    rig.run(fault(FaultKind.NO_OFFSET), lambda: None)
     assert rig.consumer.started == {P0: 40}
-    assert rig.in_flight.frames == 0, "what was read before counts no more"
+    assert rig.in_flight.generation(P0) != before
+
+
+def test_a_log_that_was_made_again_is_read_in_a_new_generation() -> None:
+    rig = Rig()
+    rig.consumer.committed_offset = -1001
+    rig.run(record(P0, 300), fault(FaultKind.NO_OFFSET), lambda: None)
+    assert rig.consumer.started == {P0: 0}
+    assert rig.in_flight.frames == 0, "an offset of the earlier log is not committed in this one"
     assert rig.staging.size_bytes == 0
 
 
@@ -229,19 +238,31 @@ def test_what_is_gone_and_may_have_been_read_is_on_record_as_well() -> None:
     assert work.bad.detail.startswith("offsets 0 to 54 of batches/0 are gone, and no committed offset tells whether")
 
 
-def test_what_was_finished_and_not_committed_yet_is_not_skipped() -> None:
+def test_what_was_read_before_retention_overtook_it_stays_in_flight_and_is_not_skipped() -> None:
     rig = Rig()
     rig.consumer.first = 55
+    rig.run(record(P0, 48), record(P0, 49), fault(FaultKind.NO_OFFSET), lambda: None, record(P0, 55))
+    assert rig.consumer.started == {P0: 55}
+    read, last, gone, behind = rig.in_flight.in_flight()
+    assert [work.record.offset for work in (read, last, behind)] == [48, 49, 55]
+    assert (gone.record.offset, gone.skipped_batches) == (54, 5)
+    assert gone.bad is not None
+    assert gone.bad.detail.startswith("5 micro-batches, offsets 50 to 54 of")
+    assert all(rig.in_flight.is_current_work(work) for work in (read, last, gone, behind))
+    assert rig.staging.drop([P0]) == {read, last, gone, behind}
+    for work in (last, gone, behind):
+        rig.in_flight.finish_work(work)
+    assert rig.in_flight.to_commit() == {}
+    rig.in_flight.finish_work(read)
+    assert rig.in_flight.to_commit() == {P0: 56}
 
-    def finish_all() -> None:
-        for work in list(rig.in_flight.in_flight()):
-            rig.in_flight.finish_work(work)
 
-    rig.run(record(P0, 49), finish_all, fault(FaultKind.NO_OFFSET), lambda: None)
-    assert [work.skipped_batches for work in skipped_by(rig)] == [5]
+@pytest.mark.parametrize("last_read", [54, 60])
+def test_nothing_is_skipped_where_reading_goes_on(last_read: int) -> None:
     rig = Rig()
     rig.consumer.first = 55
-    rig.run(record(P0, 54), finish_all, fault(FaultKind.NO_OFFSET), lambda: None)
+    rig.run(record(P0, last_read), fault(FaultKind.NO_OFFSET), lambda: None)
+    assert rig.consumer.started == {P0: last_read + 1}
     assert skipped_by(rig) == []
 
 

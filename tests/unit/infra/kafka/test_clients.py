@@ -9,9 +9,10 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from infra.kafka.clients import admin, consumer, list_offsets, require_kafka
+from infra.kafka.clients import admin, consumer, list_offsets
 from infra.kafka.publisher import Publisher
 from infra.kafka.reader import Reader
+from infra.kafka.start_checks import require_kafka
 from infra.settings import Settings, load_settings
 from schemas.coordinates import TopicPartition
 from schemas.errors import ConfigError

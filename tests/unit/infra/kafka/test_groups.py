@@ -21,6 +21,10 @@ def read(progress: GroupProgress[str], partition: TopicPartition, offset: int) -
     return ticket
 
 
+def is_current(progress: GroupProgress[str], ticket: Ticket[str]) -> bool:
+    return progress.generation(ticket.topic_partition) == ticket.generation
+
+
 def test_only_the_unbroken_prefix_moves() -> None:
     progress = owning(P0)
     first, second, third = (read(progress, P0, offset) for offset in (5, 6, 9))
@@ -70,6 +74,15 @@ def test_what_is_in_flight_is_started_and_not_finished() -> None:
     assert list(progress.in_flight([P1, P2])) == ["1@3"]
 
 
+def test_the_last_read_record_is_one_of_the_present_generation() -> None:
+    progress = owning(P0, P1)
+    progress.finish(read(progress, P0, 5))
+    read(progress, P0, 6)
+    assert [progress.last_read(one) for one in (P0, P1, P2)] == [6, None, None]
+    progress.rewind()
+    assert progress.last_read(P0) is None
+
+
 def test_a_record_of_a_partition_that_is_not_owned_is_left_alone() -> None:
     progress = owning(P0)
     assert progress.start(P1, 5, "late") is None
@@ -82,7 +95,7 @@ def test_results_of_a_revoked_partition_are_never_committed() -> None:
     ticket, other = read(progress, P0, 5), read(progress, P1, 5)
     progress.revoke([P0, P2])
     assert progress.partitions() == [P1]
-    assert not progress.is_current(ticket)
+    assert not is_current(progress, ticket)
     assert not progress.finish(ticket)
     assert progress.finish(other)
     assert progress.to_commit() == {P1: 6}
@@ -105,7 +118,7 @@ def test_an_assignment_of_an_owned_partition_begins_a_new_generation() -> None:
     progress = owning(P0)
     early = read(progress, P0, 5)
     progress.assign([P0])
-    assert not progress.is_current(early)
+    assert not is_current(progress, early)
     assert not progress.has_uncommitted
 
 
@@ -124,7 +137,7 @@ def test_rewind_goes_back_to_the_last_commit_or_the_first_read() -> None:
     left = read(progress, P0, 6)
     progress.finish(read(progress, P1, 40))  # finished, and its transaction aborted
     assert progress.rewind() == {P0: 6, P1: 40}, "nothing was read of the third"
-    assert not progress.is_current(left)
+    assert not is_current(progress, left)
     assert progress.pending() == 0
     assert progress.to_commit() == {}
     progress.finish(read(progress, P1, 40))
@@ -173,7 +186,7 @@ def test_no_offset_is_ever_committed_past_a_record_that_is_not_finished(actions:
             progress.assign([partition])
         elif action == "w":
             next_offset.update(progress.rewind())
-        current = [ticket for ticket in tickets if progress.is_current(ticket)]
+        current = [ticket for ticket in tickets if is_current(progress, ticket)]
         for committed, offset in progress.to_commit().items():
             assert progress.generation(committed) is not None
             of_it = [ticket for ticket in current if ticket.topic_partition == committed]

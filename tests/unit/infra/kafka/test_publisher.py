@@ -1,6 +1,7 @@
 """What the publisher says when it cannot go on; no broker is needed for that."""
 
 import gc
+import threading
 import time
 import weakref
 from types import SimpleNamespace
@@ -9,10 +10,12 @@ from typing import Any
 import pytest
 
 from infra.failures.outcomes import RECORD_OVERHEAD_BYTES
-from infra.kafka.clients import max_record_bytes, partitions_of, producer_config, require_topics
+from infra.kafka.clients import max_record_bytes, producer_config
 from infra.kafka.errors import FaultKind, KafkaFailure
 from infra.kafka.publisher import Publisher
-from infra.kafka.sender import DeliveryReport, OutRecord
+from infra.kafka.sender import DeliveryReport, OutRecord, send_wait
+from infra.kafka.start_checks import partitions_of, require_topics
+from infra.process.lifecycle import Deadline
 from infra.settings import load_settings
 from schemas.errors import Unavailable
 
@@ -39,7 +42,7 @@ def test_a_thread_that_serves_no_reports_any_more_is_fatal() -> None:
 def test_a_broker_that_goes_between_two_questions_is_one_sentence() -> None:
     settings = load_settings(NOBODY)
     with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1"):
-        require_topics(settings, "labels")
+        require_topics(settings, reads=["labels"])
     with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1"):
         partitions_of(settings, "labels")
 
@@ -122,4 +125,38 @@ def test_what_was_delivered_is_let_go_at_once(monkeypatch: pytest.MonkeyPatch) -
         assert held() is None
     finally:
         gc.enable()
+    publisher.close()
+
+
+class Full(Silent):
+    """Holds one record and is full until that is reported."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attempts = 0
+        self.report: Any = None
+
+    def produce(self, topic: str, *, on_delivery: Any, **_: Any) -> None:
+        self.attempts += 1
+        if self.report is not None:
+            raise BufferError
+        self.report = on_delivery
+
+
+def test_a_client_that_is_full_is_waited_for_and_not_asked_in_a_circle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our bound in bytes has room: the client counts records as well."""
+    client = Full()
+    monkeypatch.setattr("confluent_kafka.Producer", lambda _config: client)
+    publisher, deadline = Publisher(load_settings()), Deadline(0.6)
+    publisher.send(OutRecord("t", "k", b"value"))
+    assert not send_wait(publisher, OutRecord("t", "k", b"next"), deadline.expired)
+    assert client.attempts <= 5
+    taken = list[bool]()
+    waiting = threading.Thread(target=lambda: taken.append(send_wait(publisher, OutRecord("t", "k", b"next"))))
+    waiting.start()
+    report, client.report = client.report, None
+    report(None, answer(7))
+    waiting.join(5)
+    assert taken == [True]
+    client.report(None, answer(8))
     publisher.close()

@@ -43,7 +43,7 @@ class Broker:
 )
 def test_what_is_missing_on_topics(told: dict[str, Told], expected: list[str]) -> None:
     client = cast(AdminClient, Broker(told))
-    assert missing_topic_rights(client, ["a"], ["b"], (), 1.0) == expected
+    assert missing_topic_rights(client, ["a"], ["b"], 1.0) == expected
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from infra.kafka.errors import FaultKind, KafkaFailure, KafkaFault
-from infra.kafka.offsets_lookup import AGAIN_S
-from infra.kafka.start_offsets import StartOffsets, StartPoint
+from infra.kafka.offsets_lookup import AGAIN_S, PartitionOffsets
+from infra.kafka.start_offsets import StartOffsets, StartPoint, start_point_of
 from schemas.coordinates import TopicPartition
 
 ONE, TWO = TopicPartition("frames.batches", 1), TopicPartition("frames.batches", 2)
@@ -40,9 +42,13 @@ def starts_of(broker: Broker) -> StartOffsets:
     return StartOffsets(broker, start=lambda ask: ask())
 
 
+def nothing_read(_partition: TopicPartition) -> int | None:
+    return None
+
+
 def found(starts: StartOffsets, now_s: float) -> dict[TopicPartition, int]:
     """Where to start, of partitions of which nothing is gone."""
-    points = starts.found(now_s) | starts.found(now_s)
+    points = starts.found(now_s, nothing_read) | starts.found(now_s, nothing_read)
     assert not any(point.gone for point in points.values())
     return {partition: point.offset for partition, point in points.items()}
 
@@ -68,8 +74,8 @@ def test_where_nothing_is_committed_it_begins_at_the_first_record() -> None:
 def test_where_nothing_is_committed_nobody_knows_whether_what_is_gone_was_read() -> None:
     starts = starts_of(Broker(reach=(10, 100)))
     starts.want(ONE)
-    assert starts.found(0.0) == {}
-    assert starts.found(0.0) == {ONE: StartPoint(10, range(10), may_have_read=True)}
+    assert starts.found(0.0, nothing_read) == {}
+    assert starts.found(0.0, nothing_read) == {ONE: StartPoint(10, range(10), may_have_read=True)}
 
 
 def test_an_offset_that_an_open_transaction_holds_is_waited_for() -> None:
@@ -87,11 +93,11 @@ def test_an_answer_from_before_a_partition_was_taken_away_and_given_back_is_not_
     broker = Broker({ONE: 30})
     starts = starts_of(broker)
     starts.want(ONE)
-    assert starts.found(0.0) == {}  # asked
+    assert starts.found(0.0, nothing_read) == {}  # asked
     starts.forget([ONE])
     starts.want(ONE)
     broker.committed_offsets[ONE] = 80  # by its owner in between
-    assert starts.found(0.0) == {}
+    assert starts.found(0.0, nothing_read) == {}
     assert found(starts, AGAIN_S) == {ONE: 80}
 
 
@@ -111,8 +117,8 @@ def test_what_was_removed_between_the_committed_offset_and_the_first_record_is_t
     starts = starts_of(Broker({ONE: committed, TWO: 10}))
     starts.want(ONE)
     starts.want(TWO)
-    assert starts.found(0.0) == {}
-    assert starts.found(0.0) == {ONE: StartPoint(10, range(committed, 10)), TWO: StartPoint(10)}
+    assert starts.found(0.0, nothing_read) == {}
+    assert starts.found(0.0, nothing_read) == {ONE: StartPoint(10, range(committed, 10)), TWO: StartPoint(10)}
 
 
 def test_a_committed_offset_behind_the_end_is_none_once_the_broker_refuses_it() -> None:
@@ -122,13 +128,6 @@ def test_a_committed_offset_behind_the_end_is_none_once_the_broker_refuses_it() 
     assert found(starts, 0.0) == {ONE: 101}
     starts.want(ONE)
     assert found(starts, 9.0) == {ONE: 10}
-
-
-def test_a_log_that_ends_before_the_refused_offset_is_read_from_its_first_record() -> None:
-    starts = starts_of(Broker({ONE: 50, TWO: 50}))
-    starts.want(ONE, refused=101)
-    starts.want(TWO, refused=100)
-    assert found(starts, 0.0) == {ONE: 10, TWO: 50}
 
 
 def test_after_a_rebalance_nothing_of_before_counts_as_refused() -> None:
@@ -147,3 +146,48 @@ def test_a_partition_that_was_taken_away_is_not_asked_for() -> None:
     starts.forget([ONE, TWO])
     assert found(starts, 0.0) == {}
     assert broker.asked == 0
+
+
+@pytest.mark.parametrize(
+    ("last_read", "expected"),
+    [
+        (None, StartPoint(55, range(40, 55))),
+        (49, StartPoint(55, range(50, 55), goes_on=True)),
+        (54, StartPoint(55, range(55, 55), goes_on=True)),
+        (70, StartPoint(71, range(71, 71), goes_on=True)),
+        (99, StartPoint(100, range(100, 100), goes_on=True)),
+        (100, StartPoint(55, range(40, 55))),
+    ],
+)
+def test_reading_goes_on_behind_what_was_read_unless_the_log_is_another_one(
+    last_read: int | None, expected: StartPoint
+) -> None:
+    assert start_point_of(ONE, PartitionOffsets(committed=40, first=55, end=100), last_read) == expected
+
+
+OFFSETS = st.integers(0, 40)
+
+
+@given(first=OFFSETS, length=OFFSETS, committed=st.none() | OFFSETS)
+def test_a_start_passes_over_nothing_that_is_there_and_tells_what_is_not(
+    first: int, length: int, committed: int | None
+) -> None:
+    point = start_point_of(ONE, PartitionOffsets(committed, first, first + length))
+    assert point.offset == max(first, committed or 0), "the broker refuses an offset behind the end"
+    assert set(point.gone) == set(range(committed or 0, first))
+    assert (point.may_have_read, point.goes_on) == (committed is None, False)
+
+
+@given(first=OFFSETS, length=OFFSETS, last_read=OFFSETS, committed=st.none() | OFFSETS)
+def test_where_the_log_does_not_hold_the_next_offset_it_goes_on_behind_a_gap_or_begins_anew(
+    first: int, length: int, last_read: int, committed: int | None
+) -> None:
+    end, wanted = first + length, last_read + 1
+    committed = None if committed is None else min(committed, wanted)
+    point = start_point_of(ONE, PartitionOffsets(committed, first, end), last_read)
+    if wanted <= end:
+        assert (point.offset, point.goes_on) == (max(first, wanted), True), "what was read before still counts"
+        assert set(point.gone) == set(range(wanted, first))
+    else:
+        assert (point.offset, point.goes_on) == (first, False), "all that is there is read once more"
+        assert set(point.gone) == set(range(committed or 0, first))

@@ -68,6 +68,21 @@ def test_a_partition_whose_offset_is_gone_begins_anew() -> None:
     assert log.committed[ONE] == 5
 
 
+def test_what_was_read_before_retention_overtook_it_is_stored() -> None:
+    log = LabelLog()
+    run, target = running(log)
+    for frame in range(6):
+        log.put(frame)
+    run.turn(0)
+    run.turn(0)
+    log.firsts[ONE] = 4
+    run.member.faults.append(fault(FaultKind.NO_OFFSET))
+    run.turn_until_idle()
+    run.stop()
+    assert [row.at.offset for row in target.rows] == [0, 1, 4, 5]
+    assert log.committed[ONE] == 6
+
+
 def test_passing_faults_are_told_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     run, _ = running(LabelLog())
     told: list[str] = []

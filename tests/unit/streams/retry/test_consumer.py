@@ -10,9 +10,10 @@ from unittest.mock import Mock
 
 import pytest
 
-from infra.kafka.consumer import PartitionFault, Rebalance
+from infra.kafka.consumer import CommitReport, PartitionFault, Rebalance
 from infra.kafka.errors import FaultKind, KafkaFailure, KafkaFault
 from infra.kafka.records import ConsumedRecord
+from infra.process.lifecycle import Deadline
 from infra.settings import RetrySettings, Settings
 from schemas import headers
 from schemas.coordinates import Coordinates, TopicPartition
@@ -27,10 +28,16 @@ P0, P1 = (TopicPartition("frames.retry", number) for number in range(2))
 
 
 class FakeConsumer:
-    """Follows its script, one step for each poll: a record or fault that it returns, or something that happens."""
+    """Follows its script, one step for each poll: a record or fault that it returns, or something that happens.
+
+    A commit is answered by the next poll while `answers`, as the client does, which answers none inside a rebalance.
+    """
 
     def __init__(self, partitions: list[TopicPartition]) -> None:
         self.owned = partitions
+        self.on_commit: Callable[[CommitReport], None]
+        self.asked: list[dict[TopicPartition, int]] = []
+        self.answers = True
         self.script: deque[ConsumedRecord | PartitionFault | Callable[[], None] | None] = deque()
         self.commits: list[tuple[TopicPartition, int]] = []
         self.refused: list[KafkaFault] = []
@@ -41,6 +48,8 @@ class FakeConsumer:
         rebalance.on_assign(self.owned)
 
     def poll(self, timeout_s: float) -> ConsumedRecord | PartitionFault | None:
+        if self.asked and self.answers:
+            self._answer(self.asked.pop(0))
         step = self.script.popleft() if self.script else None
         if not callable(step):
             return step
@@ -59,10 +68,21 @@ class FakeConsumer:
     def resume(self) -> None:
         self.is_paused = False
 
-    def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
-        if self.refused:
+    def commit_soon(self, offsets: Mapping[TopicPartition, int]) -> None:
+        if self.refused and self.refused[-1].kind is FaultKind.OTHER:
             raise KafkaFailure(self.refused.pop())
+        self.asked.append(dict(offsets))
+
+    def commit_within(self, offsets: Mapping[TopicPartition, int], deadline: Deadline) -> str | None:
         self.commits += offsets.items()
+        return None
+
+    def _answer(self, offsets: dict[TopicPartition, int]) -> None:
+        if self.refused:
+            self.on_commit(CommitReport({}, self.refused.pop()))
+        else:
+            self.commits += offsets.items()
+            self.on_commit(CommitReport(offsets))
 
     def close(self) -> None:
         pass
@@ -71,7 +91,12 @@ class FakeConsumer:
 @pytest.fixture
 def consumer(monkeypatch: pytest.MonkeyPatch) -> FakeConsumer:
     made = FakeConsumer([P0, P1])
-    monkeypatch.setattr("streams.retry.consumer.GroupConsumer", lambda *_, **__: made)
+
+    def make(*_: Any, on_commit: Callable[[CommitReport], None], **__: Any) -> FakeConsumer:
+        made.on_commit = on_commit
+        return made
+
+    monkeypatch.setattr("streams.retry.consumer.GroupConsumer", make)
     return made
 
 
@@ -123,10 +148,14 @@ def test_frames_of_partitions_that_stay_are_neither_forgotten_nor_passed_over(co
     assert consumer.commits == [], "offset 5 has no outcome yet"
 
 
-def test_what_is_finished_is_committed_when_its_partition_goes(consumer: FakeConsumer) -> None:
+def test_what_is_finished_is_committed_when_its_partition_goes_without_waiting_for_the_answer(
+    consumer: FakeConsumer,
+) -> None:
+    consumer.answers = False
     consumer.script += [record(0, 5, 3600), None, lambda: consumer.revoke(P0)]
     assert Run(consumer).until_over().errors == []
-    assert consumer.commits == [(P0, 6)]
+    assert consumer.asked[-1] == {P0: 6}
+    assert consumer.commits == [], "it was given away before"
 
 
 def test_of_a_partition_that_was_lost_nothing_is_committed(consumer: FakeConsumer) -> None:
@@ -148,11 +177,22 @@ def test_a_frame_that_is_finished_after_its_partition_went_and_came_back_counts_
     assert (len(run.taken), consumer.commits) == (2, [])
 
 
-def test_a_commit_that_failed_is_tried_again(consumer: FakeConsumer) -> None:
-    consumer.refused.append(KafkaFault(FaultKind.PASSING, "_TRANSPORT", "no broker"))
-    consumer.script += [record(0, 5, 3600)]
+@pytest.mark.parametrize("kind", [FaultKind.PASSING, FaultKind.OTHER])
+def test_a_commit_that_failed_is_tried_again(consumer: FakeConsumer, kind: FaultKind) -> None:
+    consumer.refused.append(KafkaFault(kind, "_TRANSPORT", "no broker"))
+    consumer.script += [record(0, 5, 3600), None, None, None]
     assert Run(consumer).until_over().errors == []
     assert consumer.commits == [(P0, 6)]
+
+
+def test_a_commit_without_an_answer_is_not_sent_again_and_again(
+    consumer: FakeConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.retry.consumer.COMMIT_S", 0.0)
+    consumer.answers = False
+    consumer.script += [record(0, 5, 3600), *[None] * 20]
+    assert Run(consumer).until_over().errors == []
+    assert consumer.asked == [{P0: 6}]
 
 
 def test_a_full_consumer_is_paused_until_it_has_room(consumer: FakeConsumer) -> None:

@@ -8,9 +8,8 @@ import pytest
 from aiokafka.consumer.subscription_state import SubscriptionState
 from aiokafka.structs import TopicPartition as Theirs
 
-from infra.kafka.start_offsets import StartOffsets
+from infra.kafka.start_offsets import StartOffsets, StartPoint
 from schemas.coordinates import TopicPartition
-from streams.source.jumps import Jump
 from streams.source.positions import Positions
 
 TOPIC = "frames.raw"
@@ -42,7 +41,7 @@ class Rig:
         self.subscriptions.seek(Theirs(*partition), offset)
         self.seeks.append((partition, offset))
 
-    def look(self) -> dict[TopicPartition, list[Jump]]:
+    def look(self) -> dict[TopicPartition, list[StartPoint]]:
         """The broker is asked and has answered."""
         self.positions.look(self.consumer, 0.0)
         return self.positions.look(self.consumer, 9.0)
@@ -64,7 +63,7 @@ async def test_nothing_is_read_before_its_start_is_known(rig: Rig) -> None:
 async def test_what_is_gone_before_a_start_is_a_jump(rig: Rig) -> None:
     rig.assign(ONE, TWO)
     rig.committed_offsets, rig.reach[ONE] = {ONE: 40, TWO: 50}, (60, 100)
-    assert rig.look() == {ONE: [Jump(60, range(40, 60))]}
+    assert rig.look() == {ONE: [StartPoint(60, range(40, 60))]}
     assert sorted(rig.seeks) == [(ONE, 60), (TWO, 50)]
 
 
@@ -78,10 +77,10 @@ async def test_a_position_that_is_right_already_is_left_alone(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reach", "jump"), [((120, 130), Jump(120, range(101, 120))), ((0, 3), Jump(0, restarts=True))]
+    ("reach", "jump"), [((120, 130), StartPoint(120, range(101, 120), goes_on=True)), ((0, 3), StartPoint(0))]
 )
 async def test_a_refused_offset_stops_its_partition_until_it_is_known_where_to_go_on(
-    rig: Rig, reach: tuple[int, int], jump: Jump
+    rig: Rig, reach: tuple[int, int], jump: StartPoint
 ) -> None:
     rig.assign(ONE, TWO)
     rig.committed_offsets = {ONE: 100, TWO: 50}
