@@ -37,6 +37,8 @@ from infra.kafka.lookup import RecordLookup
 from infra.kafka.publisher import Publisher
 from infra.kafka.schema_registry import registry_of
 from infra.kafka.start_offsets import StartOffsets
+from infra.kafka.topic_ids import TopicIds, read_topic_ids
+from infra.kafka.topic_watch import TopicWatch
 from infra.kafka.topics import Lane, TopicNames, group
 from infra.kafka.transaction import init_transactions
 from infra.process import logs
@@ -61,15 +63,17 @@ def build_worker(settings: Settings, lane: Lane, names: TopicNames, model: Model
     infer, registry = settings.infer, registry_of(settings)
     group_id = group("infer", settings.topic_prefix, lane)
     in_flight, joining, commit_reports = WorkInFlight(), Joining(), deque[CommitReport]()
+    # Before anything is read: an id that is read later could be that of a topic which was made again meanwhile.
+    topic_ids = read_topic_ids(settings, [names.batches])
 
-    consumer = group_consumer(settings, group_id, commit_reports.append, joining.on_statistics)
+    consumer = group_consumer(settings, group_id, commit_reports.append, joining.on_statistics, topic_ids)
     staging = _staging(settings, model)
     cache = CacheWriter(open_cache(settings, model.info), infer.cache_embeddings) if infer.cache else None
     after_delivery = AfterDelivery(Breaker(settings.breaker), cache)
     delivery: Delivery
     if infer.delivery == "exactly_once":
         rewind = Rewind(consumer, in_flight, staging)
-        delivery = _exactly_once(settings, group_id, consumer, in_flight, after_delivery, rewind, stop)
+        delivery = _exactly_once(settings, group_id, consumer, topic_ids, in_flight, after_delivery, rewind, stop)
     else:
         delivery = AtLeastOnce(
             Publisher(settings), consumer, commit_reports, in_flight, after_delivery, stop, infer.commit_interval_ms
@@ -111,7 +115,8 @@ def build_worker(settings: Settings, lane: Lane, names: TopicNames, model: Model
         infer.stall_timeout_ms,
         stop,
     )
-    return Worker(loop, pipeline, consumer, joining, group_watch, watchdog, lookup, cache, stop)
+    topic_watch = TopicWatch(settings, topic_ids, stop.set)
+    return Worker(loop, pipeline, consumer, joining, topic_watch, group_watch, watchdog, lookup, cache, stop)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +127,7 @@ class Worker:
     pipeline: Pipeline
     consumer: GroupConsumer
     joining: Joining
+    topic_watch: TopicWatch
     group_watch: GroupWatch
     watchdog: StallWatchdog
     lookup: RecordLookup
@@ -131,7 +137,7 @@ class Worker:
     def run(self) -> None:
         """Until `stop`. Raises the error that ended it, if it was not asked to end."""
         self.pipeline.start()
-        with self.group_watch, self.watchdog:
+        with self.topic_watch, self.group_watch, self.watchdog:
             try:
                 self.loop.run()
             except BaseException as error:  # noqa: BLE001 - raised below, once everything is closed
@@ -177,6 +183,7 @@ def _exactly_once(
     settings: Settings,
     group_id: str,
     consumer: GroupConsumer,
+    topic_ids: TopicIds,
     in_flight: WorkInFlight,
     after_delivery: Callable[[Work], None],
     rewind: Rewind,
@@ -185,4 +192,6 @@ def _exactly_once(
     producer = worker_producer(settings, group_id)
     init_transactions(producer, bootstrap(settings), stop, INIT_TRANSACTIONS_S)
     interval_ms = settings.infer.transaction_ms
-    return ExactlyOnce(producer, consumer.group_metadata, in_flight, after_delivery, rewind, stop, interval_ms)
+    return ExactlyOnce(
+        producer, consumer.group_metadata, in_flight, after_delivery, rewind, stop, interval_ms, topic_ids=topic_ids
+    )

@@ -32,7 +32,10 @@ OUR_CONSUMER_KEYS: Keys = {
     "enable.auto.commit": False,
     "enable.auto.offset.store": False,
 }
-# Other names that librdkafka has for them.
+# No topic comes into being with the broker's defaults because a client asks for it by name: producers and the admin
+# client would make the broker create what somebody has deleted, with one partition.
+NO_NEW_TOPICS: Keys = {"allow.auto.create.topics": False}
+# Other names that librdkafka has for OUR_CONSUMER_KEYS.
 _ALIASES = {"topic.auto.offset.reset", "auto.commit.enable"}
 
 
@@ -62,6 +65,7 @@ def producer_config(settings: Settings, **extra: Any) -> Keys:
         "queue.buffering.max.messages": 100_000,
         "delivery.timeout.ms": 120_000,
         **settings.kafka.producer,
+        **NO_NEW_TOPICS,
         **extra,
     }
 
@@ -89,7 +93,8 @@ def consumer_config(settings: Settings, group: str, **extra: Any) -> Keys:
         "fetch.wait.max.ms": 100,
         **settings.kafka.consumer,
     }
-    return {**{key: value for key, value in keys.items() if key not in _ALIASES}, **OUR_CONSUMER_KEYS, **extra}
+    known = {key: value for key, value in keys.items() if key not in _ALIASES}
+    return {**known, **OUR_CONSUMER_KEYS, **NO_NEW_TOPICS, **extra}
 
 
 def ignored_consumer_keys(settings: Settings) -> list[str]:
@@ -99,7 +104,7 @@ def ignored_consumer_keys(settings: Settings) -> list[str]:
 
 
 def admin_config(settings: Settings) -> Keys:
-    return {**_client(settings), **settings.kafka.admin}
+    return {**_client(settings), **settings.kafka.admin, **NO_NEW_TOPICS}
 
 
 def admin(settings: Settings) -> AdminClient:

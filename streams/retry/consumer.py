@@ -13,6 +13,7 @@ from infra.kafka.consumer import CommitReport, GroupConsumer, PartitionFault
 from infra.kafka.errors import KafkaFailure, raise_if_final
 from infra.kafka.groups import GroupProgress, Ticket
 from infra.kafka.records import ConsumedRecord
+from infra.kafka.topic_ids import TopicIds
 from infra.kafka.topics import Lane, TopicNames, group
 from infra.process import logs, metrics
 from infra.process.lifecycle import Deadline
@@ -44,6 +45,7 @@ class RetryConsumer:
         take: Callable[[PendingFrame], None],
         may_take: Callable[[], bool],
         fail: Callable[[BaseException], None],
+        topic_ids: TopicIds | None = None,
     ) -> None:
         self._settings = settings.retry
         self._topic = TopicNames.for_lane(settings.topic_prefix, lane).retry
@@ -56,7 +58,11 @@ class RetryConsumer:
         self.finished = 0
         self._is_committing = False
         self._consumer = GroupConsumer(
-            settings, group("retry", settings.topic_prefix, lane), on_commit=self._on_commit, forced=CLIENT_KEYS
+            settings,
+            group("retry", settings.topic_prefix, lane),
+            on_commit=self._on_commit,
+            forced=CLIENT_KEYS,
+            topic_ids=topic_ids,
         )
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="retry", daemon=True)

@@ -12,6 +12,7 @@ What differs from Faust's own behaviour, and why (tests/unit/streams/source/test
 - Faust's acks have no effect; offsets come from our own bookkeeping (`streams.source.commits`), and neither Faust nor
   aiokafka decides from which offset a partition is read (`streams.source.positions`).
 - A record is read whatever the names of its headers are (`streams.source.lenient_records`).
+- A topic that is gone is neither asked for in a circle nor created (`streams.source.metadata`).
 - No leader topic, no changelogs, no tables, no data directory, no Faust producer.
 """
 
@@ -28,9 +29,10 @@ from yarl import URL
 from infra.kafka import clients
 from infra.kafka.consumer import GroupConsumer
 from infra.kafka.offsets_lookup import OffsetsClient
+from infra.kafka.topic_ids import TopicIds
 from infra.kafka.topics import Lane, group
 from infra.settings import MIB, Settings, StreamSettings
-from streams.source import lenient_records
+from streams.source import lenient_records, metadata
 from streams.source.commits import CommitsByHand
 from streams.source.consumer import Consumer, Transport
 
@@ -95,6 +97,7 @@ class StreamApp(faust.App):
     fetch_max_bytes = 16 * MIB
     # Makes the client that asks the broker for committed offsets and the reach of logs.
     offsets_client: Callable[[], OffsetsClient]
+    topic_ids: TopicIds
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._queues: list[ByteQueue] = []
@@ -140,9 +143,13 @@ class _Boot(BootStrategy):
 StreamApp.BootStrategy = _Boot
 
 
-def build_app(settings: Settings, lane: Lane) -> StreamApp:
-    """The application of one lane. Nothing is opened before it is started."""
+def build_app(settings: Settings, lane: Lane, topic_ids: TopicIds | None = None) -> StreamApp:
+    """The application of one lane. Nothing is opened before it is started.
+
+    `topic_ids`: as `infra.kafka.consumer.GroupConsumer` takes them.
+    """
     lenient_records.install()
+    metadata.install()
     configured = _client_settings({**settings.kafka.client, **settings.kafka.consumer})
     group_id = group("stream", settings.topic_prefix, lane)
     app = StreamApp(
@@ -160,7 +167,8 @@ def build_app(settings: Settings, lane: Lane) -> StreamApp:
         stream_buffer_maxsize=QUEUE_EVENTS,
         **{**_broker_settings(settings.stream), **configured},
     )
-    app.offsets_client = partial(GroupConsumer, settings, group_id)
+    app.offsets_client = partial(GroupConsumer, settings, group_id, topic_ids=topic_ids)
+    app.topic_ids = topic_ids or {}
     app.fetch_max_bytes = max(settings.kafka.max_fetch_queue_bytes // 2, settings.topics.max_frame_bytes + MIB)
     return app
 

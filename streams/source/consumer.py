@@ -1,15 +1,20 @@
 """Faust's consumer as the stream stage needs it: its fetches, where it reads, and how jumps reach the reader."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, cast
 
 from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
+from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from infra.kafka.start_offsets import StartOffsets, StartPoint
+from infra.kafka.topic_ids import TopicIds, note_of
 from infra.settings import MIB
+from streams.source import metadata
 from streams.source.commits import CommitsByHand
 from streams.source.positions import Positions
 
@@ -32,6 +37,16 @@ class JumpMessage(ConsumerMessage):
         self.point = point
 
 
+async def commit_with_ids(commit: Callable[[Any], Awaitable[None]], topic_ids: TopicIds, offsets: Any) -> None:
+    """aiokafka's commit, with the id of the topic beside each offset, as in every group of ours."""
+    await commit(
+        {
+            partition: OffsetAndMetadata(found.offset, note_of(topic_ids.get(partition.topic)))
+            for partition, found in offsets.items()
+        }
+    )
+
+
 class ConsumerThread(driver.AIOKafkaConsumerThread):
     """Sets what Faust has no setting for on the aiokafka consumer, and reads a partition once its start is known."""
 
@@ -47,6 +62,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer._fetch_min_bytes = FETCH_MIN_BYTES
         consumer._fetch_max_bytes = self.app.fetch_max_bytes  # type: ignore[attr-defined]
         consumer._isolation_level = "read_committed"
+        metadata.calm(consumer._client)
+        consumer.commit = partial(commit_with_ids, consumer.commit, self.app.topic_ids)  # type: ignore[attr-defined]
         return consumer
 
     async def _fetch_records(
