@@ -28,7 +28,7 @@ log = logs.get(__name__)
 ENVELOPE_BYTES = 32 * KIB
 
 # How often frames that Kafka refuses for the same reason are logged.
-TELL_EVERY_S = 60.0
+TELL_EVERY_S = 300.0
 CLOCK_HINT = "the clock of this machine is too far ahead of Kafka's"
 
 # Called with the source id and the reason: `stale`, `too_large` or `undelivered`. From any thread.
@@ -159,14 +159,16 @@ class Outbox:
         return on_delivery
 
     def _tell_failed(self, source_id: str, frame_id: str, image_bytes: int, fault: KafkaFault) -> None:
-        """Count it. A fault that is not of this frame alone is logged once a minute, for all sources together."""
+        """Count it. A fault that is not of this frame alone is logged now and then, for all sources together."""
         is_of_frame = fault.kind is FaultKind.TOO_LARGE
         self._on_drop(source_id, "too_large" if is_of_frame else "undelivered")
         why = f"{fault}: {CLOCK_HINT}" if fault.name == "INVALID_TIMESTAMP" else str(fault)
         if is_of_frame:
             log.error("frame not delivered", frame_id=frame_id, bytes=image_bytes, why=why)
             return
+        # The client has two errors for a topic that is not there.
+        kind = fault.kind.name if fault.kind is FaultKind.GONE else fault.name
         with self._lock:
-            frames = self._failures.count(fault.name, time.monotonic())
+            frames = self._failures.count(kind, time.monotonic())
         if frames:
             log.error("frames not delivered", frames=frames, last_frame_id=frame_id, topic=self._topic, why=why)
