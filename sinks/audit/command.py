@@ -26,6 +26,7 @@ import typer
 
 from infra.commands.options import FromOption, JsonOption, LaneOption, ToOption
 from infra.kafka.reader import Reader
+from infra.kafka.schema_registry import registry_of
 from infra.kafka.spans import Period, Span
 from infra.kafka.start_checks import require_topics
 from infra.kafka.topics import Lane, TopicNames
@@ -35,9 +36,10 @@ from infra.process.times import now_us, parse_time_range
 from infra.settings import Settings, load_settings
 from schemas.coordinates import TopicPartition
 from schemas.records import Label, Micros
+from sinks.audit.compare import compare_frames
 from sinks.audit.expired import ExpiredOffsets
 from sinks.audit.ledger import Balance, Ledger
-from sinks.audit.outcome_reader import CLOCK_MARGIN_US, OutcomeReader, StopLatch
+from sinks.audit.outcome_reader import CLOCK_MARGIN_US, OutcomeReader, StopLatch, frame_id_of
 from sinks.audit.text import describe
 
 HOUR_US = 3_600_000_000
@@ -107,8 +109,9 @@ class Audit:
         earlier outcomes when it needs them. None: earlier outcomes are never needed.
         """
         self._names = TopicNames.for_lane(settings.topic_prefix, lane)
-        self._reader = reader
+        self._reader, self._registry = reader, registry_of(settings)
         self._frames = list(frames)
+        self._others = 0
         self._period = period or Period()
         self.ledger = Ledger(self._frames, period, expired)
         self._outcomes = OutcomeReader(settings, reader, self._names, outcomes, self.ledger, on_label, since_us)
@@ -147,6 +150,7 @@ class Audit:
             if left_s <= 0 or count == 0 or time.monotonic() - changed_s > STILL_S:
                 self._verify(cut)
                 self._outcomes.look_back(cut)
+                self._compare(cut)
                 opened = self.ledger.open_count()
             if opened == 0 or left_s <= 0 or cut.hit:
                 return replace(self.ledger.balance(), complete=not cut.hit)
@@ -169,12 +173,18 @@ class Audit:
         holes, known = self.ledger.unverified(), len(self._reader.expired)
         for record in self._reader.read(holes, cut):
             self.ledger.frame_found(record.topic_partition, record.offset, record.timestamp_ms)
+            frame_id = frame_id_of(record, self._registry)
+            self._others += not self.ledger.fetched(record.coordinates, frame_id, record.timestamp_ms)
         if cut.hit:
             return
         for span in holes:
             self.ledger.searched(span)
         for span in self._reader.expired[known:]:
             self.ledger.retention_removed(span)
+
+    def _compare(self, cut: StopLatch) -> None:
+        """Fetch the frames whose outcomes may be those of an earlier topic of this name, and their neighbours."""
+        self._others += compare_frames(self.ledger, self._reader, self._registry, cut)
 
     def notes(self, balance: Balance) -> list[str]:
         """The sentences that a reader needs to interpret the result."""
@@ -206,6 +216,11 @@ class Audit:
                     if lacking
                     else "whether older frames had an outcome is not known"
                 )
+            )
+        if self._others:
+            found.append(
+                f"{self._names.frames} was made again: {self._others} frames have the coordinates of earlier ones, "
+                "whose outcomes do not count for them"
             )
         found += skipped_notes(list(self._outcomes.skipped))
         if clocks := +self._outcomes.other_clocks:

@@ -13,10 +13,11 @@ from infra.kafka.topics import TopicNames
 from infra.settings import Settings
 from schemas import codec
 from schemas.clocks import read_clock
+from schemas.codec import Registry
 from schemas.coordinates import Coordinates, TopicPartition
 from schemas.errors import BadFrame
 from schemas.headers import read_failure, redriven_letter
-from schemas.records import Label, Micros
+from schemas.records import Frame, Label, Micros
 from sinks.audit.ledger import Ledger
 
 # Reading starts this long before the first frame, because clocks differ; `look_back` handles a larger difference.
@@ -148,7 +149,8 @@ class OutcomeReader:
             self.undecodable += 1
             return None
         clock_ms = read_clock(record.headers)
-        if self._ledger.label(label.source, label.captured_at // 1000 if clock_ms is None else clock_ms):
+        frame_ms = label.captured_at // 1000 if clock_ms is None else clock_ms
+        if self._ledger.label(label.source, frame_ms, label.frame_id, record.timestamp_ms):
             self.other_clocks[label.source_id] += clock_ms is not None
             self._on_label(label)
         return label.source
@@ -163,5 +165,14 @@ class OutcomeReader:
         if redriven_letter(record.headers) is not None:
             self._ledger.redriven(failure.source)
         else:
-            self._ledger.dead_letter(failure.source, failure.timestamp_ms or None)
+            frame_id = frame_id_of(record, self._registry)
+            self._ledger.dead_letter(failure.source, failure.timestamp_ms or None, frame_id, record.timestamp_ms)
         return failure.source
+
+
+def frame_id_of(record: ConsumedRecord, registry: Registry | None) -> str:
+    """The id of the frame that is the record's value; empty for anything else."""
+    try:
+        return codec.decode(Frame, record.value, registry).frame_id
+    except BadFrame:
+        return ""
