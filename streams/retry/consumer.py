@@ -112,6 +112,11 @@ class RetryConsumer:
     def _hold(self, record: ConsumedRecord) -> None:
         frame = retried_frame(record)
         with self._lock:
+            last_read = self._progress.last_read(record.topic_partition)
+            if last_read is not None and record.offset <= last_read:
+                # The log was cut: what was read of it before counts no more.
+                self._progress.assign([record.topic_partition])
+                self._waiting.drop([record.topic_partition])
             ticket = self._progress.start(record.topic_partition, record.offset, None)
             if ticket is None:
                 return
