@@ -14,6 +14,8 @@ from inference.models import ModelInfo
 from infra.kafka.publisher import Publisher
 from infra.kafka.schema_registry import registry_of
 from infra.kafka.start_checks import partitions_of
+from infra.kafka.topic_ids import read_topic_ids
+from infra.kafka.topic_watch import TopicWatch
 from infra.kafka.topics import Lane, TopicNames
 from infra.process import logs
 from infra.process.health import HealthServer
@@ -55,6 +57,9 @@ def build_processor(settings: Settings, lane: Lane, model: ModelInfo, stop: Stop
     # First, because its processes take a second to start and can do so while the rest is built.
     pool = _decode_pool(settings, model)
 
+    # Which topics these are. All that is read and kept is true of them only, also how far the workers are.
+    topic_ids = read_topic_ids(settings, [names.frames, names.retry, names.batches])
+
     # What the stage writes, and how far the workers are behind with it.
     publisher = Publisher(settings)
     backlog = Backlog(settings.stream.max_inflight_bytes, settings.stream.max_batch_bytes // 8)
@@ -67,13 +72,13 @@ def build_processor(settings: Settings, lane: Lane, model: ModelInfo, stop: Stop
     stage = FrameStage(outputs, pool, cache, stop.set)
 
     # Where frames come from: the source topic, and the retry topic.
-    app = build_app(settings, lane)
+    app = build_app(settings, lane, topic_ids)
     intake = Intake(app, names.frames, stage, stop.set)
 
     def take_retried(pending: PendingFrame) -> None:
         loop.call_soon_threadsafe(stage.take, pending)
 
-    retry = RetryConsumer(settings, lane, take_retried, lambda: stage.gate.is_open, stop.set)
+    retry = RetryConsumer(settings, lane, take_retried, lambda: stage.gate.is_open, stop.set, topic_ids)
 
     # Who pauses the stage while the workers are behind, and ends it when it has stalled.
     progress = partial(stage_progress, stage, app.commits, retry, pool, intake, heartbeat)
@@ -82,8 +87,11 @@ def build_processor(settings: Settings, lane: Lane, model: ModelInfo, stop: Stop
         loop.call_soon_threadsafe(stage.gate.set, Reason.BACKLOG, paused)
 
     monitor = Monitor(settings, lane, backlog, progress, pause, stop.set)
+    topic_watch = TopicWatch(settings, topic_ids, stop.set)
 
-    return Processor(settings, lane, stop, heartbeat, publisher, pool, cache, stage, app, intake, retry, monitor)
+    return Processor(
+        settings, lane, stop, heartbeat, publisher, pool, cache, stage, app, intake, retry, monitor, topic_watch
+    )
 
 
 def stage_progress(
@@ -137,6 +145,7 @@ class Processor:
     intake: Intake
     retry: RetryConsumer
     monitor: Monitor
+    topic_watch: TopicWatch
 
     async def run(self) -> None:
         """Start the parts, wait until `stop` is set, end the parts."""
@@ -144,6 +153,7 @@ class Processor:
         with health:
             with reporting(self.settings, "stream", self.lane, self.publisher, self._doing, health):
                 self.monitor.start()
+                self.topic_watch.start()
                 self.retry.start()
                 starting = asyncio.create_task(self.app.start())
                 await self._until_stop(starting)
@@ -170,6 +180,7 @@ class Processor:
             await self.app.commits.commit_within(COMMIT_S)
         await asyncio.to_thread(self.retry.close, RETRY_CLOSE_S)
         await asyncio.wait([asyncio.create_task(self.app.stop())], timeout=LEAVE_S)
+        self.topic_watch.close()
         self.monitor.close()
         self.pool.close()
         if self.cache is not None:

@@ -16,7 +16,7 @@ from schemas.coordinates import TopicPartition
 from schemas.errors import BadFrame
 from schemas.fields import MAX_ID_BYTES
 from schemas.headers import REPLAY_ID, TRACEPARENT, Header, attempt_of, to_map, traceparents_of
-from schemas.records import Decision
+from schemas.records import Decision, Frame
 
 STAGE = "infer"
 
@@ -86,7 +86,7 @@ class LabelsOut:
             )
             return self._dead(batch, BadFrame("bad_fields", _text(failure.error)))
         found = frames.get(item.offset)
-        if found is None:
+        if found is None or self._is_another(found, item.frame_id):
             # There is nothing left to try again. The dead letter keeps the frame's coordinates and the reason.
             frame_ms = read_clock(headers) or item.captured_at // 1000
             lost = FrameRecord(work.source_of(index), frame_ms, item.source_id, None, headers, attempt)
@@ -97,6 +97,13 @@ class LabelsOut:
         return retry_or_dead(
             self._names, self._retry, frame, STAGE, failure.error, max_record_bytes=self._max_record_bytes
         )
+
+    def _is_another(self, found: ConsumedRecord, frame_id: str) -> bool:
+        """Whether another frame is at those coordinates now: a topic that was made again starts at 0."""
+        try:
+            return codec.decode(Frame, found.value, self._registry).frame_id != frame_id
+        except BadFrame:
+            return False
 
     def _dead(self, record: FrameRecord, error: BadFrame) -> OutRecord:
         return dead_letter(self._names, record, STAGE, error, max_record_bytes=self._max_record_bytes)

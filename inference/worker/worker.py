@@ -41,6 +41,8 @@ from infra.kafka.lookup import RecordLookup
 from infra.kafka.publisher import Publisher
 from infra.kafka.schema_registry import registry_of
 from infra.kafka.start_offsets import StartOffsets
+from infra.kafka.topic_ids import TopicIds, read_topic_ids
+from infra.kafka.topic_watch import TopicWatch
 from infra.kafka.topics import Lane, TopicNames, group
 from infra.kafka.transaction import init_transactions
 from infra.process import logs
@@ -69,8 +71,10 @@ def build_worker(settings: Settings, lane: Lane, names: TopicNames, device: Devi
     infer, registry, model = settings.infer, registry_of(settings), device.model
     group_id = group("infer", settings.topic_prefix, lane)
     in_flight, joining, commit_reports = WorkInFlight(), Joining(), deque[CommitReport]()
+    # Before anything is read: an id that is read later could be that of a topic which was made again meanwhile.
+    topic_ids = read_topic_ids(settings, [names.batches])
 
-    consumer = group_consumer(settings, group_id, commit_reports.append, joining.on_statistics)
+    consumer = group_consumer(settings, group_id, commit_reports.append, joining.on_statistics, topic_ids)
     staging = _staging(settings, model)
     cache = _cache_writer(settings, model) if infer.cache else None
     after_delivery = AfterDelivery(Breaker(settings.breaker), cache)
@@ -79,7 +83,7 @@ def build_worker(settings: Settings, lane: Lane, names: TopicNames, device: Devi
     delivery: Delivery
     if infer.delivery == "exactly_once":
         rewind = Rewind(consumer, in_flight, staging)
-        delivery = _exactly_once(settings, group_id, consumer, in_flight, after_delivery, rewind, stop)
+        delivery = _exactly_once(settings, group_id, consumer, topic_ids, in_flight, after_delivery, rewind, stop)
     else:
         delivery = AtLeastOnce(
             publisher, consumer, commit_reports, in_flight, after_delivery, stop, infer.commit_interval_ms
@@ -122,7 +126,10 @@ def build_worker(settings: Settings, lane: Lane, names: TopicNames, device: Devi
         infer.stall_timeout_ms,
         stop,
     )
-    return Worker(loop, pipeline, consumer, joining, group_watch, watchdog, lookup, cache, in_flight, publisher, stop)
+    topic_watch = TopicWatch(settings, topic_ids, stop.set)
+    return Worker(
+        loop, pipeline, consumer, joining, topic_watch, group_watch, watchdog, lookup, cache, in_flight, publisher, stop
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +140,7 @@ class Worker:
     pipeline: Pipeline
     consumer: GroupConsumer
     joining: Joining
+    topic_watch: TopicWatch
     group_watch: GroupWatch
     watchdog: StallWatchdog
     lookup: RecordLookup
@@ -154,7 +162,7 @@ class Worker:
     def run(self, reporting: AbstractContextManager[None]) -> None:
         """Until `stop`, and `reporting` as long. Raises the error that ended it, if it was not asked to end."""
         self.pipeline.start()
-        with self.group_watch, self.watchdog:
+        with self.topic_watch, self.group_watch, self.watchdog:
             try:
                 with reporting:
                     self.loop.run()
@@ -207,6 +215,7 @@ def _exactly_once(
     settings: Settings,
     group_id: str,
     consumer: GroupConsumer,
+    topic_ids: TopicIds,
     in_flight: WorkInFlight,
     after_delivery: Callable[[Work], None],
     rewind: Rewind,
@@ -215,4 +224,6 @@ def _exactly_once(
     producer = worker_producer(settings, group_id)
     init_transactions(producer, bootstrap(settings), stop, INIT_TRANSACTIONS_S)
     interval_ms = settings.infer.transaction_ms
-    return ExactlyOnce(producer, consumer.group_metadata, in_flight, after_delivery, rewind, stop, interval_ms)
+    return ExactlyOnce(
+        producer, consumer.group_metadata, in_flight, after_delivery, rewind, stop, interval_ms, topic_ids=topic_ids
+    )

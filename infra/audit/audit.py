@@ -7,8 +7,8 @@ missing; `--wait` gives the pipeline time to finish it.
 An outcome tells the time of its frame's record (`captured_at`, or the header `sightline-clock`). So the audit fetches
 from the frames topic only the offsets that have no outcome, and proves a day without losses without fetching its
 images. The clocks of cameras differ, so a frame of the range can lie anywhere after the first offset of the range. The
-audit therefore reads every outcome from that offset to the end of the log, also past `--to`; it keeps four bytes an
-offset in memory and fetches every frame without an outcome. Where the pipeline is behind, it fetches the backlog.
+audit therefore reads every outcome from that offset to the end of the log, also past `--to`; it keeps thirteen bytes
+an offset in memory and fetches every frame without an outcome. Where the pipeline is behind, it fetches the backlog.
 
 Labels are kept longer than frames. The offsets that outcomes name therefore also show whether retention removed a frame
 that had no outcome.
@@ -20,10 +20,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from infra.audit.balance import Balance
+from infra.audit.compare import compare_frames
 from infra.audit.expired import ExpiredOffsets
 from infra.audit.ledger import Ledger
-from infra.audit.outcome_reader import CLOCK_MARGIN_US, OutcomeReader, StopLatch
+from infra.audit.outcome_reader import CLOCK_MARGIN_US, OutcomeReader, StopLatch, frame_id_of
 from infra.kafka.reader import Reader
+from infra.kafka.schema_registry import registry_of
 from infra.kafka.spans import Period, Span
 from infra.kafka.topics import Lane, TopicNames
 from infra.process.times import now_us
@@ -64,8 +66,9 @@ class Audit:
         earlier outcomes when it needs them. None: earlier outcomes are never needed.
         """
         self._names = TopicNames.for_lane(settings.topic_prefix, lane)
-        self._reader = reader
+        self._reader, self._registry = reader, registry_of(settings)
         self._frames = list(frames)
+        self._others = 0
         self._period = period or Period()
         self.ledger = Ledger(self._frames, period, expired)
         self._outcomes = OutcomeReader(settings, reader, self._names, outcomes, self.ledger, on_label, since_us)
@@ -104,6 +107,7 @@ class Audit:
             if left_s <= 0 or count == 0 or time.monotonic() - changed_s > STILL_S:
                 self._verify(cut)
                 self._outcomes.look_back(cut)
+                self._compare(cut)
                 opened = self.ledger.open_count()
             if opened == 0 or left_s <= 0 or cut.hit:
                 return replace(self.ledger.balance(), complete=not cut.hit)
@@ -126,12 +130,18 @@ class Audit:
         holes, known = self.ledger.unverified(), len(self._reader.expired)
         for record in self._reader.read(holes, cut):
             self.ledger.frame_found(record.topic_partition, record.offset, record.timestamp_ms)
+            frame_id = frame_id_of(record, self._registry)
+            self._others += not self.ledger.fetched(record.coordinates, frame_id, record.timestamp_ms)
         if cut.hit:
             return
         for span in holes:
             self.ledger.searched(span)
         for span in self._reader.expired[known:]:
             self.ledger.retention_removed(span)
+
+    def _compare(self, cut: StopLatch) -> None:
+        """Fetch the frames whose outcomes may be those of an earlier topic of this name, and their neighbours."""
+        self._others += compare_frames(self.ledger, self._reader, self._registry, cut)
 
     def notes(self, balance: Balance) -> list[str]:
         """The sentences that a reader needs to interpret the result."""
@@ -164,7 +174,12 @@ class Audit:
                     else "whether older frames had an outcome is not known"
                 )
             )
-        found += skipped_notes(list(self._outcomes.skipped_batches))
+        if self._others:
+            found.append(
+                f"{self._names.frames} was made again: {self._others} frames have the coordinates of earlier ones, "
+                "whose outcomes do not count for them"
+            )
+        found += skipped_notes(list(self._outcomes.skipped))
         if clocks := +self._outcomes.other_clocks:
             found.append(other_clocks_note(clocks))
         if self._outcomes.undecodable:
@@ -184,10 +199,10 @@ class Audit:
 
 
 def skipped_notes(skipped: list[str]) -> list[str]:
-    """What the workers found gone, a note for each range; they do not know which frames were in it."""
+    """What the stages found gone, a note for each range; they do not know which frames were in it."""
     notes = skipped[:MAX_RANGES_NAMED]
     if (hidden := len(skipped) - len(notes)) > 0:
-        notes.append(f"{hidden} more ranges of micro-batches are gone")
+        notes.append(f"{hidden} more ranges of frames or micro-batches are gone")
     return notes
 
 

@@ -1,4 +1,4 @@
-"""Which frames have which outcomes, counted by the coordinates of the frames. Pure; four bytes an offset."""
+"""Which frames have which outcomes, counted by coordinates and id of the frames. Pure; thirteen bytes an offset."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from infra.audit.balance import MAX_MISSING_SHOWN, Balance
 from infra.audit.expired import ExpiredOffsets
+from infra.audit.frame_ids import FrameIds
+from infra.audit.runs import edges, runs_of
 from infra.kafka.spans import Period, Span
 from schemas.coordinates import Coordinates, TopicPartition
 
-# Offsets to look up that are nearer to each other than this are read as one range: a fetch returns so many anyway.
-MERGE_OFFSETS = 32
 _FULL = 255
 
 Counts = NDArray[np.uint8]
@@ -45,9 +45,11 @@ class _PartitionBook:
     dead: Counts = field(init=False)
     redriven: Counts = field(init=False)
     state: Counts = field(init=False)
+    ids: FrameIds = field(init=False)
 
     def __post_init__(self) -> None:
         size = len(self.span)
+        self.ids = FrameIds(size)
         self.labels, self.dead, self.redriven, self.state = (np.zeros(size, np.uint8) for _ in range(4))
 
     def grow(self, end: int) -> None:
@@ -55,9 +57,15 @@ class _PartitionBook:
         if end <= self.span.end:
             return
         more = np.zeros(end - self.span.end, np.uint8)
+        self.ids.grow(len(more))
         self.span = replace(self.span, end=end)
         for column in ("labels", "dead", "redriven", "state"):
             setattr(self, column, np.concatenate([getattr(self, column), more]))
+
+    def forget(self, index: int, state: _State) -> None:
+        """What was counted there were outcomes of another frame."""
+        self.labels[index] = self.dead[index] = self.redriven[index] = 0
+        self.state[index] = state
 
     def without_outcome(self) -> NDArray[np.bool_]:
         """The offsets that may hold a frame of the period and have no outcome, as a mask."""
@@ -97,15 +105,18 @@ class Ledger:
             elif len(span):
                 self._books[span.topic_partition] = _PartitionBook(span)
 
-    def label(self, source: Coordinates, frame_ms: int | None = None) -> bool:
+    def label(self, source: Coordinates, frame_ms: int | None = None, frame_id: str = "", written_ms: int = 0) -> bool:
         """Count a label. True when it is the first one of a frame of the range.
 
-        `frame_ms`: the timestamp of the frame, if the outcome names it.
+        `frame_ms`: the timestamp of the frame, if the outcome names it. `frame_id`: its id, if that is known: of
+        outcomes of several frames at the same coordinates those of the one count that were written last.
         """
-        return self._outcome(source, "labels", frame_ms) == 1
+        return self._outcome(source, "labels", frame_ms, frame_id, written_ms) == 1
 
-    def dead_letter(self, source: Coordinates, frame_ms: int | None = None) -> None:
-        self._outcome(source, "dead", frame_ms)
+    def dead_letter(
+        self, source: Coordinates, frame_ms: int | None = None, frame_id: str = "", written_ms: int = 0
+    ) -> None:
+        self._outcome(source, "dead", frame_ms, frame_id, written_ms)
 
     def redriven(self, source: Coordinates) -> None:
         """The frame was redriven, so one more outcome of it is not a duplicate."""
@@ -116,13 +127,38 @@ class Ledger:
         return [
             Span(*key, book.span.start + first, book.span.start + last)
             for key, book in self._books.items()
-            for first, last in _runs(book.state == _State.UNKNOWN)
+            for first, last in runs_of(book.state == _State.UNKNOWN)
         ]
 
     def frame_found(self, key: TopicPartition, offset: int, frame_ms: int) -> None:
         """The look-up found a frame at this offset. Its own timestamp overrides the time that an outcome named."""
         book = self._books[key]
         book.state[offset - book.span.start] = self._state_of(frame_ms)
+
+    def suspects(self) -> list[Coordinates]:
+        """The frames that have to be fetched because their outcomes may be of another topic; each is told once."""
+        return [
+            Coordinates(*key, book.span.start + index)
+            for key, book in self._books.items()
+            for index in book.ids.suspects((book.labels > 0) | (book.dead > 0))
+        ]
+
+    def ahead(self, key: TopicPartition, first: int, count: int) -> list[int]:
+        """Of the next `count` offsets from `first` on those that were not fetched, as far as the range reaches."""
+        book = self._books[key]
+        offsets = range(first, min(first + count, book.span.end))
+        return [offset for offset in offsets if not book.ids.was_fetched(offset - book.span.start)]
+
+    def fetched(self, place: Coordinates, frame_id: str, frame_ms: int) -> bool:
+        """The frame at this place was fetched. False when what was counted were outcomes of another: it has none."""
+        book = self._books.get(place.topic_partition)
+        if book is None or not book.span.start <= place.offset < book.span.end:
+            return True
+        index = place.offset - book.span.start
+        if not book.ids.is_of_another(index, frame_id):
+            return True
+        book.forget(index, self._state_of(frame_ms))
+        return False
 
     def searched(self, span: Span) -> None:
         """The look-up of this span has ended: an offset that was not found and has no outcome holds no frame."""
@@ -150,7 +186,7 @@ class Ledger:
         return [
             Span(*key, book.span.start + first, book.span.start + end)
             for key, book in sorted(self._books.items())
-            for first, end in _runs(book.without_outcome())
+            for first, end in runs_of(book.without_outcome())
         ]
 
     def under_way(self, source: Coordinates) -> None:
@@ -203,8 +239,8 @@ class Ledger:
         firsts, lengths = self._expired[key].gaps() if key in self._expired else (_NONE, _NONE)
         if (book := self._books.get(key)) is None:
             return firsts, lengths, 0
-        starts, more = _edges(book.state == _State.EXPIRED)
-        longest_hole = int(_edges(book.state == _State.NO_FRAME)[1].max(initial=0))
+        starts, more = edges(book.state == _State.EXPIRED)
+        longest_hole = int(edges(book.state == _State.NO_FRAME)[1].max(initial=0))
         return np.append(firsts, starts + book.span.start), np.append(lengths, more), longest_hole
 
     def open_count(self) -> int:
@@ -233,15 +269,20 @@ class Ledger:
             found += [Coordinates(topic, partition, book.span.start + int(offset)) for offset in offsets]
         return found
 
-    def _outcome(self, source: Coordinates, column: str, frame_ms: int | None) -> int:
-        """The count of this offset after this outcome; 0 outside the spans or the period."""
+    def _outcome(self, source: Coordinates, column: str, frame_ms: int | None, frame_id: str, written_ms: int) -> int:
+        """The count of this offset after this outcome; 0 outside the spans or the period, or of another frame."""
         if (expired := self._expired.get(source.topic_partition)) is not None:
             expired.outcome(source.offset, frame_ms)
-        count = self._count(source, column)
-        if not count:
+        book = self._books.get(source.topic_partition)
+        if book is None or not book.span.start <= source.offset < book.span.end:
             return 0
-        book = self._books[source.topic_partition]
         index = source.offset - book.span.start
+        is_taken = book.ids.take(index, frame_id, written_ms // 1000)
+        if is_taken is False:
+            return 0
+        if is_taken is None:
+            book.forget(index, _State.UNKNOWN)
+        count = self._count(source, column)
         # An outcome proves that the frame existed, even if the look-up found nothing because retention had removed it.
         if book.state[index] not in (_State.FRAME, _State.OTHER_TIME):
             book.state[index] = self._state_of(frame_ms)
@@ -270,20 +311,3 @@ def _surplus(book: _PartitionBook) -> int:
     """The number of duplicates. A frame may have one outcome, and one more for each time that it was redriven."""
     outcomes = book.labels.astype(np.int32) + book.dead - book.redriven
     return int(np.maximum(outcomes - 1, 0)[book.in_period()].sum())
-
-
-def _edges(wanted: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The first index and the length of each run of True."""
-    edges = np.flatnonzero(np.diff(wanted, prepend=False, append=False))
-    return edges[0::2], edges[1::2] - edges[0::2]
-
-
-def _runs(wanted: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """The runs of True as (first, end), `end` excluded. Runs nearer to each other than MERGE_OFFSETS become one."""
-    indexes = np.flatnonzero(wanted)
-    if not len(indexes):
-        return []
-    cuts = np.flatnonzero(np.diff(indexes) > MERGE_OFFSETS)
-    firsts = [int(indexes[0]), *(int(indexes[cut + 1]) for cut in cuts)]
-    lasts = [*(int(indexes[cut]) for cut in cuts), int(indexes[-1])]
-    return [(first, last + 1) for first, last in zip(firsts, lasts, strict=True)]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from infra.audit.ledger import Ledger
-from infra.failures.outcomes import BATCHES_SKIPPED
+from infra.failures.outcomes import BATCHES_SKIPPED, FRAMES_SKIPPED
 from infra.kafka.reader import Reader
 from infra.kafka.records import ConsumedRecord
 from infra.kafka.schema_registry import registry_of
@@ -14,10 +14,11 @@ from infra.kafka.topics import TopicNames
 from infra.settings import Settings
 from schemas import codec
 from schemas.clocks import read_clock
+from schemas.codec import Registry
 from schemas.coordinates import Coordinates, TopicPartition
 from schemas.errors import BadFrame, UnknownVersion
 from schemas.headers import read_failure, redriven_letter
-from schemas.records import Label, Micros
+from schemas.records import Frame, Label, Micros
 
 # Reading starts this long before the first frame, because clocks differ; `look_back` handles a larger difference.
 CLOCK_MARGIN_US = 10 * 60 * 1_000_000
@@ -40,7 +41,7 @@ class OutcomeReader:
 
     `newer` counts those of them that look as if a newer version had written them, and `first_newer` says of one which.
     `other_clocks` counts, by source, the frames of the range whose `captured_at` is far from the time of their record.
-    `skipped_batches` are the sentences of the workers about micro-batches that were gone before they had read them.
+    `skipped` are the sentences of the stages about frames and micro-batches that were gone before they had read them.
     """
 
     def __init__(
@@ -63,10 +64,11 @@ class OutcomeReader:
         # earliest when it was written before `_earliest_us`.
         self._reach: dict[TopicPartition, int] = {}
         self._earliest_us = 0 if since_us is None else since_us + CLOCK_MARGIN_US
+        self._skips = {(BATCHES_SKIPPED, names.batches), (FRAMES_SKIPPED, names.frames)}
         self.undecodable = self.newer = 0
         self.first_newer = ""
         self.other_clocks: Counter[str] = Counter()
-        self.skipped_batches: dict[str, None] = {}
+        self.skipped: dict[str, None] = {}
 
     def read(self, cut: StopLatch, frames_now: Callable[[], Iterable[Span]] = tuple) -> None:
         """Read every label and dead letter that was written since the last call.
@@ -154,7 +156,8 @@ class OutcomeReader:
                 )
             return None
         clock_ms = read_clock(record.headers)
-        if self._ledger.label(label.source, label.captured_at // 1000 if clock_ms is None else clock_ms):
+        frame_ms = label.captured_at // 1000 if clock_ms is None else clock_ms
+        if self._ledger.label(label.source, frame_ms, label.frame_id, record.timestamp_ms):
             self.other_clocks[label.source_id] += clock_ms is not None
             self._on_label(label)
         return label.source
@@ -163,11 +166,20 @@ class OutcomeReader:
         failure = read_failure(record.headers)
         if failure is None:
             return None
-        if (failure.error_class, failure.source.topic) == (BATCHES_SKIPPED, self._names.batches):
-            self.skipped_batches[failure.message] = None
+        if (failure.error_class, failure.source.topic) in self._skips:
+            self.skipped[failure.message] = None
             return None
         if redriven_letter(record.headers) is not None:
             self._ledger.redriven(failure.source)
         else:
-            self._ledger.dead_letter(failure.source, failure.timestamp_ms or None)
+            frame_id = frame_id_of(record, self._registry)
+            self._ledger.dead_letter(failure.source, failure.timestamp_ms or None, frame_id, record.timestamp_ms)
         return failure.source
+
+
+def frame_id_of(record: ConsumedRecord, registry: Registry | None) -> str:
+    """The id of the frame that is the record's value; empty for anything else."""
+    try:
+        return codec.decode(Frame, record.value, registry).frame_id
+    except BadFrame:
+        return ""

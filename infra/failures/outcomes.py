@@ -24,6 +24,8 @@ Outcome = Literal["retry", "dead"]
 RECORD_OVERHEAD_BYTES = 4 * KIB
 # The error class of the dead letter that stands for micro-batches which retention removed before a worker read them.
 BATCHES_SKIPPED = "batches_skipped"
+# That of the dead letter which stands for offsets of the frames topic that were gone before the stream stage read them.
+FRAMES_SKIPPED = "frames_skipped"
 # A key or header larger than this is neither an id nor a trace context. It is left out when the value is left out.
 MAX_KEPT_BYTES = KIB
 

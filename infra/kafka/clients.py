@@ -36,6 +36,9 @@ OUR_CONSUMER_KEYS: Keys = {
     "enable.auto.commit": False,
     "enable.auto.offset.store": False,
 }
+# No topic comes into being with the broker's defaults because a client asks for it by name: producers and the admin
+# client would make the broker create what somebody has deleted, with one partition.
+NO_NEW_TOPICS: Keys = {"allow.auto.create.topics": False}
 
 
 def bootstrap(settings: Settings) -> str:
@@ -64,6 +67,7 @@ def producer_config(settings: Settings, **extra: Any) -> Keys:
         "queue.buffering.max.messages": 100_000,
         "delivery.timeout.ms": 120_000,
         **given_keys(settings.kafka.client, settings.kafka.producer),
+        **NO_NEW_TOPICS,
         **extra,
     }
 
@@ -91,12 +95,13 @@ def consumer_config(settings: Settings, group: str, **extra: Any) -> Keys:
         "fetch.wait.max.ms": 100,
         **given_keys(settings.kafka.client, settings.kafka.consumer),
         **OUR_CONSUMER_KEYS,
+        **NO_NEW_TOPICS,
         **extra,
     }
 
 
 def admin_config(settings: Settings) -> Keys:
-    return {**_defaults(settings), **given_keys(settings.kafka.client, settings.kafka.admin)}
+    return {**_defaults(settings), **given_keys(settings.kafka.client, settings.kafka.admin), **NO_NEW_TOPICS}
 
 
 def admin(settings: Settings) -> AdminClient:

@@ -6,23 +6,22 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import confluent_kafka
-from confluent_kafka import OFFSET_BEGINNING, KafkaException
+from confluent_kafka import KafkaException
 
 from infra.kafka.clients import Keys
-from infra.kafka.conversions import ours, positions_of, theirs
+from infra.kafka.conversions import commits_of, ours, positions_of, theirs
 from infra.kafka.errors import FaultKind, KafkaFault, failure_of, fault_of, lacks_group_protocol
+from infra.kafka.first_records import FirstRecords, offset_for
 from infra.kafka.member_client import MemberClients
 from infra.kafka.membership import GroupProtocol, Membership
 from infra.kafka.records import ConsumedRecord, consumed_record
+from infra.kafka.topic_ids import TopicIds
 from infra.process import logs
 from infra.process.lifecycle import Deadline
 from infra.settings import Settings
 from schemas.coordinates import TopicPartition
 
 log = logs.get(__name__)
-
-# A position that is no offset: the log's beginning, whatever that is when reading starts.
-BEGINNING: int = OFFSET_BEGINNING
 
 
 class Rebalance(Protocol):
@@ -72,12 +71,14 @@ class GroupConsumer:
         defaults: Keys | None = None,
         forced: Keys | None = None,
         tables: str = "kafka.client or kafka.consumer",
+        topic_ids: TopicIds | None = None,
         knows_kip_848: Callable[[], bool | None] = lambda: None,
     ) -> None:
         """Keys of librdkafka: the user's own overrule `membership` and `defaults`, and `forced` overrules them.
 
         `knows_kip_848` tells whether the brokers have KIP-848, None where that is not known; their own answer tells it
-        too. Raises ConfigError, naming `tables`, for keys that the client does not take.
+        too. `topic_ids`: of the topics at the start of the process; with them, a commit for another topic of the same
+        name counts as none. Raises ConfigError, naming `tables`, for keys that the client does not take.
         """
         callbacks: dict[str, Callable[..., None]] = {}
         if on_commit is not None:
@@ -91,6 +92,8 @@ class GroupConsumer:
         self._subscription: tuple[list[str], Rebalance] | None = None
         self._assigned: set[TopicPartition] = set()
         self._was_assigned = False
+        self._topic_ids = topic_ids or {}
+        self._first_records = FirstRecords(self._topic_ids)
         self._is_paused = False
 
     @property
@@ -111,6 +114,7 @@ class GroupConsumer:
             rebalance.on_assign(partitions)
             (client.incremental_assign if self._clients.is_incremental else client.assign)(found)
             self._assigned.update(partitions)
+            self._first_records.expect(partitions)
             # The client remembers a pause over revocation and return: a partition paused then would never be read.
             (client.pause if self._is_paused else client.resume)(theirs(partitions))
 
@@ -121,6 +125,7 @@ class GroupConsumer:
                 partitions = ours(found)
                 tell(partitions)
                 self._assigned.difference_update(partitions)
+                self._first_records.forget(partitions)
                 if self._clients.is_incremental:
                     client.incremental_unassign(found)
                 else:
@@ -153,7 +158,10 @@ class GroupConsumer:
     # -- reading
 
     def poll(self, timeout_s: float) -> ConsumedRecord | PartitionFault | None:
-        """The next record or fault; None when nothing came in time. Rebalances are served from here."""
+        """The next record or fault; None when nothing came in time. Rebalances are served from here.
+
+        Raises KafkaFailure where the client cannot be put to where a partition begins.
+        """
         message = self._client.poll(timeout_s)
         error = None if message is None else message.error()
         # A member that was given partitions has work in flight: the error ends it, and its next life is classic.
@@ -163,7 +171,8 @@ class GroupConsumer:
         if message is None:
             return None
         if error is None:
-            return consumed_record(message)
+            record = consumed_record(message)
+            return record if self._first_records.passes(self._client, record) else None
         partition = message.partition()
         place = TopicPartition(str(message.topic() or ""), -1 if partition is None else partition)
         return PartitionFault(place, fault_of(error))
@@ -197,6 +206,7 @@ class GroupConsumer:
             self._client.incremental_assign(positions)
         except KafkaException as error:
             raise failure_of(error) from error
+        self._first_records.forget(offsets)
         if self._is_paused:
             self._client.pause(positions)
 
@@ -213,7 +223,7 @@ class GroupConsumer:
     def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Commit the next offsets to read, and wait for the answer without a limit. Raises KafkaFailure."""
         try:
-            answers = self._client.commit(offsets=positions_of(offsets), asynchronous=False)
+            answers = self._client.commit(offsets=commits_of(offsets, self._topic_ids), asynchronous=False)
         except KafkaException as error:
             raise failure_of(error) from error
         for answer in answers:
@@ -223,7 +233,7 @@ class GroupConsumer:
     def commit_soon(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Commit without waiting; a later `poll` calls `on_commit` with the answer. Raises KafkaFailure."""
         try:
-            self._client.commit(offsets=positions_of(offsets), asynchronous=True)
+            self._client.commit(offsets=commits_of(offsets, self._topic_ids), asynchronous=True)
         except KafkaException as error:
             raise failure_of(error) from error
 
@@ -254,7 +264,8 @@ class GroupConsumer:
             answers = self._client.committed(theirs(partitions), timeout=timeout_s)
         except KafkaException as error:
             raise failure_of(error) from error
-        return {TopicPartition(one.topic, one.partition): one.offset for one in answers if not one.error}
+        known = [one for one in answers if not one.error]
+        return {TopicPartition(one.topic, one.partition): offset_for(one, self._topic_ids) for one in known}
 
     def log_range(self, partition: TopicPartition, timeout_s: float) -> tuple[int, int] | None:
         """The first offset of the partition's log and the one behind its last; None without an answer. Any thread.

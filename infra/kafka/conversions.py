@@ -5,6 +5,7 @@ from typing import Any
 
 import confluent_kafka
 
+from infra.kafka.topic_ids import TopicIds, note_of
 from schemas.coordinates import TopicPartition
 
 
@@ -18,3 +19,11 @@ def theirs(partitions: Iterable[TopicPartition]) -> list[Any]:
 
 def positions_of(offsets: Mapping[TopicPartition, int]) -> list[Any]:
     return [confluent_kafka.TopicPartition(*partition, offset) for partition, offset in offsets.items()]
+
+
+def commits_of(offsets: Mapping[TopicPartition, int], topic_ids: TopicIds) -> list[Any]:
+    """The same to be committed, each with the id of its topic."""
+    return [
+        confluent_kafka.TopicPartition(*partition, offset, metadata=note_of(topic_ids.get(partition.topic)))
+        for partition, offset in offsets.items()
+    ]

@@ -87,7 +87,10 @@ class GroupOffsets:
         self._consumer.close()
 
     def _ask(self, timeout_s: float) -> Offsets:
-        partitions = self._admin.list_topics(self._topic, timeout=timeout_s).topics[self._topic].partitions
+        topic = self._admin.list_topics(self._topic, timeout=timeout_s).topics[self._topic]
+        if topic.error is not None:
+            raise KafkaException(topic.error)
+        partitions = topic.partitions
         starts = self._list(partitions, _spec("earliest"), timeout_s)
         ends = self._list(partitions, _spec("latest"), timeout_s)
         for found in self._consumer.committed(

@@ -9,7 +9,6 @@ has ended. Without a committed offset it starts at the first record: no setting 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from infra.kafka.consumer import BEGINNING
 from infra.kafka.offsets_lookup import OffsetsClient, OffsetsLookup, PartitionOffsets
 from infra.process import logs
 from infra.process.lifecycle import Start, in_thread
@@ -41,7 +40,10 @@ class StartPoint:
 def start_point_of(partition: TopicPartition, offsets: PartitionOffsets, last_read: int | None = None) -> StartPoint:
     """Behind the last read record, else the committed offset, where the log still holds it, else the first record.
 
-    `last_read`: the record that the member has read last in its present generation, if it has read any.
+    `last_read`: the record that the member has read last in its present generation, if it has read any. Where the log
+    does not reach so far, it was cut or is another one, and everything that is there is read. A committed offset behind
+    the end alone does not tell that, because a broker that has just started can name an end that is too early. It is
+    tried, and the broker, which reads by its own log, refuses it or not.
     """
     if last_read is not None and last_read < offsets.end:
         position = max(last_read + 1, offsets.first)
@@ -50,15 +52,15 @@ def start_point_of(partition: TopicPartition, offsets: PartitionOffsets, last_re
         return StartPoint(offsets.first, range(offsets.first), may_have_read=True)
     if offsets.committed < offsets.first:
         return StartPoint(offsets.first, range(offsets.committed, offsets.first))
-    if offsets.committed <= offsets.end:
-        return StartPoint(offsets.committed)
-    log.warning(
-        "the committed offset lies behind the end of the log: everything that is there is read",
-        partition=str(partition),
-        committed=offsets.committed,
-        end=offsets.end,
-    )
-    return StartPoint(BEGINNING)
+    if last_read is not None:
+        log.warning(
+            "the log ends before the offset to read: everything that is there is read",
+            partition=str(partition),
+            wanted=last_read + 1,
+            end=offsets.end,
+        )
+        return StartPoint(offsets.first)
+    return StartPoint(offsets.committed)
 
 
 class StartOffsets:
@@ -66,18 +68,32 @@ class StartOffsets:
 
     def __init__(self, client: OffsetsClient, start: Start = in_thread) -> None:
         self._lookup = OffsetsLookup(client, start)
+        # Committed offsets behind the end of the log, which were tried all the same.
+        self._tried: dict[TopicPartition, int] = {}
 
     def want(self, partition: TopicPartition) -> None:
-        """Its offset is not known: ask for it."""
+        """Its offset is not known, or the log does not hold it: ask for it."""
         self._lookup.want([partition])
 
     def forget(self, partitions: Iterable[TopicPartition]) -> None:
         """The partitions were revoked: a pending answer is ignored, even if they are assigned again before it comes."""
-        self._lookup.forget(partitions)
+        gone = list(partitions)
+        self._lookup.forget(gone)
+        for partition in gone:
+            self._tried.pop(partition, None)
 
     def found(
         self, now_s: float, last_read: Callable[[TopicPartition], int | None]
     ) -> dict[TopicPartition, StartPoint]:
         """Where to start, as far as that is known now; the others are asked for again. Never waits."""
         answers = self._lookup.found(now_s)
-        return {one: start_point_of(one, offsets, last_read(one)) for one, offsets in answers.items()}
+        return {one: self._point(one, offsets, last_read(one)) for one, offsets in answers.items()}
+
+    def _point(self, partition: TopicPartition, offsets: PartitionOffsets, last_read: int | None) -> StartPoint:
+        committed, tried = offsets.committed, self._tried.pop(partition, None)
+        if last_read is None and committed is not None and committed > offsets.end:
+            if tried == committed:
+                last_read = committed - 1  # by another member, or in a life before
+            else:
+                self._tried[partition] = committed
+        return start_point_of(partition, offsets, last_read)

@@ -10,9 +10,10 @@ import confluent_kafka
 from confluent_kafka import KafkaError
 
 from infra.kafka.clients import Keys, new_client, producer_config
-from infra.kafka.conversions import positions_of
+from infra.kafka.conversions import commits_of
 from infra.kafka.key_values import given_keys
 from infra.kafka.sender import OnDelivery, OutRecord, delivery_report
+from infra.kafka.topic_ids import TopicIds
 from infra.process import logs
 from infra.process.lifecycle import Deadline, Stop
 from infra.settings import Settings
@@ -72,8 +73,11 @@ class Transaction:
         offsets: Mapping[TopicPartition, int],
         group_metadata: Any,
         give_up: Callable[[], bool],
+        topic_ids: TopicIds | None = None,
     ) -> None:
+        """`topic_ids` are written with the offsets, as `GroupConsumer` does in its commits."""
         self._producer, self._records, self.offsets = producer, records, offsets
+        self._topic_ids = topic_ids or {}
         self._group_metadata, self.give_up = group_metadata, give_up
         self.is_aborted = False
         self.error: BaseException | None = None
@@ -92,7 +96,7 @@ class Transaction:
             self._producer.begin_transaction()
             for record in self._records:
                 self._produce(record)
-            self._send_offsets(positions_of(self.offsets))
+            self._send_offsets(commits_of(self.offsets, self._topic_ids))
             self._commit()
         except confluent_kafka.KafkaException as error:  # begin_transaction: nothing was opened
             raise _end("begin a transaction", error.args[0]) from error

@@ -2,12 +2,47 @@
 
 import logging
 import sys
+import time
+from collections import OrderedDict
 
 import structlog
 
 from infra.settings import LogSettings
 
 Logger = structlog.stdlib.BoundLogger
+OURS = ("schemas", "infra", "ingest", "inference", "sinks", "streams")
+# A line of a library is let through once in this time, and lines with the same template so often. So many lines and
+# templates are remembered.
+SAME_S, SAME_LINE, SAME_TEMPLATE, LINES_KNOWN = 60.0, 1, 3, 512
+
+
+class FewOfEach(logging.Filter):
+    """Lets a library say the same thing a few times a minute: some say it for every attempt, thousands of times.
+
+    Our own lines all pass.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        # The end of the present minute, and how many lines it may still have.
+        self._left: OrderedDict[str, tuple[float, int]] = OrderedDict()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name.partition(".")[0] in OURS:
+            return True
+        now_s, template = time.monotonic(), f"{record.name} {record.msg}"
+        return self._takes(f"{template} {record.args}", SAME_LINE, now_s) and self._takes(
+            template, SAME_TEMPLATE, now_s
+        )
+
+    def _takes(self, key: str, lines: int, now_s: float) -> bool:
+        end_s, left = self._left.pop(key, (0.0, 0))
+        if now_s >= end_s:
+            end_s, left = now_s + SAME_S, lines
+        self._left[key] = end_s, max(0, left - 1)
+        if len(self._left) > LINES_KNOWN:
+            self._left.popitem(last=False)
+        return left > 0
 
 
 def setup(settings: LogSettings) -> None:
@@ -41,10 +76,11 @@ def setup(settings: LogSettings) -> None:
             ],
         )
     )
+    handler.addFilter(FewOfEach())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
-    for package in ("schemas", "infra", "ingest", "inference", "sinks", "streams"):
+    for package in OURS:
         logging.getLogger(package).setLevel(level)
 
 

@@ -90,6 +90,10 @@ PRODUCER_QUEUE_BYTES = Gauge(
 
 # stream
 FRAMES_READ = Counter("sightline_stream_frames_total", "frames taken from the source topic", ["lane"])
+FRAMES_SKIPPED = Counter(
+    "sightline_stream_skipped_frames_total",
+    "offsets that were gone from the source topic before the stage read them: their frames have no outcome",
+)
 BATCH_FRAMES = Histogram("sightline_batch_frames", "frames per micro-batch written", buckets=SIZE_BUCKETS)
 CACHE_REQUESTS = Counter("sightline_cache_requests_total", "look-ups of the cache", ["tier", "result"])
 CACHE_LOOKUP_SECONDS = Histogram(

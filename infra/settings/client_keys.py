@@ -51,7 +51,7 @@ NO_MATTER = _names("""
 
 # aiokafka has no such option, and what is read and committed is the same without it.
 NOTED = _names("""
-    allow.auto.create.topics api.version.fallback.ms api.version.request broker.address.ttl broker.version.fallback
+    api.version.fallback.ms api.version.request broker.address.ttl broker.version.fallback
     group.protocol group.remote.assignor max.poll.interval.ms metadata.recovery.rebootstrap.trigger.ms
     metadata.recovery.strategy partition.assignment.strategy reconnect.backoff.max.ms reconnect.backoff.ms
     socket.connection.setup.timeout.ms socket.keepalive.enable socket.max.fails socket.nagle.disable
@@ -101,6 +101,7 @@ OURS: Mapping[str, tuple[Value | None, str]] = {
     "group.instance.id": (None, "set stream.group_instance_id, infer.group_instance_id or sink.group_instance_id"),
     "transactional.id": (None, "set infer.transactional_id"),
     "auto.offset.reset": ("earliest", "leave it out: every group begins at the first record that is there"),
+    "allow.auto.create.topics": (False, "leave it out: `sightline topics create` makes the topics"),
     "enable.auto.commit": (False, "leave it out: offsets are committed when the work is done"),
     "enable.auto.offset.store": (False, "leave it out: offsets are committed when the work is done"),
     "offset.store.method": ("broker", "leave it out: offsets are committed to the brokers"),

@@ -4,12 +4,14 @@ The record gets the time `captured_at` only where that is credible (see `record_
 """
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 
 from infra.kafka.errors import FaultKind, KafkaFailure, KafkaFault
 from infra.kafka.sender import DeliveryReport, OnDelivery, OutRecord, Sender, send_wait
 from infra.process import logs, metrics
+from infra.process.now_and_then import NowAndThen
 from infra.process.times import now_us
 from infra.settings import KIB
 from ingest.publish.frame import OutgoingFrame
@@ -25,6 +27,8 @@ log = logs.get(__name__)
 # Room for what surrounds the image in a Kafka record: the fields of the Frame, key, headers, record overhead.
 ENVELOPE_BYTES = 32 * KIB
 
+# How often frames that Kafka refuses for the same reason are logged.
+TELL_EVERY_S = 300.0
 CLOCK_HINT = "the clock of this machine is too far ahead of Kafka's"
 
 # Called with the source id and the reason: `stale`, `too_large` or `undelivered`. From any thread.
@@ -51,6 +55,7 @@ class Outbox:
         self._accepted: Counter[str] = Counter()
         self._delivered: Counter[str] = Counter()
         self._failed: Counter[str] = Counter()
+        self._failures = NowAndThen(TELL_EVERY_S)
 
     def publish(self, outgoing: OutgoingFrame, give_up: Callable[[], bool]) -> bool:
         """Hand one frame to the Kafka client, waiting for room; False when `give_up()` ended the wait.
@@ -154,6 +159,16 @@ class Outbox:
         return on_delivery
 
     def _tell_failed(self, source_id: str, frame_id: str, image_bytes: int, fault: KafkaFault) -> None:
-        self._on_drop(source_id, "too_large" if fault.kind is FaultKind.TOO_LARGE else "undelivered")
+        """Count it. A fault that is not of this frame alone is logged now and then, for all sources together."""
+        is_of_frame = fault.kind is FaultKind.TOO_LARGE
+        self._on_drop(source_id, "too_large" if is_of_frame else "undelivered")
         why = f"{fault}: {CLOCK_HINT}" if fault.name == "INVALID_TIMESTAMP" else str(fault)
-        log.error("frame not delivered", frame_id=frame_id, bytes=image_bytes, why=why)
+        if is_of_frame:
+            log.error("frame not delivered", frame_id=frame_id, bytes=image_bytes, why=why)
+            return
+        # The client has two errors for a topic that is not there.
+        kind = fault.kind.name if fault.kind is FaultKind.GONE else fault.name
+        with self._lock:
+            frames = self._failures.count(kind, time.monotonic())
+        if frames:
+            log.error("frames not delivered", frames=frames, last_frame_id=frame_id, topic=self._topic, why=why)

@@ -23,6 +23,8 @@ from infra.kafka.schema_registry import registry_of
 from infra.kafka.start_checks import require_topics
 from infra.kafka.statistics import lag_offsets, stands_by
 from infra.kafka.topic_admin import log_id
+from infra.kafka.topic_ids import TopicIds, read_topic_ids
+from infra.kafka.topic_watch import TopicWatch
 from infra.kafka.topics import Lane, TopicNames, group
 from infra.process import logs, metrics
 from infra.process.health import HealthServer
@@ -51,10 +53,13 @@ def serve(settings: Settings, sink: Sink, lane: Lane, stop: Stop) -> None:
     give_back_now_and_then()
     end_in_time(stop)
     status = Status(stop)
-    with HealthServer(settings.http, live=status.live, ready=status.ready) as health:
+    # Before the target is opened, which can take long: what is made again meanwhile ends the process.
+    topic_ids = read_topic_ids(settings, [names.labels])
+    health = HealthServer(settings.http, live=status.live, ready=status.ready)
+    with health, TopicWatch(settings, topic_ids, stop.set):
         try:
             if wait_for_target(sink, log_id(settings, names.labels), status, stop):
-                status.member = SinkMember(settings, sink, lane, names)
+                status.member = SinkMember(settings, sink, lane, names, topic_ids)
                 with status.member.reporting(lane, health):
                     status.member.run(stop)
         except BaseException as error:  # noqa: BLE001 - raised below, after everything is closed
@@ -104,7 +109,7 @@ class Status:
 class SinkMember:
     """One member of the consumer group and its sink, which is open."""
 
-    def __init__(self, settings: Settings, sink: Sink, lane: Lane, names: TopicNames) -> None:
+    def __init__(self, settings: Settings, sink: Sink, lane: Lane, names: TopicNames, topic_ids: TopicIds) -> None:
         self._settings, self._name, self._topic = settings, sink.name, names.labels
         self._publisher = Publisher(settings)
         progress = GroupProgress[None]()
@@ -119,6 +124,7 @@ class SinkMember:
             on_statistics=self._on_statistics,
             forced={"auto.offset.reset": "error"},  # `start_positions` decides where to start
             tables="kafka.client, kafka.consumer or sink",
+            topic_ids=topic_ids,
             knows_kip_848=partial(knows_kip_848, settings),
         )
         flusher = Flusher(

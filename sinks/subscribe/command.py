@@ -122,7 +122,9 @@ class Selection:
         source = label.source
         if not self.wanted.passes(label):
             return "filtered"
-        if self.dedupe and not self.dedupe.is_first(source.topic, source.partition, source.offset, label.replay_id):
+        if self.dedupe and not self.dedupe.is_first(
+            source.topic, source.partition, source.offset, label.replay_id, label.frame_id
+        ):
             return "repeated"
         return "passed"
 

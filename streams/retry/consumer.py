@@ -14,6 +14,7 @@ from infra.kafka.errors import KafkaFailure, raise_if_final
 from infra.kafka.first_commits import FirstCommits
 from infra.kafka.groups import GroupProgress, Ticket
 from infra.kafka.records import ConsumedRecord
+from infra.kafka.topic_ids import TopicIds
 from infra.kafka.topics import Lane, TopicNames, group
 from infra.process import logs, metrics
 from infra.process.lifecycle import Deadline
@@ -45,6 +46,7 @@ class RetryConsumer:
         take: Callable[[PendingFrame], None],
         may_take: Callable[[], bool],
         fail: Callable[[BaseException], None],
+        topic_ids: TopicIds | None = None,
     ) -> None:
         self._settings = settings.retry
         self._topic = TopicNames.for_lane(settings.topic_prefix, lane).retry
@@ -57,7 +59,11 @@ class RetryConsumer:
         self.finished = 0
         self._is_committing = False
         self._consumer = GroupConsumer(
-            settings, group("retry", settings.topic_prefix, lane), on_commit=self._on_commit, forced=CLIENT_KEYS
+            settings,
+            group("retry", settings.topic_prefix, lane),
+            on_commit=self._on_commit,
+            forced=CLIENT_KEYS,
+            topic_ids=topic_ids,
         )
         self._first_commits = FirstCommits(self._consumer, self._progress)
         self._closing = threading.Event()
@@ -110,6 +116,11 @@ class RetryConsumer:
     def _hold(self, record: ConsumedRecord) -> None:
         frame = retried_frame(record)
         with self._lock:
+            last_read = self._progress.last_read(record.topic_partition)
+            if last_read is not None and record.offset <= last_read:
+                # The log was cut: what was read of it before counts no more.
+                self._progress.assign([record.topic_partition])
+                self._waiting.drop([record.topic_partition])
             ticket = self._progress.start(record.topic_partition, record.offset, None)
             if ticket is None:
                 return

@@ -9,21 +9,19 @@ What differs from Faust's own behaviour, and why (tests/unit/streams/source/test
   every single frame cost a third more CPU.
 - `stream_wait_empty=False`: Faust would hold up a rebalance, and with it the whole group, until every frame in flight
   is acked, without a limit. `streams.source.intake` waits for them within a budget, and commits.
-- Faust's acks have no effect; offsets come from our own bookkeeping (`streams.source.commits`).
+- Faust's acks have no effect; offsets come from our own bookkeeping (`streams.source.commits`), and neither Faust nor
+  aiokafka decides from which offset a partition is read (`streams.source.positions`).
 - A record is read whatever the names of its headers are (`streams.source.lenient_records`).
+- A topic that is gone is neither asked for in a circle nor created (`streams.source.metadata`).
 - No leader topic, no changelogs, no tables, no data directory, no Faust producer.
 """
 
-import asyncio
 from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
 
 import faust
-from aiokafka import AIOKafkaConsumer
-from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from faust.app.base import BootStrategy
-from faust.transport.drivers import aiokafka as driver
 from mode.utils.queues import ThrowableQueue
 from yarl import URL
 
@@ -31,13 +29,13 @@ from infra.kafka.clients import METADATA_MAX_AGE_MS
 from infra.kafka.consumer import GroupConsumer
 from infra.kafka.offsets_lookup import OffsetsClient
 from infra.kafka.stage_keys import MIN_REQUEST_TIMEOUT_MS, StageKeys, stage_keys
+from infra.kafka.topic_ids import TopicIds
 from infra.kafka.topics import Lane, group
 from infra.settings import MIB, Settings
-from streams.source import lenient_records
+from streams.source import lenient_records, metadata
 from streams.source.commits import CommitsByHand
+from streams.source.consumer import FETCH_MAX_WAIT_MS, FETCH_MIN_BYTES, Consumer, Transport
 
-FETCH_MAX_WAIT_MS = 50
-FETCH_MIN_BYTES = MIB
 QUEUE_EVENTS = 64
 QUEUE_BYTES = 8 * MIB
 # Practically never. While the workers are behind, nobody polls, for as long as that lasts. aiokafka lets a member that
@@ -77,50 +75,6 @@ def _size(message: Any) -> int:
     return len(message.value or b"") + len(message.key or b"")
 
 
-class _ConsumerThread(driver.AIOKafkaConsumerThread):
-    """Makes the aiokafka consumer with our arguments: Faust has no setting for many of them."""
-
-    def _create_worker_consumer(self, transport: Any) -> Any:
-        self._assignor = RoundRobinPartitionAssignor
-        app = cast(StreamApp, self.app)
-        if app.family:
-            _resolve_only(self.thread_loop, app.family)
-        return AIOKafkaConsumer(partition_assignment_strategy=[self._assignor], **app.consumer_arguments)
-
-
-def _resolve_only(loop: asyncio.AbstractEventLoop, family: int) -> None:
-    """Connections of this loop use addresses of that family: aiokafka cannot be told."""
-    resolve = loop.getaddrinfo
-
-    async def of_family(*place: Any, **hints: Any) -> Any:
-        return await resolve(*place, **{**hints, "family": family})
-
-    loop.getaddrinfo = of_family  # type: ignore[method-assign]
-
-
-class _Consumer(CommitsByHand, driver.Consumer):
-    def _new_consumer_thread(self) -> _ConsumerThread:
-        return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
-
-    async def wait_first(self, *waits: Any, timeout: Any = None) -> Any:  # noqa: ASYNC109 - as Faust has it
-        """Hand a message over directly when there is room for it.
-
-        Faust uses four tasks for each message, so that a rebalance can interrupt one that waits for room.
-        """
-        if len(waits) == 2 and cast(StreamApp, self.app).has_room():
-            hand_over, suspended = waits
-            suspended.close()
-            return await hand_over
-        return await super().wait_first(*waits, timeout=timeout)
-
-    def verify_event_path(self, now: float, tp: Any) -> None:
-        """Nothing: Faust's check for stalls only logs and is often wrong; `streams.watch` replaces it."""
-
-
-class _Transport(driver.Transport):
-    Consumer = _Consumer
-
-
 class _Monitor(faust.Monitor):
     """Leaves out Faust's statistics of every message, which nobody reads; ours are in `infra.process.metrics`."""
 
@@ -142,6 +96,7 @@ class StreamApp(faust.App):
 
     # Makes the client that asks the broker for committed offsets and the reach of logs.
     offsets_client: Callable[[], OffsetsClient]
+    topic_ids: TopicIds
 
     def __init__(self, *args: Any, consumer_arguments: dict[str, Any], family: int, **kwargs: Any) -> None:
         """`consumer_arguments`: of aiokafka's consumer; `family`: of the addresses it connects to, 0 for any."""
@@ -157,7 +112,7 @@ class StreamApp(faust.App):
         pass
 
     def _new_transport(self) -> Any:
-        return _Transport(self.conf.broker_consumer, self)
+        return Transport(self.conf.broker_consumer, self)
 
     @property
     def commits(self) -> CommitsByHand:
@@ -166,7 +121,7 @@ class StreamApp(faust.App):
 
     def member(self) -> tuple[int, str]:
         """The generation of the group that this process is a member of, and its member id."""
-        coordinator = cast(_Consumer, self.consumer)._thread._ensure_consumer()._coordinator
+        coordinator = cast(Consumer, self.consumer)._thread._ensure_consumer()._coordinator
         return coordinator.generation, coordinator.member_id
 
     def FlowControlQueue(self, maxsize: int | None = None, *, clear_on_resume: bool = False) -> Any:
@@ -189,9 +144,13 @@ class _Boot(BootStrategy):
 StreamApp.BootStrategy = _Boot
 
 
-def build_app(settings: Settings, lane: Lane) -> StreamApp:
-    """The application of one lane. Nothing is opened before it is started. Raises ConfigError for wrong client keys."""
+def build_app(settings: Settings, lane: Lane, topic_ids: TopicIds | None = None) -> StreamApp:
+    """The application of one lane. Nothing is opened before it is started. Raises ConfigError for wrong client keys.
+
+    `topic_ids`: as `infra.kafka.consumer.GroupConsumer` takes them.
+    """
     lenient_records.install()
+    metadata.install()
     keys = stage_keys(settings)
     group_id = group("stream", settings.topic_prefix, lane)
     arguments = _consumer_arguments(settings, group_id, keys)
@@ -218,7 +177,8 @@ def build_app(settings: Settings, lane: Lane) -> StreamApp:
         consumer_auto_offset_reset=arguments["auto_offset_reset"],
         consumer_group_instance_id=arguments["group_instance_id"],
     )
-    app.offsets_client = partial(GroupConsumer, settings, group_id)
+    app.offsets_client = partial(GroupConsumer, settings, group_id, topic_ids=topic_ids)
+    app.topic_ids = topic_ids or {}
     return app
 
 
@@ -229,7 +189,7 @@ def _consumer_arguments(settings: Settings, group_id: str, keys: StageKeys) -> d
         "client_id": "sightline",
         "group_id": group_id,
         "group_instance_id": stream.group_instance_id or None,
-        "auto_offset_reset": "earliest",
+        "auto_offset_reset": "none",  # `streams.source.positions` decides
         "enable_auto_commit": False,
         "isolation_level": "read_committed",
         "max_poll_records": QUEUE_EVENTS,

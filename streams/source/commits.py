@@ -1,20 +1,29 @@
 """A Faust consumer that commits by the bookkeeping of `infra.kafka.groups` and not by Faust's own."""
 
 import asyncio
-import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from faust.transport.consumer import Consumer
 from faust.types import TP
 
-from infra.kafka.first_commits import FirstCommits
 from infra.kafka.groups import GroupProgress, Ticket
 from infra.process import logs
+from schemas.coordinates import TopicPartition
 
 log = logs.get(__name__)
 
 BEFORE_REVOKE_S = 3.0
+
+
+class _ReadEverything(dict[Any, Any]):
+    """In place of the offsets below which Faust drops records: nothing that was fetched is dropped."""
+
+    def __getitem__(self, _partition: Any) -> None:
+        return None
+
+    def __setitem__(self, _partition: Any, _offset: Any) -> None:
+        pass
 
 
 class CommitsByHand(Consumer):
@@ -23,16 +32,17 @@ class CommitsByHand(Consumer):
     Faust's own bookkeeping commits over a message in flight when acks come out of order (faust-streaming/faust#606).
     It also looks for offsets without a record (transaction markers, aborted or compacted records) and stumbles over
     them: behind such a gap after offset 0 it never commits again, and elsewhere it commits one series of adjacent
-    offsets at a time. For the event loop; any thread may read `commits` and `uncommitted`.
+    offsets at a time. And it drops records below its own read offset, in a topic that was made again for example.
+    For the event loop; any thread may read `commits` and `uncommitted`.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.progress: GroupProgress[None] = GroupProgress()
         self.commits = 0  # successful commits that moved an offset forward
+        self._read_offset = _ReadEverything()
         self._generation: int | None = None
         self._offered = self._settled = 0
-        self._first_commits = FirstCommits(self.app.offsets_client(), self.progress)  # type: ignore[attr-defined]
 
     @property
     def uncommitted(self) -> int:
@@ -41,9 +51,25 @@ class CommitsByHand(Consumer):
 
     def begin(self, message: Any) -> Ticket[None] | None:
         """A message was read. None for one of a past generation, which must be ignored: the next owner reads it."""
-        if message.generation_id != self._generation:
-            return None
-        return self.progress.start(message.tp, message.offset, None)
+        return self.begin_at(TopicPartition(*message.tp), message.offset) if self.is_current(message) else None
+
+    def begin_at(self, partition: TopicPartition, offset: int) -> Ticket[None] | None:
+        """Reading has come to this offset. One that is not behind the last one begins the partition anew."""
+        last = self.progress.last_read(partition)
+        if last is not None and offset <= last:
+            log.warning("offsets of a partition come once more", partition=str(partition), last=last, offset=offset)
+            self.begin_anew(partition)
+        return self.progress.start(partition, offset, None)
+
+    def is_current(self, message: Any) -> bool:
+        """Whether the message was read in the present generation."""
+        return bool(message.generation_id == self._generation)
+
+    def begin_anew(self, partition: TopicPartition) -> None:
+        """The log of this partition is another one or was cut: nothing that was read of it before counts any more."""
+        if self.progress.generation(partition) is not None:
+            self.progress.assign([partition])
+        self._settled = self.progress.completed
 
     def finish(self, ticket: Ticket[None]) -> None:
         """The outcome of the message is on the broker. Without effect when its generation is over."""
@@ -71,7 +97,6 @@ class CommitsByHand(Consumer):
 
     def _filter_committable_offsets(self, _tps: Iterable[Any]) -> dict[Any, int]:
         """The offsets to commit, for all partitions and not only for those where Faust knows of an ack."""
-        self._first_commits.look(time.monotonic())
         self._offered = self.progress.completed
         return {TP(*partition): offset for partition, offset in self.progress.to_commit().items()}
 
@@ -91,17 +116,11 @@ class CommitsByHand(Consumer):
         """
         await self.commit_within(BEFORE_REVOKE_S)
         await super().on_partitions_revoked(revoked)
-        self._disown()
+        self.progress.revoke(self.progress.partitions())
 
     async def on_partitions_assigned(self, assigned: Any, generation_id: int = 0) -> None:
         """A new generation begins. Whatever is not committed by now is read again, by us or by another member."""
         self._generation, self._settled = generation_id, self.progress.completed
-        self._disown()
-        self.progress.assign(assigned)
-        self._first_commits.on_assign(self.progress.partitions())
+        self.progress.revoke(self.progress.partitions())
+        self.progress.assign(TopicPartition(*one) for one in assigned)
         await super().on_partitions_assigned(assigned, generation_id)
-
-    def _disown(self) -> None:
-        owned = self.progress.partitions()
-        self._first_commits.on_revoke(owned)
-        self.progress.revoke(owned)

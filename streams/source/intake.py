@@ -7,11 +7,15 @@ from typing import Any, cast
 from mode import CrashingSupervisor
 
 from infra.failures.outcomes import FrameRecord
+from infra.kafka.groups import Ticket
 from infra.kafka.records import ConsumedRecord
-from infra.process import logs
+from infra.process import logs, metrics
 from infra.process.lifecycle import Deadline
+from schemas.coordinates import TopicPartition
 from schemas.errors import Stalled
 from streams.source.app import StreamApp
+from streams.source.consumer import JumpMessage
+from streams.source.gone import gone_frames, gone_record
 from streams.stage.frame_stage import FrameStage
 from streams.stage.frames import PendingFrame
 
@@ -70,11 +74,37 @@ class Intake:
             await self._stage.gate.wait()
 
     def _take(self, message: Any) -> None:
+        if isinstance(message, JumpMessage):
+            self._jump(message)
+            return
         ticket = self._commits.begin(message)
         if ticket is None:
             return
         record = FrameRecord.of(consumed_record(message))
         self._stage.take(PendingFrame(record, lambda: self._commits.finish(ticket)))
+
+    def _jump(self, message: JumpMessage) -> None:
+        """Reading goes on elsewhere. What is gone has its dead letter before anything is committed past it."""
+        point, partition = message.point, TopicPartition(*message.tp)
+        if not self._commits.is_current(message):
+            return
+        if not point.goes_on:
+            self._commits.begin_anew(partition)
+        if point.to_commit is not None:
+            self._commits.progress.set_beginning(partition, point.to_commit)
+        if not point.gone:
+            return
+        bad = gone_frames(partition, point)
+        log.error("frames are gone from their topic", why=bad.detail)
+        ticket = self._commits.begin_at(partition, point.gone[-1])
+        if ticket is not None:
+            skipped = 0 if point.may_have_read else len(point.gone)
+            record = gone_record(partition, point.gone)
+            self._stage.take(PendingFrame(record, lambda: self._finish_gone(ticket, skipped), bad))
+
+    def _finish_gone(self, ticket: Ticket[None], skipped: int) -> None:
+        metrics.FRAMES_SKIPPED.inc(skipped)
+        self._commits.finish(ticket)
 
     async def _on_revoked(self, _app: StreamApp, revoked: Any, **_: Any) -> None:
         progress = self._commits.progress

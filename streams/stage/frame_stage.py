@@ -74,7 +74,7 @@ class FrameStage:
     def take(self, pending: PendingFrame) -> None:
         """Take one frame. It is worked on after this returns; `pending.finish` reports that it has an outcome."""
         self.gate.hold(pending.size)
-        self._frames_read.inc()
+        self._frames_read.inc(pending.gone is None)
         for window in self._builder.add(pending, pending.size, self._now_ms()):
             self._start(window)
         self._arm()
@@ -105,6 +105,9 @@ class FrameStage:
     def _parse(self, window: list[PendingFrame]) -> tuple[list[ParsedFrame], list[FailedFrame]]:
         frames, failed = [], []
         for pending in window:
+            if pending.gone is not None:
+                failed.append(FailedFrame(pending, pending.gone))
+                continue
             try:
                 frame = codec.decode(Frame, pending.record.value, self._registry)
                 check_fields(frame, pending.replay_id)
@@ -137,7 +140,8 @@ class FrameStage:
         for _ in range(good):
             self._breaker.record()
         for failure in failed:
-            self._breaker.record(error_class_of(failure.error))
+            if failure.pending.gone is None:
+                self._breaker.record(error_class_of(failure.error))
         verdict = self._breaker.verdict() if failed else None
         if verdict is not None:
             raise Stalled(verdict)

@@ -22,11 +22,13 @@ def held_bytes(record: FrameRecord) -> int:
 class PendingFrame:
     """A record that was read and has no outcome yet, from the source topic or from the retry topic.
 
-    `finish` is called once, on the event loop, when the broker has acknowledged the outcome.
+    `finish` is called once, on the event loop, when the broker has acknowledged the outcome. `gone`: this is no frame,
+    it stands for frames that are not in their topic any more, and says why.
     """
 
     record: FrameRecord
     finish: Callable[[], None]
+    gone: BadFrame | None = None
     size: int = field(init=False)
     replay_id: str | None = field(init=False)
     traceparent: str | None = field(init=False)

@@ -75,7 +75,8 @@ def count(
             ledger.reasons[f"{outcome.stage}: {outcome.reason}"] += 1
         else:
             labelled.add(outcome.source)
-            if deduplicator.is_first(*outcome.source.topic_partition, outcome.source.offset, outcome.replay_id):
+            place = *outcome.source.topic_partition, outcome.source.offset
+            if deduplicator.is_first(*place, outcome.replay_id, outcome.label.frame_id):
                 passed[key] += 1
                 ledger.out_of_order += outcome.source not in retried and order.is_late(outcome)
         _judge(ledger, outcome, acknowledged.get(outcome.source))

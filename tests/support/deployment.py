@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import os
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,6 +63,28 @@ class Deployment:
 
     def delete_topics(self) -> None:
         delete_topics(self.settings())
+
+    def delete(self, *topics: str) -> None:
+        """Delete these topics, and return once the broker does not name them any more."""
+        client = admin(self.settings())
+        for future in client.delete_topics(list(topics)).values():
+            future.result(30)
+        until = time.monotonic() + 30
+        while self.existing() & set(topics):
+            assert time.monotonic() < until, "still there"
+            time.sleep(0.1)
+
+    def existing(self) -> set[str]:
+        """The names of all topics that are there."""
+        return set(admin(self.settings()).list_topics(timeout=30).topics)
+
+    def partitions(self, topic: str) -> int:
+        return len(admin(self.settings()).list_topics(timeout=30).topics[topic].partitions)
+
+    def make_again(self, *topics: str) -> None:
+        """Delete these topics and create them as they were, as people do to be rid of a backlog."""
+        self.delete(*topics)
+        self.create_topics()
 
     def delete_before(self, topic: str, offset: int) -> None:
         """Delete the records of partition 0 before this offset, as retention does."""

@@ -8,6 +8,7 @@ from infra.kafka.sender import DeliveryReport, OutRecord
 from schemas.errors import Busy
 
 TOO_LARGE = KafkaFault(FaultKind.TOO_LARGE, "MSG_SIZE_TOO_LARGE", "Broker: Message size too large")
+UNKNOWN_TOPIC = KafkaFault(FaultKind.GONE, "_UNKNOWN_TOPIC", "Local: Unknown topic")
 INVALID = KafkaFault(FaultKind.OTHER, "_INVALID_ARG", "Local: Invalid argument or configuration")
 FENCED = KafkaFault(FaultKind.FATAL, "_FATAL", "Local: Fatal error")
 

@@ -104,7 +104,7 @@ class Wire:
         return self.send_all(self.topics.frames, values, partition=partition, timestamp_ms=timestamp_ms)
 
     def label(self, source: Coordinates, **changes: Any) -> Coordinates:
-        value = codec.encode(a_label(source, **changes))
+        value = codec.encode(a_label(source, **{"frame_id": f"dock-1/1/{source.offset}", **changes}))
         return self.send(self.topics.labels, value, partition=source.partition)
 
     def label_soon(self, source: Coordinates, **changes: Any) -> None:
@@ -119,7 +119,10 @@ class Wire:
         assert self._producer.flush(30) == 0
 
     def labels(self, sources: Iterable[Coordinates], **changes: Any) -> None:
-        values = [codec.encode(a_label(source, **changes)) for source in sources]
+        """Labels of frames as `frames` writes them into a new topic."""
+        values = [
+            codec.encode(a_label(source, **{"frame_id": f"dock-1/1/{source.offset}", **changes})) for source in sources
+        ]
         self.send_all(self.topics.labels, values)
 
     def dead(

@@ -59,6 +59,10 @@ class Feed:
             )
         )
 
+    def flush(self) -> int:
+        """Wait until the broker has them all; how many it has not."""
+        return self._publisher.flush(30)
+
     def close(self) -> None:
         assert self._publisher.close(30) == 0
 

@@ -14,6 +14,7 @@ from inference.device.work import Work
 from inference.worker.delivery.base import WAIT_STEP_S
 from inference.worker.group.work_in_flight import WorkInFlight
 from infra.kafka.sender import OutRecord
+from infra.kafka.topic_ids import TopicIds
 from infra.kafka.transaction import Transaction, TransactionalProducer
 from infra.process import logs
 from infra.process.lifecycle import Deadline, Start, Stop, in_thread
@@ -42,10 +43,12 @@ class ExactlyOnce:
         stop: Stop,
         transaction_ms: int,
         start: Start = in_thread,
+        *,
+        topic_ids: TopicIds | None = None,
     ) -> None:
         self._producer, self._group_metadata, self._start_thread = producer, group_metadata, start
         self._in_flight, self._after_delivery, self._rewind, self._stop = in_flight, after_delivery, rewind, stop
-        self._interval_s = transaction_ms / 1000
+        self._interval_s, self._topic_ids = transaction_ms / 1000, topic_ids
         self._next_s = 0.0
         self._aborts_in_a_row = 0
         self._changed = threading.Condition()
@@ -103,7 +106,8 @@ class ExactlyOnce:
         offsets = self._in_flight.to_commit()
         if not taken and not offsets:
             return
-        transaction = Transaction(self._producer, records, offsets, self._group_metadata(), give_up)
+        metadata = self._group_metadata()
+        transaction = Transaction(self._producer, records, offsets, metadata, give_up, self._topic_ids)
         self._open = transaction, [work for work, _ in taken]
         self._start_thread(transaction.run)
 

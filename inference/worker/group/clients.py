@@ -7,6 +7,7 @@ from functools import partial
 from infra.kafka.api_versions import knows_kip_848
 from infra.kafka.consumer import CommitReport, GroupConsumer
 from infra.kafka.membership import Membership
+from infra.kafka.topic_ids import TopicIds
 from infra.kafka.transaction import TransactionalProducer, transactional_producer
 from infra.settings import InferSettings, Settings
 
@@ -23,6 +24,7 @@ def group_consumer(
     group_id: str,
     on_commit: Callable[[CommitReport], None],
     on_statistics: Callable[[str], None],
+    topic_ids: TopicIds | None = None,
 ) -> GroupConsumer:
     """Raises ConfigError for client keys that exclude each other, such as `session.timeout.ms` with KIP-848."""
     infer = settings.infer
@@ -36,6 +38,7 @@ def group_consumer(
         on_statistics=on_statistics,
         forced={"auto.offset.reset": "error"},  # where to begin decides `infra.kafka.start_offsets`
         tables="kafka.client, kafka.consumer or infer",
+        topic_ids=topic_ids,
         knows_kip_848=partial(knows_kip_848, settings),
     )
 

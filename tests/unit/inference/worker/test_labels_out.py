@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from unittest.mock import Mock
 
 from inference.device.work import FrameFailure, LabelledFrame, Work
 from inference.worker.labels_out import LabelsOut
@@ -14,7 +15,7 @@ from schemas.coordinates import Coordinates, TopicPartition
 from schemas.errors import BadFrame, ModelError
 from schemas.headers import ATTEMPT, REPLAY_ID, Header, attempt_of, read_failure, replay_id_of, traceparent_of
 from schemas.records import Decision, Label, ModelRef, Origin, Prediction
-from tests.support.batches import QUALITY, batch_record, micro_batch
+from tests.support.batches import QUALITY, batch_record, frame, micro_batch
 
 NAMES = TopicNames.for_lane("")
 TRACE = ("traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
@@ -97,6 +98,26 @@ def test_failed_frames_go_to_the_retry_lane_as_they_were_and_back_again_until_th
         assert (told.stage, told.error_class, told.message, told.timestamp_ms) == (
             "infer", "ModelError", "on purpose", 1_700,
         )  # fmt: skip
+
+
+def test_the_bytes_of_another_frame_are_never_sent_for_those_of_a_failed_one() -> None:
+    """`frames.raw` was deleted and made again: it has other frames at the same offsets."""
+    given = work()
+    given.outcomes = {index: label(given, index, Decision.ACCEPTED) for index in (0, 2)}
+    given.outcomes[1] = FrameFailure(ModelError("on purpose"))
+    maker = out(given)
+    for frame_id, topic, error_class in (
+        (given.items[1].frame_id, "frames.retry", "ModelError"),
+        ("cam-3/2/11", "frames.dead", "frame_gone"),
+    ):
+        value = codec.encode(replace(frame("cam-3", 11), frame_id=frame_id))
+        found = ConsumedRecord("frames.raw", 3, 11, 1_700, b"cam-3", value, None)
+        maker._frames = Mock(fetch=Mock(return_value={11: found}))
+        failure = maker.records(given)[1]
+        told = read_failure(failure.headers)
+        assert told is not None
+        assert (failure.topic, told.error_class) == (topic, error_class)
+        assert failure.value == (value if topic == "frames.retry" else None)
 
 
 def test_a_bad_frame_is_dead_at_once() -> None:

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from infra.kafka.consumer import BEGINNING
 from infra.kafka.errors import FaultKind, KafkaFailure, KafkaFault
 from infra.kafka.offsets_lookup import AGAIN_S, PartitionOffsets
 from infra.kafka.start_offsets import StartOffsets, StartPoint, start_point_of
@@ -120,10 +121,22 @@ def test_what_was_removed_between_the_committed_offset_and_the_first_record_is_t
     assert starts.found(0.0, nothing_read) == {ONE: StartPoint(10, range(committed, 10)), TWO: StartPoint(10)}
 
 
-def test_a_committed_offset_behind_the_end_is_none() -> None:
+def test_a_committed_offset_behind_the_end_is_none_once_the_broker_refuses_it() -> None:
+    """A broker that has just started can name an end that is too early."""
     starts = starts_of(Broker({ONE: 101}))
     starts.want(ONE)
-    assert found(starts, 0.0) == {ONE: BEGINNING}
+    assert found(starts, 0.0) == {ONE: 101}
+    starts.want(ONE)
+    assert found(starts, 9.0) == {ONE: 10}
+
+
+def test_after_a_rebalance_nothing_of_before_counts_as_refused() -> None:
+    starts = starts_of(Broker({ONE: 101}))
+    starts.want(ONE)
+    assert found(starts, 0.0) == {ONE: 101}
+    starts.forget([ONE])
+    starts.want(ONE)
+    assert found(starts, 9.0) == {ONE: 101}
 
 
 def test_a_partition_that_was_taken_away_is_not_asked_for() -> None:
@@ -150,3 +163,31 @@ def test_reading_goes_on_behind_what_was_read_unless_the_log_is_another_one(
     last_read: int | None, expected: StartPoint
 ) -> None:
     assert start_point_of(ONE, PartitionOffsets(committed=40, first=55, end=100), last_read) == expected
+
+
+OFFSETS = st.integers(0, 40)
+
+
+@given(first=OFFSETS, length=OFFSETS, committed=st.none() | OFFSETS)
+def test_a_start_passes_over_nothing_that_is_there_and_tells_what_is_not(
+    first: int, length: int, committed: int | None
+) -> None:
+    point = start_point_of(ONE, PartitionOffsets(committed, first, first + length))
+    assert point.offset == max(first, committed or 0), "the broker refuses an offset behind the end"
+    assert set(point.gone) == set(range(committed or 0, first))
+    assert (point.may_have_read, point.goes_on) == (committed is None, False)
+
+
+@given(first=OFFSETS, length=OFFSETS, last_read=OFFSETS, committed=st.none() | OFFSETS)
+def test_where_the_log_does_not_hold_the_next_offset_it_goes_on_behind_a_gap_or_begins_anew(
+    first: int, length: int, last_read: int, committed: int | None
+) -> None:
+    end, wanted = first + length, last_read + 1
+    committed = None if committed is None else min(committed, wanted)
+    point = start_point_of(ONE, PartitionOffsets(committed, first, end), last_read)
+    if wanted <= end:
+        assert (point.offset, point.goes_on) == (max(first, wanted), True), "what was read before still counts"
+        assert set(point.gone) == set(range(wanted, first))
+    else:
+        assert (point.offset, point.goes_on) == (first, False), "all that is there is read once more"
+        assert set(point.gone) == set(range(committed or 0, first))

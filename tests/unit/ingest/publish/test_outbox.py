@@ -9,13 +9,13 @@ from infra.process import metrics
 from infra.process.times import now_us
 from ingest.publish.drops import DropCounts
 from ingest.publish.frame import OutgoingFrame
-from ingest.publish.outbox import Outbox
+from ingest.publish.outbox import TELL_EVERY_S, Outbox
 from schemas.clocks import read_clock
 from schemas.codec import decode
 from schemas.errors import Stalled
 from schemas.headers import traceparent_of
 from schemas.records import Encoding, Frame, SourceKind
-from tests.support.memory_sender import FENCED, INVALID, TOO_LARGE, MemorySender
+from tests.support.memory_sender import FENCED, INVALID, TOO_LARGE, UNKNOWN_TOPIC, MemorySender
 
 IN_2099 = 4_080_000_000_000_000
 
@@ -151,3 +151,19 @@ def test_a_client_that_never_sends_again_ends_the_producer() -> None:
         Rig(MemorySender(fatal="fenced")).publish(outgoing())
     with pytest.raises(Stalled, match="Fatal error"):
         Rig(MemorySender(refusals=[FENCED])).publish(outgoing())
+
+
+def test_a_topic_that_is_gone_is_told_once_and_not_for_every_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It can be away for hours, with many cameras; a frame that is refused for itself is named."""
+    now_s = 1_000.0
+    monkeypatch.setattr("ingest.publish.outbox.time.monotonic", lambda: now_s)
+    rig = Rig()
+    rig.sender.refusals = [*[UNKNOWN_TOPIC] * 500, TOO_LARGE, TOO_LARGE, *[UNKNOWN_TOPIC] * 500]
+    with capture_logs() as said:
+        rig.publish(*(outgoing(source_id=f"cam{number % 12}") for number in range(502)))
+        now_s += TELL_EVERY_S
+        rig.publish(*(outgoing() for _ in range(500)))
+    told = [(line["event"], line.get("frames")) for line in said]
+    one = ("frame not delivered", None)
+    assert told == [("frames not delivered", 1), one, one, ("frames not delivered", 500)]
+    assert rig.drops.total() == {"undelivered": 1_000, "too_large": 2}

@@ -62,13 +62,22 @@ def test_the_same_frame_in_a_replay_is_another_label() -> None:
     assert [dedupe.is_first("t", 0, 7, run) for run in (None, "a", "b", "a", None)] == [True, True, True, False, False]
 
 
+def test_frames_of_a_topic_that_was_made_again_are_others_at_the_same_places() -> None:
+    dedupe = Deduplicator()
+    old = [dedupe.is_first("t", 0, offset, frame_id=f"cam/1/{offset}") for offset in range(300)]
+    new = [dedupe.is_first("t", 0, offset, frame_id=f"cam/1/{offset + 400}") for offset in range(300)]
+    again = [dedupe.is_first("t", 0, offset, frame_id=f"cam/1/{offset + 400}") for offset in range(300)]
+    assert (all(old), all(new), any(again)) == (True, True, False)
+
+
 def test_memory_stays_bounded_over_any_number_of_replays() -> None:
     dedupe = Deduplicator(window_offsets=64, max_partitions=10)
     for run in range(1_000):
         assert dedupe.is_first("t", 0, 5, f"run-{run}")
     assert len(dedupe._windows) == 10
     assert not dedupe.is_first("t", 0, 5, "run-999")
-    assert sum(sys.getsizeof(window._bits) for window in dedupe._windows.values()) < 10 * 128
+    windows = dedupe._windows.values()
+    assert sum(sys.getsizeof(window._bits) + sys.getsizeof(window._frames) for window in windows) < 10 * 512
 
 
 @pytest.mark.parametrize(("window", "partitions"), [(0, 1), (1, 0)])

@@ -13,14 +13,13 @@ import pytest
 
 from infra.settings import MIB, Settings
 from streams.source.app import (
-    FETCH_MAX_WAIT_MS,
-    FETCH_MIN_BYTES,
     QUEUE_BYTES,
     QUEUE_EVENTS,
     ByteQueue,
     StreamApp,
     build_app,
 )
+from streams.source.consumer import FETCH_MAX_WAIT_MS, FETCH_MIN_BYTES
 from tests.support.faust_bench import Bench, FaustConsumer
 
 

@@ -90,14 +90,65 @@ async def test_a_commit_leaves_no_hole_where_faust_would_commit_over_it(ours: Be
     assert (consumer.uncommitted, consumer.next_commit()) == (3, 3)
 
 
-async def test_an_offset_that_is_read_twice_in_one_generation_is_waited_for_twice(ours: Bench) -> None:
+async def test_an_offset_that_comes_once_more_begins_the_partition_anew(ours: Bench) -> None:
+    """What was read before counts no more: the log may be another one, and else it is read again."""
     consumer: Any = ours.consumer
     first, second, again = begin(ours, 5), begin(ours, 6), begin(ours, 5)
-    consumer.finish(again)
-    assert consumer.next_commit() is None
     consumer.finish(first)
     consumer.finish(second)
-    assert (consumer.next_commit(), consumer.progress.pending()) == (7, 0)
+    assert (consumer.next_commit(), consumer.progress.pending()) == (None, 1)
+    consumer.finish(again)
+    assert (consumer.next_commit(), consumer.uncommitted) == (6, 1)
+
+
+async def test_nothing_of_a_log_that_began_anew_waits_for_a_commit(ours: Bench) -> None:
+    consumer: Any = ours.consumer
+    finish(ours, 5, 6)
+    consumer.begin_anew(PLACE)
+    assert (consumer.uncommitted, consumer.next_commit()) == (0, None)
+
+
+FED = [100, 101, 102, 0, 1, 2, 50, 101, 102, 103]
+
+
+async def drained(bench: Bench) -> list[int]:
+    """What Faust hands over of the records that were fetched, through its real loop."""
+    consumer: Any = bench.consumer
+    taken: list[int] = []
+    batches = iter([FED])
+
+    async def getmany(timeout: float) -> Any:
+        for offset in next(batches, []):
+            yield PLACE, message(offset)
+        consumer._stopped.set()
+
+    async def take(found: Any) -> None:
+        taken.append(found.offset)
+
+    consumer.getmany, consumer.callback = getmany, take
+    consumer.suspend_flow.wait = asyncio.Event().wait
+    await consumer._drain_messages(consumer)
+    return taken
+
+
+async def test_no_record_is_dropped_because_its_offset_is_low(ours: Bench) -> None:
+    """Faust drops what lies below its own read offset, and says so in its debug log only."""
+    alone = Bench(FaustConsumer)
+    assert await drained(alone) == [100, 101, 102, 102, 103], "Faust was mended"
+    assert await drained(ours) == FED
+
+
+async def test_a_commit_follows_the_log_that_was_made_again(ours: Bench) -> None:
+    consumer: Any = ours.consumer
+    tickets = [begin(ours, offset) for offset in FED]
+    for ticket in tickets[:5]:
+        consumer.finish(ticket)
+    assert consumer.next_commit() == 2, "and not 103"
+    for ticket in tickets[6:]:
+        consumer.finish(ticket)
+    assert consumer.next_commit() == 2
+    consumer.finish(tickets[5])
+    assert consumer.next_commit() == 104
 
 
 async def test_frames_of_a_past_generation_count_no_more_and_are_not_taken(ours: Bench) -> None:

@@ -7,9 +7,12 @@ import pytest
 from faust.types.tuples import ConsumerMessage
 
 from infra.kafka.records import ConsumedRecord
+from infra.kafka.start_offsets import StartPoint
+from infra.process import metrics
 from infra.settings import Settings
 from schemas.coordinates import Coordinates
 from streams.source.app import build_app
+from streams.source.consumer import JumpMessage
 from streams.source.intake import Intake, consumed_record
 from streams.stage.frames import PendingFrame
 from tests.support.faust_bench import PLACE, TOPIC, OurConsumer
@@ -104,3 +107,53 @@ async def test_a_static_member_that_was_replaced_in_its_generation_has_a_twin(gr
     group.member = (1, "member-2")
     await group.assign(1)
     assert bool(group.failures) == bool(name)
+
+
+def jumps(group: Group, point: StartPoint, generation: int = 1) -> None:
+    group.intake._take(JumpMessage(PLACE, point, generation))
+
+
+async def test_nothing_is_committed_past_what_is_gone_before_its_dead_letter_is_written(group: Group) -> None:
+    before = metrics.FRAMES_SKIPPED._value.get()
+    group.read(5)
+    jumps(group, StartPoint(9, range(6, 9), goes_on=True))
+    group.read(9)
+    first, skipped, behind = group.taken
+    assert skipped.gone is not None and skipped.gone.reason == "frames_skipped"
+    assert skipped.record.source == Coordinates(TOPIC, 0, 8)
+    assert skipped.gone.detail == (
+        "3 offsets, offsets 6 to 8 of frames/0, were removed before the stream stage had read them: "
+        "their frames have no outcome"
+    )
+    for frame in (first, behind):
+        frame.finish()
+    assert group.consumer.next_commit() == 6
+    skipped.finish()
+    assert group.consumer.next_commit() == 10
+    assert metrics.FRAMES_SKIPPED._value.get() - before == 3
+
+
+async def test_a_log_that_begins_anew_is_committed_from_its_beginning(group: Group) -> None:
+    group.read(5)
+    jumps(group, StartPoint(0))
+    group.read(0)
+    old, new = group.taken
+    old.finish()
+    assert group.consumer.next_commit() is None
+    new.finish()
+    assert group.consumer.next_commit() == 1
+
+
+async def test_a_jump_of_a_past_generation_is_left_to_the_next_owner(group: Group) -> None:
+    jumps(group, StartPoint(9, range(6, 9)), generation=0)
+    assert group.taken == []
+
+
+async def test_what_nobody_knows_of_is_told_and_not_counted(group: Group) -> None:
+    before = metrics.FRAMES_SKIPPED._value.get()
+    jumps(group, StartPoint(9, range(9), may_have_read=True))
+    (skipped,) = group.taken
+    assert str(skipped.gone).startswith("frames_skipped: offsets 0 to 8 of frames/0 are gone, and no committed offset")
+    skipped.finish()
+    assert metrics.FRAMES_SKIPPED._value.get() == before
+    assert group.consumer.next_commit() == 9

@@ -10,7 +10,7 @@ from infra.failures.outcomes import FrameRecord
 from schemas import codec, headers
 from schemas.clocks import read_clock
 from schemas.coordinates import Coordinates
-from schemas.errors import Stalled
+from schemas.errors import BadFrame, Stalled
 from schemas.records import Encoding, Frame, Label, MicroBatch, Origin, SourceKind
 from streams.stage.frames import PendingFrame
 from tests.support.stage_rig import PREPARATION, FakeCache, Rig
@@ -225,3 +225,20 @@ async def test_batches_fit_into_a_record_whatever_the_settings_allow() -> None:
 @pytest.fixture(autouse=True)
 def _quiet(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("CRITICAL")
+
+
+async def test_what_is_gone_has_a_dead_letter_and_is_no_frame_for_the_breaker() -> None:
+    rig = Rig(breaker={"window_frames": 1, "max_bad_share": 0.1})
+    read = rig.stage._frames_read._value.get()
+    gone = FrameRecord(Coordinates("frames.raw", 0, 9), 0, b"0", None, None)
+    rig.stage.take(PendingFrame(gone, lambda: rig.finished.append(9), BadFrame("frames_skipped", "5 offsets")))
+    rig.take(10)
+    await rig.settle()
+    (dead,) = rig.sender.to("frames.dead")
+    failure = headers.read_failure(dead.record.headers)
+    assert failure is not None
+    assert (failure.error_class, failure.message, failure.stage) == ("frames_skipped", "5 offsets", "stream")
+    assert (dead.record.value, rig.failures) == (None, [])
+    assert rig.stage._frames_read._value.get() - read == 1
+    await rig.written()
+    assert sorted(rig.finished) == [9, 10]
