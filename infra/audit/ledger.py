@@ -1,81 +1,18 @@
 """Which frames have which outcomes, counted by coordinates and id of the frames. Pure; thirteen bytes an offset."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
 from infra.audit.balance import MAX_MISSING_SHOWN, Balance
 from infra.audit.expired import ExpiredOffsets
-from infra.audit.frame_ids import FrameIds
+from infra.audit.partition_book import FULL, Counts, OffsetState, PartitionBook
 from infra.audit.runs import edges, runs_of
 from infra.kafka.spans import Period, Span
 from schemas.coordinates import Coordinates, TopicPartition
 
-_FULL = 255
-
-Counts = NDArray[np.uint8]
 _NONE = np.zeros(0, np.int64)
-
-
-class _State(IntEnum):
-    """What an offset holds.
-
-    FRAME: a frame of the period. OTHER_TIME: a frame outside the period. NO_FRAME: a transaction marker, or a record
-    that was compacted away. EXPIRED: retention removed it before the audit could look. UNDER_WAY: a frame of the
-    period that a stage still has to finish.
-    """
-
-    UNKNOWN = 0
-    FRAME = 1
-    OTHER_TIME = 2
-    NO_FRAME = 3
-    EXPIRED = 4
-    UNDER_WAY = 5
-
-
-@dataclass(slots=True)
-class _PartitionBook:
-    """How often each offset of one partition was labelled, declared dead and redriven. A count stops at 255."""
-
-    span: Span
-    labels: Counts = field(init=False)
-    dead: Counts = field(init=False)
-    redriven: Counts = field(init=False)
-    state: Counts = field(init=False)
-    ids: FrameIds = field(init=False)
-
-    def __post_init__(self) -> None:
-        size = len(self.span)
-        self.ids = FrameIds(size)
-        self.labels, self.dead, self.redriven, self.state = (np.zeros(size, np.uint8) for _ in range(4))
-
-    def grow(self, end: int) -> None:
-        """Extend the span to the offset `end`. The counts so far stay."""
-        if end <= self.span.end:
-            return
-        more = np.zeros(end - self.span.end, np.uint8)
-        self.ids.grow(len(more))
-        self.span = replace(self.span, end=end)
-        for column in ("labels", "dead", "redriven", "state"):
-            setattr(self, column, np.concatenate([getattr(self, column), more]))
-
-    def forget(self, index: int, state: _State) -> None:
-        """What was counted there were outcomes of another frame."""
-        self.labels[index] = self.dead[index] = self.redriven[index] = 0
-        self.state[index] = state
-
-    def without_outcome(self) -> NDArray[np.bool_]:
-        """The offsets that may hold a frame of the period and have no outcome, as a mask."""
-        found: NDArray[np.bool_] = (self.labels == 0) & (self.dead == 0) & (self.state <= _State.FRAME)
-        return found
-
-    def in_period(self) -> NDArray[np.bool_]:
-        """The offsets whose outcomes count: all but the frames of another time, as a mask."""
-        found: NDArray[np.bool_] = self.state != _State.OTHER_TIME
-        return found
 
 
 class Ledger:
@@ -93,7 +30,7 @@ class Ledger:
         expired: Mapping[TopicPartition, ExpiredOffsets] | None = None,
     ) -> None:
         """`expired`: per partition, the offsets before the span that retention removed."""
-        self._books = {span.topic_partition: _PartitionBook(span) for span in spans if len(span)}
+        self._books = {span.topic_partition: PartitionBook(span) for span in spans if len(span)}
         self._expired = dict(expired or {})
         self._period = period or Period()
 
@@ -103,7 +40,7 @@ class Ledger:
             if (book := self._books.get(span.topic_partition)) is not None:
                 book.grow(span.end)
             elif len(span):
-                self._books[span.topic_partition] = _PartitionBook(span)
+                self._books[span.topic_partition] = PartitionBook(span)
 
     def label(self, source: Coordinates, frame_ms: int | None = None, frame_id: str = "", written_ms: int = 0) -> bool:
         """Count a label. True when it is the first one of a frame of the range.
@@ -127,7 +64,7 @@ class Ledger:
         return [
             Span(*key, book.span.start + first, book.span.start + last)
             for key, book in self._books.items()
-            for first, last in runs_of(book.state == _State.UNKNOWN)
+            for first, last in runs_of(book.state == OffsetState.UNKNOWN)
         ]
 
     def frame_found(self, key: TopicPartition, offset: int, frame_ms: int) -> None:
@@ -164,14 +101,14 @@ class Ledger:
         """The look-up of this span has ended: an offset that was not found and has no outcome holds no frame."""
         book = self._books[span.topic_partition]
         part = slice(span.start - book.span.start, span.end - book.span.start)
-        unseen, proved = book.state[part] == _State.UNKNOWN, (book.labels[part] > 0) | (book.dead[part] > 0)
-        book.state[part][unseen] = np.where(proved[unseen], _State.FRAME, _State.NO_FRAME)
+        unseen, proved = book.state[part] == OffsetState.UNKNOWN, (book.labels[part] > 0) | (book.dead[part] > 0)
+        book.state[part][unseen] = np.where(proved[unseen], OffsetState.FRAME, OffsetState.NO_FRAME)
 
     def retention_removed(self, span: Span) -> None:
         """Retention removed the span before the look-up: an offset in it without an outcome may have held a frame."""
         book = self._books[span.topic_partition]
         part = book.state[span.start - book.span.start : span.end - book.span.start]
-        part[part == _State.NO_FRAME] = _State.EXPIRED
+        part[part == OffsetState.NO_FRAME] = OffsetState.EXPIRED
 
     def is_missing(self, source: Coordinates) -> bool:
         """Whether a frame of the period may lie there that has no outcome and is not under way."""
@@ -179,7 +116,7 @@ class Ledger:
         if book is None or not book.span.start <= source.offset < book.span.end:
             return False
         index = source.offset - book.span.start
-        return not book.labels[index] and not book.dead[index] and book.state[index] <= _State.FRAME
+        return not book.labels[index] and not book.dead[index] and book.state[index] <= OffsetState.FRAME
 
     def missing_ranges(self) -> list[Span]:
         """The ranges to read for every frame that `is_missing`; between two of them may lie others."""
@@ -193,16 +130,16 @@ class Ledger:
         """A stage still has this frame: it has no outcome yet, and is not missing."""
         if self.is_missing(source):
             book = self._books[source.topic_partition]
-            book.state[source.offset - book.span.start] = _State.UNDER_WAY
+            book.state[source.offset - book.span.start] = OffsetState.UNDER_WAY
 
     def under_way_from(self, key: TopicPartition, offset: int) -> None:
         """As `under_way`, of every frame of the partition from this offset on."""
         if (book := self._books.get(key)) is not None:
             first = max(0, offset - book.span.start)
-            book.state[first:][book.without_outcome()[first:]] = _State.UNDER_WAY
+            book.state[first:][book.without_outcome()[first:]] = OffsetState.UNDER_WAY
 
     def under_way_count(self) -> int:
-        return sum(int((book.state == _State.UNDER_WAY).sum()) for book in self._books.values())
+        return sum(int((book.state == OffsetState.UNDER_WAY).sum()) for book in self._books.values())
 
     def lowest_open(self) -> dict[TopicPartition, int]:
         """Per partition, the first offset without an outcome, if any; offsets that retention removed count too."""
@@ -239,8 +176,8 @@ class Ledger:
         firsts, lengths = self._expired[key].gaps() if key in self._expired else (_NONE, _NONE)
         if (book := self._books.get(key)) is None:
             return firsts, lengths, 0
-        starts, more = edges(book.state == _State.EXPIRED)
-        longest_hole = int(edges(book.state == _State.NO_FRAME)[1].max(initial=0))
+        starts, more = edges(book.state == OffsetState.EXPIRED)
+        longest_hole = int(edges(book.state == OffsetState.NO_FRAME)[1].max(initial=0))
         return np.append(firsts, starts + book.span.start), np.append(lengths, more), longest_hole
 
     def open_count(self) -> int:
@@ -256,7 +193,7 @@ class Ledger:
             frames=labelled + dead + missing_count,
             labels=labelled,
             dead=dead,
-            duplicates=sum(_surplus(book) for book in books),
+            duplicates=sum(book.surplus() for book in books),
             missing=self._missing(),
             missing_count=missing_count,
             expired=self.expired_counts()[0],
@@ -281,19 +218,19 @@ class Ledger:
         if is_taken is False:
             return 0
         if is_taken is None:
-            book.forget(index, _State.UNKNOWN)
+            book.forget(index, OffsetState.UNKNOWN)
         count = self._count(source, column)
         # An outcome proves that the frame existed, even if the look-up found nothing because retention had removed it.
-        if book.state[index] not in (_State.FRAME, _State.OTHER_TIME):
+        if book.state[index] not in (OffsetState.FRAME, OffsetState.OTHER_TIME):
             book.state[index] = self._state_of(frame_ms)
-        return 0 if book.state[index] == _State.OTHER_TIME else count
+        return 0 if book.state[index] == OffsetState.OTHER_TIME else count
 
-    def _state_of(self, frame_ms: int | None) -> _State:
+    def _state_of(self, frame_ms: int | None) -> OffsetState:
         if self._period.endless:
-            return _State.FRAME
+            return OffsetState.FRAME
         if frame_ms is None:
-            return _State.UNKNOWN
-        return _State.FRAME if self._period.holds(frame_ms) else _State.OTHER_TIME
+            return OffsetState.UNKNOWN
+        return OffsetState.FRAME if self._period.holds(frame_ms) else OffsetState.OTHER_TIME
 
     def _count(self, source: Coordinates, column: str) -> int:
         """The count of this offset after one more; 0 outside the spans."""
@@ -302,12 +239,6 @@ class Ledger:
             return 0
         index = source.offset - book.span.start
         counts: Counts = getattr(book, column)
-        if counts[index] < _FULL:
+        if counts[index] < FULL:
             counts[index] += 1
         return int(counts[index])
-
-
-def _surplus(book: _PartitionBook) -> int:
-    """The number of duplicates. A frame may have one outcome, and one more for each time that it was redriven."""
-    outcomes = book.labels.astype(np.int32) + book.dead - book.redriven
-    return int(np.maximum(outcomes - 1, 0)[book.in_period()].sum())

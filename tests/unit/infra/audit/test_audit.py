@@ -1,79 +1,17 @@
 """The audit of topics in memory: which records it reads, how far back, and what it reports about removed records."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
 from infra.audit.audit import Audit
-from infra.audit.balance import Balance
-from infra.kafka.records import ConsumedRecord
 from infra.kafka.spans import Span
 from infra.settings import Settings
-from schemas import codec
-from schemas.clocks import clock_headers
-from schemas.coordinates import Coordinates, TopicPartition
-from schemas.headers import Failure, RawHeaders, failure_headers
+from schemas.coordinates import Coordinates
+from schemas.headers import Failure, failure_headers
 from schemas.records import Micros
 from sinks.audit.text import describe
-from tests.support.sink_records import a_frame, a_label
-
-MINUTE_MS = 60_000
-NOW_MS = 1_800_000_000_000
-FRAMES, LABELS = "frames.raw", "labels"
-
-
-class Topics:
-    """Topics with one partition each. As in Kafka, a look-up by time returns the first record that is not older."""
-
-    def __init__(self) -> None:
-        self.logs: dict[str, list[ConsumedRecord]] = {}
-        self.starts: dict[str, int] = {}
-        self.expired: list[Span] = []
-        self.read_offsets: dict[str, set[int]] = {}
-
-    def put(self, topic: str, timestamp_ms: int, value: bytes = b"x", headers: RawHeaders = None) -> int:
-        log = self.logs.setdefault(topic, [])
-        log.append(ConsumedRecord(topic, 0, len(log), timestamp_ms, None, value, headers))
-        return len(log) - 1
-
-    def label(
-        self, frame: int, captured_ms: int, labelled_ms: int, clock_ms: int | None = None, frame_id: str = "dock-1/1/1"
-    ) -> None:
-        times = {"captured_at": captured_ms * 1000, "labelled_at": labelled_ms * 1000}
-        label = a_label(Coordinates(FRAMES, 0, frame), frame_id=frame_id, **times)
-        self.put(LABELS, labelled_ms, codec.encode(label), clock_headers(clock_ms))
-
-    def spans(self, topic: str, from_us: Micros | None = None) -> list[Span]:
-        log, start = self.logs.get(topic, []), self.starts.get(topic, 0)
-        if from_us is not None:
-            late = (record.offset for record in log[start:] if record.timestamp_ms * 1000 >= from_us)
-            start = next(late, len(log))
-        return [Span(topic, 0, start, len(log))]
-
-    def log_starts(self, keys: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        return {key: self.starts.get(key[0], 0) for key in keys}
-
-    def first_times_ms(self, keys: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        left = {key: self.logs.get(key[0], [])[self.starts.get(key[0], 0) :] for key in keys}
-        return {key: records[0].timestamp_ms if records else -1 for key, records in left.items()}
-
-    def read(self, spans: Iterable[Span], stop: Callable[[], bool]) -> Iterator[ConsumedRecord]:
-        for span in spans:
-            for record in self.logs.get(span.topic, [])[max(span.start, self.starts.get(span.topic, 0)) : span.end]:
-                if stop():
-                    return
-                assert record.offset not in self.read_offsets.setdefault(span.topic, set()), "read twice"
-                self.read_offsets[span.topic].add(record.offset)
-                yield record
-
-
-def audited(topics: Topics, from_ms: int | None = None, to_ms: int | None = None) -> tuple[Balance, list[str]]:
-    from_us, to_us = (None if at_ms is None else at_ms * 1000 for at_ms in (from_ms, to_ms))
-    topics.read_offsets.clear()
-    audit = Audit.of_time(Settings(), topics, "live", from_us, to_us)  # type: ignore[arg-type]
-    balance = audit.settle()
-    return balance, audit.notes(balance)
+from tests.support.audited_topics import FRAMES, LABELS, MINUTE_MS, NOW_MS, Topics, audited
 
 
 def minute(number: int) -> int:
@@ -261,51 +199,3 @@ def test_a_range_that_grows_is_followed_and_every_label_of_it_is_read_once() -> 
     balance = audit.settle()
     assert (balance.frames, balance.labels, balance.ok) == (11, 11, True)
     assert seen == list(range(11))
-
-
-def again(topics: Topics, frames: int, labelled: set[int], kept: int, gap_min: int = 10) -> None:
-    """`frames.raw` had `kept` frames, all with labels. It was made again, with more frames, some of them labelled."""
-    for number in range(kept):
-        topics.label(number, minute(number), minute(number), frame_id=f"cam/1/{number}")
-    for number in range(frames):
-        at_ms = minute(kept + gap_min + number)
-        frame = dataclasses.replace(a_frame(number), frame_id=f"cam/1/{1_000 + number}")
-        topics.put(FRAMES, at_ms, codec.encode(frame))
-    for number in sorted(labelled):
-        at_ms = minute(kept + gap_min + number)
-        topics.label(number, at_ms, at_ms, frame_id=f"cam/1/{1_000 + number}")
-
-
-@pytest.mark.parametrize(
-    "lost",
-    [range(15), range(20, 35), range(185, 200), [*range(15), *range(40, 41), *range(60, 190)], []],
-    ids=["the first", "in the middle", "the last", "here and there", "none"],
-)
-@pytest.mark.parametrize("kept", [0, 15, 200, 400])
-def test_labels_of_an_earlier_topic_hide_no_frame_without_an_outcome(lost: list[int], kept: int) -> None:
-    topics = Topics()
-    again(topics, 200, set(range(200)) - set(lost), kept)
-    balance, notes = audited(topics)
-    assert (balance.frames, balance.missing_count, balance.duplicates) == (200, len(lost), 0)
-    assert [place.offset for place in balance.missing] == list(lost)[:100]
-    hidden = len([offset for offset in lost if offset < kept])
-    assert any(f"was made again: {hidden} frames" in note for note in notes) == bool(hidden)
-
-
-def test_a_sound_day_is_proved_with_one_frame_of_each_partition() -> None:
-    topics = Topics()
-    again(topics, 500, set(range(500)), 0)
-    assert audited(topics)[0].ok
-    assert topics.read_offsets[FRAMES] == {0}
-
-
-def test_a_dead_letter_of_another_frame_is_no_outcome_either() -> None:
-    topics = Topics()
-    failure = Failure(Coordinates(FRAMES, 0, 0), minute(0), "stream", "truncated", "half", 0)
-    topics.put("frames.dead", minute(1), codec.encode(a_frame(7)), failure_headers(None, failure))
-    topics.put(FRAMES, minute(50), codec.encode(a_frame(0)))
-    balance, _ = audited(topics)
-    assert (balance.frames, balance.dead, balance.missing_count) == (1, 0, 1)
-    topics.put("frames.dead", minute(51), codec.encode(a_frame(0)), failure_headers(None, failure))
-    balance, _ = audited(topics)
-    assert (balance.frames, balance.dead, balance.duplicates, balance.ok) == (1, 1, 0, True)

@@ -1,7 +1,6 @@
 """Faust's consumer with our bookkeeping: what it commits, and what counts no more after a rebalance."""
 
 import asyncio
-import time
 from typing import Any
 
 import faust.streams
@@ -10,7 +9,6 @@ from faust.types.tuples import ConsumerMessage
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.coordinates import TopicPartition
 from tests.support.faust_bench import PLACE, TOPIC, Bench, FaustConsumer, OurConsumer
 
 
@@ -200,20 +198,6 @@ async def test_a_commit_counts_when_the_broker_took_it(ours: Bench) -> None:
     assert (consumer.commits, consumer.uncommitted, consumer.committed) == (1, 0, [3, 4])
     await consumer.commit()
     assert consumer.commits == 1, "nothing was new"
-
-
-async def test_an_empty_partition_without_a_committed_offset_gets_one() -> None:
-    bench = Bench(OurConsumer)
-    consumer: Any = bench.consumer
-    bench.offsets.known[TopicPartition(*PLACE)] = (-1001, 0, 0)
-    await consumer.on_partitions_assigned({PLACE}, 1)
-    until_s = time.monotonic() + 5
-    while not consumer.committed and time.monotonic() < until_s:
-        await consumer.commit()
-        await asyncio.sleep(0.01)
-    assert consumer.committed == [0]
-    await consumer.commit()
-    assert consumer.committed == [0], "once"
 
 
 async def test_what_is_finished_is_committed_before_a_rebalance_forgets_it(ours: Bench) -> None:

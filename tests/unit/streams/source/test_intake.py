@@ -144,6 +144,12 @@ async def test_a_log_that_begins_anew_is_committed_from_its_beginning(group: Gro
     assert group.consumer.next_commit() == 1
 
 
+async def test_where_nothing_is_committed_the_beginning_is_committed_before_a_record_comes(group: Group) -> None:
+    """A monitor takes a partition without a committed offset for one that is never read."""
+    jumps(group, StartPoint(0, may_have_read=True))
+    assert group.consumer.next_commit() == 0
+
+
 async def test_a_jump_of_a_past_generation_is_left_to_the_next_owner(group: Group) -> None:
     jumps(group, StartPoint(9, range(6, 9)), generation=0)
     assert group.taken == []
