@@ -43,8 +43,13 @@ class SeveralPrimaries(RedisError):
     """A Sentinel watches several primaries, and no setting says which one is meant."""
 
 
-def next_route(route: Route, fault: BaseException) -> Route:
-    """The route to try after that fault; the same one where the fault says nothing about the route."""
+def next_route(route: Route, fault: BaseException, role: object = None) -> Route:
+    """The route to try after that fault; the same one where the fault says nothing about the route.
+
+    `role`: the answer to ROLE, to be asked for where `may_be_sentinel`. Raises SeveralPrimaries.
+    """
+    if may_be_sentinel(route, fault):
+        return _sentinel_route(role)
     if route.kind == "single" and isinstance(fault, _OF_A_CLUSTER):
         return CLUSTER
     if route.kind == "cluster" and isinstance(fault, RedisClusterException):
@@ -58,7 +63,7 @@ def may_be_sentinel(route: Route, fault: BaseException) -> bool:
     return route.kind == "single" and isinstance(fault, ResponseError) and "unknown command" in str(fault).lower()
 
 
-def sentinel_route(role: object) -> Route:
+def _sentinel_route(role: object) -> Route:
     """The route by the answer to ROLE, which a Sentinel gives as `["sentinel", [names of the primaries]]`."""
     if not isinstance(role, Sequence) or len(role) < 2 or _text(role[0]) != "sentinel":
         return SINGLE

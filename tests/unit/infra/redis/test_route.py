@@ -12,7 +12,7 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from infra.redis.route import CLUSTER, SINGLE, Route, SeveralPrimaries, may_be_sentinel, next_route, sentinel_route
+from infra.redis.route import CLUSTER, SINGLE, Route, SeveralPrimaries, may_be_sentinel, next_route
 
 
 @pytest.mark.parametrize(
@@ -40,10 +40,11 @@ def test_a_cluster_that_is_none_any_more_is_one_server() -> None:
 
 
 def test_a_sentinel_is_known_by_its_role() -> None:
-    assert may_be_sentinel(SINGLE, ResponseError("unknown command 'MGET', with args beginning with:"))
+    unknown = ResponseError("unknown command 'MGET', with args beginning with:")
+    assert may_be_sentinel(SINGLE, unknown)
     assert not may_be_sentinel(SINGLE, ResponseError("OOM command not allowed"))
-    assert sentinel_route([b"sentinel", [b"mymaster"]]) == Route("sentinel", "mymaster")
+    assert next_route(SINGLE, unknown, [b"sentinel", [b"mymaster"]]) == Route("sentinel", "mymaster")
     for other in ([b"master", 0, []], [b"slave", b"host", 1, b"connected", 0], b"OK", None):
-        assert sentinel_route(other) == SINGLE
+        assert next_route(SINGLE, unknown, other) == SINGLE
     with pytest.raises(SeveralPrimaries, match=r"watches a, b: set redis\.url to the server that is meant"):
-        sentinel_route([b"sentinel", [b"a", b"b"]])
+        next_route(SINGLE, unknown, [b"sentinel", [b"a", b"b"]])
