@@ -6,7 +6,7 @@ from typing import Any
 
 import redis
 
-from infra.redis.client import FAULTS
+from infra.redis.client import FAULTS, fault_text
 from infra.redis.route import Route
 from infra.redis.routed import RoutedClient
 from infra.settings import Settings
@@ -49,5 +49,5 @@ def _fault(client: RoutedClient, operation: Callable[[Any], object]) -> str:
     try:
         client.ask(operation)
     except FAULTS as fault:
-        return str(fault)
+        return fault_text(fault)
     return ""

@@ -8,8 +8,18 @@ from typing import Any, TypeVar
 import redis
 
 from infra.process import logs
-from infra.redis.client import FAULTS, AsyncClient, Client, aclose, close, connect, connect_async
-from infra.redis.route import SINGLE, Route, RouteChanged, may_be_sentinel, next_route
+from infra.redis.client import (
+    FAULTS,
+    AsyncClient,
+    Client,
+    aclose,
+    close,
+    cluster_nodes,
+    connect,
+    connect_async,
+    fault_text,
+)
+from infra.redis.route import SINGLE, Route, RouteChanged, may_be_sentinel, next_route, with_nodes
 from infra.settings import Settings
 
 log = logs.get(__name__)
@@ -25,13 +35,14 @@ class _Routed:
         self._settings, self._tell = settings, tell
         self.route = SINGLE
 
-    def _turn(self, used: Route, fault: Exception, role: object) -> None:
+    def _turn(self, used: Route, client: Client | AsyncClient | None, fault: Exception, role: object) -> None:
         """After a fault of a client of the route `used`; another call may have turned from it before.
 
         Raises RouteChanged when the next client is worth a try at once; the way back to one server is a fault.
         """
         if self.route == used:
-            self.route = next_route(used, fault, role)
+            known = cluster_nodes(client) if client is not None else []
+            self.route = next_route(with_nodes(used, known), fault, role)
         if self.route in (used, SINGLE):
             return
         self._tell(self.route)
@@ -70,8 +81,9 @@ class RoutedClient(_Routed):
                     role = _role(self._client)
                 raise
         except FAULTS as fault:
+            failed = self._client
             self.close()
-            self._turn(self.route, fault, role)
+            self._turn(self.route, failed, fault, role)
             raise
 
 
@@ -109,7 +121,7 @@ class RoutedAsyncClient(_Routed):
                     raise
         except FAULTS as fault:
             self._drop(used)
-            self._turn(used.route, fault, role)
+            self._turn(used.route, used.client, fault, role)
             raise
 
     async def aclose(self) -> None:
@@ -146,4 +158,4 @@ async def _closed(client: AsyncClient) -> None:
     try:
         await aclose(client)
     except FAULTS as fault:
-        log.debug("a connection to Redis was not closed in order", error=f"{type(fault).__name__}: {fault}")
+        log.debug("a connection to Redis was not closed in order", error=fault_text(fault))
