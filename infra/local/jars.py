@@ -8,6 +8,9 @@ from pathlib import Path
 
 from schemas.errors import ConfigError, Unavailable
 
+INSTALL_JAVA = "apt-get install -y openjdk-17-jre-headless"
+INSTALL_MAVEN = "apt-get install -y maven"
+
 _POM = Path(__file__).parent / "kafka" / "pom.xml"
 _ATTEMPTS = 2
 _TIMEOUT_S = 600
@@ -26,7 +29,7 @@ def fetch_jars(home: Path) -> Path:
         return target
     maven = shutil.which("mvn")
     if maven is None:
-        raise ConfigError("Maven (mvn) is not installed; it fetches Kafka: apt-get install -y maven")
+        raise ConfigError(f"Maven (mvn) is not installed; it fetches Kafka: {INSTALL_MAVEN}")
     target.parent.mkdir(parents=True, exist_ok=True)
     for left_over in target.parent.glob(f"{_SCRATCH}*"):
         shutil.rmtree(left_over, ignore_errors=True)
@@ -41,9 +44,7 @@ def require_java() -> str:
     """The path of `java`. `sightline doctor` checks the version; an old one fails at the start with its own error."""
     java = shutil.which("java")
     if java is None:
-        raise ConfigError(
-            "Java 17 or newer is not installed; Kafka runs on it: apt-get install -y openjdk-17-jre-headless"
-        )
+        raise ConfigError(f"Java 17 or newer is not installed; Kafka runs on it: {INSTALL_JAVA}")
     return java
 
 
