@@ -18,7 +18,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from ingest.sources import sim
-from ingest.sources.files import image_files, is_image, utf8_name
+from ingest.sources.files import NOTHING_LEFT_OUT, LeftOut, folder_contents, is_image, utf8_name
 from ingest.sources.redact import has_hidden_host, redact_address
 from schemas.errors import ConfigError
 
@@ -59,12 +59,15 @@ class ReaderKind(StrEnum):
 class SourceSpec:
     """One source as it is configured.
 
-    `address` may hold credentials and goes to the capture process alone; `shown` has none, for people and records.
+    `address` may hold credentials and goes to the capture process alone; `shown` has none, for people and records. Of a
+    folder: `others` are files that are no images by their names, `closed` are folders that cannot be entered.
     """
 
     reader: ReaderKind
     address: str
     shown: str
+    others: LeftOut = NOTHING_LEFT_OUT
+    closed: LeftOut = NOTHING_LEFT_OUT
 
     @property
     def live(self) -> bool:
@@ -165,9 +168,11 @@ def _parse_path(text: str, folder: Path | None) -> SourceSpec:
     if not os.access(path, os.R_OK):
         raise ConfigError(f"source {shown}: its permissions do not allow reading it")
     if path.is_dir():
-        if not image_files(path):
+        found = folder_contents(path)
+        if not found.images:
             raise ConfigError(f"source {shown}: there are no image files in this folder")
-        return SourceSpec(ReaderKind.IMAGES, str(path), shown)
+        left_out = (LeftOut.of(found.others), LeftOut.of(found.closed))
+        return SourceSpec(ReaderKind.IMAGES, str(path), shown, *left_out)
     if not path.is_file():
         raise ConfigError(f"source {shown}: neither a file nor a folder; a local camera is usb: and its number")
     if is_image(path):
