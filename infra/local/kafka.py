@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from infra.kafka.brokers import answering_brokers
-from infra.local.broker_config import broker_properties, to_text
+from infra.local.broker_config import DATA, METADATA, broker_properties, to_text
 from infra.local.home import Home
-from infra.local.jars import fetch_jars, require_java
+from infra.local.jars import fetch_jars, java_environment, require_java, require_openable
 from infra.local.layout import new_layout, with_free_ports
 from infra.local.state import BrokerState, LocalState, read_state, write_state
 from infra.process import daemons
@@ -17,6 +17,8 @@ from infra.process.ports import port_is_free
 from schemas.errors import ConfigError, Unavailable
 
 _LOG4J = Path(__file__).parent / "kafka" / "log4j2.properties"
+# Links in the broker's working directory: in an option of Java, a colon, a comma or "${" of a whole path has a meaning.
+_JARS_LINK, _LOG4J_LINK = "jars", "log4j2.properties"
 _POLL_S = 0.2
 # The broker shares a few cores with its clients: with these it takes a third of the CPU time of the defaults (G1, C2).
 _SMALL_JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
@@ -135,30 +137,45 @@ class LocalKafka:
         return state
 
     def _data_dir(self, broker_id: int) -> Path:
-        return self.folder(broker_id) / "data"
+        return self.folder(broker_id) / DATA
 
     def _properties(self, broker_id: int) -> dict[str, str]:
         """The settings of the broker, as they are written to its file."""
-        brokers = self._state().brokers
-        folder, data = self.folder(broker_id), self._data_dir(broker_id)
-        return {**broker_properties(self.broker(broker_id), brokers, folder, data), **self._overrides}
+        data = self._data_dir(broker_id)
+        inside = data == self.folder(broker_id) / DATA
+        made = broker_properties(self.broker(broker_id), self._state().brokers, DATA if inside else str(data))
+        return {**made, **self._overrides}
 
     def _format(self, broker_ids: Sequence[int]) -> None:
         """Write the brokers' settings, and format each new data folder once: that ties it to this cluster."""
-        java, jars = require_java(), self._jars()
-        state = self._state()
+        java, state = require_java(), self._state()
         running: list[subprocess.Popen[str]] = []
         for broker_id in broker_ids:
             file, data = self._properties_file(broker_id), self._data_dir(broker_id)
-            file.parent.mkdir(parents=True, exist_ok=True)
+            folder = file.parent
+            folder.mkdir(parents=True, exist_ok=True)
+            jars = self._jars()
+            for each in (jars, folder):
+                require_openable(each)
+            _link(folder / _JARS_LINK, jars)
+            _link(folder / _LOG4J_LINK, _LOG4J)
             file.write_text(to_text(self._properties(broker_id)))
-            if all((folder / "meta.properties").exists() for folder in (data, self.folder(broker_id) / "metadata")):
+            if all((place / "meta.properties").exists() for place in (data, folder / METADATA)):
                 continue
-            command = [java, "-Xmx128m", *_SMALL_JVM, "-cp", f"{jars}/*"]
+            command = [java, "-Xmx128m", *_SMALL_JVM, "-cp", f"{_JARS_LINK}/*"]
             command += ["kafka.tools.StorageTool", "format", "--ignore-formatted"]
             # One id in 64 begins with a dash: after a space it would be read as an option, after `=` it is not.
             command += [f"--cluster-id={state.cluster_id}", "--config", str(file)]
-            running.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
+            running.append(
+                subprocess.Popen(
+                    command,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                    cwd=folder,
+                    env=java_environment(),
+                )
+            )
         failed = [output for child in running for output in [child.communicate()[0]] if child.returncode]
         if failed:
             raise Unavailable(
@@ -182,14 +199,15 @@ class LocalKafka:
             # A broker without memory must end at once instead of answering some requests only.
             "-XX:+ExitOnOutOfMemoryError",
             "-Djava.awt.headless=true",
-            f"-Dlog4j2.configurationFile={_LOG4J}",
-            f"-Dsightline.log.dir={folder}",
+            f"-Dlog4j2.configurationFile={_LOG4J_LINK}",
+            "-Dsightline.log.dir=.",
             "-cp",
-            f"{self._jars()}/*",
+            f"{_JARS_LINK}/*",
             "kafka.Kafka",
             marker,
         ]
-        self._write(replace(broker, process=daemons.spawn(command, marker, folder / "console.log")))
+        process = daemons.spawn(command, marker, folder / "console.log", java_environment())
+        self._write(replace(broker, process=process))
 
     def _stop(self, broker_ids: Sequence[int], timeout_s: float) -> None:
         refs = [ref for broker_id in broker_ids if (ref := self.broker(broker_id).process)]
@@ -204,6 +222,13 @@ class LocalKafka:
         )
         address = f"127.0.0.1:{self.broker(broker_id).client_port}"
         return Unavailable(f"broker {broker_id}", address, f"{why}; {folder / 'server.log'} says: {cause}")
+
+
+def _link(link: Path, target: Path) -> None:
+    """Make it lead there. The caller holds the home's lock."""
+    if not link.is_symlink() or link.readlink() != target:
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
 
 
 def cause_in_log(log: str) -> str:

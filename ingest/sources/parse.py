@@ -10,8 +10,10 @@ photos/ photo.jpg                   images, each file's bytes as they are     fi
 When there is no room, a live source loses its oldest frame; a finite source waits and loses nothing.
 """
 
+import hashlib
 import os
 import re
+import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -36,6 +38,7 @@ LIKE_AN_ADDRESS = re.compile(
     r".*@|(?:rtsps?|https?)\b|//|[^/.][^/]*\.[^/]*[/:]|\[?[\w.:-]+\]?:\d+(?:/|$)", re.IGNORECASE | re.DOTALL
 )
 ESCAPES = "in a user name, password or path write / as %2F, # as %23, ? as %3F, @ as %40, : as %3A, [ as %5B"
+MAX_ID_LETTERS = 150  # of an id that is made here
 SIM_SIZE = re.compile(r"^(\d{2,4})x(\d{2,4})$")
 
 
@@ -216,4 +219,14 @@ def default_id(source: SourceSpec) -> str:
         text = f"{parts.hostname or ''}{'-' + str(parts.port) if parts.port else ''}{parts.path}"
     else:
         text = Path(source.address).resolve().stem
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.") or "camera"
+    return _plain_id(text)
+
+
+def _plain_id(text: str) -> str:
+    """ASCII of the text, and a hash where letters are lost that tell it from others."""
+    plain = "".join(char for char in unicodedata.normalize("NFKD", text) if not unicodedata.combining(char))
+    made = re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("-.") or "camera"
+    is_lossy = any(not char.isascii() and unicodedata.category(char)[0] in "LNC" for char in plain)
+    if not is_lossy and len(made) <= MAX_ID_LETTERS:
+        return made
+    return f"{made[:MAX_ID_LETTERS]}-{hashlib.sha256(text.encode(errors='surrogateescape')).hexdigest()[:4]}"
