@@ -23,7 +23,7 @@ from inference.cache.scope import CacheScope
 from inference.cache.store import KeyValues, RedisKeyValues
 from inference.models.base import ModelInfo
 from infra.process import logs, metrics
-from infra.redis.client import FAULTS
+from infra.redis.client import FAULTS, fault_text
 from infra.redis.route import RouteChanged
 from infra.settings import Settings
 
@@ -215,6 +215,7 @@ class ExactCache:
                 await self._values.get_many(self._failed_keys, PROBE_S)
             except RouteChanged:
                 await self._values.get_many(self._failed_keys, PROBE_S)
+            await self._values.get_many(self._failed_keys)  # as fast as a look-up must be, once it is connected
         except FAULTS as fault:
             self._failed(self._lookups, fault)
         else:
@@ -226,7 +227,7 @@ class ExactCache:
             self._tell_metric()
         if is_news:
             event = "Redis fails: going on without the cache" if circuit is self._lookups else STORES_FAIL
-            log.warning(event, error=f"{type(fault).__name__}: {fault}")
+            log.warning(event, error=fault_text(fault))
 
     def _succeeded(self, circuit: CircuitBreaker, is_probe: bool = False) -> None:
         with self._lock:

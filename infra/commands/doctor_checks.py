@@ -12,6 +12,7 @@ from typing import Literal
 
 import psutil
 
+from infra.local.jars import INSTALL_JAVA, INSTALL_MAVEN
 from infra.process.children import ROOT
 from infra.settings import home
 
@@ -40,7 +41,7 @@ def python() -> Iterator[Finding]:
 
 def java() -> Iterator[Finding]:
     """A missing Java is a warning and not a failure: only the local Kafka needs it."""
-    mend = "apt-get install -y openjdk-17-jre-headless (only the local Kafka needs it)"
+    mend = f"{INSTALL_JAVA} (only the local Kafka needs it)"
     said = _first_line("java", "-version")
     version = java_version(said)
     if version is None:
@@ -51,7 +52,7 @@ def java() -> Iterator[Finding]:
 
 def maven() -> Iterator[Finding]:
     said = _first_line("mvn", "--version")
-    mend = "apt-get install -y maven (only the first `sightline up` needs it)"
+    mend = f"{INSTALL_MAVEN} (only the first `sightline up` needs it)"
     yield Finding("maven", "ok", said) if said else Finding("maven", "warn", "not installed", mend)
 
 

@@ -1,4 +1,4 @@
 """Redis or Valkey: its address, the route to its data, its clients.
 
-May import: schemas, infra.settings, infra.local.state.
+May import: schemas, infra.process.logs, infra.settings, infra.local.state.
 """

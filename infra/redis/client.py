@@ -33,6 +33,22 @@ Client = redis.Redis | redis.cluster.RedisCluster
 AsyncClient = redis.asyncio.Redis | redis.asyncio.cluster.RedisCluster
 
 
+def fault_text(fault: BaseException) -> str:
+    """The reason alone: without the commands and values of a pipeline, and without the client's own description."""
+    reason = str(fault).rpartition(" of pipeline caused error: ")[2]
+    for rest in (" : <", ", with args beginning with"):
+        reason = reason.partition(rest)[0]
+    return f"{type(fault).__name__}: {reason or 'no answer in time'}"
+
+
+def cluster_nodes(client: Client | AsyncClient) -> list[tuple[str, int]]:
+    """Host and port of each node that the client of a cluster knows; empty for another client."""
+    if not isinstance(client, redis.cluster.RedisCluster | redis.asyncio.cluster.RedisCluster):
+        return []
+    nodes: Any = client.get_nodes()
+    return [(str(node.host), int(node.port)) for node in nodes]
+
+
 def redis_url(settings: Settings) -> str:
     """The configured URL, else that of the local service that is up, else Redis's default address."""
     configured = settings.redis.url.get_secret_value()
@@ -48,8 +64,12 @@ def connect(settings: Settings, route: Route = SINGLE, *, timeout_ms: int | None
     For a cluster this asks its nodes for their slots. Names are resolved with each new connection.
     """
     url, keys = redis_url(settings), _keys(timeout_ms or settings.redis.timeout_ms)
+    if url.startswith("rediss:"):
+        keys["redis_connect_func"] = _read_tickets if route.kind == "cluster" else _connected
     if route.kind == "cluster":
         keys["retry"] = redis.retry.Retry(NoBackoff(), 0)
+        make_node: Any = redis.cluster.ClusterNode  # the class has no types
+        keys["startup_nodes"] = [make_node(host, port) for host, port in route.nodes]
         return redis.cluster.RedisCluster.from_url(url, **keys, require_full_coverage=False)
     if route.kind == "sentinel":
         addresses, options, database = _sentinel_options(url)
@@ -61,10 +81,14 @@ def connect(settings: Settings, route: Route = SINGLE, *, timeout_ms: int | None
 
 
 def connect_async(settings: Settings, route: Route = SINGLE) -> AsyncClient:
-    """The same for an event loop. Nothing is asked before the first use, also for a cluster."""
-    url, keys = redis_url(settings), _keys(settings.redis.timeout_ms)
+    """The same for an event loop. Nothing is asked before the first use, also for a cluster.
+
+    Its time-out is `redis.start_timeout_ms`, for a first use that no frame waits for; others give each use its own.
+    """
+    url, keys = redis_url(settings), _keys(settings.redis.start_timeout_ms)
     if route.kind == "cluster":
         keys["retry"] = redis.asyncio.retry.Retry(NoBackoff(), 0)
+        keys["startup_nodes"] = [redis.asyncio.cluster.ClusterNode(host, port) for host, port in route.nodes]
         return redis.asyncio.cluster.RedisCluster.from_url(url, **keys, require_full_coverage=False)
     if route.kind == "sentinel":
         addresses, options, database = _sentinel_options(url)
@@ -122,16 +146,41 @@ def require_redis(settings: Settings) -> None:
         raise Unavailable(
             "Redis",
             _address(settings),
-            f"{error}. Start one with `sightline up`, name yours in SIGHTLINE_REDIS__URL, or go without: --no-cache",
+            f"{str(error).rstrip('.')}. {_way_out(error)}, or go without: --no-cache",
         ) from error
     finally:
         client.close()
+
+
+def _way_out(error: Exception) -> str:
+    """What to do about that answer to PING."""
+    if "certificate" in str(error).lower():
+        return (
+            "Add `?ssl_ca_certs=FILE` to redis.url for a certificate that no public authority signed, "
+            "or take any with `?ssl_cert_reqs=none`"
+        )
+    if "select" in str(error).lower():
+        return "Leave the number of the database out of redis.url: a cluster has one"
+    return "Start one with `sightline up`, name yours in SIGHTLINE_REDIS__URL"
 
 
 def _address(settings: Settings) -> str:
     """Host and port, or the path of the socket."""
     found = _parts(redis_url(settings))
     return str(found.get("path") or f"{found.get('host', '127.0.0.1')}:{found.get('port', 6379)}")
+
+
+def _connected(connection: Any) -> None:
+    connection.on_connect()
+    _read_tickets(connection)
+
+
+def _read_tickets(connection: Any) -> None:
+    """A server of TLS 1.3 sends session tickets before its first answer. Until that is read, the client's pool takes
+    them for an answer that was left behind, and refuses the connection.
+    """
+    connection.send_command("PING")
+    connection.read_response()
 
 
 def _keys(timeout_ms: int) -> dict[str, Any]:

@@ -13,13 +13,9 @@ from infra.process.lifecycle import Stop
 from infra.settings import Settings, load_settings
 from ingest.camera import agent
 from ingest.camera.spec import CameraSpec, camera_spec, load_cameras
-from ingest.sources.files import folder_contents
-from ingest.sources.parse import ReaderKind
 from schemas.errors import ConfigError
 
 log = logs.get(__name__)
-
-NAMED_FILES = 5
 
 SourceOption = Annotated[
     str | None, typer.Option(help="rtsp://, http://, a file, a folder, usb:0, sim:NAME", show_default=False)
@@ -74,21 +70,17 @@ def _cameras(config: Path | None, given: dict[str, Any], settings: Settings) -> 
 def _log_left_out(specs: list[CameraSpec]) -> None:
     """Log which files of a folder are not sent, so that nobody waits for their labels."""
     for spec in specs:
-        if spec.source.reader != ReaderKind.IMAGES:
-            continue
-        folder = folder_contents(Path(spec.source.address))
-        others, closed = folder.others, folder.closed
-        if others:
+        if others := spec.source.others.count:
             log.info(
                 "files not sent: by their names they are no images",
                 source_id=spec.source_id,
-                files=len(others),
-                such_as=others[:NAMED_FILES],
+                files=others,
+                such_as=list(spec.source.others.such_as),
             )
-        if closed:
+        if closed := spec.source.closed.count:
             log.warning(
                 "folders not sent: they cannot be entered",
                 source_id=spec.source_id,
-                folders=len(closed),
-                such_as=closed[:NAMED_FILES],
+                folders=closed,
+                such_as=list(spec.source.closed.such_as),
             )

@@ -19,6 +19,7 @@ OTHER_SUFFIXES = VIDEO_SUFFIXES | _suffixes(
     "csv tsv txt md rst json jsonl ndjson xml html htm yaml yml toml ini cfg log pdf doc docx xls xlsx py sh js css "
     "zip tar gz bz2 xz 7z parquet avro npy npz pkl h5 pt onnx db sqlite wav mp3"
 )
+NAMED = 5
 MAGIC = (
     (b"\xff\xd8\xff", Encoding.JPEG),
     (b"\x89PNG\r\n\x1a\n", Encoding.PNG),
@@ -36,6 +37,21 @@ class FolderContents:
     images: list[Path]
     others: list[str]
     closed: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Files or folders inside a source that are not sent: how many, and what the first of them are called."""
+
+    count: int = 0
+    such_as: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, names: list[str]) -> "LeftOut":
+        return cls(len(names), tuple(names[:NAMED]))
+
+
+NOTHING_LEFT_OUT = LeftOut()
 
 
 def image_files(path: Path) -> list[Path]:

@@ -10,15 +10,17 @@ photos/ photo.jpg                   images, each file's bytes as they are     fi
 When there is no room, a live source loses its oldest frame; a finite source waits and loses nothing.
 """
 
+import hashlib
 import os
 import re
+import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from ingest.sources import sim
-from ingest.sources.files import image_files, is_image, utf8_name
+from ingest.sources.files import NOTHING_LEFT_OUT, LeftOut, folder_contents, is_image, utf8_name
 from ingest.sources.redact import has_hidden_host, redact_address
 from schemas.errors import ConfigError
 
@@ -36,6 +38,7 @@ LIKE_AN_ADDRESS = re.compile(
     r".*@|(?:rtsps?|https?)\b|//|[^/.][^/]*\.[^/]*[/:]|\[?[\w.:-]+\]?:\d+(?:/|$)", re.IGNORECASE | re.DOTALL
 )
 ESCAPES = "in a user name, password or path write / as %2F, # as %23, ? as %3F, @ as %40, : as %3A, [ as %5B"
+MAX_ID_LETTERS = 150  # of an id that is made here
 SIM_SIZE = re.compile(r"^(\d{2,4})x(\d{2,4})$")
 
 
@@ -59,12 +62,15 @@ class ReaderKind(StrEnum):
 class SourceSpec:
     """One source as it is configured.
 
-    `address` may hold credentials and goes to the capture process alone; `shown` has none, for people and records.
+    `address` may hold credentials and goes to the capture process alone; `shown` has none, for people and records. Of a
+    folder: `others` are files that are no images by their names, `closed` are folders that cannot be entered.
     """
 
     reader: ReaderKind
     address: str
     shown: str
+    others: LeftOut = NOTHING_LEFT_OUT
+    closed: LeftOut = NOTHING_LEFT_OUT
 
     @property
     def live(self) -> bool:
@@ -165,9 +171,11 @@ def _parse_path(text: str, folder: Path | None) -> SourceSpec:
     if not os.access(path, os.R_OK):
         raise ConfigError(f"source {shown}: its permissions do not allow reading it")
     if path.is_dir():
-        if not image_files(path):
+        found = folder_contents(path)
+        if not found.images:
             raise ConfigError(f"source {shown}: there are no image files in this folder")
-        return SourceSpec(ReaderKind.IMAGES, str(path), shown)
+        left_out = (LeftOut.of(found.others), LeftOut.of(found.closed))
+        return SourceSpec(ReaderKind.IMAGES, str(path), shown, *left_out)
     if not path.is_file():
         raise ConfigError(f"source {shown}: neither a file nor a folder; a local camera is usb: and its number")
     if is_image(path):
@@ -211,4 +219,14 @@ def default_id(source: SourceSpec) -> str:
         text = f"{parts.hostname or ''}{'-' + str(parts.port) if parts.port else ''}{parts.path}"
     else:
         text = Path(source.address).resolve().stem
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.") or "camera"
+    return _plain_id(text)
+
+
+def _plain_id(text: str) -> str:
+    """ASCII of the text, and a hash where letters are lost that tell it from others."""
+    plain = "".join(char for char in unicodedata.normalize("NFKD", text) if not unicodedata.combining(char))
+    made = re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("-.") or "camera"
+    is_lossy = any(not char.isascii() and unicodedata.category(char)[0] in "LNC" for char in plain)
+    if not is_lossy and len(made) <= MAX_ID_LETTERS:
+        return made
+    return f"{made[:MAX_ID_LETTERS]}-{hashlib.sha256(text.encode(errors='surrogateescape')).hexdigest()[:4]}"

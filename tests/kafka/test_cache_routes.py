@@ -23,8 +23,8 @@ from tests.support.valkeys import cluster, sentinel, until, valkey
 HASHES = [bytes([number]) * 16 for number in range(40)]
 
 
-def at(port: int) -> Settings:
-    redis = {"url": f"redis://127.0.0.1:{port}/0", "timeout_ms": 500, "breaker_open_ms": 200, "ttl_s": 60}
+def at(port: int, **more: object) -> Settings:
+    redis = {"url": f"redis://127.0.0.1:{port}/0", "timeout_ms": 500, "breaker_open_ms": 200, "ttl_s": 60, **more}
     return load_settings({"redis": redis, "infer": {"top_k": 2}})
 
 
@@ -101,6 +101,17 @@ async def test_a_cluster_works_through_any_node_and_is_no_failure(nodes: list[in
     assert await stored_and_found(settings) == ["Redis is not a single server"]
     assert redis_use(settings).route == CLUSTER
     assert not redis_use(settings).read_fault + redis_use(settings).store_fault
+
+
+async def test_look_ups_that_overlap_while_the_cluster_is_found_are_no_failures(nodes: list[int]) -> None:
+    """Nor do they delay the probe, which would then come after `breaker_open_ms`."""
+    cache = open_cache(at(nodes[0], breaker_open_ms=60_000), info())
+    with capture_logs() as told:
+        await asyncio.gather(*(cache.lookup(HASHES[first : first + 10]) for first in range(20)))
+        await asyncio.to_thread(cache.store, [CacheEntry(each, label()) for each in HASHES])
+        assert await looked_up(cache, HASHES) == [label()] * len(HASHES)
+    await cache.aclose()
+    assert [line["event"] for line in told] == ["Redis is not a single server"]
 
 
 async def test_a_sentinel_names_the_primary(watched: int) -> None:

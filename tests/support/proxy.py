@@ -3,6 +3,7 @@
 import asyncio
 import random
 import socket
+import ssl
 import threading
 from collections.abc import Coroutine
 from dataclasses import dataclass
@@ -35,11 +36,19 @@ CLEAR = Conditions()
 class TcpProxy:
     """Listens on 127.0.0.1 and passes bytes to `target_port`, from a thread of its own. Order is always kept.
 
+    With `tls` its clients speak TLS to it, and the target does not.
+
     A context manager; every method may be called from any thread and acts on present and later connections.
     """
 
-    def __init__(self, target_port: int, port: int = 0, rng: random.Random | None = None) -> None:
-        self.target_port = target_port
+    def __init__(
+        self,
+        target_port: int,
+        port: int = 0,
+        rng: random.Random | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self.target_port, self._tls = target_port, tls
         self.connections_total = 0
         self._rng = rng or random.Random(0)
         self._conditions = CLEAR
@@ -106,7 +115,7 @@ class TcpProxy:
         self._call(change())
 
     async def _listen(self, port: int) -> int:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port, limit=_CHUNK_BYTES)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port, limit=_CHUNK_BYTES, ssl=self._tls)
         return int(self._server.sockets[0].getsockname()[1])
 
     async def _refuse(self) -> None:

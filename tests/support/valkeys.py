@@ -49,14 +49,21 @@ def valkey(folder: Path, port: int, *options: str) -> Iterator[Any]:
 @contextmanager
 def cluster(folder: Path, nodes: int = 3) -> Iterator[list[int]]:
     """The ports of the nodes of a cluster that own all slots together."""
-    ports = find_ports(nodes)
+    found = find_ports(2 * nodes)
+    ports, buses = (
+        found[:nodes],
+        found[nodes:],
+    )  # the bus is 10,000 higher by itself, where connections have their ports
     with ExitStack() as running:
-        options = ("--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf")
-        clients = [running.enter_context(valkey(folder / str(port), port, *options)) for port in ports]
+        options = ("--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-port")
+        clients = [
+            running.enter_context(valkey(folder / str(port), port, *options, str(bus)))
+            for port, bus in zip(ports, buses, strict=True)
+        ]
         bounds = [SLOTS * number // nodes for number in range(nodes + 1)]
         for client, first, end in zip(clients, bounds, bounds[1:], strict=False):
             client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, end - 1)
-            client.execute_command("CLUSTER", "MEET", "127.0.0.1", ports[0])
+            client.execute_command("CLUSTER", "MEET", "127.0.0.1", ports[0], buses[0])
         for client in clients:
             until(partial(_is_whole, client))
         yield ports

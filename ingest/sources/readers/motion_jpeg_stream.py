@@ -8,10 +8,9 @@ import re
 import time
 from collections.abc import Callable, Iterator
 
-import simplejpeg
-
-from ingest.sources.motion_jpeg_parser import END_MARKER, MotionJpegParser, StreamPicture
+from ingest.sources.motion_jpeg_parser import MotionJpegParser, StreamPicture
 from ingest.sources.readers.base import CapturedImage, ImageRefused, SourceFault
+from ingest.sources.readers.whole_jpeg import has_all_rows
 from ingest.sources.task import CaptureTask
 
 # The body of a further answer of the same address. Raises SourceFault.
@@ -73,7 +72,7 @@ class MotionJpegStream:
 
     def _whole(self, pictures: list[StreamPicture]) -> list[StreamPicture]:
         """Those that are not cut. The others are counted, with what the parser counted."""
-        whole = [picture for picture in pictures if picture.ended or is_whole(picture.data)]
+        whole = [picture for picture in pictures if picture.ended or has_all_rows(picture.data)]
         self._cut += len(pictures) - len(whole)
         self.damaged = self._parser.damaged + self._cut
         return whole
@@ -90,12 +89,3 @@ def declared_boundary(content_type: str) -> str:
     """The boundary that a content type names, in whatever spelling; empty where it names none."""
     found = BOUNDARY.search(content_type)
     return (found[1] or found[2] or "").strip() if found else ""
-
-
-def is_whole(data: bytes) -> bool:
-    """Whether a picture without an end marker has all of its rows: some cameras never send the marker."""
-    try:
-        simplejpeg.decode_jpeg(data + END_MARKER, "GRAY", fastdct=True, min_height=1, min_width=1)
-    except ValueError as error:
-        return "extraneous" in str(error)  # padding behind the last row
-    return True

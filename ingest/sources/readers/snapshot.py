@@ -3,11 +3,10 @@
 import math
 import time
 
-import simplejpeg
-
 from ingest.sources import answers
 from ingest.sources.readers.base import CapturedImage, ImageRefused, Pace, PictureMissed, SourceFault
 from ingest.sources.readers.http_client import Answer, CameraClient
+from ingest.sources.readers.whole_jpeg import has_all_rows
 from ingest.sources.task import CaptureTask
 
 # A password that is refused so often in a row is wrong, and a camera may lock the account of who goes on.
@@ -133,15 +132,6 @@ def picture_of(answer: Answer, body: bytes) -> bytes:
         if not called.startswith("image/"):
             raise PictureMissed("no_picture", f"its answer of {len(body)} bytes (called {called}) is no picture")
     missing = answers.missing_part(picture)
-    if missing == "rows" or (missing == "end" and not _has_all_rows(picture)):
+    if missing == "rows" or (missing == "end" and not has_all_rows(picture)):
         raise PictureMissed("cut", f"its picture of {len(picture)} bytes is not whole")
     return picture
-
-
-def _has_all_rows(jpeg: bytes) -> bool:
-    """Whether a JPEG without an end marker has all of its rows: libjpeg warns of what it had to make up."""
-    try:
-        simplejpeg.decode_jpeg(jpeg + answers.EOI, "GRAY", strict=True)
-    except ValueError as error:
-        return "premature end" not in str(error).lower()
-    return True

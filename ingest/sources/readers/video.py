@@ -4,6 +4,8 @@ import os
 import re
 import time
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from types import MappingProxyType
 
 import cv2
@@ -20,6 +22,7 @@ from ingest.sources.connection import (
     uses_tls,
     with_credentials,
 )
+from ingest.sources.files import utf8_name
 from ingest.sources.readers.base import CapturedImage, Pace, SourceFault
 from ingest.sources.sampling import sane_rate
 from ingest.sources.task import CaptureTask
@@ -155,6 +158,23 @@ class VideoStream:
         return retrieve_pixels(self._capture)
 
 
+def _as_ffmpeg_takes_it(address: str) -> str:
+    """A file by its whole path, as `a:b.mp4` would name a protocol; an address of the network unchanged.
+
+    OpenCV crashes on a path that is not UTF-8. Such a file goes by its descriptor, which stays open: this process has
+    one source.
+    """
+    if is_network(address):
+        return address
+    whole = str(Path(address).absolute())
+    if utf8_name(whole) == whole:
+        return whole
+    try:
+        return f"/dev/fd/{os.open(whole, os.O_RDONLY)}"
+    except OSError as error:
+        raise SourceFault(f"it does not open: {error.strerror}") from error
+
+
 class VideoFile:
     """A video at its own pace, sampled by its own time stamps: the same frames on every run."""
 
@@ -165,9 +185,9 @@ class VideoFile:
 
     def __init__(self, task: CaptureTask) -> None:
         self.damaged = 0
-        self._task = task
+        self._task = replace(task, address=_as_ffmpeg_takes_it(task.address))
         self.patience_s = task.read_timeout_ms / 1000
-        self._capture = _open_ffmpeg(task)
+        self._capture = _open_ffmpeg(self._task)
         self._pace = Pace(shifts=True)
         self._rate_per_s = sane_rate(self._capture.get(cv2.CAP_PROP_FPS)) or 25.0
         self.expected_per_s = self._rate_per_s

@@ -14,7 +14,7 @@ import pytest
 
 from infra.local.broker_config import broker_properties, to_text
 from infra.local.home import Home
-from infra.local.jars import fetch_jars, jars_dir, require_java
+from infra.local.jars import fetch_jars, jars_dir, require_java, require_openable
 from infra.local.kafka import cause_in_log
 from infra.local.state import BrokerState, LocalState, ValkeyState, read_state, write_state
 from infra.process import daemons
@@ -143,31 +143,47 @@ def test_a_dead_holder_frees_the_lock(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("count", "factor", "min_isr"), [(1, "1", "1"), (3, "3", "2")])
-def test_replication_fits_the_number_of_brokers(tmp_path: Path, count: int, factor: str, min_isr: str) -> None:
-    made = broker_properties(BROKERS[0], BROKERS[:count], tmp_path, tmp_path / "data")
+def test_replication_fits_the_number_of_brokers(count: int, factor: str, min_isr: str) -> None:
+    made = broker_properties(BROKERS[0], BROKERS[:count])
     assert made["default.replication.factor"] == made["offsets.topic.replication.factor"] == factor
     assert made["min.insync.replicas"] == made["transaction.state.log.min.isr"] == min_isr
     assert made["controller.quorum.voters"].count("@") == count
 
 
-def test_the_largest_dead_letter_passes_every_limit_of_the_broker(tmp_path: Path) -> None:
-    made = broker_properties(BROKERS[0], BROKERS, tmp_path, tmp_path / "data")
+def test_the_largest_dead_letter_passes_every_limit_of_the_broker() -> None:
+    made = broker_properties(BROKERS[0], BROKERS)
     nine_mib = 9 * 1024 * 1024
     assert int(made["message.max.bytes"]) > nine_mib
     assert int(made["replica.fetch.max.bytes"]) >= int(made["message.max.bytes"])
     assert int(made["replica.fetch.response.max.bytes"]) >= int(made["message.max.bytes"])
 
 
-def test_everything_listens_on_this_machine_only(tmp_path: Path) -> None:
-    made = broker_properties(replace(BROKERS[0], advertised_port=9), BROKERS, tmp_path, tmp_path / "data")
+def test_everything_listens_on_this_machine_only() -> None:
+    made = broker_properties(replace(BROKERS[0], advertised_port=9), BROKERS)
     for key in ("listeners", "advertised.listeners", "controller.quorum.voters"):
         hosts = [word.replace("@", "//").split("//")[1].split(":")[0] for word in made[key].split(",")]
         assert set(hosts) == {"127.0.0.1"}
     assert made["advertised.listeners"].startswith("CLIENT://127.0.0.1:9,")
 
 
-def test_backslashes_survive_the_properties_file() -> None:
+def test_any_text_survives_the_properties_file() -> None:
     assert to_text({"log.dirs": "C:\\data"}) == "log.dirs=C:\\\\data\n"
+    assert to_text({"a": " x\ny\r", "b": "Zoë 茶 😀"}) == ("a=\\ x\\ny\\r\nb=Zo\\u00eb \\u8336 \\ud83d\\ude00\n")
+
+
+@pytest.mark.parametrize("name", ["a, b", "a:b", "a\\b", "Zoë 茶", "!a", "${x}", " "])
+def test_java_can_work_in_folders_of_most_names(tmp_path: Path, name: str) -> None:
+    require_openable(tmp_path / name / "jars")
+
+
+@pytest.mark.parametrize(("name", "why"), [("a!", "end of an archive"), (os.fsdecode(b"f\xfcr"), "not UTF-8")])
+def test_where_java_cannot_work_one_sentence_says_so(tmp_path: Path, name: str, why: str) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / name)
+    for folder in (tmp_path / name / "jars", tmp_path / "link" / "jars"):
+        with pytest.raises(ConfigError, match=rf"^the local Kafka cannot run in .*{why}.* Set SIGHTLINE_HOME") as told:
+            require_openable(folder)
+        assert str(told.value).encode()
 
 
 def test_the_properties_file_is_ascii_and_one_line_for_each_property() -> None:
@@ -190,7 +206,7 @@ def test_jars_are_fetched_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytes
     maven = tmp_path / "bin" / "mvn"
     maven.parent.mkdir()
     monkeypatch.setenv("PATH", f"{maven.parent}:{os.environ['PATH']}")
-    home = tmp_path / "home"
+    home = tmp_path / "Zoë, 茶: \\home"
     killed_earlier = home / "kafka" / "fetching-abc"
     killed_earlier.mkdir(parents=True)
 

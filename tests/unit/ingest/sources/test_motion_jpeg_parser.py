@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ingest.sources.motion_jpeg_parser import MAX_TEXT_BYTES, MotionJpegParser, StreamPicture
-from ingest.sources.readers.motion_jpeg_stream import declared_boundary, is_whole
+from ingest.sources.readers.motion_jpeg_stream import declared_boundary
+from ingest.sources.readers.whole_jpeg import has_all_rows
 from tests.support.motion_jpeg import FRAMINGS, part, picture, stream
 
 MAX_BYTES = 1 << 20
@@ -30,7 +31,7 @@ def chunks(data: bytes, sizes: list[int]) -> Iterator[bytes]:
 
 def whole(found: list[StreamPicture]) -> list[bytes]:
     """As the reader takes them: a picture without an end marker only where it has all of its rows."""
-    return [one.data for one in found if one.ended or is_whole(one.data)]
+    return [one.data for one in found if one.ended or has_all_rows(one.data)]
 
 
 def parsed(data: bytes, sizes: list[int], boundary: str = "frame") -> tuple[list[StreamPicture], int]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ingest.camera.spec import ID_PATTERN
 from ingest.sources.files import encoding_of, folder_contents, image_files
 from ingest.sources.parse import ReaderKind, default_id, parse_source
 from ingest.sources.readers.images import ImageFiles
@@ -61,6 +62,29 @@ def test_addresses(text: str, reader: ReaderKind, live: bool, source_id: str) ->
     source = parse_source(text)
     assert (source.reader, source.live, default_id(source)) == (reader, live, source_id)
     assert "pw" not in source.shown
+
+
+@pytest.mark.parametrize(
+    ("name", "source_id"),
+    [
+        ("Büro", "Buro"),
+        ("Zoë, a:b\\c", "Zoe-a-b-c"),
+        ("茶", "camera-7e00"),
+        ("水", "camera-327b"),
+        ("tür 茶", "tur-c7e9"),
+        (os.fsdecode(b"f\xfcr"), "f-r-e914"),
+        ("y" * 220, "y" * 150 + "-fd36"),
+    ],
+)
+def test_an_id_is_made_of_any_name_and_differs_where_letters_are_lost(
+    tmp_path: Path, name: str, source_id: str
+) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(b"\xff\xd8\xff")
+    made = default_id(parse_source(str(folder)))
+    assert made == source_id
+    assert ID_PATTERN.match(made)
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from infra.process.lifecycle import Stop
 from infra.settings import SinkSettings
 from schemas.errors import Busy, ConfigError, SinkError, Stalled
 from sinks.base.batch import Batch, Entry
-from sinks.base.memory import MemorySink, MemoryTarget
 from sinks.base.process import Status, close, wait_for_target
 from tests.support.label_log import DeadLetterLog, LabelLog, SinkRun
+from tests.support.memory_sink import MemorySink, MemoryTarget
 from tests.support.sink_target import ONE, TWO
 
 

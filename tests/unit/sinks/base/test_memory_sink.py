@@ -7,8 +7,8 @@ from schemas import headers
 from schemas.coordinates import Coordinates
 from schemas.errors import BadLabel, Busy, SinkError
 from sinks.base.contract import Row, Sink
-from sinks.base.memory import MemorySink, MemoryTarget
 from tests.support.label_log import DeadLetterLog, LabelLog, SinkRun
+from tests.support.memory_sink import MemorySink, MemoryTarget
 from tests.support.sink_contract import SinkContract
 from tests.support.sink_histories import STEPS, Step
 from tests.support.sink_target import ONE

@@ -8,7 +8,8 @@ import pytest
 import ingest.sources.readers.motion_jpeg_stream
 from ingest.sources.parse import ReaderKind
 from ingest.sources.readers.base import ImageRefused, SourceFault
-from ingest.sources.readers.motion_jpeg_stream import MotionJpegStream, declared_boundary, is_whole
+from ingest.sources.readers.motion_jpeg_stream import MotionJpegStream, declared_boundary
+from ingest.sources.readers.whole_jpeg import has_all_rows
 from ingest.sources.task import CaptureTask
 from tests.support.motion_jpeg import MULTIPART, TEXT_PART, part, picture
 
@@ -111,8 +112,8 @@ def test_declared_boundaries(content_type: str, boundary: str) -> None:
 
 def test_a_picture_with_missing_rows_is_not_whole() -> None:
     jpeg = picture(0, side=160)
-    assert is_whole(jpeg[:-2])
-    assert is_whole(jpeg[:-2] + b"\r\n" + bytes(100))
-    assert not is_whole(jpeg[:-100] + bytes(10))
-    assert not is_whole(jpeg[: len(jpeg) // 2])
-    assert not is_whole(b"")
+    assert has_all_rows(jpeg[:-2])
+    assert has_all_rows(jpeg[:-2] + b"\r\n" + bytes(100))
+    assert not has_all_rows(jpeg[:-100] + bytes(10))
+    assert not has_all_rows(jpeg[: len(jpeg) // 2])
+    assert not has_all_rows(b"")

@@ -1,8 +1,10 @@
 """A failed grab is a damaged packet or the end: what the readers make of it, on a capture that follows a script."""
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import repeat
+from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
@@ -14,6 +16,7 @@ from ingest.sources.parse import ReaderKind
 from ingest.sources.readers.base import SourceFault
 from ingest.sources.readers.video import MAX_DAMAGED, VideoFile, VideoStream, connection_options, ffmpeg_options
 from ingest.sources.task import CaptureTask
+from tests.support.videos import write_video
 
 TASK = CaptureTask(ReaderKind.VIDEO, "v.mp4", 25.0, False, 90, 1_000, 3_000, 1 << 20)
 
@@ -103,3 +106,15 @@ def test_how_rtp_comes(transport: str, options: dict[str, str]) -> None:
     given = ffmpeg_options("rtsp_transport;udp_multicast", options)
     assert given.startswith("rtsp_transport;udp_multicast|")
     assert given.count("rtsp_transport") == 1
+
+
+@pytest.mark.parametrize("name", ["a:b.mp4", "%03d.mp4", "Zoë 茶, 'c' \\d.mp4", os.fsdecode(b"f\xfcr.mp4")])
+def test_a_file_is_opened_whatever_its_name_is_and_again_when_it_loops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """By a relative path, in which a colon would make a protocol of what stands before it."""
+    write_video(tmp_path / "clip.avi", frames=5, per_s=100.0).rename(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    fields = {each: getattr(TASK, each) for each in TASK.__slots__}
+    video = VideoFile(CaptureTask(**{**fields, "address": name, "loop": True}))
+    assert count(video, at_most=12) == 12

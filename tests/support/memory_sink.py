@@ -1,4 +1,4 @@
-"""A sink that stores labels in memory, for tests and as the shortest example of the contract."""
+"""A sink that stores labels in memory: the shortest example of the contract."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
