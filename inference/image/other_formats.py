@@ -62,6 +62,7 @@ _BACKGROUND = (128, 128, 128)
 _TRANSPARENT_MODES = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 
 _TILE_WIDTH, _TILE_LENGTH = 322, 323
+_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
 
 # Image.MAX_IMAGE_PIXELS stays as Pillow sets it: a second limit of 179 million pixels behind our own checks. Its
 # warning at half of that adds nothing.
@@ -172,13 +173,19 @@ def _orientation(image: Image.Image) -> int:
 
 def _flat(image: Image.Image, sample_range: SampleRange) -> Image.Image:
     """In one of the modes L, RGB and RGBA."""
-    if image.mode.startswith("I;16"):
-        return Image.fromarray(eight_bits(np.asarray(image), WHITE_MAX, sample_range))
-    if image.mode in ("I", "F"):
-        return Image.fromarray(eight_bits_of_wide(np.asarray(image), sample_range))
+    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        samples = np.asarray(image)
+        is_wide = image.mode in ("I", "F")
+        grey = eight_bits_of_wide(samples, sample_range) if is_wide else eight_bits(samples, WHITE_MAX, sample_range)
+        return Image.fromarray(255 - grey if _is_negative(image) else grey)
     if image.mode in _TRANSPARENT_MODES or "transparency" in image.info:
         return image.convert("RGBA")
     return image if image.mode == "L" else image.convert("RGB")
+
+
+def _is_negative(image: Image.Image) -> bool:
+    """Whether a TIFF says that 0 is white. Pillow turns samples of up to 8 bits itself, and leaves wider ones."""
+    return isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
 
 
 def _to_rgb(flat: Image.Image, min_side: int) -> Pixels:

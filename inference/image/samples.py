@@ -68,24 +68,40 @@ def eight_bit_table(some: npt.NDArray[np.uint16], white: int, wanted: SampleRang
 
 
 def eight_bits_of_wide(values: npt.NDArray[np.generic], wanted: SampleRange) -> npt.NDArray[np.uint8]:
-    """Of 32-bit integers and floats. Where 255, or 1 for floats, is white for all of them, it is white."""
-    is_float = values.dtype.kind == "f"
-    samples = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-    low, high = float(samples.min()), float(samples.max())
-    for white in (1.0, 255.0) if is_float else (255.0,):
+    """Of 32-bit integers and floats. Where all lie below 255, or 1 for floats, that is white.
+
+    Floats up to 255 may also be temperatures: a named range holds for them. What is no number, such as a dead pixel,
+    has no part in the range and becomes black.
+    """
+    samples = values.astype(np.float32)
+    is_number = np.isfinite(samples)
+    numbers = samples[is_number]
+    if not numbers.size:
+        return np.zeros(samples.shape, np.uint8)
+    low, high = _range_of_wide(numbers, values.dtype.kind == "f", wanted)
+    samples = np.nan_to_num(samples, nan=low, posinf=low, neginf=low)
+    return np.asarray(np.clip((samples - low) * (255.0 / (high - low)), 0, 255).round(), dtype=np.uint8)
+
+
+def _range_of_wide(numbers: npt.NDArray[np.float32], is_float: bool, wanted: SampleRange) -> tuple[float, float]:
+    low, high = float(numbers.min()), float(numbers.max())
+    whites = (255.0,) if not is_float else (1.0,) if wanted.named else (1.0, 255.0)
+    for white in whites:
         if low >= 0 and high <= white:
-            return (samples * (255.0 / white)).round().astype(np.uint8)
+            return 0.0, white
     if low >= 0 and high <= WHITE_MAX and not is_float:
-        return eight_bits(values.astype(np.uint16), WHITE_MAX, wanted)
+        return _range_of_integers(_some(numbers).astype(np.uint16), WHITE_MAX, wanted)
     if wanted.named is not None:
-        low, high = wanted.named
-    elif not wanted.full:
-        part = samples.reshape(-1)[:: max(1, samples.size // SAMPLES_FOR_RANGE)]
-        low, high = map(float, np.quantile(part, (CLIPPED_SHARE, 1 - CLIPPED_SHARE), method="nearest"))
+        return wanted.named
+    if not wanted.full:
+        low, high = map(float, np.quantile(_some(numbers), (CLIPPED_SHARE, 1 - CLIPPED_SHARE), method="nearest"))
     elif low >= 0 and high <= WHITE_MAX:
         low, high = 0.0, float(WHITE_MAX)
-    scale = 255.0 / max(high - low, 1.0)
-    return np.asarray(np.clip((samples - low) * scale, 0, 255).round(), dtype=np.uint8)
+    return low, max(high, low + 1.0)
+
+
+def _some(numbers: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    return numbers[:: max(1, numbers.size // SAMPLES_FOR_RANGE)]
 
 
 def _range_of_integers(some: npt.NDArray[np.uint16], white: int, wanted: SampleRange) -> tuple[int, int]:

@@ -4,7 +4,7 @@ import io
 import struct
 import zlib
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -38,6 +38,12 @@ def png(samples: Samples) -> bytes:
     if order:
         samples = np.ascontiguousarray(samples[..., [2, 1, 0, *order[3:]]])
     return bytes(cv2.imencode(".png", samples)[1])
+
+
+def written(values: npt.NDArray[Any], **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, values, **options)
+    return buffer.getvalue()
 
 
 def png_grey_alpha(samples: Samples) -> bytes:
@@ -156,6 +162,38 @@ def test_temperatures_in_other_numbers_are_spread_too(kind: type[np.generic]) ->
     buffer = io.BytesIO()
     tifffile.imwrite(buffer, values)
     rgb = decode(buffer.getvalue(), WHOLE, MAX_PIXELS).rgb[..., 0].astype(int)
+    assert np.abs(rgb - spread(picture, 0, 255)).max() <= 4
+
+
+@pytest.mark.parametrize("share", [0.0005, 0.2])
+@pytest.mark.parametrize("lost", [np.nan, np.inf, -np.inf], ids=str)
+def test_pixels_without_a_number_do_not_decide_the_range(lost: float, share: float) -> None:
+    picture = textured()[..., 1]
+    values = (290 + spread(picture, 0, 65535) / 65535 * 20).astype(np.float32)
+    dead = np.random.default_rng(1).random(values.shape) < share
+    values[dead] = lost
+    rgb = decode(written(values), WHOLE, MAX_PIXELS).rgb[..., 0].astype(int)
+    assert np.abs(rgb - spread(picture, 0, 255))[~dead].max() <= 4
+    assert not rgb[dead].any()
+
+
+def test_a_picture_without_any_number_is_black() -> None:
+    assert not decode(written(np.full((64, 64), np.nan, np.float32)), WHOLE, MAX_PIXELS).rgb.any()
+
+
+def test_a_named_range_holds_for_temperatures_that_look_like_eight_bits() -> None:
+    picture = textured()[..., 1]
+    values = (15 + spread(picture, 0, 65535) / 65535 * 20).astype(np.float32)
+    rgb = decode(written(values), WHOLE, MAX_PIXELS, SampleRange.parse("15-35")).rgb[..., 0].astype(int)
+    assert np.abs(rgb - spread(picture, 0, 255)).max() <= 1
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32], ids=lambda kind: str(kind.__name__))
+def test_where_zero_is_white_the_picture_is_no_negative(kind: type[np.generic]) -> None:
+    picture = textured()[..., 1]
+    low, high = (0, 255) if kind is np.uint8 else (7000, 9200)
+    values = spread((255 - picture).astype(np.uint8), low, high).astype(kind)
+    rgb = decode(written(values, photometric="miniswhite"), WHOLE, MAX_PIXELS).rgb[..., 0].astype(int)
     assert np.abs(rgb - spread(picture, 0, 255)).max() <= 4
 
 
