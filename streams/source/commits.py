@@ -1,6 +1,7 @@
 """A Faust consumer that commits by the bookkeeping of `infra.kafka.groups` and not by Faust's own."""
 
 import asyncio
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -21,13 +22,17 @@ class CommitsByHand(Consumer):
     Faust's own bookkeeping commits over a message in flight when acks come out of order (faust-streaming/faust#606).
     It also looks for offsets without a record (transaction markers, aborted or compacted records) and stumbles over
     them: behind such a gap after offset 0 it never commits again, and elsewhere it commits one series of adjacent
-    offsets at a time. For the event loop; any thread may read `commits` and `uncommitted`.
+    offsets at a time. A partition of which `max_ahead` messages lie behind one that is not finished is held. For the
+    event loop; any thread may read `commits`, `uncommitted` and `held`.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.progress: GroupProgress[None] = GroupProgress()
         self.commits = 0  # successful commits that moved an offset forward
+        self.max_ahead = sys.maxsize
+        # Partitions that are not read on for now. Any thread may read it; it is replaced, never changed.
+        self.held: frozenset[TP] = frozenset()
         self._generation: int | None = None
         self._offered = self._settled = 0
 
@@ -40,11 +45,21 @@ class CommitsByHand(Consumer):
         """A message was read. None for one of a past generation, which must be ignored: the next owner reads it."""
         if message.generation_id != self._generation:
             return None
-        return self.progress.start(message.tp, message.offset, None)
+        ticket = self.progress.start(message.tp, message.offset, None)
+        if self.progress.ahead(message.tp) >= self.max_ahead and message.tp not in self.held:
+            log.warning("a partition waits for its oldest frame", partition=message.partition, frames=self.max_ahead)
+            self.held |= {message.tp}
+        return ticket
+
+    def is_current(self, ticket: Ticket[None]) -> bool:
+        """Whether the message is still ours: after a rebalance its next owner reads it again."""
+        return self.progress.is_current(ticket)
 
     def finish(self, ticket: Ticket[None]) -> None:
         """The outcome of the message is on the broker. Without effect when its generation is over."""
         self.progress.finish(ticket)
+        if self.held and self.progress.ahead(ticket.topic_partition) < self.max_ahead:
+            self.held -= {ticket.topic_partition}
 
     def ack(self, _message: Any) -> bool:
         """Nothing: Faust also acks messages that it skips, those of a past generation among them."""
@@ -91,7 +106,7 @@ class CommitsByHand(Consumer):
 
     async def on_partitions_assigned(self, assigned: Any, generation_id: int = 0) -> None:
         """A new generation begins. Whatever is not committed by now is read again, by us or by another member."""
-        self._generation, self._settled = generation_id, self.progress.completed
+        self._generation, self._settled, self.held = generation_id, self.progress.completed, frozenset()
         self.progress.revoke(self.progress.partitions())
         self.progress.assign(assigned)
         await super().on_partitions_assigned(assigned, generation_id)

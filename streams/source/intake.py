@@ -74,7 +74,8 @@ class Intake:
         if ticket is None:
             return
         record = FrameRecord.of(consumed_record(message))
-        self._stage.take(PendingFrame(record, lambda: self._commits.finish(ticket)))
+        commits = self._commits
+        self._stage.take(PendingFrame(record, lambda: commits.finish(ticket), lambda: commits.is_current(ticket)))
 
     async def _on_revoked(self, _app: StreamApp, revoked: Any, **_: Any) -> None:
         progress = self._commits.progress
