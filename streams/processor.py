@@ -32,6 +32,7 @@ from streams.source.intake import Intake
 from streams.stage.frame_stage import FrameStage
 from streams.stage.frames import PendingFrame
 from streams.stage.gate import Reason
+from streams.stage.read_again import LookupThread
 from streams.stage.writer import Outputs
 from streams.watch.backlog import Backlog
 from streams.watch.monitor import Monitor, StageProgress
@@ -69,10 +70,12 @@ def build_processor(settings: Settings, lane: Lane, model: ModelInfo, stop: Stop
 
     # What becomes of a frame.
     cache = open_cache(settings, model) if settings.stream.cache else None
-    stage = FrameStage(outputs, pool, cache, stop.set)
+    lookup = LookupThread(settings)
+    stage = FrameStage(outputs, pool, cache, lookup, stop.set)
 
     # Where frames come from: the source topic, and the retry topic.
     app = build_app(settings, lane, topic_ids)
+    app.commits.max_ahead = settings.stream.max_frames_ahead
     intake = Intake(app, names.frames, stage, stop.set)
 
     def take_retried(pending: PendingFrame) -> None:
@@ -90,7 +93,7 @@ def build_processor(settings: Settings, lane: Lane, model: ModelInfo, stop: Stop
     topic_watch = TopicWatch(settings, topic_ids, stop.set)
 
     return Processor(
-        settings, lane, stop, heartbeat, publisher, pool, cache, stage, app, intake, retry, monitor, topic_watch
+        settings, lane, stop, heartbeat, publisher, pool, cache, lookup, stage, app, intake, retry, monitor, topic_watch
     )
 
 
@@ -140,6 +143,7 @@ class Processor:
     publisher: Publisher
     pool: DecodePool[bytes, Prepared]
     cache: ExactCache | None
+    lookup: LookupThread
     stage: FrameStage
     app: StreamApp
     intake: Intake
@@ -183,6 +187,7 @@ class Processor:
         self.topic_watch.close()
         self.monitor.close()
         self.pool.close()
+        self.lookup.close()
         if self.cache is not None:
             await self.cache.aclose()
         self.publisher.close(budget.at_most_s(FLUSH_S))

@@ -131,6 +131,11 @@ class GroupProgress(Generic[T]):
         """How many records are started and lie at or behind the first that is not finished."""
         return sum(len(owned.in_flight) for owned in self._owned.values())
 
+    def ahead(self, partition: TopicPartition) -> int:
+        """How many records of the partition are started and lie at or behind the first that is not finished."""
+        owned = self._owned.get(partition)
+        return 0 if owned is None else len(owned.in_flight)
+
     # -- offsets
 
     def to_commit(self) -> dict[TopicPartition, int]:

@@ -104,6 +104,10 @@ CACHE_LOOKUP_SECONDS = Histogram(
 BUFFER_BYTES = Gauge("sightline_buffer_bytes", "bytes of frames held in this process")
 BACKLOG_BYTES = Gauge("sightline_backlog_bytes", "bytes in the batches topic that no worker has finished")
 PAUSED = Gauge("sightline_paused", "1 while consumption waits", ["reason"])
+HARD_FRAMES = Gauge(
+    "sightline_stream_hard_frames",
+    "frames that wait for the decoder or are in it because the pictures of their source take it long",
+)
 RETRY_HELD = Gauge("sightline_retry_held_frames", "frames read from the retry topic and held until their delay is over")
 
 # inference

@@ -14,7 +14,9 @@ class StreamSettings(Section):
 
     `max_inflight_bytes`: bytes on `frames.batches` that no worker has finished. `max_buffer_bytes`: frames held by this
     process.
-    `decoders`: how many images are decoded at once. `decode_timeout_ms`: for up to 8 images, or for one large image.
+    `max_frames_ahead`: how many frames of a partition are read past one that takes the decoder long; then the partition
+    waits. `decoders`: how many images are decoded at once, beside one that takes long. `decode_timeout_ms`: for up to 8
+    images, or for one large image.
     `sample_range`: which samples of a picture of more than 8 bits become black and white. `auto`: the darkest and the
     brightest of the picture; `full`: 0 and the largest that its format holds; `LOW-HIGH` such as `7000-9200`: these.
     """
@@ -29,6 +31,7 @@ class StreamSettings(Section):
     sample_range: Annotated[str, Field(pattern=r"^(auto|full|[0-9]{1,5}-[0-9]{1,5})$")] = "auto"
     max_buffer_frames: Positive = 256
     max_buffer_bytes: Positive = 64 * MIB
+    max_frames_ahead: Positive = 16_384
     max_inflight_bytes: Positive = 256 * MIB
     commit_interval_ms: Positive = 1_000
     session_timeout_ms: Positive = 10_000

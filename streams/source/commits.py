@@ -1,6 +1,7 @@
 """A Faust consumer that commits by the bookkeeping of `infra.kafka.groups` and not by Faust's own."""
 
 import asyncio
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -33,7 +34,8 @@ class CommitsByHand(Consumer):
     It also looks for offsets without a record (transaction markers, aborted or compacted records) and stumbles over
     them: behind such a gap after offset 0 it never commits again, and elsewhere it commits one series of adjacent
     offsets at a time. And it drops records below its own read offset, in a topic that was made again for example.
-    For the event loop; any thread may read `commits` and `uncommitted`.
+    A partition of which `max_ahead` messages lie behind one that is not finished is held. For the event loop; any
+    thread may read `commits`, `uncommitted` and `held`.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -41,6 +43,9 @@ class CommitsByHand(Consumer):
         self.progress: GroupProgress[None] = GroupProgress()
         self.commits = 0  # successful commits that moved an offset forward
         self._read_offset = _ReadEverything()
+        self.max_ahead = sys.maxsize
+        # Partitions that are not read on for now. Any thread may read it; it is replaced, never changed.
+        self.held: frozenset[TopicPartition] = frozenset()
         self._generation: int | None = None
         self._offered = self._settled = 0
 
@@ -59,21 +64,32 @@ class CommitsByHand(Consumer):
         if last is not None and offset <= last:
             log.warning("offsets of a partition come once more", partition=str(partition), last=last, offset=offset)
             self.begin_anew(partition)
-        return self.progress.start(partition, offset, None)
+        ticket = self.progress.start(partition, offset, None)
+        if self.progress.ahead(partition) >= self.max_ahead and partition not in self.held:
+            log.warning("a partition waits for its oldest frame", partition=str(partition), frames=self.max_ahead)
+            self.held |= {partition}
+        return ticket
 
     def is_current(self, message: Any) -> bool:
         """Whether the message was read in the present generation."""
         return bool(message.generation_id == self._generation)
 
+    def is_wanted(self, ticket: Ticket[None]) -> bool:
+        """Whether the message is still ours: after a rebalance its next owner reads it again."""
+        return self.progress.generation(ticket.topic_partition) == ticket.generation
+
     def begin_anew(self, partition: TopicPartition) -> None:
         """The log of this partition is another one or was cut: nothing that was read of it before counts any more."""
         if self.progress.generation(partition) is not None:
             self.progress.assign([partition])
+        self.held -= {partition}
         self._settled = self.progress.completed
 
     def finish(self, ticket: Ticket[None]) -> None:
         """The outcome of the message is on the broker. Without effect when its generation is over."""
         self.progress.finish(ticket)
+        if self.held and self.progress.ahead(ticket.topic_partition) < self.max_ahead:
+            self.held -= {ticket.topic_partition}
 
     def ack(self, _message: Any) -> bool:
         """Nothing: Faust also acks messages that it skips, those of a past generation among them."""
@@ -120,7 +136,7 @@ class CommitsByHand(Consumer):
 
     async def on_partitions_assigned(self, assigned: Any, generation_id: int = 0) -> None:
         """A new generation begins. Whatever is not committed by now is read again, by us or by another member."""
-        self._generation, self._settled = generation_id, self.progress.completed
+        self._generation, self._settled, self.held = generation_id, self.progress.completed, frozenset()
         self.progress.revoke(self.progress.partitions())
         self.progress.assign(TopicPartition(*one) for one in assigned)
         await super().on_partitions_assigned(assigned, generation_id)

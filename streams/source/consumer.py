@@ -82,7 +82,9 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         if not self.consumer.flow_active:
             return {}
         jumps = self.positions.look(consumer)
-        active = {one for one in active_partitions if one in self.positions.started}
+        # Records of held partitions stay in the fetcher. Faust's own way to pause a partition drops them.
+        held = cast(CommitsByHand, self.consumer).held
+        active = {one for one in active_partitions if one in self.positions.started and one not in held}
         if jumps:
             return {TP(*partition): found for partition, found in jumps.items()}
         if not active:

@@ -81,7 +81,8 @@ class Intake:
         if ticket is None:
             return
         record = FrameRecord.of(consumed_record(message))
-        self._stage.take(PendingFrame(record, lambda: self._commits.finish(ticket)))
+        commits = self._commits
+        self._stage.take(PendingFrame(record, lambda: commits.finish(ticket), lambda: commits.is_wanted(ticket)))
 
     def _jump(self, message: JumpMessage) -> None:
         """Reading goes on elsewhere. What is gone has its dead letter before anything is committed past it."""
@@ -100,7 +101,7 @@ class Intake:
         if ticket is not None:
             skipped = 0 if point.may_have_read else len(point.gone)
             record = gone_record(partition, point.gone)
-            self._stage.take(PendingFrame(record, lambda: self._finish_gone(ticket, skipped), bad))
+            self._stage.take(PendingFrame(record, lambda: self._finish_gone(ticket, skipped), gone=bad))
 
     def _finish_gone(self, ticket: Ticket[None], skipped: int) -> None:
         metrics.FRAMES_SKIPPED.inc(skipped)

@@ -1,29 +1,31 @@
 """The data path of the stream stage: from the bytes of a window of frames to acknowledged outcomes."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Coroutine, Hashable, Sequence
+from typing import Any, Protocol
 
 from inference.cache.record import CachedLabel
-from inference.image import Prepared, image_hash
-from infra.failures.breaker import Breaker
-from infra.failures.outcomes import error_class_of
+from inference.image import image_hash
 from infra.process import metrics
 from schemas import codec
 from schemas.errors import BadFrame, Stalled
-from schemas.records import Frame, PixelEncoding
-from streams.stage.frames import FailedFrame, ParsedFrame, PendingFrame, PreparedFrame, check_fields
+from schemas.records import Frame
+from streams.stage.frames import ParsedFrame, PendingFrame, check_fields
 from streams.stage.gate import Gate
-from streams.stage.packing import PackedBatch, pack
+from streams.stage.hard_frames import Around, HardFrames, HardPool, Result
+from streams.stage.hard_queue import HardFrame
+from streams.stage.ordered_writer import OrderedWriter
+from streams.stage.read_again import ReadAgain
 from streams.stage.reports import Deliveries
 from streams.stage.windows import WindowBuilder
-from streams.stage.write_order import Turn, WriteOrder
-from streams.stage.writer import RECORD_OVERHEAD_BYTES, Outputs, Writer
+from streams.stage.writer import Outputs, Writer
 
 # A window spans partitions and can give several batches, so the buffer is shared out among a few windows.
 WINDOWS = 4
 # While this many windows wait for the decode pool or are in it, closing one more would not decode a frame sooner.
 BUSY_WINDOWS = 2
+# Without a frame of any other source for so long, a hard source has all decoders.
+ALONE_S = 2.0
 
 
 class Cache(Protocol):
@@ -32,10 +34,12 @@ class Cache(Protocol):
     async def lookup(self, hashes: Sequence[bytes]) -> list[CachedLabel | None]: ...
 
 
-class Pool(Protocol):
+class Pool(HardPool, Protocol):
     """The part of `streams.decode.pool.DecodePool` that the stage uses."""
 
-    async def run(self, images: Sequence[bytes]) -> Sequence[Prepared | Exception]: ...
+    async def run(
+        self, images: Sequence[bytes], sources: Sequence[Hashable]
+    ) -> "Sequence[Result | asyncio.Future[Result] | None]": ...
 
 
 class FrameStage:
@@ -50,23 +54,23 @@ class FrameStage:
         outputs: Outputs,
         pool: Pool,
         cache: Cache | None,
+        read_again: ReadAgain,
         fail: Callable[[BaseException], None],
     ) -> None:
         stream, self._loop = outputs.settings.stream, asyncio.get_running_loop()
-        self._stream, self._lane, self._registry = stream, outputs.lane, outputs.registry
-        self._pool, self._cache, self._fail = pool, cache, fail
-        self._max_batch_bytes = min(
-            stream.max_batch_bytes, outputs.settings.topics.max_frame_bytes - RECORD_OVERHEAD_BYTES
-        )
+        self._registry, self._pool, self._cache, self._fail = outputs.registry, pool, cache, fail
         deliveries = Deliveries(self._loop, lambda text: fail(Stalled(text)))
         self._writer = Writer(outputs, deliveries, self._finish)
-        self._breaker = Breaker(outputs.settings.breaker)
+        self._results = OrderedWriter(outputs, self._writer)
+        max_window_bytes = stream.max_buffer_bytes // WINDOWS
         self._builder = WindowBuilder[PendingFrame](
-            max(1, stream.max_buffer_frames // WINDOWS), stream.max_buffer_bytes // WINDOWS, stream.batch_deadline_ms
+            max(1, stream.max_buffer_frames // WINDOWS), max_window_bytes, stream.batch_deadline_ms
         )
-        self._write_order = WriteOrder()
+        around = Around(self._start, self._on_hard, self._has_only_hard)
+        self._hard = HardFrames(pool, read_again, around, outputs.registry, stream.decoders, max_window_bytes)
+        self._easy_s = 0.0  # when a frame of a source that is not hard was last decoded
         self._frames_read = metrics.FRAMES_READ.labels(outputs.lane)
-        self._windows: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._decoding = 0
         self.gate = Gate(stream.max_buffer_frames, stream.max_buffer_bytes)
@@ -76,94 +80,109 @@ class FrameStage:
         self.gate.hold(pending.size)
         self._frames_read.inc(pending.gone is None)
         for window in self._builder.add(pending, pending.size, self._now_ms()):
-            self._start(window)
+            self._start(self.process(window))
         self._arm()
 
     def close_window(self) -> None:
         """Close the open window now, whatever its deadline."""
         for window in self._builder.close():
-            self._start(window)
+            self._start(self.process(window))
 
-    async def process(self, window: list[PendingFrame], turn: Turn) -> None:
-        """The path of every frame. Windows overlap; `turn` keeps the order of what they write for each partition."""
-        frames, failed = self._parse(window)
-        misses: list[ParsedFrame] = []
+    async def process(self, window: list[PendingFrame]) -> None:
+        """The path of every frame. Windows overlap; of each source, frames are written in the order of reading."""
+        frames, misses = self._parse(window), []
         for parsed, cached in zip(frames, await self._look_up(frames), strict=True):
             if cached is None:
                 misses.append(parsed)
             else:
+                self._results.leave_out(parsed.place)
                 await self._writer.label(parsed, cached)
-        prepared = await self._prepare(misses, failed)
-        await turn.wait()
-        self._judge(len(window) - len(failed), failed)
-        for failure in failed:
-            await self._writer.failure(failure)
-        for packed in self._pack(prepared):
-            await self._writer.batch(packed)
-        turn.pass_on()
+        await self._decode(misses)
+        await self._results.write()
 
-    def _parse(self, window: list[PendingFrame]) -> tuple[list[ParsedFrame], list[FailedFrame]]:
-        frames, failed = [], []
+    def _parse(self, window: list[PendingFrame]) -> list[ParsedFrame]:
+        frames = []
         for pending in window:
             if pending.gone is not None:
-                failed.append(FailedFrame(pending, pending.gone))
+                self._results.failed(pending, pending.gone)
                 continue
             try:
                 frame = codec.decode(Frame, pending.record.value, self._registry)
                 check_fields(frame, pending.replay_id)
-                frames.append(ParsedFrame(pending, frame, image_hash(frame.image)))
             except BadFrame as error:
-                failed.append(FailedFrame(pending, error))
-        return frames, failed
+                self._results.failed(pending, error)
+                continue
+            place = self._results.enter((pending.record.source.topic_partition, frame.source_id))
+            frames.append(ParsedFrame(pending, frame, image_hash(frame.image), place))
+        return frames
 
     async def _look_up(self, frames: list[ParsedFrame]) -> Sequence[CachedLabel | None]:
         if self._cache is None or not frames:
             return [None] * len(frames)
         return await self._cache.lookup([parsed.image_hash for parsed in frames])
 
-    async def _prepare(self, misses: list[ParsedFrame], failed: list[FailedFrame]) -> list[PreparedFrame]:
-        """The frames whose image was decoded; the others are added to `failed`."""
-        prepared = []
+    async def _decode(self, frames: list[ParsedFrame]) -> None:
+        """Returns when the frames are decoded, except those of hard sources, which go a way of their own."""
+        easy, hard = [], list[tuple[ParsedFrame, asyncio.Future[Result] | None]]()
+        for parsed in frames:
+            if parsed.source in self._hard:
+                self._set_aside(parsed, None)
+            else:
+                easy.append(parsed)
         self._decoding += 1
-        results = await self._pool.run([parsed.frame.image for parsed in misses])
+        results = await self._pool.run([parsed.frame.image for parsed in easy], [parsed.source for parsed in easy])
         self._decoding -= 1
         self._on_deadline()
-        for parsed, result in zip(misses, results, strict=True):
+        for parsed, result in zip(easy, results, strict=True):
+            if result is None or isinstance(result, asyncio.Future):
+                hard.append((parsed, result))
+                continue
+            self._easy_s = self._loop.time()
             if isinstance(result, Exception):
-                failed.append(FailedFrame(parsed.pending, result))
+                self._results.failed(parsed.pending, result, parsed.place)
             else:
-                prepared.append(PreparedFrame(parsed.pending, parsed.frame, parsed.image_hash, result))
-        return prepared
+                self._results.decoded(parsed, result)
+        for parsed, begun in hard:
+            self._set_aside(parsed, begun)
 
-    def _judge(self, good: int, failed: list[FailedFrame]) -> None:
-        """Raises Stalled when nearly all frames fail, before further dead letters are written."""
-        for _ in range(good):
-            self._breaker.record()
-        for failure in failed:
-            if failure.pending.gone is None:
-                self._breaker.record(error_class_of(failure.error))
-        verdict = self._breaker.verdict() if failed else None
-        if verdict is not None:
-            raise Stalled(verdict)
+    def _set_aside(self, parsed: ParsedFrame, begun: "asyncio.Future[Result] | None") -> None:
+        self.gate.set_aside(parsed.pending.size)
+        parsed.pending.is_aside = True
+        if begun is None:
+            self._hard.add(HardFrame(parsed))
+        else:
+            self._hard.caught(HardFrame(parsed), begun)
 
-    def _pack(self, prepared: list[PreparedFrame]) -> list[PackedBatch]:
-        stream = self._stream
-        encoding = PixelEncoding(stream.encoding)
-        return pack(prepared, self._lane, encoding, stream.max_batch_frames, self._max_batch_bytes)
+    async def _on_hard(self, frame: HardFrame, result: Result | None) -> None:
+        if result is None:
+            self._results.leave_out(frame.place)
+            self._finish([frame.pending])
+        elif isinstance(result, Exception):
+            self._results.failed(frame.pending, result, frame.place)
+        else:
+            assert frame.parsed is not None
+            self._results.decoded(frame.parsed, result)
+        await self._results.write()
+
+    def _has_only_hard(self) -> bool:
+        return self._loop.time() - self._easy_s > ALONE_S
 
     def _finish(self, frames: list[PendingFrame]) -> None:
         for pending in frames:
-            self.gate.release(pending.size)
+            if pending.is_aside:
+                self.gate.release_aside()
+            else:
+                self.gate.release(pending.size)
             pending.finish()
 
-    def _start(self, window: list[PendingFrame]) -> None:
-        task = self._loop.create_task(self._guarded(window, self._write_order.next_turn()))
-        self._windows.add(task)
-        task.add_done_callback(self._windows.discard)
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(self._guarded(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
-    async def _guarded(self, window: list[PendingFrame], turn: Turn) -> None:
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
         try:
-            await self.process(window, turn)
+            await work
         except Exception as error:  # noqa: BLE001 - any error here ends the process
             self._fail(error)
 
@@ -180,7 +199,7 @@ class FrameStage:
         if self._decoding >= BUSY_WINDOWS:
             return
         for window in self._builder.close_due(self._now_ms()):
-            self._start(window)
+            self._start(self.process(window))
         self._arm()
 
     def _now_ms(self) -> float:

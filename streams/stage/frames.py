@@ -1,7 +1,7 @@
 """A frame on its way through the stage: pending, then parsed, then prepared or failed."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field, replace
 
 from inference.image import Prepared
 from infra.failures.outcomes import FrameRecord
@@ -10,6 +10,7 @@ from schemas.clocks import clock_of
 from schemas.errors import BadFrame
 from schemas.fields import check_size
 from schemas.records import Frame, Micros
+from streams.stage.write_order import Place
 
 END_OF_9999: Micros = 253_402_300_800_000_000
 
@@ -22,13 +23,16 @@ def held_bytes(record: FrameRecord) -> int:
 class PendingFrame:
     """A record that was read and has no outcome yet, from the source topic or from the retry topic.
 
-    `finish` is called once, on the event loop, when the broker has acknowledged the outcome. `gone`: this is no frame,
-    it stands for frames that are not in their topic any more, and says why.
+    `finish` is called once, on the event loop, when the broker has acknowledged the outcome. `is_current` tells whether
+    the outcome is still wanted: not when another process has the partition by now. `gone`: this is no frame, it stands
+    for frames that are not in their topic any more, and says why. `is_aside`: its source is hard.
     """
 
     record: FrameRecord
     finish: Callable[[], None]
+    is_current: Callable[[], bool] = lambda: True
     gone: BadFrame | None = None
+    is_aside: bool = field(default=False, init=False)
     size: int = field(init=False)
     replay_id: str | None = field(init=False)
     traceparent: str | None = field(init=False)
@@ -38,14 +42,24 @@ class PendingFrame:
         self.replay_id = headers.replay_id_of(self.record.headers)
         self.traceparent = headers.traceparent_of(self.record.headers)
 
+    def drop_bytes(self) -> None:
+        """Keep no more than it takes to read the record again. The headers of a retry are not at its origin."""
+        kept = self.record.headers if self.record.attempt else None
+        self.record = replace(self.record, value=None, headers=kept)
+
 
 @dataclass(frozen=True, slots=True)
 class ParsedFrame:
-    """A pending frame whose value is a valid Frame."""
+    """A pending frame whose value is a valid Frame, with its place in the order of writing."""
 
     pending: PendingFrame
     frame: Frame
     image_hash: bytes
+    place: "Place[PreparedFrame]"
+
+    @property
+    def source(self) -> Hashable:
+        return self.place.source
 
     @property
     def clock_ms(self) -> int | None:

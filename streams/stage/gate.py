@@ -23,7 +23,7 @@ class Gate:
 
     def __init__(self, max_frames: int, max_bytes: int) -> None:
         self._max_frames, self._max_bytes = max_frames, max_bytes
-        self._frames = self._bytes = 0
+        self._frames = self._bytes = self._aside = 0
         self._closed: set[Reason] = set()
         self._open = asyncio.Event()
         self._open.set()
@@ -40,6 +40,15 @@ class Gate:
         self._frames -= 1
         self._bytes -= size
         self._weigh()
+
+    def set_aside(self, size: int) -> None:
+        """A held frame is of a hard source, whose frames have a limit of their own."""
+        self.release(size)
+        self._aside += 1
+
+    def release_aside(self) -> None:
+        """A frame that was set aside has its outcome."""
+        self._aside -= 1
 
     def set(self, reason: Reason, closed: bool) -> None:
         """Close the gate for this reason, or withdraw the reason; the gate opens when none is left."""
@@ -58,8 +67,8 @@ class Gate:
 
     @property
     def frames(self) -> int:
-        """How many frames are held. Any thread may ask."""
-        return self._frames
+        """How many frames have no outcome yet, those set aside included. Any thread may ask."""
+        return self._frames + self._aside
 
     @property
     def is_open(self) -> bool:

@@ -1,33 +1,54 @@
-"""The order in which windows write: windows are worked on concurrently, and write in the order of their closing."""
+"""The order in which frames are written: of each source as they were read, whenever each of them is ready. Pure."""
 
-import asyncio
+from collections import deque
+from collections.abc import Hashable
+from typing import Generic, TypeVar
 
-
-class Turn:
-    """The place of one window in the order."""
-
-    def __init__(self, before: "Turn | None") -> None:
-        self._before, self._over = before, asyncio.Event()
-
-    async def wait(self) -> None:
-        """Wait until every earlier window has passed its turn on."""
-        if self._before is not None:
-            await self._before._over.wait()
-            self._before = None
-
-    def pass_on(self) -> None:
-        self._over.set()
+T = TypeVar("T")
 
 
-class WriteOrder:
-    """Hands out turns.
+class Place(Generic[T]):
+    """The place of one frame among those of its source. `result` counts once the place is settled; None: nothing."""
 
-    A window that never passes its turn on blocks all later windows: its failure must end the process.
+    __slots__ = ("is_settled", "result", "source")
+
+    def __init__(self, source: Hashable) -> None:
+        self.source, self.is_settled = source, False
+        self.result: T | None = None
+
+
+class WriteOrder(Generic[T]):
+    """Frames enter in the order in which they were read, and are settled in any order.
+
+    `take` gives what may be written now: of each source the settled frames before the first that is not settled. A
+    frame that takes long so holds up its own source alone. The owner limits how many frames are held.
     """
 
     def __init__(self) -> None:
-        self._last: Turn | None = None
+        self._places: dict[Hashable, deque[Place[T]]] = {}
+        self._ready: list[T] = []
 
-    def next_turn(self) -> Turn:
-        self._last = Turn(self._last)
-        return self._last
+    def __len__(self) -> int:
+        """How many frames have entered and not passed."""
+        return sum(map(len, self._places.values()))
+
+    def enter(self, source: Hashable) -> Place[T]:
+        place: Place[T] = Place(source)
+        self._places.setdefault(source, deque()).append(place)
+        return place
+
+    def settle(self, place: Place[T], result: T | None = None) -> None:
+        """The frame is ready to be written as `result`; without one it is left out, because it is written elsewhere."""
+        place.is_settled, place.result = True, result
+        places = self._places[place.source]
+        while places and places[0].is_settled:
+            passed = places.popleft()
+            if passed.result is not None:
+                self._ready.append(passed.result)
+        if not places:
+            del self._places[place.source]
+
+    def take(self) -> list[T]:
+        """Everything that may be written now, and has not been taken before."""
+        taken, self._ready = self._ready, []
+        return taken

@@ -10,13 +10,14 @@ from inference.cache.record import CachedLabel
 from inference.image import ImageInfo, Prepared
 from infra.failures.outcomes import FrameRecord
 from infra.kafka.errors import FaultKind, KafkaFault
+from infra.kafka.records import ConsumedRecord
 from infra.kafka.sender import DeliveryReport, OutRecord
 from infra.settings import Settings
 from schemas import codec
 from schemas.coordinates import Coordinates
 from schemas.errors import BadFrame, Busy
 from schemas.records import Encoding, Frame, ModelRef, Prediction, Quality, SourceKind
-from streams.stage.frame_stage import FrameStage
+from streams.stage.frame_stage import FrameStage, Pool
 from streams.stage.frames import PendingFrame
 from streams.stage.writer import Outputs
 from tests.support.thread_pool import ThreadPool
@@ -32,6 +33,7 @@ class Sent:
     """One record that the stage sent; the test says what the broker answers."""
 
     record: OutRecord
+    is_written: bool = False
 
     @property
     def topic(self) -> str:
@@ -43,6 +45,7 @@ class Sent:
         return self.record.value
 
     def written(self) -> None:
+        self.is_written = True
         self._report(None)
 
     def refused(self) -> None:
@@ -92,15 +95,37 @@ def work(data: bytes) -> Prepared:
     return Prepared(data * 10, 224, 224, QUALITY, INFO)
 
 
+class FakeTopic:
+    """Gives back the records that the stage was given, except the `gone` ones; `places`: what it was asked for."""
+
+    def __init__(self) -> None:
+        self.records: dict[int, FrameRecord] = {}
+        self.gone: set[int] = set()
+        self.places: list[int] = []
+
+    async def read(self, place: Coordinates) -> ConsumedRecord | None:
+        self.places.append(place.offset)
+        await asyncio.sleep(0)
+        if place.offset in self.gone:
+            return None
+        found = self.records[place.offset]
+        return ConsumedRecord(
+            place.topic, place.partition, place.offset, found.timestamp_ms, b"", found.value, found.headers
+        )
+
+
 class Rig:
     """A stage with a fake sender and cache; it records the offsets that the stage finished."""
 
-    def __init__(self, cache: FakeCache | None = None, busy: int = 0, **sections: Any) -> None:
+    def __init__(
+        self, cache: FakeCache | None = None, busy: int = 0, pool: Pool | None = None, **sections: Any
+    ) -> None:
+        self.reread, self.is_current = FakeTopic(), True
         self.sender, self.failures, self.finished = FakeSender(busy), list[BaseException](), list[int]()
         sections["stream"] = {"batch_deadline_ms": 1, **sections.get("stream", {})}
         settings = Settings(**sections)
         outputs = Outputs(settings, "live", self.sender, ModelRef("m", "1", "none"), None, 12, Mock(), PREPARATION)
-        self.stage = FrameStage(outputs, ThreadPool(work), cache, self.failures.append)
+        self.stage = FrameStage(outputs, pool or ThreadPool(work), cache, self.reread, self.failures.append)
 
     def take(
         self,
@@ -109,20 +134,28 @@ class Rig:
         value: bytes | None = None,
         partition: int = 0,
         recorded_ms: int = 99,
+        source: str = "cam",
     ) -> None:
-        frame = Frame(f"cam/1/{offset}", "cam", SourceKind.CAMERA, 1, offset, 7, 8, Encoding.JPEG, image)
-        source = Coordinates("frames.raw", partition, offset)
-        record = FrameRecord(source, recorded_ms, b"cam", value or codec.encode(frame), [])
-        self.stage.take(PendingFrame(record, lambda: self.finished.append(offset)))
+        frame = Frame(f"{source}/1/{offset}", source, SourceKind.CAMERA, 1, offset, 7, 8, Encoding.JPEG, image)
+        place = Coordinates("frames.raw", partition, offset)
+        record = FrameRecord(place, recorded_ms, b"cam", value or codec.encode(frame), [])
+        self.reread.records[offset] = record
+        self.stage.take(PendingFrame(record, lambda: self.finished.append(offset), lambda: self.is_current))
 
     async def settle(self) -> None:
         """Wait until every window is closed and processed. Delivery reports are not awaited."""
         async with asyncio.timeout(20):
-            while self.stage._windows or self.stage._builder.due_ms is not None:
+            while self.stage._tasks or self.stage._builder.due_ms is not None:
                 await asyncio.sleep(0.005)
         await asyncio.sleep(0.02)
 
     async def written(self) -> None:
-        for one in self.sender.sent:
-            one.written()
+        await self.acknowledge()
         await self.settle()
+
+    async def acknowledge(self) -> None:
+        """The broker has everything that was sent up to now."""
+        for one in self.sender.sent:
+            if not one.is_written:
+                one.written()
+        await asyncio.sleep(0.002)

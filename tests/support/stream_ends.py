@@ -119,10 +119,15 @@ class Outcomes:
 
 
 def committed(deployment: Deployment) -> int:
+    return sum(committed_of(deployment, one) for one in range(PARTITIONS))
+
+
+def committed_of(deployment: Deployment, partition: int) -> int:
+    """The offset that the stream stage has committed for this partition; 0 where it has none."""
     consumer = clients.consumer(deployment.settings(), group("stream", deployment.prefix))
     try:
-        asked = [TopicPartition(deployment.topics.frames, one) for one in range(PARTITIONS)]
-        return sum(max(0, one.offset) for one in consumer.committed(asked, 10))
+        (found,) = consumer.committed([TopicPartition(deployment.topics.frames, partition)], 10)
+        return max(0, found.offset)
     finally:
         consumer.close()
 

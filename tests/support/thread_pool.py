@@ -1,7 +1,7 @@
 """A decode pool of threads, for tests of the code that uses a pool. The pool's own tests run on both kinds."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Generic, TypeVar
 
 In = TypeVar("In")
@@ -14,8 +14,11 @@ class ThreadPool(Generic[In, Out]):
     def __init__(self, work: Callable[[In], Out]) -> None:
         self._work = work
 
-    async def run(self, images: Sequence[In]) -> list[Out | Exception]:
+    async def run(self, images: Sequence[In], sources: Sequence[Hashable]) -> list[Out | Exception]:
         return await asyncio.gather(*(asyncio.to_thread(self._result, image) for image in images))
+
+    async def run_hard(self, image: In, source: Hashable) -> Out | Exception:
+        return await asyncio.to_thread(self._result, image)
 
     def close(self) -> None:
         pass

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 from unittest.mock import Mock
 
 import psutil
@@ -69,10 +70,16 @@ def make(request: pytest.FixtureRequest, no_process_left: None) -> Callable[[], 
     return processes if request.param == "processes" else lambda: ThreadPool(work)
 
 
+async def run(pool: Pool, window: list[bytes]) -> list[bytes | Exception]:
+    """The results of the images, each of a source of its own, those that take long included."""
+    results = await pool.run(window, window)
+    return [await one if isinstance(one, asyncio.Future) else cast(bytes | Exception, one) for one in results]
+
+
 async def ran(pool: Pool, *windows: list[bytes]) -> list[list[bytes | Exception]]:
     try:
         async with asyncio.timeout(PATIENCE_S):
-            return await asyncio.gather(*(pool.run(window) for window in windows))
+            return await asyncio.gather(*(run(pool, window) for window in windows))
     finally:
         pool.close()
 
@@ -93,7 +100,7 @@ async def test_an_exception_is_the_result_of_its_image_alone(make: Callable[[], 
 async def test_large_images_pass_and_their_memory_is_given_back(no_process_left: None) -> None:
     pool = processes(1)
     image = bytes(KEPT_BYTES)
-    assert await pool.run([image, image]) == [image + image] * 2
+    assert await run(pool, [image, image]) == [image + image] * 2
     assert [os.fstat(file).st_size for file in pool._processes[0]._files] == [0, 0]
     pool.close()
 
@@ -126,9 +133,9 @@ async def test_a_process_that_was_killed_from_outside_costs_no_image(no_process_
 
 async def test_a_process_that_dies_idle_is_replaced(no_process_left: None) -> None:
     pool = processes(1)
-    await pool.run([b"a"])
-    [before] = psutil.Process().children()
-    before.kill()
+    await run(pool, [b"a"])
+    for process in psutil.Process().children():
+        process.kill()
     assert await ran(pool, [b"b"]) == [[b"bb"]]
 
 
@@ -143,12 +150,12 @@ async def test_where_the_system_gives_no_more_processes_whoever_waits_is_told(
     harm: bytes, no_process_left: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pool = processes(timeout_s=1.0)
-    await pool.run([b"a", b"b"])
+    await run(pool, [b"a", b"b"])
     monkeypatch.setattr(subprocess, "Popen", Mock(side_effect=BlockingIOError(errno.EAGAIN, "no more processes")))
     with pytest.raises(Stalled, match=r"cannot be started: .*no more processes"):
         await ran(pool, [harm])
     with pytest.raises(Stalled):
-        await pool.run([b"c"])
+        await run(pool, [b"c"])
 
 
 async def test_processes_end_with_whoever_started_them(no_process_left: None) -> None:
@@ -157,7 +164,7 @@ async def test_processes_end_with_whoever_started_them(no_process_left: None) ->
         "from streams.decode.pool import DecodePool\n"
         "async def main():\n"
         "    pool = DecodePool(2, bytes.upper, 60)\n"
-        "    await pool.run([b'a', b'b'])\n"
+        "    await pool.run([b'a', b'b'], 'ab')\n"
         "    print(*(process._process.pid for process in pool._processes), flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
         "asyncio.run(main())\n"
@@ -165,7 +172,7 @@ async def test_processes_end_with_whoever_started_them(no_process_left: None) ->
     child = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE)
     out, _ = await asyncio.wait_for(child.communicate(), PATIENCE_S)
     pids = [int(pid) for pid in out.split()]
-    assert len(pids) == 2
+    assert len(pids) == 3
     until_s = time.monotonic() + PATIENCE_S
     while any(psutil.pid_exists(pid) for pid in pids):
         assert time.monotonic() < until_s

@@ -10,6 +10,8 @@ from unittest.mock import AsyncMock, Mock
 
 import faust
 import pytest
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
 
 from infra.settings import MIB, Settings
 from streams.source.app import (
@@ -225,4 +227,27 @@ async def test_a_message_is_handed_over_without_tasks_where_there_is_room() -> N
     never = asyncio.get_running_loop().create_future()
     await consumer.wait_first(asyncio.wait_for(never, 10), suspended())
     assert not never.done(), "one that waits for room is given up when the flow is stopped"
+    consumer._thread.thread_loop.close()
+
+
+async def test_a_held_partition_is_not_asked_for_and_loses_no_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    """aiokafka keeps the records of partitions that it is not asked for, and takes an empty set for all of them."""
+    app = build_app(Settings(kafka={"bootstrap_servers": "a:1"}), "live")  # type: ignore[arg-type]
+    consumer = cast(Any, app.consumer)
+    asked: list[set[TP]] = []
+
+    async def fetch(_thread: Any, _consumer: Any, partitions: set[TP], *_: Any) -> dict[TP, Any]:
+        asked.append(set(partitions))
+        return {}
+
+    monkeypatch.setattr(driver.AIOKafkaConsumerThread, "_fetch_records", fetch)
+    one, two = TP("frames.raw", 1), TP("frames.raw", 2)
+    active = {one, two}
+    consumer.flow_active = True
+    consumer._thread.positions = Mock(look=lambda _consumer: {}, started={one, two}, waits=False)
+    for held in (frozenset(), frozenset({one}), frozenset({one, two}), frozenset()):
+        consumer.held = held
+        await consumer._thread._fetch_records(Mock(), active, 1.0)
+    assert asked == [{one, two}, {two}, {one, two}]
+    assert active == {one, two}, "Faust's own set, by which it drops records, is left alone"
     consumer._thread.thread_loop.close()

@@ -242,3 +242,23 @@ async def test_a_commit_without_an_answer_does_not_hold_a_rebalance(
     await consumer.on_partitions_revoked({PLACE})
     assert asyncio.get_running_loop().time() - began_s < 10
     assert periodic is None or not periodic.done()
+
+
+async def test_a_partition_is_held_while_too_many_messages_lie_behind_one_that_is_not_finished(ours: Bench) -> None:
+    consumer: Any = ours.consumer
+    consumer.max_ahead = 3
+    tickets = [begin(ours, offset) for offset in range(2)]
+    assert consumer.held == frozenset()
+    tickets.append(begin(ours, 2))
+    assert consumer.held == {PLACE}
+    consumer.finish(tickets[1])
+    assert consumer.held == {PLACE}, "finished, but the first one is not"
+    consumer.finish(tickets[0])
+    assert consumer.held == frozenset()
+    for offset in range(3, 6):
+        begin(ours, offset)
+    assert consumer.held == {PLACE}
+    await consumer.on_partitions_revoked({PLACE})
+    await consumer.on_partitions_assigned({PLACE}, 2)
+    assert consumer.held == frozenset(), "they are read again"
+    assert not consumer.is_wanted(tickets[2])

@@ -1,0 +1,72 @@
+"""Frames of hard sources in line: each source in order, the sources in turn, few bytes in memory."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infra.failures.outcomes import FrameRecord
+from schemas.coordinates import Coordinates
+from schemas.records import Encoding, Frame, SourceKind
+from streams.stage.frames import ParsedFrame, PendingFrame
+from streams.stage.hard_queue import KEPT_FRAMES, HardFrame, HardQueue
+from streams.stage.write_order import Place
+
+MAX_BYTES = 1000
+
+
+def hard(source: str, offset: int, size: int = 100, attempt: int = 0) -> HardFrame:
+    record = FrameRecord(Coordinates("frames.raw", 0, offset), 0, b"", bytes(size), [("a", b"b")], attempt)
+    frame = Frame(f"{source}/1/{offset}", source, SourceKind.CAMERA, 1, offset, 7, 8, Encoding.JPEG, bytes(size))
+    return HardFrame(ParsedFrame(PendingFrame(record, lambda: None), frame, bytes(16), Place(source)))
+
+
+def offset_of(frame: HardFrame) -> int:
+    return frame.pending.record.source.offset
+
+
+steps = st.lists(st.one_of(st.tuples(st.sampled_from("abc"), st.integers(1, 600)), st.just("next"), st.just("done")))
+
+
+@given(steps, st.integers(1, 3))
+def test_order_bounds_and_limits_hold(given_steps: list[tuple[str, int] | str], max_at_work: int) -> None:
+    queue, waiting, at_work = HardQueue(MAX_BYTES), list[HardFrame](), list[HardFrame]()
+    for number, step in enumerate(given_steps):
+        if isinstance(step, tuple):
+            frame = hard(step[0], number, step[1])
+            queue.add(frame)
+            waiting.append(frame)
+        elif step == "next":
+            found = queue.next(max_at_work)
+            open_to = {one.source for one in waiting if sum(x.source == one.source for x in at_work) < max_at_work}
+            if found is None:
+                assert not open_to
+                continue
+            assert found is next(one for one in waiting if one.source == found.source), "the oldest of its source"
+            waiting.remove(found)
+            at_work.append(found)
+        elif at_work:
+            queue.done(at_work.pop(0))
+        kept = [one for one in waiting if one.parsed is not None]
+        assert queue.kept_bytes == sum(one.pending.size for one in kept) <= MAX_BYTES
+        assert all(sum(one.source == source for one in kept) <= KEPT_FRAMES for source in "abc")
+        assert all(one.pending.record.value is None for one in waiting if one.parsed is None)
+        assert len(queue) == len(waiting) + len(at_work)
+        assert all((source in queue) == any(x.source == source for x in waiting + at_work) for source in "abc")
+
+
+def test_sources_come_in_turn() -> None:
+    queue = HardQueue(MAX_BYTES)
+    for number in range(3):
+        for source in "abc":
+            queue.add(hard(source, number))
+    found = [queue.next(9) for _ in range(9)]
+    assert [one.source for one in found if one] == list("abcabcabc")
+    assert queue.next(9) is None
+
+
+def test_what_waits_without_its_bytes_holds_no_headers_but_those_of_a_retry() -> None:
+    first, retried = hard("a", 0), hard("a", 1, attempt=2)
+    for frame in (first, retried):
+        frame.drop_bytes()
+    assert (first.pending.record.value, first.pending.record.headers) == (None, None)
+    assert (retried.pending.record.value, retried.pending.record.headers) == (None, [("a", b"b")])
+    assert first.pending.size == 100, "what it took before, for the gate"
