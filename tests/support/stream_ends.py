@@ -94,10 +94,16 @@ class Outcomes:
             self._read()
         return self.places()
 
-    def _read(self) -> None:
+    def read_rest(self) -> None:
+        """Read what a stage has written that is stopped by now."""
+        while self._read():
+            pass
+
+    def _read(self) -> bool:
+        """One record; False where there is none at present."""
         message = self._consumer.poll(0.5)
         if message is None or message.error():
-            return
+            return False
         record = consumed_record(message)
         if record.topic == self._deployment.topics.batches:
             batch = codec.decode(MicroBatch, record.value)
@@ -108,6 +114,7 @@ class Outcomes:
             self.labels.append(codec.decode(Label, record.value))
         else:
             self.dead.append(record)
+        return True
 
     def close(self) -> None:
         self._consumer.close()
