@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,16 +15,14 @@ from schemas.codec import decode
 from schemas.headers import traceparent_of
 from schemas.records import Frame
 from tests.support.deployment import Deployment
-from tests.support.paths import ROOT, SHARED
+from tests.support.paths import SHARED
+from tests.support.rtsp_process import has_rtsp_server, kill, rtsp_server
 from tests.support.runner import Runner, Running
 from tests.support.videos import number_of, write_video
 
 pytestmark = pytest.mark.kafka
 
 DATA = SHARED / "data"
-# The system's Python has the module `gi`; that of a virtual environment or pyenv has not.
-SYSTEM_PYTHON = Path("/usr/bin/python3")
-RTSP_SERVER = ROOT / "tests" / "support" / "rtsp_server.py"
 PATIENCE_S = 90.0
 
 
@@ -232,22 +229,7 @@ def test_faults_are_found_before_anything_is_opened(sightline: Runner, words: li
     assert "Traceback" not in ended.stderr
 
 
-def _has_rtsp_server() -> bool:
-    check = "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import GstRtspServer"
-    return (
-        SYSTEM_PYTHON.exists()
-        and subprocess.run([SYSTEM_PYTHON, "-c", check], check=False, capture_output=True).returncode == 0
-    )
-
-
-def rtsp_server(port: int) -> subprocess.Popen[str]:
-    server = subprocess.Popen([SYSTEM_PYTHON, RTSP_SERVER, str(port)], stdout=subprocess.PIPE, text=True)
-    assert server.stdout is not None
-    assert server.stdout.readline() == "ready\n"
-    return server
-
-
-@pytest.mark.skipif(not _has_rtsp_server(), reason="needs Debian's python3-gi and gir1.2-gst-rtsp-server-1.0")
+@pytest.mark.skipif(not has_rtsp_server(), reason="needs Debian's python3-gi and gir1.2-gst-rtsp-server-1.0")
 def test_an_rtsp_camera_that_is_cut_and_restored_goes_on_with_a_new_epoch(
     sightline: Runner, topic: FramesTopic
 ) -> None:
@@ -259,10 +241,8 @@ def test_an_rtsp_camera_that_is_cut_and_restored_goes_on_with_a_new_epoch(
             "camera", "--source", f"rtsp://127.0.0.1:{port}/cam", "--id", "gate", "--fps", "5", env=hurry
         )
         topic.until(lambda frames: len(frames) >= 10)
-        server.kill()
-        server.wait()
+        kill(server)
         time.sleep(3)
-        server.stdout.close() if server.stdout else None
         server = rtsp_server(port)
         topic.until(lambda frames: len(by_epoch(frames)) >= 2 and max(map(len, by_epoch(frames).values())) >= 10)
         first, *later = sorted(epoch for _, epoch in by_epoch(topic.frames))
@@ -272,7 +252,4 @@ def test_an_rtsp_camera_that_is_cut_and_restored_goes_on_with_a_new_epoch(
         assert agent.stop() == 0
         assert_no_gaps(topic.rest())
     finally:
-        server.kill()
-        server.wait()
-        if server.stdout:
-            server.stdout.close()
+        kill(server)
