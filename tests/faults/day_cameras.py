@@ -85,7 +85,7 @@ def cameras(folder: Path) -> Iterator[list[DayCamera]]:
             http("trickle", "a byte now and then at every 20th request", every(trickle, 20)),
             http("sizes", "another picture size every 2 s", sizes),
             replace(http("hard", "pictures that take the decoder seconds", hard, fps=HARD_FPS), is_hard=True),
-            http("cut", "a live .mp4 that is cut every 20 s", live_video(folder), "/live.mp4?src=door"),
+            http("cut", "a live .mp4 that is cut every 36 s", live_video(folder), "/live.mp4?src=door"),
             DayCamera("parts", "motion JPEG with bad parts", motion.address),
             away(http("session", "a login page for 15 s of every minute", session(is_away))),
             away(DayCamera("refused", "nobody listens for 15 s of every minute", f"http://127.0.0.1:{port}/snap.jpg")),
@@ -109,7 +109,7 @@ def half(connection: socket.socket, request: Request) -> bool:
 
 
 def trickle(connection: socket.socket, request: Request) -> bool:
-    for byte in whole(unique_jpeg(str(request.number)))[:40]:
+    for byte in whole(unique_jpeg(str(request.number)))[:12]:
         connection.sendall(bytes([byte]))
         time.sleep(0.2)
     return False
@@ -147,7 +147,7 @@ def session(is_away: Callable[[], bool]) -> Answer:
 
 
 def live_video(folder: Path) -> Answer:
-    """20 s of video without a length, then the connection is reset."""
+    """36 s of video without a length, then the connection is reset."""
     data = write_video(folder / "live.avi", frames=300, per_s=15).read_bytes()
 
     def answer(connection: socket.socket, _request: Request) -> bool:
@@ -155,7 +155,7 @@ def live_video(folder: Path) -> Answer:
         size = len(data) // 400
         for start in range(0, len(data) * 9 // 10, size):
             connection.sendall(data[start : start + size])
-            time.sleep(0.05)
+            time.sleep(0.1)
         reset(connection)
         return False
 
