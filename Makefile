@@ -13,7 +13,7 @@ READY := $(VENV)/.ready
 DURATION ?=
 ARGS ?=
 BENCHES ?= stream infer e2e cache latency delivery
-# Of `make soak`: its duration, the frames a second, and the model.
+# Of `make soak` and `make day`: the duration, the frames a second, and the model.
 MINUTES ?= 20
 RATE ?= 50
 MODEL ?= null
@@ -24,7 +24,7 @@ export UV_HTTP_TIMEOUT ?= 300
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check static format-check lint types layers unit search integration gpu system format bench faults soak up down status lock clean kafka-tools
+.PHONY: help venv demo test check static format-check lint types layers unit search integration gpu system format bench faults soak day up down status lock clean kafka-tools
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -79,6 +79,9 @@ faults: venv kafka-tools ## run the fault suite: kill processes, cut connections
 
 soak: venv kafka-tools ## run under random faults, then count every frame (MINUTES=20 RATE=50 MODEL=null; ARGS="--seed N" repeats a run, "--harm around" spares the stages)
 	$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) --rate $(RATE) --model $(MODEL) $(ARGS)
+
+day: venv kafka-tools ## run cameras that misbehave, one of each kind, beside good ones, then count every frame (MINUTES=20 MODEL=null)
+	$(BIN)/python -m tests.faults.day --minutes $(MINUTES) --model $(MODEL) $(ARGS)
 
 up: venv kafka-tools ## start a local Kafka and Valkey (BROKERS=3 for three brokers)
 	$(BIN)/sightline up $(if $(BROKERS),--brokers $(BROKERS))

@@ -31,7 +31,7 @@ class StreamSettings(Section):
     sample_range: Annotated[str, Field(pattern=r"^(auto|full|[0-9]{1,5}-[0-9]{1,5})$")] = "auto"
     max_buffer_frames: Positive = 256
     max_buffer_bytes: Positive = 64 * MIB
-    max_frames_ahead: Positive = 16_384
+    max_frames_ahead: Positive = 8_192
     max_inflight_bytes: Positive = 256 * MIB
     commit_interval_ms: Positive = 1_000
     session_timeout_ms: Positive = 10_000

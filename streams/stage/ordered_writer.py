@@ -27,6 +27,7 @@ class OrderedWriter:
         self._order = WriteOrder[PreparedFrame]()
         self._failed: list[FailedFrame] = []
         self._one_at_a_time = asyncio.Lock()
+        self._error: Exception | None = None
 
     def enter(self, source: Hashable) -> Place[PreparedFrame]:
         """A frame of the source was read, after those for which this was called before."""
@@ -51,17 +52,26 @@ class OrderedWriter:
     async def write(self) -> None:
         """Write what is ready; returns when the producer has it. One call at a time writes, in the order of the calls.
 
-        Raises Stalled when nearly all frames fail, before further dead letters are written.
+        Raises Stalled when nearly all frames fail, before further dead letters are written. After an error nothing is
+        written any more: it would overtake what the call that failed did not write.
         """
         async with self._one_at_a_time:
-            failed, self._failed = self._failed, []
-            verdict = self._breaker.verdict() if failed else None
-            if verdict is not None:
-                raise Stalled(verdict)
-            for failure in failed:
-                await self._writer.failure(failure)
-            encoding = PixelEncoding(self._stream.encoding)
-            for packed in pack(
-                self._order.take(), self._lane, encoding, self._stream.max_batch_frames, self._max_batch_bytes
-            ):
-                await self._writer.batch(packed)
+            if self._error is not None:
+                raise self._error
+            try:
+                await self._write()
+            except Exception as error:
+                self._error = error
+                raise
+
+    async def _write(self) -> None:
+        failed, self._failed = self._failed, []
+        verdict = self._breaker.verdict() if failed else None
+        if verdict is not None:
+            raise Stalled(verdict)
+        for failure in failed:
+            await self._writer.failure(failure)
+        stream, ready = self._stream, self._order.take()
+        encoding = PixelEncoding(stream.encoding)
+        for packed in pack(ready, self._lane, encoding, stream.max_batch_frames, self._max_batch_bytes):
+            await self._writer.batch(packed)

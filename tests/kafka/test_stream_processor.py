@@ -88,12 +88,13 @@ def test_pixels_and_order(deployment: Deployment, sightline: Runner, feed: Feed,
     feed.close()
     stage = sightline.start(*START, "--no-cache")
     outcomes.wait_for(feed.places)
-    last: dict[int, int] = {}
+    last: dict[tuple[int, str], int] = {}
     for batch, _ in outcomes.batches:
         assert (batch.width, batch.height, len(batch.pixels)) == (224, 224, len(batch.items) * 224 * 224 * 3 // 2)
         for item in batch.items:
-            assert item.offset > last.get(batch.source_partition, -1), "frames of a partition are in order"
-            last[batch.source_partition] = item.offset
+            source = batch.source_partition, item.source_id
+            assert item.offset > last.get(source, -1), "frames of a source are in order"
+            last[source] = item.offset
             assert item.image_hash == image_hash(jpeg(int(item.frame_id.rpartition("/")[2])))
     assert stage.stop() == 0
     wait_committed(deployment, 120)

@@ -54,9 +54,9 @@ def reset(connection: socket.socket) -> None:
 
 
 @contextmanager
-def socket_camera(answer: Answer, tls: ssl.SSLContext | None = None) -> Iterator[SocketCamera]:
-    """A camera that answers with `answer` until the end of the block."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
+def socket_camera(answer: Answer, tls: ssl.SSLContext | None = None, port: int = 0) -> Iterator[SocketCamera]:
+    """A camera that answers with `answer` until the end of the block, at this port or at a free one."""
+    with socket.create_server(("127.0.0.1", port)) as server:
         camera = SocketCamera(answer, server.getsockname()[1], tls)
         threads: list[threading.Thread] = []
         opened: list[socket.socket] = []

@@ -58,17 +58,20 @@ class Sent:
 
 @dataclass
 class FakeSender:
-    """Keeps the records that it is given. Raises Busy for the first `busy` calls."""
+    """Keeps the records that it is given. Raises Busy for the first `busy` calls, and the errors in `refusals`."""
 
     busy: int = 0
     max_record_bytes: int = 9_000_000
     fatal: str | None = None
     sent: list[Sent] = field(default_factory=list)
+    refusals: list[Exception] = field(default_factory=list)
 
     def send(self, record: OutRecord) -> None:
         if self.busy:
             self.busy -= 1
             raise Busy(0.001)
+        if self.refusals:
+            raise self.refusals.pop()
         self.sent.append(Sent(record))
 
     def wait_for_room(self, size_bytes: int, timeout_s: float) -> bool:

@@ -98,11 +98,16 @@ class Outcomes:
             self.read()
         return self.places()
 
-    def read(self) -> None:
-        """Take what comes within half a second."""
+    def read_rest(self) -> None:
+        """Read what a stage has written that is stopped by now."""
+        while self.read():
+            pass
+
+    def read(self) -> bool:
+        """Take what comes within half a second; False where nothing does."""
         message = self._consumer.poll(0.5)
         if message is None or message.error():
-            return
+            return False
         record = consumed_record(message)
         if record.topic == self._deployment.topics.batches:
             batch = codec.decode(MicroBatch, record.value)
@@ -113,6 +118,7 @@ class Outcomes:
             self.labels.append(codec.decode(Label, record.value))
         else:
             self.dead.append(record)
+        return True
 
     def close(self) -> None:
         self._consumer.close()

@@ -124,6 +124,16 @@ async def test_an_output_that_is_finally_refused_ends_the_process_and_finishes_n
     assert rig.finished == []
 
 
+async def test_after_a_refusal_nothing_is_written_that_would_overtake_what_was_not() -> None:
+    rig = Rig(stream={"max_buffer_frames": 16})
+    rig.sender.refusals.append(OSError("refused for once"))
+    for offset in range(16):
+        rig.take(offset)
+    await rig.settle()
+    assert rig.sender.sent == []
+    assert {str(failure) for failure in rig.failures} == {"refused for once"}
+
+
 async def test_when_nearly_all_frames_fail_the_stage_stops_and_writes_no_more_dead_letters() -> None:
     rig = Rig(breaker={"window_frames": 10, "max_bad_share": 0.5}, stream={"max_buffer_frames": 16})
     for offset in range(24):
