@@ -30,18 +30,29 @@ _KEYS = {
 
 
 class RecordLookup:
-    """One consumer, made at the first call. For one thread, except that any may call `close`."""
+    """One consumer, made at the first call. For one thread; any may call `close`, which waits for a poll."""
 
     def __init__(self, settings: Settings, timeout_s: float = 10.0) -> None:
         self._settings, self._timeout_s = settings, timeout_s
         self._consumer: confluent_kafka.Consumer | None = None
         self._closed = threading.Event()
+        self._in_use = threading.Lock()  # librdkafka's handle must not go while it is polled
 
     def fetch(self, partition: TopicPartition, offsets: Iterable[int]) -> dict[int, ConsumedRecord]:
         """The records at those offsets. One that does not exist any more (retention, compaction) is left out.
 
-        Raises Unavailable when the broker gives neither a record nor a reason in time.
+        Raises Unavailable when the broker gives neither a record nor a reason in time, and after `close`.
         """
+        with self._in_use:
+            return self._fetch(partition, offsets)
+
+    def close(self) -> None:
+        self._closed.set()
+        with self._in_use:
+            if self._consumer is not None:
+                self._consumer.close()
+
+    def _fetch(self, partition: TopicPartition, offsets: Iterable[int]) -> dict[int, ConsumedRecord]:
         found: dict[int, ConsumedRecord] = {}
         position = -1
         for wanted in sorted(set(offsets)):
@@ -56,12 +67,9 @@ class RecordLookup:
                 found[wanted] = record
         return found
 
-    def close(self) -> None:
-        self._closed.set()
-        if self._consumer is not None:
-            self._consumer.close()
-
     def _assign(self, partition: TopicPartition, offset: int) -> None:
+        if self._closed.is_set():
+            raise Unavailable("Kafka", str(partition), "the look-up is closed")
         if self._consumer is None:
             # librdkafka wants the name of a group even where none is joined.
             self._consumer = consumer(self._settings, "sightline-lookup", **_KEYS)
