@@ -43,9 +43,10 @@ class PendingFrame:
         self.traceparent = headers.traceparent_of(self.record.headers)
 
     def drop_bytes(self) -> None:
-        """Keep no more than it takes to read the record again. The headers of a retry are not at its origin."""
-        kept = self.record.headers if self.record.attempt else None
-        self.record = replace(self.record, value=None, headers=kept)
+        """Keep no more than it takes to read the record again, or to write its dead letter when it is gone by then."""
+        small = self.record.without_value()
+        kept = [(name, value) for name, value in headers.to_map(small.headers).items() if name in headers.KEPT]
+        self.record = replace(small, headers=kept)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,11 @@
 """Works on frames of hard sources, beside the windows and without holding any of them up. For the event loop only."""
 
 from collections.abc import Awaitable, Callable, Coroutine, Hashable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from inference.image import Prepared, image_hash
+from infra.failures.outcomes import FrameRecord
 from infra.kafka.records import ConsumedRecord
 from infra.process import metrics
 from schemas import codec
@@ -108,7 +109,5 @@ class HardFrames:
             return None
         if image_hash(found.image) != frame.image_hash:
             return None
-        pending = frame.pending
-        headers = pending.record.headers if pending.record.attempt else record.headers
-        pending.record = replace(pending.record, value=record.value, headers=headers)
-        return ParsedFrame(pending, found, frame.image_hash, frame.place)
+        frame.pending.record = FrameRecord.of(record)
+        return ParsedFrame(frame.pending, found, frame.image_hash, frame.place)

@@ -45,7 +45,8 @@ class _Line:
 class HardQueue:
     """Frames by source, each source in order, the sources in turn.
 
-    At most `max_bytes` of the frames that wait keep their bytes, and of each source KEPT_FRAMES.
+    At most `max_bytes` of the frames that wait keep their bytes, and of each source KEPT_FRAMES. A retried frame always
+    keeps them, because its origin may be gone while the retry topic has it; the retry consumer limits their number.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -65,7 +66,8 @@ class HardQueue:
         """The frame waits behind those of its source; it loses its bytes when enough are kept."""
         line = self._lines.setdefault(frame.source, _Line())
         line.frames.append(frame)
-        if line.kept < KEPT_FRAMES and self.kept_bytes + frame.pending.size <= self._max_bytes:
+        has_room = line.kept < KEPT_FRAMES and self.kept_bytes + frame.pending.size <= self._max_bytes
+        if has_room or frame.pending.record.attempt:
             line.kept += 1
             self.kept_bytes += frame.pending.size
         else:

@@ -1,9 +1,12 @@
 """Frames of hard sources in line: each source in order, the sources in turn, few bytes in memory."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.failures.outcomes import FrameRecord
+from schemas import headers
 from schemas.coordinates import Coordinates
 from schemas.records import Encoding, Frame, SourceKind
 from streams.stage.frames import ParsedFrame, PendingFrame
@@ -63,10 +66,23 @@ def test_sources_come_in_turn() -> None:
     assert queue.next(9) is None
 
 
-def test_what_waits_without_its_bytes_holds_no_headers_but_those_of_a_retry() -> None:
-    first, retried = hard("a", 0), hard("a", 1, attempt=2)
-    for frame in (first, retried):
-        frame.drop_bytes()
-    assert (first.pending.record.value, first.pending.record.headers) == (None, None)
-    assert (retried.pending.record.value, retried.pending.record.headers) == (None, [("a", b"b")])
-    assert first.pending.size == 100, "what it took before, for the gate"
+def test_what_waits_without_its_bytes_keeps_what_a_dead_letter_needs_and_nothing_large() -> None:
+    frame = hard("a", 0)
+    replayed = (headers.REPLAY_ID, b"r1")
+    given_headers = [("a", b"b"), (headers.TRACEPARENT, bytes(2_000)), *[replayed] * 3]
+    frame.pending.record = replace(frame.pending.record, key=bytes(2_000), headers=given_headers)
+    frame.drop_bytes()
+    record = frame.pending.record
+    assert (record.key, record.value, record.headers) == (None, None, [replayed])
+    assert frame.pending.size == 100, "what it took before, for the gate"
+
+
+def test_a_retried_frame_keeps_its_bytes_because_its_origin_may_be_gone() -> None:
+    queue = HardQueue(MAX_BYTES)
+    frames = [hard("a", number, size=400, attempt=number % 2) for number in range(8)]
+    for frame in frames:
+        queue.add(frame)
+    assert [one.pending.record.attempt for one in frames if one.parsed is None] == [0, 0, 0]
+    while queue.next(99) is not None:
+        pass
+    assert queue.kept_bytes == 0
