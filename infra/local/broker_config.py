@@ -1,6 +1,7 @@
 """The settings of a local broker, as data: those that differ from Kafka's defaults, and why. Pure."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from infra.local.state import BrokerState
 
@@ -10,12 +11,10 @@ _MIB = 1024 * 1024
 _MAX_MESSAGE_BYTES = 10 * _MIB
 
 
-# In the broker's working directory: a whole path may have a comma, which separates the entries of `log.dirs`.
-DATA, METADATA = "data", "metadata"
-
-
-def broker_properties(broker: BrokerState, all_brokers: Sequence[BrokerState], data: str = DATA) -> dict[str, str]:
-    """Every node is broker and controller. `data` is the folder for its topics, also one on another disk."""
+def broker_properties(
+    broker: BrokerState, all_brokers: Sequence[BrokerState], folder: Path, data: Path
+) -> dict[str, str]:
+    """Every node is broker and controller. `folder` holds its metadata, `data` its topics, also on another disk."""
     ports = {
         "CLIENT": broker.client_port,
         "INTERNAL": broker.internal_port,
@@ -33,8 +32,8 @@ def broker_properties(broker: BrokerState, all_brokers: Sequence[BrokerState], d
         "inter.broker.listener.name": "INTERNAL",
         "controller.listener.names": "CONTROLLER",
         # In a folder of its own, so that a full disk under the topics does not stop the controller.
-        "metadata.log.dir": METADATA,
-        "log.dirs": data,
+        "metadata.log.dir": str(folder / "metadata"),
+        "log.dirs": str(data),
         **_replication(len(all_brokers)),
         **_LIMITS,
         **_GROUPS,
@@ -102,14 +101,16 @@ _FAIL_OVER = {
 
 
 def to_text(properties: Mapping[str, str]) -> str:
-    """The text of a properties file, as `java.util.Properties` reads it: ASCII, with escapes."""
+    """The text of a properties file, in ASCII: a backslash is doubled, what Latin-1 lacks is escaped as UTF-16."""
     return "".join(f"{key}={_escaped(value)}\n" for key, value in properties.items())
 
 
 def _escaped(value: str) -> str:
     text = value.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
-    if text.startswith((" ", "\t", "\f")):
-        text = "\\" + text
-    units = text.encode("utf-16-be")
-    pairs = zip(units[::2], units[1::2], strict=True)
-    return "".join(chr(low) if high == 0 and low < 128 else f"\\u{high:02x}{low:02x}" for high, low in pairs)
+    text = f"\\{text}" if text.startswith(" ") else text
+    return "".join(letter if letter.isascii() else _utf_16(letter) for letter in text)
+
+
+def _utf_16(letter: str) -> str:
+    data = letter.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{data[place]:02x}{data[place + 1]:02x}" for place in range(0, len(data), 2))

@@ -35,9 +35,14 @@ def fetch_jars(home: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     for left_over in target.parent.glob(f"{_SCRATCH}*"):
         shutil.rmtree(left_over, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=_SCRATCH) as scratch:
-        _run_maven(maven, Path(scratch))
-        (Path(scratch) / "jars").rename(target)
+    # Maven works in the system's folder for such files: it does not take every name that a home may have.
+    with (
+        tempfile.TemporaryDirectory() as plain,
+        tempfile.TemporaryDirectory(dir=target.parent, prefix=_SCRATCH) as scratch,
+    ):
+        _run_maven(maven, Path(plain) / "jars")
+        partial = shutil.copytree(Path(plain) / "jars", Path(scratch) / "jars")
+        partial.rename(target)
     return target
 
 
@@ -53,11 +58,6 @@ def require_openable(folder: Path) -> None:
         raise ConfigError(f"the local Kafka cannot run in {shown}: {fault}. Set SIGHTLINE_HOME to another folder")
 
 
-def java_environment() -> dict[str, str]:
-    """This process's environment, with a locale in which Java opens any file whose name is UTF-8."""
-    return {**os.environ, "LC_ALL": "C.UTF-8"}
-
-
 def require_java() -> str:
     """The path of `java`. `sightline doctor` checks the version; an old one fails at the start with its own error."""
     java = shutil.which("java")
@@ -66,23 +66,13 @@ def require_java() -> str:
     return java
 
 
-def _run_maven(maven: str, folder: Path) -> None:
-    """Into its folder `jars`. Everything is named from the working directory: no path is there to be misread."""
-    shutil.copyfile(_POM, folder / "pom.xml")
-    command = [maven, "-B", "-q", "-f", "pom.xml", "dependency:copy-dependencies", "-DoutputDirectory=jars"]
+def _run_maven(maven: str, target: Path) -> None:
+    command = [maven, "-B", "-q", "-f", str(_POM), "dependency:copy-dependencies", f"-DoutputDirectory={target}"]
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            done = subprocess.run(
-                command,
-                capture_output=True,
-                text=True,
-                timeout=_TIMEOUT_S,
-                check=False,
-                cwd=folder,
-                env=java_environment(),
-            )
+            done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
             output = done.stdout + done.stderr
-            if done.returncode == 0 and any(folder.glob("jars/kafka_*.jar")):
+            if done.returncode == 0 and any(target.glob("kafka_*.jar")):
                 return
         except subprocess.TimeoutExpired:
             output = f"no end after {_TIMEOUT_S} s"

@@ -1,5 +1,6 @@
 """A real Kafka on this machine: 1 or 3 nodes, each broker and controller in a JVM of its own."""
 
+import os
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -7,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from infra.kafka.brokers import answering_brokers
-from infra.local.broker_config import DATA, METADATA, broker_properties, to_text
+from infra.local.broker_config import broker_properties, to_text
 from infra.local.home import Home
-from infra.local.jars import fetch_jars, java_environment, require_java, require_openable
+from infra.local.jars import fetch_jars, require_java, require_openable
 from infra.local.layout import new_layout, with_free_ports
 from infra.local.state import BrokerState, LocalState, read_state, write_state
 from infra.process import daemons
@@ -17,11 +18,13 @@ from infra.process.ports import port_is_free
 from schemas.errors import ConfigError, Unavailable
 
 _LOG4J = Path(__file__).parent / "kafka" / "log4j2.properties"
-# Links in the broker's working directory: in an option of Java, a colon, a comma or "${" of a whole path has a meaning.
-_JARS_LINK, _LOG4J_LINK = "jars", "log4j2.properties"
 _POLL_S = 0.2
 # The broker shares a few cores with its clients: with these it takes a third of the CPU time of the defaults (G1, C2).
 _SMALL_JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+# Java reads the names of files by the locale. Of the home it sees relative names only (`_place`), for what a comma, a
+# colon or a backslash means in `log.dirs`, in a class path and in log4j.
+_LOCALE = {"LC_ALL": "C.UTF-8"}
+_PROPERTIES, _LOG_SETTINGS, _JARS = "server.properties", "log4j2.properties", "jars"
 
 
 class LocalKafka:
@@ -125,55 +128,62 @@ class LocalKafka:
     def _write(self, broker: BrokerState) -> None:
         write_state(self._home.path, self._state().with_broker(broker))
 
-    def _properties_file(self, broker_id: int) -> Path:
-        return self.folder(broker_id) / "server.properties"
+    def _marker(self, broker_id: int) -> str:
+        """A word of the broker's command line that no other program has."""
+        return f"-Dsightline.broker={self.folder(broker_id)}"
 
     def _adopt(self, state: LocalState) -> LocalState:
         """Forget processes that have ended; find brokers whose starter was killed before it wrote their pids down."""
         for broker in state.brokers:
             if broker.process is None or not broker.process.alive():
-                found = daemons.find(str(self._properties_file(broker.broker_id)), "java")
+                found = daemons.find(self._marker(broker.broker_id), "java")
                 state = state.with_broker(replace(broker, process=found))
         return state
 
     def _data_dir(self, broker_id: int) -> Path:
-        return self.folder(broker_id) / DATA
+        return self.folder(broker_id) / "data"
 
     def _properties(self, broker_id: int) -> dict[str, str]:
         """The settings of the broker, as they are written to its file."""
-        data = self._data_dir(broker_id)
-        inside = data == self.folder(broker_id) / DATA
-        made = broker_properties(self.broker(broker_id), self._state().brokers, DATA if inside else str(data))
-        return {**made, **self._overrides}
+        brokers, folder, data = self._state().brokers, self.folder(broker_id), self._data_dir(broker_id)
+        place = data.relative_to(folder) if data.is_relative_to(folder) else data
+        return {**broker_properties(self.broker(broker_id), brokers, Path(), place), **self._overrides}
+
+    def _place(self, broker_id: int) -> Path:
+        """The broker's working directory, with all that its command names in it."""
+        folder = self.folder(broker_id)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / _PROPERTIES).write_text(to_text(self._properties(broker_id)), encoding="ascii")
+        (folder / _LOG_SETTINGS).write_bytes(_LOG4J.read_bytes())
+        jars, link = self._jars(), folder / _JARS
+        for each in (folder, jars):
+            require_openable(each)
+        if not link.is_symlink() or link.readlink() != jars:
+            link.unlink(missing_ok=True)
+            link.symlink_to(jars)
+        return folder
 
     def _format(self, broker_ids: Sequence[int]) -> None:
         """Write the brokers' settings, and format each new data folder once: that ties it to this cluster."""
         java, state = require_java(), self._state()
         running: list[subprocess.Popen[str]] = []
         for broker_id in broker_ids:
-            file, data = self._properties_file(broker_id), self._data_dir(broker_id)
-            folder = file.parent
-            folder.mkdir(parents=True, exist_ok=True)
-            jars = self._jars()
-            for each in (jars, folder):
-                require_openable(each)
-            _link(folder / _JARS_LINK, jars)
-            _link(folder / _LOG4J_LINK, _LOG4J)
-            file.write_text(to_text(self._properties(broker_id)))
-            if all((place / "meta.properties").exists() for place in (data, folder / METADATA)):
+            place, data = self._place(broker_id), self._data_dir(broker_id)
+            if all((folder / "meta.properties").exists() for folder in (data, place / "metadata")):
                 continue
-            command = [java, "-Xmx128m", *_SMALL_JVM, "-cp", f"{_JARS_LINK}/*"]
+            command = [java, "-Xmx128m", *_SMALL_JVM, "-cp", f"{_JARS}/*"]
             command += ["kafka.tools.StorageTool", "format", "--ignore-formatted"]
             # One id in 64 begins with a dash: after a space it would be read as an option, after `=` it is not.
-            command += [f"--cluster-id={state.cluster_id}", "--config", str(file)]
+            command += [f"--cluster-id={state.cluster_id}", "--config", _PROPERTIES]
             running.append(
                 subprocess.Popen(
                     command,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.STDOUT,
-                    text=True,
-                    cwd=folder,
-                    env=java_environment(),
+                    encoding="utf-8",
+                    errors="replace",
+                    env={**os.environ, **_LOCALE},
+                    cwd=place,
                 )
             )
         failed = [output for child in running for output in [child.communicate()[0]] if child.returncode]
@@ -191,22 +201,23 @@ class LocalKafka:
         for port in (broker.client_port, broker.internal_port, broker.controller_port):
             if not port_is_free(port):
                 raise Unavailable("a port of the local Kafka", f"127.0.0.1:{port}", "another program has taken it")
-        marker = str(self._properties_file(broker_id))
+        marker = self._marker(broker_id)
         command = [
             require_java(),
+            marker,
             f"-Xmx{self._heap_mib}m",
             *_SMALL_JVM,
             # A broker without memory must end at once instead of answering some requests only.
             "-XX:+ExitOnOutOfMemoryError",
             "-Djava.awt.headless=true",
-            f"-Dlog4j2.configurationFile={_LOG4J_LINK}",
+            f"-Dlog4j2.configurationFile=./{_LOG_SETTINGS}",
             "-Dsightline.log.dir=.",
             "-cp",
-            f"{_JARS_LINK}/*",
+            f"{_JARS}/*",
             "kafka.Kafka",
-            marker,
+            _PROPERTIES,
         ]
-        process = daemons.spawn(command, marker, folder / "console.log", java_environment())
+        process = daemons.spawn(command, marker, folder / "console.log", {**os.environ, **_LOCALE})
         self._write(replace(broker, process=process))
 
     def _stop(self, broker_ids: Sequence[int], timeout_s: float) -> None:
@@ -222,13 +233,6 @@ class LocalKafka:
         )
         address = f"127.0.0.1:{self.broker(broker_id).client_port}"
         return Unavailable(f"broker {broker_id}", address, f"{why}; {folder / 'server.log'} says: {cause}")
-
-
-def _link(link: Path, target: Path) -> None:
-    """Make it lead there. The caller holds the home's lock."""
-    if not link.is_symlink() or link.readlink() != target:
-        link.unlink(missing_ok=True)
-        link.symlink_to(target)
 
 
 def cause_in_log(log: str) -> str:

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 START = b"\xff\xd8\xff"
-END_MARKER = b"\xff\xd9"
 START_OF_IMAGE, END_OF_IMAGE, START_OF_SCAN = 0xD8, 0xD9, 0xDA
 # Markers that have no length: TEM, and the restart markers.
 BARE_MARKERS = frozenset((0x01, *range(0xD0, 0xD8)))

@@ -143,32 +143,40 @@ def test_a_dead_holder_frees_the_lock(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("count", "factor", "min_isr"), [(1, "1", "1"), (3, "3", "2")])
-def test_replication_fits_the_number_of_brokers(count: int, factor: str, min_isr: str) -> None:
-    made = broker_properties(BROKERS[0], BROKERS[:count])
+def test_replication_fits_the_number_of_brokers(tmp_path: Path, count: int, factor: str, min_isr: str) -> None:
+    made = broker_properties(BROKERS[0], BROKERS[:count], tmp_path, tmp_path / "data")
     assert made["default.replication.factor"] == made["offsets.topic.replication.factor"] == factor
     assert made["min.insync.replicas"] == made["transaction.state.log.min.isr"] == min_isr
     assert made["controller.quorum.voters"].count("@") == count
 
 
-def test_the_largest_dead_letter_passes_every_limit_of_the_broker() -> None:
-    made = broker_properties(BROKERS[0], BROKERS)
+def test_the_largest_dead_letter_passes_every_limit_of_the_broker(tmp_path: Path) -> None:
+    made = broker_properties(BROKERS[0], BROKERS, tmp_path, tmp_path / "data")
     nine_mib = 9 * 1024 * 1024
     assert int(made["message.max.bytes"]) > nine_mib
     assert int(made["replica.fetch.max.bytes"]) >= int(made["message.max.bytes"])
     assert int(made["replica.fetch.response.max.bytes"]) >= int(made["message.max.bytes"])
 
 
-def test_everything_listens_on_this_machine_only() -> None:
-    made = broker_properties(replace(BROKERS[0], advertised_port=9), BROKERS)
+def test_everything_listens_on_this_machine_only(tmp_path: Path) -> None:
+    made = broker_properties(replace(BROKERS[0], advertised_port=9), BROKERS, tmp_path, tmp_path / "data")
     for key in ("listeners", "advertised.listeners", "controller.quorum.voters"):
         hosts = [word.replace("@", "//").split("//")[1].split(":")[0] for word in made[key].split(",")]
         assert set(hosts) == {"127.0.0.1"}
     assert made["advertised.listeners"].startswith("CLIENT://127.0.0.1:9,")
 
 
-def test_any_text_survives_the_properties_file() -> None:
+def test_backslashes_survive_the_properties_file() -> None:
     assert to_text({"log.dirs": "C:\\data"}) == "log.dirs=C:\\\\data\n"
-    assert to_text({"a": " x\ny\r", "b": "Zoë 茶 😀"}) == ("a=\\ x\\ny\\r\nb=Zo\\u00eb \\u8336 \\ud83d\\ude00\n")
+
+
+def test_the_properties_file_is_ascii_and_one_line_for_each_property() -> None:
+    """Java reads it as Latin-1, with UTF-16 in escapes."""
+    assert to_text({"a": "é例🎥\nb=c"}) == "a=\\u00e9\\u4f8b\\ud83c\\udfa5\\nb=c\n"
+
+
+def test_a_value_keeps_the_space_that_it_begins_with() -> None:
+    assert to_text({"a": " x"}) == "a=\\ x\n"
 
 
 @pytest.mark.parametrize("name", ["a, b", "a:b", "a\\b", "Zoë 茶", "!a", "${x}", " "])
