@@ -2,6 +2,7 @@
 
 import io
 import time
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -54,6 +55,7 @@ class Wire:
     def __init__(self, deployment: Deployment) -> None:
         self.topics = deployment.topics
         self._producer = Producer(producer_config(deployment.settings(), **{"linger.ms": 0}))
+        self._next_frame: Counter[int] = Counter()
 
     def send(
         self,
@@ -100,7 +102,10 @@ class Wire:
         return written
 
     def frames(self, count: int, partition: int = 0, timestamp_ms: int = 0) -> list[Coordinates]:
-        values = [codec.encode(a_frame(number)) for number in range(count)]
+        """Numbered in each partition as their offsets are: the ids are those that `label` and `labels` name."""
+        first = self._next_frame[partition]
+        self._next_frame[partition] += count
+        values = [codec.encode(a_frame(number)) for number in range(first, first + count)]
         return self.send_all(self.topics.frames, values, partition=partition, timestamp_ms=timestamp_ms)
 
     def label(self, source: Coordinates, **changes: Any) -> Coordinates:
