@@ -194,11 +194,6 @@ def test_where_java_cannot_work_one_sentence_says_so(tmp_path: Path, name: str, 
         assert str(told.value).encode()
 
 
-def test_the_properties_file_is_ascii_and_one_line_for_each_property() -> None:
-    """Java reads it as Latin-1, with UTF-16 in escapes."""
-    assert to_text({"a": "é例🎥\nb=c"}) == "a=\\u00e9\\u4f8b\\ud83c\\udfa5\\nb=c\n"
-
-
 def test_the_cause_is_the_last_error_of_the_log() -> None:
     assert cause_in_log("t INFO a\nt ERROR first\nt ERROR the cause (kafka)\nt INFO bye") == "t ERROR the cause (kafka)"
     assert cause_in_log("t INFO a\nt INFO b") == "t INFO b"
