@@ -14,7 +14,7 @@ from tests.support.paths import ROOT
 MAX_LINES = 300
 # The wiring, which alone stands in the top folder of a package. In `schemas`, which is flat, each module travels.
 WIRING = {"infra": {"cli"}, "inference": {"classify"}, "streams": {"command", "processor"}}
-KAFKA_CLIENTS = ("confluent_kafka", "aiokafka", "faust")
+KAFKA_CLIENTS = ("confluent_kafka", "aiokafka", "faust", "kafka")
 KAFKA_ROOMS = ("infra.kafka", "streams.source")
 
 
