@@ -99,7 +99,12 @@ class LabelsOut:
         )
 
     def _is_another(self, found: ConsumedRecord, frame_id: str) -> bool:
-        """Whether another frame is at those coordinates now: a topic that was made again starts at 0."""
+        """Whether another frame is at those coordinates now: a topic that was made again starts at 0.
+
+        An id that no frame can have tells nothing of the topic: the batch is damaged.
+        """
+        if not 0 < len(frame_id.encode()) <= MAX_ID_BYTES:
+            return False
         try:
             return codec.decode(Frame, found.value, self._registry).frame_id != frame_id
         except BadFrame:

@@ -10,7 +10,7 @@ import typer
 
 from infra.commands.options import JsonOption
 from infra.kafka.brokers import find_brokers
-from infra.kafka.clients import bootstrap
+from infra.kafka.clients import bootstrap, overruled_keys
 from infra.kafka.key_check import key_faults
 from infra.kafka.stage_keys import stage_notes
 from infra.kafka.start_checks import require_kafka
@@ -98,6 +98,8 @@ def config_check(as_json: JsonOption = False) -> None:
     print(f"# Kafka in force: {bootstrap(settings)}")
     print(f"# Redis in force: {masked_url(redis_url(settings))}")
     print(f"# State folder:   {home()}")
+    if without_effect := overruled_keys(settings):
+        print(f"# Without effect (Sightline decides): {', '.join(without_effect)}")
     if noted := stage_notes(settings):
         print(f"# The stream stage's consumer has no: {', '.join(noted)}")
 

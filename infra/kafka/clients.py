@@ -17,6 +17,7 @@ from infra.kafka.topics import DEAD_HEADROOM_BYTES
 from infra.local.state import read_state
 from infra.process import logs
 from infra.settings import KIB, MIB, Settings, home
+from infra.settings.client_keys import OVERRULED
 from schemas.coordinates import TopicPartition
 from schemas.errors import ConfigError, Unavailable
 
@@ -98,6 +99,11 @@ def consumer_config(settings: Settings, group: str, **extra: Any) -> Keys:
         **NO_NEW_TOPICS,
         **extra,
     }
+
+
+def overruled_keys(settings: Settings) -> list[str]:
+    """The configured keys that no consumer follows."""
+    return sorted(OVERRULED & given_keys(settings.kafka.client, settings.kafka.consumer).keys())
 
 
 def admin_config(settings: Settings) -> Keys:

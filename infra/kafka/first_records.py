@@ -13,7 +13,7 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_INVALID, KafkaException
 from infra.kafka.conversions import theirs
 from infra.kafka.errors import failure_of
 from infra.kafka.records import ConsumedRecord
-from infra.kafka.topic_ids import TopicIds, is_of_another_topic
+from infra.kafka.topic_ids import TopicIds, is_of_another_topic, note_in
 from infra.process import logs
 from schemas.coordinates import TopicPartition
 
@@ -25,7 +25,7 @@ ASK_TIMEOUT_S = 2.0
 def offset_for(answer: Any, topic_ids: TopicIds) -> int:
     """The committed offset of the client's answer; negative where there is none, or one of another topic only."""
     topic_id = topic_ids.get(answer.topic)
-    is_stale = topic_id is not None and is_of_another_topic(answer.metadata, topic_id)
+    is_stale = topic_id is not None and is_of_another_topic(note_in(answer), topic_id)
     return OFFSET_INVALID if is_stale else int(answer.offset)
 
 

@@ -21,7 +21,7 @@ from infra.settings import Settings
 from schemas.coordinates import TopicPartition
 
 # A lag that lasts longer is examined: it may consist of offsets without a readable record.
-LOOK_AFTER_S = 2.0
+LOOK_AFTER_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,8 @@ class GroupOffsets:
         self._consumer.close()
 
     def _ask(self, timeout_s: float) -> Offsets:
-        topic = self._admin.list_topics(self._topic, timeout=timeout_s).topics[self._topic]
+        # The consumer asks, not the admin client: one that does not know the topic begins to read it a second later.
+        topic = self._consumer.list_topics(self._topic, timeout=timeout_s).topics[self._topic]
         if topic.error is not None:
             raise KafkaException(topic.error)
         partitions = topic.partitions

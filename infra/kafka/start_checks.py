@@ -9,7 +9,7 @@ from typing import Any
 
 import confluent_kafka
 
-from infra.kafka.clients import admin, bootstrap, consumer, metadata_of
+from infra.kafka.clients import admin, bootstrap, consumer, metadata_of, overruled_keys
 from infra.kafka.listeners import advice, unreachable_brokers
 from infra.kafka.rights import missing_group_right, missing_topic_rights
 from infra.process import logs
@@ -35,6 +35,8 @@ def require_topics(
 
     `groups`: ids of consumer groups, each with the topic that is read in it; the right to use them is wanted too.
     """
+    if without_effect := overruled_keys(settings):
+        log.warning("these keys have no effect: every group begins at the first record there is", keys=without_effect)
     client, timeout_s = admin(settings), settings.kafka.start_timeout_ms / 1000
     metadata = metadata_of(settings)
     _require_reachable(settings, metadata)

@@ -6,6 +6,7 @@ before would pass over its first records. So the id is kept with each committed 
 """
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 
@@ -19,11 +20,25 @@ TopicIds = Mapping[str, str | None]
 
 _NOTE = "topic-id:"
 _NO_ID = "A" * 22
+_NOTE_CHARS = len(_NOTE) + len(_NO_ID)
 
 
 def note_of(topic_id: str | None) -> str:
     """What is kept with a committed offset."""
     return "" if topic_id is None else f"{_NOTE}{topic_id}"
+
+
+def note_in(answer: Any) -> str:
+    """The note of a committed offset as the client read it.
+
+    librdkafka 2.16 keeps the note without a zero byte at its end, and its Python client reads on in whatever memory
+    follows: those bytes are cut off here, and need not be text.
+    """
+    try:
+        note = answer.metadata or ""
+    except UnicodeDecodeError as error:
+        note = error.object.decode(errors="replace")
+    return note[:_NOTE_CHARS] if note.startswith(_NOTE) else note
 
 
 def is_of_another_topic(note: str | None, topic_id: str | None) -> bool:

@@ -2,7 +2,8 @@
 
 The stream stage reads through Faust, whose client (aiokafka) has other options. A key therefore holds for both clients
 (HOLDS), concerns no reader of ours or only librdkafka's own (NO_MATTER), holds for librdkafka's clients alone and the
-user is told so (NOTED), is refused by name for the stage (NOT_IN_STAGE), or is decided by Sightline (OURS).
+user is told so (NOTED), is refused by name for the stage (NOT_IN_STAGE), is decided by Sightline and refused (OURS),
+or has no effect and the user is told so (OVERRULED).
 Source: librdkafka's CONFIGURATION.md; a test compares the table with the library that is installed.
 """
 
@@ -100,7 +101,6 @@ OURS: Mapping[str, tuple[Value | None, str]] = {
     "group.id": (None, "set topic_prefix, with which every group begins"),
     "group.instance.id": (None, "set stream.group_instance_id, infer.group_instance_id or sink.group_instance_id"),
     "transactional.id": (None, "set infer.transactional_id"),
-    "auto.offset.reset": ("earliest", "leave it out: every group begins at the first record that is there"),
     "allow.auto.create.topics": (False, "leave it out: `sightline topics create` makes the topics"),
     "enable.auto.commit": (False, "leave it out: offsets are committed when the work is done"),
     "enable.auto.offset.store": (False, "leave it out: offsets are committed when the work is done"),
@@ -121,7 +121,11 @@ OURS: Mapping[str, tuple[Value | None, str]] = {
     ),
 }
 
-KNOWN = HOLDS | NO_MATTER | NOTED | NOT_IN_STAGE.keys() | OURS.keys()
+# May stand in a table that is shared with other programs, and has no effect here: every command that reads says so.
+# Every group begins at the first record that is there.
+OVERRULED = frozenset({"auto.offset.reset"})
+
+KNOWN = HOLDS | NO_MATTER | NOTED | NOT_IN_STAGE.keys() | OURS.keys() | OVERRULED
 
 # Other names of librdkafka -> the name in the table above.
 ALIASES: Mapping[str, str] = {

@@ -1,7 +1,6 @@
 """Single records read again by their coordinates, from a real broker."""
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import confluent_kafka
 import pytest
@@ -52,15 +51,3 @@ def test_a_broker_without_an_answer_is_told_from_a_record_that_is_gone(deploymen
     with pytest.raises(Unavailable, match="could not be read again in time"):
         lookup.fetch(TopicPartition(deployment.topics.frames, 0), [0])
     lookup.close()
-
-
-def test_a_close_from_another_thread_waits_for_the_poll_and_ends_the_look_up(deployment: Deployment) -> None:
-    lookup = RecordLookup(deployment.settings(kafka={"bootstrap_servers": "127.0.0.1:1"}), timeout_s=60.0)
-    place = TopicPartition(deployment.topics.frames, 0)
-    with ThreadPoolExecutor(1) as thread:
-        fetching = thread.submit(lookup.fetch, place, [0])
-        time.sleep(1.0)
-        lookup.close()
-        assert isinstance(fetching.exception(5), Unavailable)
-    with pytest.raises(Unavailable, match="closed"):
-        lookup.fetch(place, [0])

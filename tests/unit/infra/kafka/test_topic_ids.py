@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.kafka.topic_ids import is_of_another_topic, note_of
+from infra.kafka.topic_ids import is_of_another_topic, note_in, note_of
 from infra.kafka.topic_watch import CHANGED_LOOKS, GONE_LOOKS, TopicRule
 
 RAW, RETRY = "frames.raw", "frames.retry"
@@ -29,6 +29,30 @@ def test_only_a_commit_with_another_id_is_of_another_topic(
     note: str | None, topic_id: str | None, expected: bool
 ) -> None:
     assert is_of_another_topic(note, topic_id) is expected
+
+
+class Answer:
+    """As the Python client of librdkafka gives it: what follows the note in memory belongs to nothing."""
+
+    def __init__(self, memory: bytes) -> None:
+        self._memory = memory
+
+    @property
+    def metadata(self) -> str | None:
+        return self._memory.decode() or None
+
+
+@pytest.mark.parametrize("behind", [b"", b"^\xd1\x8f*", b"^\xd1*\xff", b"ABC", b"\xef\xbf\xbd"])
+def test_what_follows_a_note_in_memory_is_not_of_the_note(behind: bytes) -> None:
+    topic_id = "ifv5Qry9QxawEeXksmr0AQ"
+    note = note_in(Answer(note_of(topic_id).encode() + behind))
+    assert note == note_of(topic_id)
+    assert not is_of_another_topic(note, topic_id)
+
+
+def test_a_commit_without_a_note_has_none() -> None:
+    assert note_in(Answer(b"")) == ""
+    assert not is_of_another_topic(note_in(Answer(b"of another tool \xff")), "ifv5Qry9QxawEeXksmr0AQ")
 
 
 @given(st.text(), st.text())

@@ -10,6 +10,7 @@ from typing import Any
 import confluent_kafka
 import pytest
 
+from infra.kafka.clients import consumer_config, overruled_keys
 from infra.settings import client_keys as table
 from infra.settings import load_settings
 from schemas.errors import ConfigError
@@ -40,7 +41,7 @@ def test_every_key_of_the_library_has_one_place_in_the_table() -> None:
     names = keys_of_librdkafka()
     assert len(names) > 150
     assert {table.ALIASES.get(name, name) for name in names} == table.KNOWN - PYTHON_KEYS
-    groups = (table.HOLDS, table.NO_MATTER, table.NOTED, table.NOT_IN_STAGE.keys(), table.OURS.keys())
+    groups = (table.HOLDS, table.NO_MATTER, table.NOTED, table.NOT_IN_STAGE.keys(), table.OURS.keys(), table.OVERRULED)
     for one, other in combinations(groups, 2):
         assert not one & other
 
@@ -73,11 +74,18 @@ def test_what_sightline_decides_is_refused_by_name_with_what_to_do(table_name: s
         load_settings({"kafka": {table_name: {key: in_force}}})
 
 
-@pytest.mark.parametrize("key", ["topic.auto.offset.reset", "auto.commit.enable", "enable.auto.commit"])
-def test_no_spelling_of_what_decides_which_records_are_read_passes(key: str) -> None:
-    value = "latest" if "reset" in key else True
+@pytest.mark.parametrize("key", ["auto.commit.enable", "enable.auto.commit"])
+def test_no_spelling_of_what_commits_by_itself_passes(key: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(key)):
-        loaded(**{key: value})
+        loaded(**{key: True})
+
+
+@pytest.mark.parametrize("table_name", ["client", "consumer"])
+@pytest.mark.parametrize("key", ["auto.offset.reset", "topic.auto.offset.reset"])
+def test_where_reading_begins_is_ours_whatever_a_shared_table_says(table_name: str, key: str) -> None:
+    settings = load_settings({"kafka": {table_name: {key: "latest"}}})
+    assert consumer_config(settings, "a-group")["auto.offset.reset"] == "earliest"
+    assert overruled_keys(settings) == ["auto.offset.reset"]
 
 
 @pytest.mark.parametrize(
