@@ -73,6 +73,7 @@ def home_with_own_jars(home: Path) -> Path:
     return home
 
 
+@pytest.mark.system
 def test_a_folder_with_every_special_character(tmp_path: Path) -> None:
     place = tmp_path / "places"
     used(place, home_with_own_jars(place / EVERYTHING / "home"), EVERYTHING)

@@ -139,7 +139,8 @@ def test_frames_at_places_that_do_not_exist_hold_nothing_up(feeder: Feeder, sigh
         (f"{names.frames}-gone", 0, [5]),
     ):
         batch = replace(micro_batch(source, partition, [0] * len(offsets)), width=112)
-        items = [replace(item, offset=offset) for item, offset in zip(batch.items, offsets, strict=True)]
+        named = zip(batch.items, offsets, strict=True)
+        items = [replace(item, offset=at, frame_id=f"cam-{partition}/1/{at}") for item, at in named]
         feeder.send(names.batches, 1, codec.encode(replace(batch, items=tuple(items))))
     feeder.feed(batches=4, with_frames=True)
     worker = sightline.start(*infer("at_least_once"))

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import pytest
 from confluent_kafka import TopicPartition
 
 from infra.kafka import clients
@@ -34,6 +35,7 @@ def copies(deployment: Deployment) -> list[Coordinates]:
     return [failure.source for record in records if (failure := read_failure(record.headers)) is not None]
 
 
+@pytest.mark.system
 def test_frames_of_lost_batches_come_through_and_the_audit_is_clean(
     sightline: Runner, wire: Wire, deployment: Deployment
 ) -> None:

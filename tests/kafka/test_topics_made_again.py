@@ -159,6 +159,7 @@ def creating(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.system
 def test_a_deleted_topic_does_not_come_back_because_everybody_asks_for_it(creating: Services, tmp_path: Path) -> None:
     with deployment_of(creating) as deployed, closing(Runner(deployed.env)) as runner:
         names = deployed.topics
