@@ -86,7 +86,8 @@ class Monitor:
 
     def _look(self) -> None:
         try:
-            batches, frames = self._batches.ask(ASK_TIMEOUT_S), self._frames.ask(ASK_TIMEOUT_S)
+            batches, owned = self._batches.ask(ASK_TIMEOUT_S), self._progress().partitions
+            frames = self._frames.ask(ASK_TIMEOUT_S, owned)
         except (KafkaFailure, TimeoutError) as error:
             if self._answered:
                 log.warning("the broker does not report offsets", error=str(error) or "no answer in time")
@@ -100,7 +101,7 @@ class Monitor:
             self._paused = paused
             log.info("paused: the workers are behind" if paused else "resumed: the workers have caught up", bytes=size)
             self._pause(paused)
-        self._lag = frames.lag(self._progress().partitions)
+        self._lag = frames.lag()
 
     def _watch(self) -> None:
         progress, now_ms = self._progress(), time.monotonic() * 1000

@@ -6,7 +6,7 @@ a worker just has nothing to do. Callbacks do not show it, because a member with
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -69,7 +69,7 @@ class StarvationRule:
 class OffsetsQuery(Protocol):
     """The part of `infra.kafka.group_offsets.GroupOffsets` that is used here."""
 
-    def ask(self, timeout_s: float) -> Offsets: ...
+    def ask(self, timeout_s: float, partitions: Collection[int] | None = None) -> Offsets: ...
 
 
 class GroupWatch:
@@ -93,15 +93,16 @@ class GroupWatch:
 
     def look(self, now_ms: float) -> None:
         """A broker that does not answer is no stall: that time counts neither for the worker nor against it."""
+        member = self._member()
         try:
-            group = self._offsets.ask(ASK_TIMEOUT_S)
+            group = self._offsets.ask(ASK_TIMEOUT_S, member.owned or None)
         except Exception as error:  # noqa: BLE001 - whatever failed, it says nothing about the worker
             if self._answered and not self._closed.is_set():
                 log.warning("the broker does not tell the group's offsets", error=str(error) or type(error).__name__)
             self._answered = False
             return
         self._answered = True
-        self.reason = self._rule.look(self._member(), group, now_ms)
+        self.reason = self._rule.look(member, group, now_ms)
 
     def _watch(self) -> None:
         while not self._closed.wait(ASK_EVERY_S):

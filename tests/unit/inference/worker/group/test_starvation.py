@@ -1,5 +1,7 @@
 """When a worker that gets no records counts as stalled."""
 
+from collections.abc import Collection
+
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
@@ -97,7 +99,7 @@ class Broker:
     def __init__(self) -> None:
         self.error: Exception | None = None
 
-    def ask(self, timeout_s: float) -> Offsets:
+    def ask(self, timeout_s: float, partitions: Collection[int] | None = None) -> Offsets:
         if self.error is not None:
             raise self.error
         return Offsets({0: 0}, {0: 9})
