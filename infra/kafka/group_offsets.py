@@ -51,7 +51,11 @@ class Offsets:
 
     def lag(self, partitions: Collection[int] | None = None) -> int:
         """Offsets that wait, in those partitions or in all."""
-        return sum(max(0, self.ends[one] - self.committed.get(one, 0)) for one in self._chosen(partitions))
+        return sum(self.lags(partitions).values())
+
+    def lags(self, partitions: Collection[int] | None = None) -> dict[int, int]:
+        """The same of each partition."""
+        return {one: max(0, self.ends[one] - self.committed.get(one, 0)) for one in self._chosen(partitions)}
 
     def position(self, partitions: Collection[int] | None = None) -> int:
         """A number that grows whenever the group commits something there."""
