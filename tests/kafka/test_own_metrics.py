@@ -4,7 +4,7 @@ import shutil
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -34,7 +34,7 @@ def scrape(process: Running, accept: str = OPEN_METRICS) -> str:
 
 
 def samples(process: Running, name: str) -> list[Sample]:
-    families: list[Metric] = list(text_string_to_metric_families(scrape(process)))
+    families: Iterable[Metric] = text_string_to_metric_families(scrape(process))  # type: ignore[no-untyped-call]
     return [one for family in families for one in family.samples if one.name == name]
 
 

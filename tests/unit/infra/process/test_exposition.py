@@ -2,9 +2,10 @@
 
 import shutil
 import subprocess
+from collections.abc import Iterable
 
 import pytest
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from infra.process.end_to_end import MAX_EXEMPLAR_CHARACTERS, exemplar_of
@@ -39,7 +40,8 @@ def test_our_series_have_the_labels_of_the_process_and_keep_their_own(registry: 
 def test_who_asks_for_open_metrics_gets_exemplars(registry: CollectorRegistry) -> None:
     text, content_type = exposition(PROMETHEUS, {"lane": "live"}, registry)
     assert content_type.startswith("application/openmetrics-text; version=1.0.0")
-    samples = [one for family in text_string_to_metric_families(text.decode()) for one in family.samples]
+    families: Iterable[Metric] = text_string_to_metric_families(text.decode())  # type: ignore[no-untyped-call]
+    samples = [one for family in families for one in family.samples]
     (exemplar,) = [one.exemplar for one in samples if one.exemplar is not None]
     assert exemplar.labels == {"trace_id": f"{7:032x}", "frame_id": "cam/1/2"}
     assert all(one.labels["lane"] in ("live", "replay") for one in samples if one.name.startswith("sightline_"))

@@ -196,11 +196,14 @@ def test_a_frame_that_is_finished_after_its_partition_went_and_came_back_counts_
 
 
 @pytest.mark.parametrize("kind", [FaultKind.PASSING, FaultKind.OTHER])
-def test_a_commit_that_failed_is_tried_again(consumer: FakeConsumer, kind: FaultKind) -> None:
+def test_a_commit_that_failed_is_tried_again_and_counted(consumer: FakeConsumer, kind: FaultKind) -> None:
+    name, labels = "sightline_commit_failures_total", {"stage": "retry", "reason": kind.name.lower()}
+    before = value(name, **labels)
     consumer.refused.append(KafkaFault(kind, "_TRANSPORT", "no broker"))
     consumer.script += [record(0, 5, 3600), None, None, None]
     assert Run(consumer).until_over().errors == []
     assert consumer.commits == [(P0, 6)]
+    assert value(name, **labels) - before == 1
 
 
 def test_a_commit_without_an_answer_is_not_sent_again_and_again(
@@ -272,17 +275,6 @@ def test_a_stage_that_works_on_retried_frames_alone_is_not_stalled(
 
 def value(name: str, **labels: str) -> float:
     return REGISTRY.get_sample_value(name, labels) or 0.0
-
-
-@pytest.mark.parametrize("kind", [FaultKind.PASSING, FaultKind.OTHER])
-def test_each_commit_that_fails_is_counted(consumer: FakeConsumer, kind: FaultKind) -> None:
-    """Once refused by the broker, once by the client."""
-    name, labels = "sightline_commit_failures_total", {"stage": "retry", "reason": kind.name.lower()}
-    before = value(name, **labels)
-    consumer.refused.append(KafkaFault(kind, "NAME", "the reason"))
-    consumer.script += [record(0, 5, 3600), *[None] * 5]
-    Run(consumer).until_over()
-    assert value(name, **labels) - before == 1
 
 
 def test_retries_that_were_gone_before_they_were_read_are_counted(consumer: FakeConsumer) -> None:
