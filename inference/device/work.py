@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from infra.kafka.records import ConsumedRecord
+from schemas.clocks import read_batch_clocks
 from schemas.coordinates import Coordinates
 from schemas.errors import BadFrame
 from schemas.records import BatchItem, Label, PixelEncoding
@@ -64,6 +65,13 @@ class Work:
     def frames(self) -> int:
         """How many frames it counts for in limits; a record that cannot be decoded counts as one."""
         return max(1, len(self.items))
+
+    @property
+    def newest_ms(self) -> int | None:
+        """The capture time of its newest frame; where that is not credible, the time of the frame's record."""
+        clocks = read_batch_clocks(self.record.headers, len(self.items))
+        found = zip(clocks, self.items, strict=True)
+        return max((clock or item.captured_at // 1000 for clock, item in found), default=None)
 
     def source_of(self, index: int) -> Coordinates:
         return Coordinates(self.source_topic, self.source_partition, self.items[index].offset)

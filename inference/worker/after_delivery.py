@@ -1,13 +1,14 @@
 """What follows once the labels of a batch are on the broker: metrics, the failure breaker, and the cache."""
 
-import time
-
 from inference.cache.writer import CacheWriter
 from inference.device.work import LabelledFrame, Work
 from infra.failures.breaker import Breaker
 from infra.failures.outcomes import BATCHES_SKIPPED, error_class_of
 from infra.process import metrics
+from infra.process.end_to_end import observe_end_to_end
+from infra.process.times import now_us
 from schemas.errors import Stalled
+from schemas.headers import traceparents_of
 
 
 class AfterDelivery:
@@ -17,12 +18,12 @@ class AfterDelivery:
         self._breaker, self._cache = breaker, cache
 
     def __call__(self, work: Work) -> None:
-        now_us = time.time_ns() // 1000
-        for outcome in work.outcomes.values():
+        now, traces = now_us(), traceparents_of(work.record.headers, len(work.items))
+        for index, outcome in work.outcomes.items():
             if isinstance(outcome, LabelledFrame):
                 label = outcome.label
                 metrics.LABELS.labels(label.origin, label.decision).inc()
-                metrics.END_TO_END_SECONDS.observe(max(0.0, (now_us - label.captured_at) / 1e6))
+                observe_end_to_end(label, traces[index], now)
                 self._breaker.record()
             else:
                 self._breaker.record(error_class_of(outcome.error))

@@ -10,6 +10,7 @@ import typer
 
 from inference.device.device import Device
 from inference.device.failures import DeviceLost
+from inference.device.gpu_metrics import export_gpus
 from inference.device.warm_up import warm_up
 from inference.models import Model, load_model
 from inference.worker.worker import Worker, build_worker
@@ -61,11 +62,12 @@ def serve(settings: Settings, lane: Lane, stop: Stop) -> None:
     give_back_now_and_then()
     probes = Probes(stop)
     try:
-        with HealthServer(settings.http, live=probes.live, ready=probes.ready) as health:
+        with HealthServer(settings.http, probes.live, probes.ready, labels={"lane": lane}) as health:
             # The first start ever also converts the model: tens of seconds.
             model = stop.unless_stopped(lambda: load_model(settings.infer.model, settings.infer))
             if model is not None:
                 device = warm_device(model, settings.infer, stop)
+                export_gpus()
                 worker = probes.worker = build_worker(settings, lane, names, device, stop)
                 worker.run(reporting(settings, "infer", lane, worker.publisher, worker.doing, health))
         stop.raise_error()

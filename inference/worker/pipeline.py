@@ -50,6 +50,7 @@ class Pipeline:
         self._min_probability = min_probability
         self._retry_limit = RetryLimit(retry_limit_ms / 1000, stop.wait, time.monotonic)
         self._scored: queue.Queue[ScoredRun | None] = queue.Queue(MAX_SCORED_RUNS)
+        metrics.QUEUE_FRAMES.labels("labels").set_function(self._scored_frames)
         self._threads = [
             threading.Thread(target=self._guarded, args=(body,), name=name, daemon=True)
             for name, body in (("fill-runs", staging.fill_runs), ("labels", self._labels))
@@ -73,6 +74,10 @@ class Pipeline:
         """The threads that have not ended; a model may hang for ever."""
         device = ["device"] if self._runs is not None and not self._runs.done() else []
         return device + [thread.name for thread in self._threads if thread.is_alive()]
+
+    def _scored_frames(self) -> int:
+        """Frames whose labels are not made yet. For any thread."""
+        return sum(len(scored_run[0].pixels) for scored_run in list(self._scored.queue) if scored_run is not None)
 
     def _guarded(self, body: Callable[[], None]) -> None:
         try:

@@ -38,6 +38,7 @@ from infra.kafka.clients import bootstrap, max_record_bytes
 from infra.kafka.consumer import CommitReport, GroupConsumer
 from infra.kafka.group_offsets import GroupOffsets
 from infra.kafka.lookup import RecordLookup
+from infra.kafka.own_partitions import OwnPartitions
 from infra.kafka.publisher import Publisher
 from infra.kafka.schema_registry import registry_of
 from infra.kafka.start_offsets import StartOffsets
@@ -116,8 +117,9 @@ def build_worker(settings: Settings, lane: Lane, names: TopicNames, device: Devi
     )
     group_watch = GroupWatch(
         GroupOffsets(settings, group_id, names.batches),
-        lambda: MemberView(in_flight.numbers(), joining.is_outside, in_flight.last_commit_s),
+        lambda: MemberView(in_flight.numbers(), joining.is_outside, in_flight.last_commit_s, in_flight.newest_ms()),
         StarvationRule(infer.stall_timeout_ms),
+        OwnPartitions(group_id, names.batches),
     )
     watchdog = StallWatchdog(
         loop.work_waits,

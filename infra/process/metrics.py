@@ -5,6 +5,8 @@ Units are seconds and bytes, and labels have few values: no label holds a file n
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from infra.process.source_series import SourceGauge, SourceLabels
+
 LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
 STAGE_BUCKETS = (
     0.0005,
@@ -22,14 +24,24 @@ STAGE_BUCKETS = (
 )
 SIZE_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128)
 
-# ingest: any producer
-SOURCE_FPS = Gauge(
-    "sightline_source_fps", "frames that the broker acknowledged per second, over the last seconds", ["source_id"]
+# ingest: any producer. Of sources beyond `metrics.per_source` the series `other` has the sum, the latest or the least.
+SOURCE_LABEL = SourceLabels(200)
+SOURCE_FPS = SourceGauge(
+    Gauge(
+        "sightline_source_fps", "frames that the broker acknowledged per second, over the last seconds", ["source_id"]
+    ),
+    SOURCE_LABEL,
+    sum,
 )
-SOURCE_LAST_FRAME = Gauge(
-    "sightline_source_last_frame_timestamp_seconds",
-    "capture time of the newest frame that the broker acknowledged; where that is not credible, the time of sending",
-    ["source_id"],
+SOURCE_LAST_FRAME = SourceGauge(
+    Gauge(
+        "sightline_source_last_frame_timestamp_seconds",
+        "capture time of the newest frame that the broker acknowledged; "
+        "where that is not credible, the time of sending",
+        ["source_id"],
+    ),
+    SOURCE_LABEL,
+    max,
 )
 FRAMES_CAPTURED = Counter(
     "sightline_source_frames_captured_total",
@@ -53,7 +65,7 @@ FRAMES_DROPPED = Counter(
 )
 
 # ingest: cameras
-CAMERA_UP = Gauge("sightline_camera_up", "1 while frames arrive", ["source_id"])
+CAMERA_UP = SourceGauge(Gauge("sightline_camera_up", "1 while frames arrive", ["source_id"]), SOURCE_LABEL, min)
 CAMERA_RECONNECTS = Counter(
     "sightline_camera_reconnects_total",
     "captures opened again",
@@ -110,6 +122,41 @@ HARD_FRAMES = Gauge(
 )
 RETRY_HELD = Gauge("sightline_retry_held_frames", "frames read from the retry topic and held until their delay is over")
 
+# time and Kafka: every stage, of the partitions that this process owns
+CONSUMER_LAG = Gauge(
+    "sightline_consumer_lag_records",
+    "records of a partition of this process that its group has not finished; none while the broker does not answer",
+    ["group", "topic", "partition"],
+)
+SETTLED_FRAME = Gauge(
+    "sightline_settled_frame_timestamp_seconds",
+    "capture time of the newest frame of a partition of this process that has its outcome; where that is not credible, "
+    "the time of its record",
+    ["group", "topic", "partition"],
+)
+COMMIT_FAILURES = Counter(
+    "sightline_commit_failures_total",
+    "commits that failed: tried again where that helps; unconfirmed: no answer in time",
+    ["stage", "reason"],
+)
+UNCONFIRMED = "unconfirmed"
+RETRY_SKIPPED = Counter(
+    "sightline_retry_skipped_offsets_total",
+    "offsets that were gone from the retry topic before they were read: their frames have no outcome",
+)
+QUEUE_FRAMES = Gauge(
+    "sightline_queue_frames", "frames (a sink: labels) that wait in a queue of this process", ["queue"]
+)
+QUEUE_BYTES = Gauge("sightline_queue_bytes", "bytes of what waits in a queue of this process", ["queue"])
+MODEL_RUN_SECONDS = Histogram(
+    "sightline_model_run_seconds", "one run of the model that succeeded, without retries", buckets=STAGE_BUCKETS
+)
+# Names and texts of the GPU's, which exist only where a device does (`inference.device.gpu_metrics`).
+GPU_UTILIZATION = ("sightline_gpu_utilization_ratio", "share of the time in which the GPU was busy")
+GPU_MEMORY_USED = ("sightline_gpu_memory_used_bytes", "memory of the GPU that is in use, by all processes")
+GPU_MEMORY_TOTAL = ("sightline_gpu_memory_total_bytes", "memory of the GPU")
+GPU_TEMPERATURE = ("sightline_gpu_temperature_celsius", "temperature of the GPU")
+
 # inference
 MODEL_READY = Gauge("sightline_model_ready", "1 once the model is loaded and warm")
 INFER_BATCH_SIZE = Histogram("sightline_infer_batch_size", "images per model run", buckets=SIZE_BUCKETS)
@@ -117,8 +164,9 @@ OUT_OF_MEMORY = Counter(
     "sightline_infer_out_of_memory_total",
     "runs of the model that failed because memory was short; their images are run in smaller ones",
 )
-END_TO_END_SECONDS = Histogram("sightline_end_to_end_latency_seconds", "capture to label", buckets=LATENCY_BUCKETS)
-QUEUE_BYTES = Gauge("sightline_queue_bytes", "bytes of micro-batches waiting for the device")
+END_TO_END_SECONDS = Histogram(
+    "sightline_end_to_end_latency_seconds", "capture to label", ["origin"], buckets=LATENCY_BUCKETS
+)
 BATCHES_SKIPPED = Counter(
     "sightline_infer_skipped_batches_total",
     "micro-batches that retention removed before a worker had read them: their frames have no outcome",

@@ -13,6 +13,7 @@ from infra.settings.infra import (
     HttpSettings,
     KafkaSettings,
     LogSettings,
+    MetricsSettings,
     RedisSettings,
     RetrySettings,
     TopicSettings,
@@ -56,6 +57,7 @@ class Settings(BaseSettings):
     breaker: BreakerSettings = BreakerSettings()
     lag: LagSettings = LagSettings()
     http: HttpSettings = HttpSettings()
+    metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
 
     @model_validator(mode="after")

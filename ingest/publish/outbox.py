@@ -147,10 +147,10 @@ class Outbox:
             if report.fault is None:
                 with self._lock:
                     self._delivered[source_id] += 1
-                metrics.FRAMES_PUBLISHED.labels(source_id).inc()
+                metrics.FRAMES_PUBLISHED.labels(metrics.SOURCE_LABEL(source_id)).inc()
                 if clock_fault is not None:
-                    metrics.CLOCKS_ADJUSTED.labels(source_id, clock_fault.value).inc()
-                metrics.SOURCE_LAST_FRAME.labels(source_id).set(record_ms / 1000)
+                    metrics.CLOCKS_ADJUSTED.labels(metrics.SOURCE_LABEL(source_id), clock_fault.value).inc()
+                metrics.SOURCE_LAST_FRAME.set(source_id, record_ms / 1000)
             else:
                 with self._lock:
                     self._failed[source_id] += 1

@@ -115,7 +115,7 @@ class Flusher:
         for entry in entries:
             if entry.ticket is None:
                 continue
-            self._progress.finish(entry.ticket)
+            self._progress.finish(entry.ticket, entry.captured_ms)
             counts["written" if entry.row else "refused" if entry.bad else "repeated"] += 1
             if entry.bad is not None:
                 self._breaker.record(entry.bad.reason)

@@ -51,11 +51,13 @@ class SinkLoop:
         self._member, self._topic, self._sink, self._flusher = member, topic, sink, flusher
         self._progress, self._clock = progress, clock
         self._batch = Batch(settings)
+        metrics.QUEUE_FRAMES.labels("sink").set_function(lambda: len(self._batch.entries))
+        metrics.QUEUE_BYTES.labels("sink").set_function(lambda: self._batch.size_bytes)
         self._start_positions = StartPositions(member, settings.repeat_window_offsets, start)
         self._started: dict[TopicPartition, int] = {}  # of the partitions that are read, the start position
         self._flushed: dict[TopicPartition, int] = {}
         self._out_of_place: set[TopicPartition] = set()  # their next offset is not in the log
-        self._commits = Commits(member, progress)
+        self._commits = Commits(member, progress, f"sink-{sink.name}")
         self._retry_at_s = 0.0
         self._busy: Busy | None = None
         self.is_closing = False

@@ -11,6 +11,8 @@ from infra.failures.outcomes import retry_or_dead
 from infra.kafka.sender import DeliveryReport, OnDelivery, OutRecord, Sender, send_async
 from infra.kafka.topics import Lane, TopicNames
 from infra.process import logs, metrics
+from infra.process.end_to_end import observe_end_to_end
+from infra.process.times import now_us
 from infra.settings import KIB, Settings
 from schemas import codec
 from schemas.clocks import clock_headers
@@ -72,7 +74,7 @@ class Writer:
             min_probability=self._outputs.settings.infer.min_probability,
             replay_id=pending.replay_id,
         )
-        topics = [self._names.labels]
+        topics, traceparent = [self._names.labels], pending.traceparent
         if label.decision is Decision.REVIEW and self._with_review:
             topics.append(self._names.review)
         unwritten = len(topics)
@@ -82,6 +84,7 @@ class Writer:
             unwritten -= 1
             if unwritten == 0:
                 metrics.LABELS.labels(label.origin.value, label.decision.value).inc()
+                observe_end_to_end(label, traceparent, now_us())
                 self._finish([pending])
 
         headers = [*_headers(pending), *clock_headers(parsed.clock_ms)]

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from infra.process import metrics
@@ -99,7 +100,8 @@ def test_a_record_has_the_time_of_sending_where_the_clock_of_the_source_is_off(c
     assert read_clock(sound.headers) is None
     assert [line.get("clock") for line in lines] == [clock, None], "told once, and when it is over"
     rig.sender.report(first)
-    assert metrics.SOURCE_LAST_FRAME.labels("cam")._value.get() == first.timestamp_ms / 1000, "an alert can go by it"
+    last_s = REGISTRY.get_sample_value("sightline_source_last_frame_timestamp_seconds", {"source_id": "cam"})
+    assert last_s == first.timestamp_ms / 1000, "an alert can go by it"
     rig.sender.report(second, INVALID)
     assert metrics.CLOCKS_ADJUSTED.labels("cam", clock)._value.get() - before == 1, "of the delivered ones"
 
