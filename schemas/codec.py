@@ -212,6 +212,14 @@ def _flat(record: Any) -> dict[str, Any]:
     return {name: getattr(record, name) for name in record.__dataclass_fields__}
 
 
+def _flat_or_none(place: Coordinates | None) -> dict[str, Any] | None:
+    return None if place is None else _flat(place)
+
+
+def _place_or_none(fields: dict[str, Any] | None) -> Coordinates | None:
+    return None if fields is None else Coordinates(**fields)
+
+
 def _frame(fields: dict[str, Any]) -> records.Frame:
     kind, encoding = records.SourceKind(fields["source_kind"]), records.Encoding(fields["encoding"])
     return records.Frame(**{**fields, "source_kind": kind, "encoding": encoding})
@@ -222,11 +230,20 @@ def _quality(fields: dict[str, Any]) -> records.Quality:
 
 
 def _microbatch_fields(batch: records.MicroBatch) -> dict[str, Any]:
-    return {**_flat(batch), "items": [{**_flat(item), "quality": _flat(item.quality)} for item in batch.items]}
+    return {**_flat(batch), "items": [_item_fields(item) for item in batch.items]}
+
+
+def _item_fields(item: records.BatchItem) -> dict[str, Any]:
+    return {**_flat(item), "quality": _flat(item.quality), "replay_of": _flat_or_none(item.replay_of)}
+
+
+def _item(fields: dict[str, Any]) -> records.BatchItem:
+    quality, replay_of = _quality(fields["quality"]), _place_or_none(fields["replay_of"])
+    return records.BatchItem(**{**fields, "quality": quality, "replay_of": replay_of})
 
 
 def _microbatch(fields: dict[str, Any]) -> records.MicroBatch:
-    items = tuple(records.BatchItem(**{**item, "quality": _quality(item["quality"])}) for item in fields["items"])
+    items = tuple(_item(item) for item in fields["items"])
     return records.MicroBatch(**{**fields, "items": items, "encoding": records.PixelEncoding(fields["encoding"])})
 
 
@@ -237,6 +254,8 @@ def _label_fields(label: records.Label) -> dict[str, Any]:
         "model": _flat(label.model),
         "quality": _flat(label.quality),
         "source": _flat(label.source),
+        "replay_of": _flat_or_none(label.replay_of),
+        "detections": [_flat(detection) for detection in label.detections],
     }
 
 
@@ -250,6 +269,8 @@ def _label(fields: dict[str, Any]) -> records.Label:
             "model": records.ModelRef(**fields["model"]),
             "quality": _quality(fields["quality"]),
             "source": Coordinates(**fields["source"]),
+            "replay_of": _place_or_none(fields["replay_of"]),
+            "detections": tuple(records.Detection(**detection) for detection in fields["detections"]),
         }
     )
 

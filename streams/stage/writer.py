@@ -71,6 +71,7 @@ class Writer:
             labelled_at=time.time_ns() // 1000,
             min_probability=self._outputs.settings.infer.min_probability,
             replay_id=pending.replay_id,
+            replay_of=pending.replay_of,
         )
         topics = [self._names.labels]
         if label.decision is Decision.REVIEW and self._with_review:

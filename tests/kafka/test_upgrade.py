@@ -71,12 +71,11 @@ def expect_each_frame_labelled(runner: Runner, at_least: int) -> None:
     assert found["labels"] == found["frames"] >= at_least
 
 
-@pytest.mark.parametrize("upgraded_first", ["stage", "worker"])
-def test_a_stage_and_a_worker_of_two_versions_work_together(
-    present: Runner, previous: Runner, tmp_path: Path, upgraded_first: str
+def test_a_worker_of_this_version_works_with_a_stage_of_the_one_before(
+    present: Runner, previous: Runner, tmp_path: Path
 ) -> None:
-    stages, workers = (present, previous) if upgraded_first == "stage" else (previous, present)
-    worker, stage = workers.start("infer"), stages.start("stream")
+    """Not the other way round: this version's micro-batches have a field more, and the worker before would stop."""
+    worker, stage = present.start("infer"), previous.start("stream")
     for sender in (previous, present):
         agent = cameras(sender, tmp_path)
         time.sleep(BESIDE_S)
@@ -85,18 +84,17 @@ def test_a_stage_and_a_worker_of_two_versions_work_together(
     assert (stage.stop(), worker.stop()) == (0, 0), stage.stderr + worker.stderr
 
 
-@pytest.mark.parametrize("order", [("infer", "stream", "camera"), ("camera", "stream", "infer")], ids="-".join)
 def test_a_rolling_upgrade_under_load_loses_nothing_and_leaves_nothing_dead(
-    present: Runner, previous: Runner, tmp_path: Path, order: tuple[str, ...]
+    present: Runner, previous: Runner, tmp_path: Path
 ) -> None:
-    """Two stages and two workers, replaced one by one while cameras send. These versions allow either order."""
+    """Two stages and two workers, replaced one by one while cameras send, in the documented order."""
     old: dict[str, list[Running]] = {
         "infer": [previous.start("infer") for _ in range(2)],
         "stream": [previous.start("stream") for _ in range(2)],
     }
     old["camera"] = [cameras(previous, tmp_path)]
     time.sleep(BESIDE_S)
-    for command in order:
+    for command in ("infer", "stream", "camera"):
         for leaving in old[command]:
             if command == "camera":
                 assert leaving.stop() == 0, leaving.stderr
