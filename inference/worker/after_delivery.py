@@ -4,6 +4,7 @@ import time
 
 from inference.cache.writer import CacheWriter
 from inference.device.work import LabelledFrame, Work
+from inference.labelling.decision_metrics import DecisionMetrics
 from infra.failures.breaker import Breaker
 from infra.failures.outcomes import BATCHES_SKIPPED, error_class_of
 from infra.process import metrics
@@ -13,8 +14,8 @@ from schemas.errors import Stalled
 class AfterDelivery:
     """Called by the poll thread, once for each piece of work. Raises Stalled when the breaker opens."""
 
-    def __init__(self, breaker: Breaker, cache: CacheWriter | None) -> None:
-        self._breaker, self._cache = breaker, cache
+    def __init__(self, breaker: Breaker, cache: CacheWriter | None, decisions: DecisionMetrics) -> None:
+        self._breaker, self._cache, self._decisions = breaker, cache, decisions
 
     def __call__(self, work: Work) -> None:
         now_us = time.time_ns() // 1000
@@ -22,6 +23,7 @@ class AfterDelivery:
             if isinstance(outcome, LabelledFrame):
                 label = outcome.label
                 metrics.LABELS.labels(label.origin, label.decision).inc()
+                self._decisions.observe(label, time.monotonic())
                 metrics.END_TO_END_SECONDS.observe(max(0.0, (now_us - label.captured_at) / 1e6))
                 self._breaker.record()
             else:

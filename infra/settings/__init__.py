@@ -6,7 +6,7 @@ package: `infra`, `ingest`, `streams`, `inference`, `sinks`. May import: schemas
 """
 
 from infra.settings.base import KIB, MIB
-from infra.settings.inference import Delivery, InferSettings
+from infra.settings.inference import ConfidenceSettings, Delivery, InferSettings
 from infra.settings.infra import (
     BreakerSettings,
     ClientKeys,
@@ -31,6 +31,7 @@ __all__ = [
     "BreakerSettings",
     "CameraSettings",
     "ClientKeys",
+    "ConfidenceSettings",
     "Delivery",
     "GroupLimits",
     "HttpSettings",
