@@ -22,11 +22,11 @@ def find_batch(
     first, last = span.start, span.end
     while first < last:
         middle = (first + last) // 2
-        found = _read(lookup, span, middle, registry)
-        offsets = [] if found is None else _offsets_of(found[1], frame)
-        # A retried one is out of order, and one of another topic tells nothing: go on as if it were early.
-        if found is None or not offsets or attempt_of(found[0].headers) or max(offsets) < frame.offset:
-            first = middle + 1
+        # Of the next one in order: a retried one, one that is gone and one of another topic tell nothing.
+        ahead = (_read(lookup, span, offset, registry) for offset in range(middle, min(last, middle + AROUND)))
+        told = next((found for found in ahead if found is not None and _is_in_order(*found, frame)), None)
+        if told is not None and max(item.offset for item in told[1].items) < frame.offset:
+            first = told[0].offset + 1
         else:
             last = middle
     for offset in sorted(
@@ -51,9 +51,9 @@ def batch_of(record: ConsumedRecord, batch: MicroBatch, frame: Coordinates, fram
     return None
 
 
-def _offsets_of(batch: MicroBatch, frame: Coordinates) -> list[int]:
+def _is_in_order(record: ConsumedRecord, batch: MicroBatch, frame: Coordinates) -> bool:
     is_same = (batch.source_topic, batch.source_partition) == (frame.topic, frame.partition)
-    return [item.offset for item in batch.items] if is_same else []
+    return is_same and bool(batch.items) and not attempt_of(record.headers)
 
 
 def _read(

@@ -17,7 +17,8 @@ from infra.process.lifecycle import Deadline
 from infra.process.times import now_us, parse_time_range
 from infra.settings import load_settings
 from schemas.errors import ConfigError
-from sinks.explain.life import State, life_json, verdict
+from sinks.explain.fields import life_json
+from sinks.explain.life import State, verdict
 from sinks.explain.look import Looker, Range
 from sinks.explain.save import check_path, save_picture
 from sinks.explain.text import life_view

@@ -7,7 +7,7 @@ from infra.kafka.records import ConsumedRecord
 from infra.kafka.topics import TopicNames
 from schemas import codec
 from schemas.codec import Registry
-from schemas.coordinates import Coordinates
+from schemas.coordinates import Coordinates, TopicPartition
 from schemas.errors import BadFrame
 from schemas.headers import Failure, read_failure, redriven_letter
 from schemas.records import Frame, Label
@@ -15,12 +15,16 @@ from schemas.records import Frame, Label
 
 @dataclass(frozen=True, slots=True)
 class FrameFound:
-    """The frame's own record. `frame` is None where it is no Frame of ours, and `record` where it is gone."""
+    """The frame's own record. `frame` is None where it is no Frame of ours, and `record` where it is gone.
+
+    `log_start`: the first offset that its partition still has.
+    """
 
     place: Coordinates
     record: ConsumedRecord | None = None
     frame: Frame | None = None
     fault: str = ""
+    log_start: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,22 @@ class BatchFound:
     width: int
     height: int
     encoding: str
+
+
+@dataclass(frozen=True, slots=True)
+class Positions:
+    """Committed offsets of the stages; a partition without one is missing. `unknown`: by group, why it is not known."""
+
+    committed: dict[TopicPartition, int] = field(default_factory=dict)
+    unknown: dict[str, str] = field(default_factory=dict)
+
+    def before(self, group: str, at: Coordinates, start: int = 0) -> int | None:
+        """How many offsets the group has to finish before that record; None where it has finished it, or who knows.
+
+        `start`: the first offset that there is.
+        """
+        before = at.offset - max(start, self.committed.get(at.topic_partition, 0))
+        return None if group in self.unknown or before < 0 else before
 
 
 FoundT = TypeVar("FoundT", LabelFound, FailureFound)
@@ -111,12 +131,13 @@ class Matcher:
         try:
             label = codec.decode(Label, record.value, self._registry)
         except BadFrame:
+            self.findings.seen.add(record.coordinates)
             self.findings.undecodable += 1
             return
         found = LabelFound(label, record.coordinates, record.timestamp_ms)
         if record.topic == self._names.labels and label.source == self._place:
             if self._frame_id not in (None, label.frame_id):
-                self.findings.others.append(record.coordinates)
+                self._add_other(record)
                 return
             self._add(self.findings.labels, found)
         elif label.replay_of == self._place and self._frame_id in (None, label.frame_id):
@@ -131,10 +152,14 @@ class Matcher:
                 letter.redriven = letter.redriven or (letter.at.partition, letter.at.offset) == mark
             return
         if self._frame_id is not None and _other_id(record, self._frame_id, self._registry):
-            self.findings.others.append(record.coordinates)
+            self._add_other(record)
             return
         found = FailureFound(failure, record.coordinates, record.timestamp_ms)
         self._add(self.findings.retries if record.topic == self._names.retry else self.findings.dead, found)
+
+    def _add_other(self, record: ConsumedRecord) -> None:
+        self.findings.seen.add(record.coordinates)
+        self.findings.others.append(record.coordinates)
 
     def _add(self, to: list[FoundT], found: FoundT) -> None:
         self.findings.seen.add(found.at)

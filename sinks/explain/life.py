@@ -3,15 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
 from schemas.clocks import clock_of
 from schemas.coordinates import Coordinates
-from schemas.headers import replay_id_of, replay_of, traceparent_of
 from schemas.records import Label, Origin, micros_to_iso
-from sinks.base.label_text import label_fields
-from sinks.explain.found import BatchFound, FailureFound, Findings, FrameFound, LabelFound
-from sinks.explain.positions import Positions
+from sinks.explain.found import BatchFound, FailureFound, Findings, FrameFound, Positions
 
 BY = {
     Origin.MODEL: "by the model",
@@ -101,32 +97,19 @@ def _labelled(label: Label, captured_us: int | None) -> str:
 
 def _waits(life: Life) -> str:
     """Which stage has still to finish it; empty where none has."""
-    place, positions = life.place, life.positions
+    positions, batch = life.positions, life.batch
     retry = life.findings.retries[-1] if life.findings.retries else None
-    if (
-        retry is not None
-        and "retry" not in positions.unknown
-        and positions.unfinished(retry.at.topic_partition, retry.at.offset)
-    ):
+    if retry is not None and positions.before("retry", retry.at) is not None:
         due_ms = retry.written_ms + _delay_ms(life.delays_ms, retry.failure.attempt)
-        return f"waits in {retry.at} for attempt {retry.failure.attempt}, from {_iso(due_ms)} on"
-    batch = life.batch
-    if (
-        batch is not None
-        and "infer" not in positions.unknown
-        and positions.unfinished(batch.at.topic_partition, batch.at.offset)
-    ):
-        before = batch.at.offset - positions.committed.get(batch.at.topic_partition, 0)
+        return f"waits in {retry.at} for attempt {retry.failure.attempt}, from {iso(due_ms)} on"
+    if batch is not None and (before := positions.before("infer", batch.at)) is not None:
         which = f"frame {batch.index + 1} of {batch.frames}"
         return f"waits in micro-batch {batch.at} ({which}): the workers have {before:,} micro-batches before it"
-    if (
-        life.frame.record is not None
-        and "stream" not in positions.unknown
-        and positions.unfinished(place.topic_partition, place.offset)
-    ):
-        before = place.offset - positions.committed.get(place.topic_partition, 0)
-        return f"waits in {place.topic}: the stream stage is {before:,} frames away"
-    return ""
+    before = positions.before("stream", life.place, life.frame.log_start)
+    if life.frame.record is None or before is None:
+        return ""
+    away = f"is {before:,} frames away" if before else "has it next, or in hand"
+    return f"waits in {life.place.topic}: the stream stage {away}"
 
 
 def steps(life: Life) -> list[Step]:
@@ -199,91 +182,10 @@ def took_text(milliseconds: float) -> str:
     return f"{milliseconds / 60_000:.0f} min" if size < 7_200_000 else f"{milliseconds / 3_600_000:.1f} h"
 
 
-def life_json(life: Life, asked: str, saved: str | None) -> dict[str, Any]:
-    """The object that `explain --json` prints. Its keys are a contract."""
-    state, sentence = verdict(life)
-    way = steps(life)
-    return {
-        "asked": asked,
-        "state": state.value,
-        "sentence": sentence,
-        "frame": _frame_json(life),
-        "steps": [
-            {
-                "step": step.name,
-                "at": None if step.at_ms is None else _iso(step.at_ms),
-                "took_ms": took,
-                "note": step.note,
-            }
-            for step, took in zip(way, took_ms(way), strict=True)
-        ],
-        "labels": [_label_json(each) for each in life.findings.labels],
-        "replays": [_label_json(each) for each in life.findings.replays],
-        "retries": [_failure_json(each) for each in life.findings.retries],
-        "dead_letters": [{**_failure_json(each), "redriven": each.redriven} for each in life.findings.dead],
-        "batch": None if life.batch is None else _batch_json(life.batch),
-        "searched_until": micros_to_iso(life.searched_until_us) if life.searched_until_us else None,
-        "complete": life.complete,
-        "saved": saved,
-        "notes": life.notes,
-    }
-
-
-def _frame_json(life: Life) -> dict[str, Any]:
-    record, frame, place = life.frame.record, life.frame.frame, life.place
-    headers = None if record is None else record.headers
-    repeated = replay_of(headers)
-    return {
-        "topic": place.topic,
-        "partition": place.partition,
-        "offset": place.offset,
-        "frame_id": life.frame_id,
-        "source_id": frame.source_id if frame else None,
-        "captured_at": micros_to_iso(frame.captured_at) if frame else None,
-        "received_at": micros_to_iso(frame.received_at) if frame else None,
-        "record_at": _iso(record.timestamp_ms) if record else None,
-        "encoding": frame.encoding.value if frame else None,
-        "image_bytes": len(frame.image) if frame else None,
-        "uri": frame.uri if frame else None,
-        "there": record is not None,
-        "fault": life.frame.fault or None,
-        "traceparent": traceparent_of(headers),
-        "replay_id": replay_id_of(headers),
-        "replay_of": None if repeated is None else str(repeated),
-    }
-
-
-def _label_json(found: LabelFound) -> dict[str, Any]:
-    at = found.at
-    return {**label_fields(found.label, at.topic, at.partition, at.offset), "written_at": _iso(found.written_ms)}
-
-
-def _failure_json(found: FailureFound) -> dict[str, Any]:
-    failure, at = found.failure, found.at
-    return {
-        "stage": failure.stage,
-        "error": failure.error_class,
-        "message": failure.message,
-        "attempt": failure.attempt,
-        "written_at": _iso(found.written_ms),
-        "topic": at.topic,
-        "partition": at.partition,
-        "offset": at.offset,
-    }
-
-
-def _batch_json(batch: BatchFound) -> dict[str, Any]:
-    at = batch.at
-    return {
-        "batch_id": batch.batch_id, "topic": at.topic, "partition": at.partition, "offset": at.offset,
-        "written_at": _iso(batch.written_ms), "index": batch.index, "frames": batch.frames,
-        "width": batch.width, "height": batch.height, "encoding": batch.encoding,
-    }  # fmt: skip
-
-
 def _delay_ms(delays_ms: tuple[int, ...], attempt: int) -> int:
     return delays_ms[min(max(attempt, 1), len(delays_ms)) - 1] if delays_ms else 0
 
 
-def _iso(milliseconds: float) -> str:
+def iso(milliseconds: float) -> str:
+    """ISO 8601 in UTC."""
     return micros_to_iso(round(milliseconds * 1000))

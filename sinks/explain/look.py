@@ -119,7 +119,7 @@ class Looker:
         names, replay = self._lanes[lane], self._lanes["replay"]
         frame = frame_at(self._reader, place, self._registry)
         usable = self._usable([names.dead, names.retry, names.batches, replay.labels])
-        positions = read_positions(self._settings, self._reader, names, lane)
+        positions = read_positions(self._settings, self._reader, names, lane, [names.frames, *usable])
         matcher = Matcher(place, frame, names, replay, self._registry)
         topics = [names.labels, *(topic for topic in usable if topic not in (names.batches, names.labels))]
         from_us = limits.from_us if limits.from_us is not None else self._begin_us(frame)

@@ -42,9 +42,9 @@ def frame_at(reader: Reader, place: Coordinates, registry: Registry | None) -> F
         return FrameFound(place, fault=f"removed by retention: the partition begins at offset {span.start} now")
     for record in reader.read([Span(*place.topic_partition, place.offset, place.offset + 1)]):
         try:
-            return FrameFound(place, record, codec.decode(Frame, record.value, registry))
+            return FrameFound(place, record, codec.decode(Frame, record.value, registry), log_start=span.start)
         except BadFrame as error:
-            return FrameFound(place, record, fault=str(error))
+            return FrameFound(place, record, fault=str(error), log_start=span.start)
     return FrameFound(place, fault="there is no record at this offset: it belongs to a transaction marker, say")
 
 

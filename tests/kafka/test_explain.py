@@ -17,7 +17,7 @@ from schemas.coordinates import Coordinates
 from schemas.errors import ConfigError, SightlineError
 from schemas.headers import Failure, failure_headers
 from schemas.records import ModelRef
-from sinks.explain.life import life_json
+from sinks.explain.fields import life_json
 from sinks.explain.look import Looker, Range
 from sinks.explain.save import check_path
 from tests.support.deployment import PARTITIONS, Deployment
