@@ -142,10 +142,11 @@ class Looker:
         timeout_s = self._settings.kafka.start_timeout_ms / 1000
         usable = []
         for topic in dict.fromkeys(topics):
-            lacking = missing_topic_rights(admin(self._settings), [topic], [], timeout_s) if topic in there else ["it"]
-            if lacking:
-                why = f"the right {', '.join(lacking)} is missing" if topic in there else "it does not exist"
-                self._notes.append(f"{topic} was not looked at: {why}")
+            # A topic that is hidden from this user is not listed either.
+            if lacking := missing_topic_rights(admin(self._settings), [topic], [], timeout_s):
+                self._notes.append(f"{topic} was not looked at: the right {', '.join(lacking)} is missing")
+            elif topic not in there:
+                self._notes.append(f"{topic} was not looked at: it does not exist")
             else:
                 usable.append(topic)
         return usable
