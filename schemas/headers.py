@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from schemas.canonical import is_digest
 from schemas.coordinates import Coordinates
-from schemas.fields import is_position, is_topic
+from schemas.fields import is_position, is_topic, read_coordinates
 
 Header = tuple[str, bytes]
 RawHeaders = Iterable[tuple[str, bytes | str | None]] | None
@@ -34,10 +34,13 @@ ITEM_TRACEPARENTS = "sightline-item-traceparents"
 # per item, comma-separated, empty where a frame has none.
 CLOCK = "sightline-clock"
 ITEM_CLOCKS = "sightline-item-clocks"
+# On the replay lane: the place of the frame that this one repeats, `<topic>/<partition>/<offset>`. It is kept at each
+# attempt, where the origin becomes the place on the replay lane.
+REPLAY_OF = "sightline-replay-of"
 # How the pixels of a MicroBatch were made, as 32 hex digits: cached labels are found by it.
 PREPARATION = "sightline-preparation"
 
-KEPT = (TRACEPARENT, REPLAY_ID, CLOCK)
+KEPT = (TRACEPARENT, REPLAY_ID, REPLAY_OF, CLOCK)
 MAX_MESSAGE_BYTES = 1024
 
 # As many digits as a 64-bit number can have: `int` raises ValueError for thousands of digits.
@@ -100,6 +103,16 @@ def attempt_of(headers: RawHeaders) -> int:
 def replay_id_of(headers: RawHeaders) -> str | None:
     value = to_map(headers).get(REPLAY_ID)
     return value.decode(errors="replace") if value else None
+
+
+def replay_of_headers(place: Coordinates | None) -> list[Header]:
+    """The header of a frame of the replay lane; none for None."""
+    return [] if place is None else [(REPLAY_OF, str(place).encode())]
+
+
+def replay_of(headers: RawHeaders) -> Coordinates | None:
+    """The place of the frame that this one repeats; None also for a value that is no place."""
+    return read_coordinates(to_map(headers).get(REPLAY_OF, b"").decode(errors="replace"))
 
 
 def preparation_headers(preparation: str | None) -> list[Header]:

@@ -1,7 +1,10 @@
 """What follows once the labels of a batch are on the broker: metrics, the failure breaker, and the cache."""
 
+import time
+
 from inference.cache.writer import CacheWriter
 from inference.device.work import LabelledFrame, Work
+from inference.labelling.decision_metrics import DecisionMetrics
 from infra.failures.breaker import Breaker
 from infra.failures.outcomes import BATCHES_SKIPPED, error_class_of
 from infra.process import metrics
@@ -14,8 +17,8 @@ from schemas.headers import traceparents_of
 class AfterDelivery:
     """Called by the poll thread, once for each piece of work. Raises Stalled when the breaker opens."""
 
-    def __init__(self, breaker: Breaker, cache: CacheWriter | None) -> None:
-        self._breaker, self._cache = breaker, cache
+    def __init__(self, breaker: Breaker, cache: CacheWriter | None, decisions: DecisionMetrics) -> None:
+        self._breaker, self._cache, self._decisions = breaker, cache, decisions
 
     def __call__(self, work: Work) -> None:
         now, traces = now_us(), traceparents_of(work.record.headers, len(work.items))
@@ -24,6 +27,7 @@ class AfterDelivery:
                 label = outcome.label
                 metrics.LABELS.labels(label.origin, label.decision).inc()
                 observe_end_to_end(label, traces[index], now)
+                self._decisions.observe(label, time.monotonic())
                 self._breaker.record()
             else:
                 self._breaker.record(error_class_of(outcome.error))

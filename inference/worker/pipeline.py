@@ -138,6 +138,7 @@ class Pipeline:
             labelled_at=now_us,
             min_probability=self._min_probability,
             replay_id=work.replay_id,
+            replay_of=item.replay_of,
         )
         return LabelledFrame(label, answer[1])
 

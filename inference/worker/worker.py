@@ -18,6 +18,7 @@ from inference.device.device import Device
 from inference.device.jpeg import jpeg_decoder
 from inference.device.staging import Staging
 from inference.device.work import Work
+from inference.labelling.decision_metrics import DecisionMetrics, drift_exported
 from inference.models import Model
 from inference.worker.after_delivery import AfterDelivery
 from inference.worker.delivery.at_least_once import AtLeastOnce
@@ -78,7 +79,8 @@ def build_worker(settings: Settings, lane: Lane, names: TopicNames, device: Devi
     consumer = group_consumer(settings, group_id, commit_reports.append, joining.on_statistics, topic_ids)
     staging = _staging(settings, model)
     cache = _cache_writer(settings, model) if infer.cache else None
-    after_delivery = AfterDelivery(Breaker(settings.breaker), cache)
+    decisions = DecisionMetrics(settings.confidence, lane)
+    after_delivery = AfterDelivery(Breaker(settings.breaker), cache, decisions)
     # Exactly once, labels go through a producer of their own.
     publisher = Publisher(settings)
     delivery: Delivery
@@ -130,7 +132,19 @@ def build_worker(settings: Settings, lane: Lane, names: TopicNames, device: Devi
     )
     topic_watch = TopicWatch(settings, topic_ids, stop.set)
     return Worker(
-        loop, pipeline, consumer, joining, topic_watch, group_watch, watchdog, lookup, cache, in_flight, publisher, stop
+        loop,
+        pipeline,
+        consumer,
+        joining,
+        topic_watch,
+        group_watch,
+        watchdog,
+        lookup,
+        cache,
+        in_flight,
+        publisher,
+        decisions,
+        stop,
     )
 
 
@@ -149,6 +163,7 @@ class Worker:
     cache: CacheWriter | None
     in_flight: WorkInFlight
     publisher: Publisher
+    decisions: DecisionMetrics
     stop: Stop
 
     def doing(self) -> Doing:
@@ -164,7 +179,7 @@ class Worker:
     def run(self, reporting: AbstractContextManager[None]) -> None:
         """Until `stop`, and `reporting` as long. Raises the error that ended it, if it was not asked to end."""
         self.pipeline.start()
-        with self.topic_watch, self.group_watch, self.watchdog:
+        with self.topic_watch, self.group_watch, self.watchdog, drift_exported(self.decisions):
             try:
                 with reporting:
                     self.loop.run()

@@ -4,6 +4,7 @@ Units are seconds and bytes, and labels have few values: no label holds a file n
 """
 
 from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily
 
 from infra.process.source_series import SourceGauge, SourceLabels
 
@@ -23,6 +24,7 @@ STAGE_BUCKETS = (
     5.0,
 )
 SIZE_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128)
+SHARE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 
 # ingest: any producer. Of sources beyond `metrics.per_source` the series `other` has the sum, the latest or the least.
 SOURCE_LABEL = SourceLabels(200)
@@ -174,6 +176,36 @@ BATCHES_SKIPPED = Counter(
 CACHE_STORES = Counter("sightline_cache_stores_total", "labels offered to the cache", ["result"])
 CACHE_UP = Gauge("sightline_cache_up", "1 while Redis does what it is asked, 0 while look-ups or stores are left alone")
 FRAMES_OPEN = Gauge("sightline_infer_open_frames", "frames read by this worker whose outcome is not settled yet")
+
+# decisions: both stages. A source is one of the `confidence.max_sources` with the most labels in this process
+CONFIDENCE = Histogram(
+    "sightline_confidence",
+    "score of the labels that the broker acknowledged: what was compared with the threshold",
+    ["lane", "origin", "decision"],
+    buckets=SHARE_BUCKETS,
+)
+SOURCE_LABELS = Counter(
+    "sightline_source_labels_total",
+    "labels that the broker acknowledged; REVIEW by all is the review share of the source",
+    ["lane", "source_id", "decision"],
+)
+
+
+def confidence_drift() -> tuple[GaugeMetricFamily, GaugeMetricFamily]:
+    """Of each source with samples enough: the index, and what it exceeds without a change by chance alone."""
+    return (
+        GaugeMetricFamily(
+            "sightline_confidence_drift_psi",
+            "population stability index of the model's confidence: the present window against the windows before it",
+            labels=["lane", "source_id"],
+        ),
+        GaugeMetricFamily(
+            "sightline_confidence_drift_critical_psi",
+            "what the index exceeds without any change as seldom as confidence.false_alarm_share, by its samples",
+            labels=["lane", "source_id"],
+        ),
+    )
+
 
 # sinks
 SINK_LABELS = Counter(

@@ -6,7 +6,7 @@ package: `infra`, `ingest`, `streams`, `inference`, `sinks`. May import: schemas
 """
 
 from infra.settings.base import KIB, MIB
-from infra.settings.inference import Delivery, InferSettings
+from infra.settings.inference import ConfidenceSettings, Delivery, InferSettings
 from infra.settings.infra import (
     BreakerSettings,
     ClientKeys,
@@ -32,6 +32,7 @@ __all__ = [
     "BreakerSettings",
     "CameraSettings",
     "ClientKeys",
+    "ConfidenceSettings",
     "Delivery",
     "GroupLimits",
     "HttpSettings",

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from infra.settings.base import MIB
-from infra.settings.inference import InferSettings
+from infra.settings.inference import ConfidenceSettings, InferSettings
 from infra.settings.infra import (
     BreakerSettings,
     HttpSettings,
@@ -51,6 +51,7 @@ class Settings(BaseSettings):
     camera: CameraSettings = CameraSettings()
     stream: StreamSettings = StreamSettings()
     infer: InferSettings = InferSettings()
+    confidence: ConfidenceSettings = ConfidenceSettings()
     sink: SinkSettings = SinkSettings()
     jsonl: JsonlSettings = JsonlSettings()
     retry: RetrySettings = RetrySettings()

@@ -7,6 +7,7 @@ from inference.image import Prepared
 from infra.failures.outcomes import FrameRecord
 from schemas import headers
 from schemas.clocks import clock_of
+from schemas.coordinates import Coordinates
 from schemas.errors import BadFrame
 from schemas.fields import check_size
 from schemas.records import Frame, Micros
@@ -35,11 +36,13 @@ class PendingFrame:
     is_aside: bool = field(default=False, init=False)
     size: int = field(init=False)
     replay_id: str | None = field(init=False)
+    replay_of: Coordinates | None = field(init=False)
     traceparent: str | None = field(init=False)
 
     def __post_init__(self) -> None:
         self.size = held_bytes(self.record)
         self.replay_id = headers.replay_id_of(self.record.headers)
+        self.replay_of = headers.replay_of(self.record.headers)
         self.traceparent = headers.traceparent_of(self.record.headers)
 
     def drop_bytes(self) -> None:

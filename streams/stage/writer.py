@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from inference.cache.record import CachedLabel
 from inference.labelling.decide import label_for
+from inference.labelling.decision_metrics import DecisionMetrics
 from inference.models import InputSpec
 from infra.failures.outcomes import retry_or_dead
 from infra.kafka.sender import DeliveryReport, OnDelivery, OutRecord, Sender, send_async
@@ -57,6 +58,7 @@ class Writer:
     def __init__(self, outputs: Outputs, deliveries: Deliveries, finish: Finish) -> None:
         self._outputs, self._deliveries, self._finish = outputs, deliveries, finish
         self._names = TopicNames.for_lane(outputs.settings.topic_prefix, outputs.lane)
+        self._decisions = DecisionMetrics(outputs.settings.confidence, outputs.lane)
         # Only live labels are reviewed by people; a replay writes to its own labels topic alone.
         self._with_review = outputs.lane == "live"
 
@@ -73,6 +75,7 @@ class Writer:
             labelled_at=time.time_ns() // 1000,
             min_probability=self._outputs.settings.infer.min_probability,
             replay_id=pending.replay_id,
+            replay_of=pending.replay_of,
         )
         topics, traceparent = [self._names.labels], pending.traceparent
         if label.decision is Decision.REVIEW and self._with_review:
@@ -85,6 +88,7 @@ class Writer:
             if unwritten == 0:
                 metrics.LABELS.labels(label.origin.value, label.decision.value).inc()
                 observe_end_to_end(label, traceparent, now_us())
+                self._decisions.observe(label, time.monotonic())
                 self._finish([pending])
 
         headers = [*_headers(pending), *clock_headers(parsed.clock_ms)]

@@ -69,6 +69,7 @@ async def test_hits_become_labels_in_one_round_trip_and_are_never_decoded() -> N
         (Origin.CACHE_EXACT, 0),
         (Origin.CACHE_EXACT, 1),
     ]
+    assert {(label.score, label.threshold, label.score_kind) for label in labels} == {(0.9, 0.35, "probability")}
     assert cache.calls == 1
     assert len(rig.sender.to("frames.batches")) == 1
     before = end_to_end("CACHE_EXACT")
