@@ -4,6 +4,7 @@ import time
 
 from inference.cache.writer import CacheWriter
 from inference.device.work import LabelledFrame, Work
+from inference.worker import traces
 from infra.failures.breaker import Breaker
 from infra.failures.outcomes import BATCHES_SKIPPED, error_class_of
 from infra.process import metrics
@@ -17,6 +18,7 @@ class AfterDelivery:
         self._breaker, self._cache = breaker, cache
 
     def __call__(self, work: Work) -> None:
+        traces.end(work)
         now_us = time.time_ns() // 1000
         for outcome in work.outcomes.values():
             if isinstance(outcome, LabelledFrame):

@@ -23,6 +23,7 @@ from infra.settings.places import config_file
 from infra.settings.sinks import JsonlSettings, SinkSettings
 from infra.settings.streams import StreamSettings
 from infra.settings.toml_file import read_toml
+from infra.settings.tracing import TracingSettings
 
 ENV_PREFIX = "SIGHTLINE_"
 
@@ -57,6 +58,7 @@ class Settings(BaseSettings):
     lag: LagSettings = LagSettings()
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
+    tracing: TracingSettings = TracingSettings()
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> "Settings":

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from infra.kafka.errors import FaultKind, KafkaFailure, KafkaFault
 from infra.kafka.sender import DeliveryReport, OnDelivery, OutRecord, Sender, send_wait
+from infra.kafka.traces import FRAME_ID, KEY, begin, sent_by
 from infra.process import logs, metrics
 from infra.process.now_and_then import NowAndThen
 from infra.process.times import now_us
@@ -19,8 +20,8 @@ from ingest.publish.record_time import HOUR_US, Clock, record_time
 from schemas.clocks import clock_headers
 from schemas.codec import Registry, encode
 from schemas.errors import Stalled
-from schemas.headers import TRACEPARENT, new_traceparent
 from schemas.records import Frame, micros_to_iso
+from schemas.trace_context import traceparent_headers
 
 log = logs.get(__name__)
 
@@ -68,12 +69,15 @@ class Outbox:
             return True
         frame = self._numbered(outgoing)
         record_ms, clock_fault = self._record_ms(frame)
-        on_delivery = self._counting(frame, record_ms, clock_fault)
+        span, traceparent = begin("send", self._topic, None)
+        if span is not None:
+            span.set({FRAME_ID: frame.frame_id, KEY: source_id})
+        on_delivery = sent_by(span, self._counting(frame, record_ms, clock_fault))
         record = OutRecord(
             self._topic,
             source_id,
             encode(frame, self._registry, self._topic),
-            [(TRACEPARENT, new_traceparent().encode()), *clock_headers(record_ms if clock_fault else None)],
+            [*traceparent_headers(traceparent), *clock_headers(record_ms if clock_fault else None)],
             timestamp_ms=record_ms,
             on_delivery=on_delivery,
         )
