@@ -5,6 +5,7 @@ import time
 from inference.cache.writer import CacheWriter
 from inference.device.work import LabelledFrame, Work
 from inference.labelling.decision_metrics import DecisionMetrics
+from inference.worker import traces
 from infra.failures.breaker import Breaker
 from infra.failures.outcomes import BATCHES_SKIPPED, error_class_of
 from infra.process import metrics
@@ -21,12 +22,13 @@ class AfterDelivery:
         self._breaker, self._cache, self._decisions = breaker, cache, decisions
 
     def __call__(self, work: Work) -> None:
-        now, traces = now_us(), traceparents_of(work.record.headers, len(work.items))
+        traces.end(work)
+        now, parents = now_us(), traceparents_of(work.record.headers, len(work.items))
         for index, outcome in work.outcomes.items():
             if isinstance(outcome, LabelledFrame):
                 label = outcome.label
                 metrics.LABELS.labels(label.origin, label.decision).inc()
-                observe_end_to_end(label, traces[index], now)
+                observe_end_to_end(label, parents[index], now)
                 self._decisions.observe(label, time.monotonic())
                 self._breaker.record()
             else:

@@ -17,7 +17,7 @@ from inference.worker.worker import Worker, build_worker
 from infra.commands.options import HttpPortOption, LaneOption, ModelOption, PassOverOption
 from infra.kafka.start_checks import require_topics
 from infra.kafka.topics import Lane, TopicNames, group
-from infra.process import logs, metrics
+from infra.process import logs, metrics, tracing
 from infra.process.health import HealthServer
 from infra.process.lifecycle import Stop, print_end
 from infra.process.memory import give_back_now_and_then
@@ -48,7 +48,8 @@ def command(
     }
     settings = load_settings(flags)
     logs.setup(settings.log)
-    serve(settings, lane, Stop().install())
+    with tracing.running(settings.tracing, "sightline-infer"):
+        serve(settings, lane, Stop().install())
 
 
 def serve(settings: Settings, lane: Lane, stop: Stop) -> None:

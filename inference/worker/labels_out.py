@@ -9,6 +9,7 @@ from infra.failures.outcomes import FrameRecord, dead_letter, retry_or_dead
 from infra.kafka.records import ConsumedRecord
 from infra.kafka.sender import OutRecord
 from infra.kafka.topics import TopicNames
+from infra.kafka.traces import sent_within
 from infra.settings import RetrySettings
 from schemas import codec
 from schemas.clocks import clock_headers, read_batch_clocks, read_clock
@@ -54,9 +55,10 @@ class LabelsOut:
         for index, headers in enumerate(_kept_headers(work)):
             outcome = work.outcomes[index]
             if isinstance(outcome, LabelledFrame):
-                records += self._label(outcome, headers)
+                made = self._label(outcome, headers)
             else:
-                records.append(self._failure(work, index, outcome, frames, headers))
+                made = [self._failure(work, index, outcome, frames, headers)]
+            records += [sent_within(work.spans.get(index), record) for record in made]
         return records
 
     def _label(self, labelled: LabelledFrame, headers: list[Header]) -> list[OutRecord]:

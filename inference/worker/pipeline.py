@@ -12,6 +12,7 @@ from inference.device.staging import Run, Staging
 from inference.device.work import Embedding, FrameFailure, FrameOutcome, LabelledFrame, Work
 from inference.labelling.decide import label_for, predictions_of
 from inference.models.base import Pixels
+from inference.worker import traces
 from inference.worker.delivery.base import Delivery
 from inference.worker.group.work_in_flight import WorkInFlight
 from inference.worker.labels_out import LabelsOut
@@ -91,12 +92,13 @@ class Pipeline:
         try:
             model_run = checked(self._model.run, len(self._model.classes))
             while (run := self._staging.next_run()) is not None:
-                started_s = time.monotonic()
+                started_s, started_ns = time.monotonic(), time.time_ns()
                 scored = self._score(model_run, run.pixels)
                 self._staging.finished(run)
                 if scored:
                     metrics.STAGE_SECONDS.labels("model").observe(time.monotonic() - started_s)
                     metrics.INFER_BATCH_SIZE.observe(len(run.pixels))
+                    traces.ran(run, self._model.ref.name, started_ns)
                 self._scored.put((run, scored))
         finally:
             self._scored.put(None)

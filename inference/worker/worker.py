@@ -116,6 +116,7 @@ def build_worker(settings: Settings, lane: Lane, names: TopicNames, device: Devi
         guard=VersionGuard("this worker", infer.pass_over),
         limits=_read_limits(infer),
         stop=stop,
+        group=group_id,
     )
     group_watch = GroupWatch(
         GroupOffsets(settings, group_id, names.batches),

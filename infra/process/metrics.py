@@ -101,6 +101,11 @@ PRODUCER_QUEUE_BYTES = Gauge(
     "sightline_producer_queue_bytes",
     "bytes handed to the producer and not yet acknowledged",
 )
+SPANS = Counter(
+    "sightline_spans_total",
+    "ended spans of traces: exported, queue_full, failed, unsent (at the end of the process)",
+    ["result"],
+)
 
 # stream
 FRAMES_READ = Counter("sightline_stream_frames_total", "frames taken from the source topic", ["lane"])

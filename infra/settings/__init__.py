@@ -24,6 +24,7 @@ from infra.settings.load import load_settings
 from infra.settings.places import home
 from infra.settings.sinks import JsonlSettings, SinkSettings
 from infra.settings.streams import StreamSettings
+from infra.settings.tracing import TracingSettings
 from infra.settings.whole import Settings
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "SinkSettings",
     "StreamSettings",
     "TopicSettings",
+    "TracingSettings",
     "home",
     "load_settings",
 ]

@@ -24,6 +24,7 @@ from infra.settings.places import config_file
 from infra.settings.sinks import JsonlSettings, SinkSettings
 from infra.settings.streams import StreamSettings
 from infra.settings.toml_file import read_toml
+from infra.settings.tracing import TracingSettings
 
 ENV_PREFIX = "SIGHTLINE_"
 
@@ -60,6 +61,7 @@ class Settings(BaseSettings):
     http: HttpSettings = HttpSettings()
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
+    tracing: TracingSettings = TracingSettings()
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> "Settings":

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from infra.kafka.errors import FaultKind, KafkaFailure, KafkaFault
 from infra.kafka.sender import DeliveryReport, OnDelivery, OutRecord, Sender, send_wait
+from infra.kafka.traces import FRAME_ID, KEY, begin, sent_by
 from infra.process import logs, metrics
 from infra.process.now_and_then import NowAndThen
 from infra.process.times import now_us
@@ -68,12 +69,16 @@ class Outbox:
             return True
         frame = self._numbered(outgoing)
         record_ms, clock_fault = self._record_ms(frame)
-        on_delivery = self._counting(frame, record_ms, clock_fault)
+        span, traceparent = begin("send", self._topic, None)
+        if span is not None:
+            span.set({FRAME_ID: frame.frame_id, KEY: source_id})
+        traceparent = traceparent or new_traceparent(is_sampled=False)  # every frame has one, also with traces off
+        on_delivery = sent_by(span, self._counting(frame, record_ms, clock_fault))
         record = OutRecord(
             self._topic,
             source_id,
             encode(frame, self._registry, self._topic),
-            [(TRACEPARENT, new_traceparent().encode()), *clock_headers(record_ms if clock_fault else None)],
+            [(TRACEPARENT, traceparent.encode()), *clock_headers(record_ms if clock_fault else None)],
             timestamp_ms=record_ms,
             on_delivery=on_delivery,
         )

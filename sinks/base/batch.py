@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from infra.kafka.groups import Ticket
 from infra.kafka.records import ConsumedRecord
@@ -11,6 +12,9 @@ from schemas.coordinates import TopicPartition
 from schemas.errors import BadLabel
 from sinks.base.contract import Row
 from sinks.base.dead import DeadDelivery
+
+if TYPE_CHECKING:
+    from infra.process.spans import Span
 
 # The memory of an entry beside the bytes of its record.
 ENTRY_OVERHEAD_BYTES = 1_024
@@ -22,7 +26,8 @@ class Entry:
 
     An entry without a `ticket` lies before the sink's position. It is read only so that repeats of it are recognised.
     `is_judged`: it is decided whether to store the label (`row`), to send it to `labels.dead` (`bad`), or neither (a
-    repeat). `delivery`: the dead letter of a refused label, once it was sent.
+    repeat). `delivery`: the dead letter of a refused label, once it was sent. `span`: of a label that is sampled, while
+    traces are on.
     """
 
     record: ConsumedRecord
@@ -32,6 +37,7 @@ class Entry:
     row: Row | None = None
     bad: BadLabel | None = None
     delivery: DeadDelivery | None = None
+    span: "Span | None" = None
 
     @property
     def size_bytes(self) -> int:

@@ -27,7 +27,7 @@ from infra.kafka.topic_admin import log_id
 from infra.kafka.topic_ids import TopicIds, read_topic_ids
 from infra.kafka.topic_watch import TopicWatch
 from infra.kafka.topics import Lane, TopicNames, group
-from infra.process import logs, metrics
+from infra.process import logs, metrics, tracing
 from infra.process.health import HealthServer
 from infra.process.lifecycle import STOP_BUDGET_S, Deadline, Stop, StopBudget, print_end
 from infra.process.memory import give_back_now_and_then
@@ -57,7 +57,8 @@ def serve(settings: Settings, sink: Sink, lane: Lane, stop: Stop) -> None:
     # Before the target is opened, which can take long: what is made again meanwhile ends the process.
     topic_ids = read_topic_ids(settings, [names.labels])
     health = HealthServer(settings.http, status.live, status.ready, labels={"lane": lane})
-    with health, TopicWatch(settings, topic_ids, stop.set):
+    traces = tracing.running(settings.tracing, f"sightline-sink-{sink.name}")
+    with traces, health, TopicWatch(settings, topic_ids, stop.set):
         try:
             if wait_for_target(sink, log_id(settings, names.labels), status, stop):
                 status.member = SinkMember(settings, sink, lane, names, topic_ids)
@@ -138,7 +139,7 @@ class SinkMember:
             settings.sink.repeat_window_offsets,
             registry_of(settings),
         )
-        self.loop = SinkLoop(self._consumer, names.labels, sink, flusher, progress, settings.sink)
+        self.loop = SinkLoop(self._consumer, names.labels, sink, flusher, progress, settings.sink, group=self._group)
 
     def reporting(self, lane: Lane, health: HealthServer) -> AbstractContextManager[None]:
         """Tells what this process does while it runs."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from inference.image import Prepared
 from infra.failures.outcomes import FrameRecord
@@ -12,6 +13,9 @@ from schemas.errors import BadFrame
 from schemas.fields import check_size
 from schemas.records import Frame, Micros
 from streams.stage.write_order import Place
+
+if TYPE_CHECKING:
+    from infra.process.spans import Span
 
 END_OF_9999: Micros = 253_402_300_800_000_000
 
@@ -26,7 +30,8 @@ class PendingFrame:
 
     `finish` is called once, on the event loop, when the broker has acknowledged the outcome. `is_current` tells whether
     the outcome is still wanted: not when another process has the partition by now. `gone`: this is no frame, it stands
-    for frames that are not in their topic any more, and says why. `is_aside`: its source is hard.
+    for frames that are not in their topic any more, and says why. `is_aside`: its source is hard. `span`: of a frame
+    that is sampled, while traces are on.
     """
 
     record: FrameRecord
@@ -38,6 +43,7 @@ class PendingFrame:
     replay_id: str | None = field(init=False)
     replay_of: Coordinates | None = field(init=False)
     traceparent: str | None = field(init=False)
+    span: "Span | None" = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self.size = held_bytes(self.record)

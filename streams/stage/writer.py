@@ -8,9 +8,10 @@ from inference.cache.record import CachedLabel
 from inference.labelling.decide import label_for
 from inference.labelling.decision_metrics import DecisionMetrics
 from inference.models import InputSpec
-from infra.failures.outcomes import retry_or_dead
+from infra.failures.outcomes import error_class_of, retry_or_dead
 from infra.kafka.sender import DeliveryReport, OnDelivery, OutRecord, Sender, send_async
 from infra.kafka.topics import Lane, TopicNames
+from infra.kafka.traces import batch_around, sent_by, sent_within
 from infra.process import logs, metrics
 from infra.process.end_to_end import observe_end_to_end
 from infra.process.times import now_us
@@ -95,9 +96,8 @@ class Writer:
         for topic in topics:
             value = codec.encode(label, self._outputs.registry, topic)
             report = self._deliveries.expect(written)
-            await send_async(
-                self._outputs.sender, OutRecord(topic, label.source_id, value, headers, on_delivery=report)
-            )
+            record = OutRecord(topic, label.source_id, value, headers, on_delivery=report)
+            await send_async(self._outputs.sender, sent_within(pending.span, record))
 
     async def failure(self, failed: FailedFrame) -> None:
         """A dead letter, or a record for the retry topic when the error may pass."""
@@ -115,7 +115,9 @@ class Writer:
             max_record_bytes=sender.max_record_bytes,
             on_delivery=report,
         )
-        await send_async(sender, record)
+        if pending.span is not None:
+            pending.span.fail(error_class_of(error), str(error))
+        await send_async(sender, sent_within(pending.span, record))
 
     async def batch(self, packed: PackedBatch) -> None:
         """A micro-batch, for the partition with the number of its frames' source partition."""
@@ -131,7 +133,9 @@ class Writer:
             metrics.BATCH_FRAMES.observe(len(packed.frames))
             self._finish(packed.frames)
 
-        report = self._reported(self._deliveries.expect(written), len(value))
+        members = [pending.span for pending in packed.frames if pending.span is not None]
+        span = batch_around("send", self._names.batches, members, len(packed.frames))
+        report = sent_by(span, self._reported(self._deliveries.expect(written), len(value)))
         # The frames may come from another topic (by retry), whose partition number the batches topic may not have.
         partition = batch.source_partition if batch.source_partition < self._outputs.batch_partitions else -1
         key = str(batch.source_partition)

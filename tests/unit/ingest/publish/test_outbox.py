@@ -17,6 +17,7 @@ from schemas.errors import Stalled
 from schemas.headers import traceparent_of
 from schemas.records import Encoding, Frame, SourceKind
 from tests.support.memory_sender import FENCED, INVALID, TOO_LARGE, UNKNOWN_TOPIC, MemorySender
+from tests.support.spans import recorded
 
 IN_2099 = 4_080_000_000_000_000
 
@@ -78,11 +79,33 @@ def test_the_envelope() -> None:
     [record], [frame] = rig.sender.records, rig.frames()
     assert (record.topic, record.key, record.partition) == ("t-frames.raw", "cam", -1)
     assert record.timestamp_ms == sent.captured_at // 1000
-    assert (traceparent_of(record.headers) or "").startswith("00-")
+    assert (traceparent_of(record.headers) or "").endswith("-00"), "traces are off"
     assert (frame.captured_at, frame.received_at, frame.image) == (sent.captured_at, sent.received_at, sent.image)
     assert (frame.source_kind, frame.encoding) == (SourceKind.CRAWLER, Encoding.JPEG)
     assert (frame.uri, frame.attributes) == (sent.uri, {"page": "https://example.org/"})
     assert read_clock(record.headers) is None
+
+
+def test_a_trace_begins_with_the_frame_where_traces_are_on() -> None:
+    rig = Rig(MemorySender(refusals=[None, TOO_LARGE]))
+    with recorded() as found:
+        rig.publish(outgoing(), outgoing())
+        rig.sender.flush(1)
+    refused, written = found.spans["send t-frames.raw"]
+    (record,) = rig.sender.records
+    assert written.context is not None
+    assert (traceparent_of(record.headers) or "").split("-")[1] == f"{written.context.trace_id:032x}"
+    assert written.attributes is not None
+    assert written.attributes["sightline.frame_id"] == "cam/1000/0"
+    assert (written.status.is_ok, refused.status.is_ok) == (True, False)
+
+
+def test_a_frame_that_is_not_sampled_says_so_and_has_no_span() -> None:
+    rig = Rig()
+    with recorded(sample_ratio=0.0) as found:
+        rig.publish(outgoing())
+    assert (traceparent_of(rig.sender.records[0].headers) or "").endswith("-00")
+    assert found.spans == {}
 
 
 @pytest.mark.parametrize(("captured_at", "clock"), [(0, "behind"), (-1, "behind"), (IN_2099, "ahead")])
