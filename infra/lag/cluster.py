@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from infra.kafka.group_listing import GroupListing
 from infra.kafka.listed import ClusterTopics, ListedGroup, LogEnds
 from infra.kafka.log_ends import LogLookup
+from infra.kafka.retention import TopicRetention
 from infra.lag.look import ClusterLook, GroupLook
 from infra.settings import Settings
 from schemas.coordinates import TopicPartition
@@ -31,6 +32,7 @@ class Cluster:
         self._include, self._exclude = include, exclude
         self._expected = expected or {}
         self._listing = GroupListing(settings)
+        self._retention = TopicRetention(settings)
         self.logs = LogLookup(settings)
 
     def close(self) -> None:
@@ -57,7 +59,10 @@ class Cluster:
             for one in listed
         ]
         ends, gone, failed = self._ends(groups, topics)
-        return ClusterLook(time.monotonic(), time.time_ns() // 1_000_000, groups, ends, gone, failed, topics)
+        at_s, wall_ms = time.monotonic(), time.time_ns() // 1_000_000
+        read = {partition.topic for group in groups for partition in group.partitions & ends.keys()}
+        retention_s = self._retention.look(read, at_s)
+        return ClusterLook(at_s, wall_ms, groups, ends, gone, failed, topics, retention_s)
 
     def _nothing_yet(self, group: str, topics: ClusterTopics) -> dict[TopicPartition, int]:
         """The partitions that an expected group reads, with -1 for none that it has committed."""

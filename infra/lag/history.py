@@ -52,12 +52,10 @@ class LagHistory:
     def unread(self, look: ClusterLook) -> dict[str, dict[TopicPartition, int]]:
         """The offset of the oldest unread record, by group and partition, where records wait."""
         found: dict[str, dict[TopicPartition, int]] = {}
-        for group in look.groups:
-            for partition in group.partitions & look.ends.keys():
-                sample = _sample(group, partition, look.ends[partition], 0.0)
-                if sample.lag:
-                    offset = max(sample.start, sample.committed or 0)
-                    found.setdefault(group.group.group, {})[partition] = offset
+        for group, windows in self._windows.items():
+            for partition, window in windows.items():
+                if partition in look.ends and window.newest is not None and window.newest.lag:
+                    found.setdefault(group, {})[partition] = window.newest.unread
         return found
 
     def judge(self, look: ClusterLook, ages: Mapping[Unread, Age]) -> list[GroupReport]:
@@ -132,14 +130,15 @@ class LagHistory:
         who = (owner.member_id, owner.client_id, owner.host)
         committed = group.committed.get(partition, -1)
         ends = look.ends.get(partition)
-        if window is None or ends is None:
+        if window is None or ends is None or window.newest is None:
             cause = look.failed.get(partition) or "the topic or partition does not exist any more"
             known = committed if committed >= 0 else None
             return PartitionReport(partition, LagStatus.NOTFOUND, cause, 0, known, None, None, *_nothing(), *who)
-        sample = _sample(group, partition, ends, look.at_s)
-        age = ages.get(Unread(partition, max(sample.start, sample.committed or 0)), NO_AGE) if sample.lag else NO_AGE
+        sample = window.newest
+        age = ages.get(Unread(partition, sample.unread), NO_AGE) if sample.lag else NO_AGE
         members = Members(len(group.members) if group.members is not None else 1, _name(owner, group))
-        found = judge_partition(window, members, limits, age.lag_s)
+        retention_s = look.retention_s.get(partition.topic)
+        found = judge_partition(window, members, limits, age.lag_s, retention_s)
         return PartitionReport(
             partition,
             found.status,
@@ -155,6 +154,7 @@ class LagHistory:
             found.eta_s,
             found.lost,
             *who,
+            retention_s,
         )
 
 

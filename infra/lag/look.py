@@ -35,6 +35,7 @@ class ClusterLook:
     """All groups at one moment. `at_s`: of the monotonic clock; `wall_ms`: since 1970.
 
     `ends`: of the partitions that exist. `gone`: partitions without a topic. `failed`: those of which nothing is known.
+    `retention_s`: for how long a topic keeps records, infinite for ever; unknown for a topic that it lacks.
     """
 
     at_s: float
@@ -44,3 +45,4 @@ class ClusterLook:
     gone: set[TopicPartition] = field(default_factory=set)
     failed: dict[TopicPartition, str] = field(default_factory=dict)
     topics: ClusterTopics = field(default_factory=ClusterTopics)
+    retention_s: dict[str, float] = field(default_factory=dict)

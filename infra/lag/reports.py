@@ -1,16 +1,19 @@
 """The verdicts as other code gets them: a group, its partitions, its lag in records and in seconds. Pure."""
 
+import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from infra.lag.rules.lag_time import LagTimeKind
 from infra.lag.rules.status import LagStatus
 from schemas.coordinates import TopicPartition
 
 
-@dataclass(frozen=True, slots=True)
-class PartitionReport:
-    """`committed` is None where the group never committed; `end` is None for a partition that cannot be looked at."""
+class PartitionReport(NamedTuple):
+    """`committed` is None where the group never committed; `end` is None for a partition that cannot be looked at.
+
+    `retention_s`: for how long the topic keeps records, infinite for ever; None while that is not known.
+    """
 
     partition: TopicPartition
     status: LagStatus
@@ -28,6 +31,12 @@ class PartitionReport:
     member_id: str = ""
     client_id: str = ""
     host: str = ""
+    retention_s: float | None = None
+
+    @property
+    def retention_share(self) -> float | None:
+        """The part of the retention that the oldest unread record has lived; None where either is not known."""
+        return None if self.lag_s is None or not self.retention_s else self.lag_s / self.retention_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,5 +97,7 @@ def _partition_json(report: PartitionReport) -> dict[str, Any]:
         "lag_s_kind": str(report.lag_s_kind),
         "committed": report.committed,
         "end": report.end,
+        # As Kafka writes it: -1 for ever.
+        "retention_s": -1 if report.retention_s == math.inf else report.retention_s,
         "cause": report.cause,
     }

@@ -149,9 +149,12 @@ def services() -> Iterator[None]:
 
 
 @contextmanager
-def testbed() -> Iterator[Testbed]:
-    """A testbed with empty topics under a prefix of its own; the topics are deleted at the end of the block."""
-    variables = {"SIGHTLINE_TOPIC_PREFIX": f"bench-{uuid.uuid4().hex[:8]}-"}
+def testbed(**more: str) -> Iterator[Testbed]:
+    """A testbed with empty topics under a prefix of its own; the topics are deleted at the end of the block.
+
+    `more`: further environment variables.
+    """
+    variables = {"SIGHTLINE_TOPIC_PREFIX": f"bench-{uuid.uuid4().hex[:8]}-", **more}
     settings = _settings_with(variables)
     ensure_topics(settings)
     try:

@@ -71,6 +71,14 @@ CASES = [
          {f"kafka_consumergroup_group_lag_retention_ratio{{{PART}}}": "90x10 10x10",
           f"kafka_consumergroup_group_lag_seconds{{{PART}}}": "70000x20"},
          [("3m", 0), ("7m", 1), ("15m", 0)]),
+    Case("SightlineRetentionRisk",
+         {f"sightline_lag_retention_share{{{GROUP},topic=\"frames.batches\"}}": "0.85x10 0.1x10"},
+         [("3m", 0), ("7m", 1), ("15m", 0)]),
+    Case("SightlineRetentionRisk",  # a long retention, whatever part of the log is unread
+         {f"kafka_consumergroup_group_lag_retention_ratio{{{PART}}}": "90x20",
+          f"kafka_consumergroup_group_lag_seconds{{{PART}}}": "70000x20",
+          f"sightline_lag_retention_share{{{GROUP},topic=\"frames.batches\"}}": "0.3x20"},
+         [("15m", 0)]),
     Case("SightlineRetentionRisk",  # a young log: all of it unread, and nothing in danger
          {f"kafka_consumergroup_group_lag_retention_ratio{{{PART}}}": "100x20",
           f"kafka_consumergroup_group_lag_seconds{{{PART}}}": "60x20"},

@@ -53,6 +53,7 @@ def wait_for_sentence(deployment: Deployment, asked: object, wanted: str) -> dic
         time.sleep(0.2)
 
 
+@pytest.mark.system
 def test_a_frame_on_its_way_through_the_real_stages(
     deployment: Deployment, sightline: Runner, wire: Wire, tmp_path: Path
 ) -> None:

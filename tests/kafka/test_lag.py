@@ -8,7 +8,14 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from confluent_kafka.admin import AclOperation, NewTopic, ResourceType
+from confluent_kafka.admin import (
+    AclOperation,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
 
 from infra.kafka.clients import admin
 from infra.lag.monitor import LagMonitor, stage_groups
@@ -127,6 +134,24 @@ def test_records_that_retention_removed_unread(deployment: Deployment, monitor: 
     assert "retention removed 20 records" in report.cause
 
 
+def test_retention_that_is_about_to_remove_unread_records(deployment: Deployment, topic: str) -> None:
+    group = f"{deployment.prefix}endangered"
+    client = admin(deployment.settings())
+    change = ConfigResource(ResourceType.TOPIC, topic)
+    change.add_incremental_config(ConfigEntry("retention.ms", "10000", incremental_operation=AlterConfigOpType.SET))
+    for future in client.incremental_alter_configs([change]).values():
+        future.result(30)
+    write(deployment, topic, 4)
+    commit(deployment, group, topic, 3)
+    with LagMonitor(deployment.settings(lag={**LAG, "stuck_after_s": 600}), [group]) as patient:
+        found = looked(patient, group, lambda report: report.status is LagStatus.WARN)
+    assert "retention removes the oldest of 1 unread records in" in found.cause
+    [part] = [one for one in found.partitions if one.current_lag]
+    assert part.retention_s == 10.0
+    assert part.retention_share is not None
+    assert part.retention_share >= 0.8
+
+
 def test_a_topic_that_was_deleted_and_one_that_was_made_again(
     deployment: Deployment, monitor: LagMonitor, topic: str
 ) -> None:
@@ -175,6 +200,9 @@ def test_describe_rights_are_enough_and_a_missing_one_is_named(limited: Services
             found = looked(monitor, mine, lambda report: report.total_lag == 5)
             assert found.partitions[0].committed == 4
             assert found.lag_s is not None
+            # Nobody may read the topic's settings: what is not known warns nobody and stops nothing.
+            allow(old, ResourceType.TOPIC, topic, "somebody", AclOperation.DESCRIBE_CONFIGS)
+            assert found.partitions[0].retention_s is None
             allow(old, ResourceType.TOPIC, old.topics.labels, "somebody", AclOperation.READ)
             found = looked(monitor, mine, lambda report: report.status is LagStatus.ERR)
             assert "no member reads" in found.cause

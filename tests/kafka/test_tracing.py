@@ -124,6 +124,7 @@ def _attributes_are_those_of_the_conventions(
     assert read.attributes["messaging.consumer.group.name"] == f"{deployment.prefix}sightline-infer"
 
 
+@pytest.mark.system
 def test_a_collector_that_is_away_costs_no_frame(sightline: Runner, feed: Feed, outcomes: Outcomes) -> None:
     hangs = Collector(hangs=True)
     few = {"SIGHTLINE_TRACING__MAX_QUEUE_SPANS": "16"}

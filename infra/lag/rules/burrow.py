@@ -6,7 +6,7 @@ names and repairs them.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from typing import NamedTuple
 
 from infra.lag.rules.status import LagStatus, group_status
 from schemas.coordinates import TopicPartition
@@ -27,8 +27,7 @@ class Commit:
     observed_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class PartitionView:
+class PartitionView(NamedTuple):
     """What Burrow keeps of one partition of a group: the last `intervals` commits, oldest first, and end offsets.
 
     `broker_offsets` are the last end offsets seen, newest last. `current_lag` is the newest of them less the last
@@ -43,8 +42,7 @@ class PartitionView:
     client_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class PartitionVerdict:
+class PartitionVerdict(NamedTuple):
     """A partition's state. `complete`: the share of the `intervals` commits that are known."""
 
     partition: TopicPartition
@@ -144,13 +142,18 @@ def offsets_stopped(commits: Sequence[Commit], now_s: int) -> bool:
 
 def offsets_stalled(commits: Sequence[Commit]) -> bool:
     """Every commit has the same offset. One commit alone counts."""
-    return all(one.offset == commits[0].offset for one in commits)
+    first = commits[0].offset
+    return commits[-1].offset == first and all(one.offset == first for one in commits)
 
 
 def lag_not_decreasing(commits: Sequence[Commit]) -> bool:
     """The lag falls between no two commits whose lag is known."""
-    lags = [one.lag for one in commits if one.lag is not None]
-    return all(later >= earlier for earlier, later in pairwise(lags))
+    last = -1
+    for one in commits:
+        if one.lag is not None and one.lag < last:
+            return False
+        last = last if one.lag is None else one.lag
+    return True
 
 
 def recent_lag_zero(commits: Sequence[Commit], broker_offsets: Sequence[int]) -> bool:

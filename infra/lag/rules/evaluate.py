@@ -13,7 +13,7 @@ What it does otherwise than Burrow (the issues are linkedin/Burrow's):
 """
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from infra.lag.rules.status import LagStatus
 from infra.lag.rules.window import Sample, SampleWindow
@@ -49,8 +49,7 @@ class Members:
     paused: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LagVerdict:
+class LagVerdict(NamedTuple):
     """A partition's state. `trend_per_s`: by how many records a second the lag grows (negative: it falls).
 
     `eta_s`: when the lag is gone if all goes on like this; None while it does not fall. `lost`: records that retention
@@ -74,7 +73,8 @@ def judge_partition(
 ) -> LagVerdict:
     """The state of a partition whose looks are in `window`; without any, the partition does not exist.
 
-    `lag_s`: the age of the oldest unread record. `retention_s`: how long the topic keeps records; None for ever.
+    `lag_s`: the age of the oldest unread record. `retention_s`: how long the topic keeps records, infinite for
+    ever; None where that is not known: then nobody is warned.
     """
     last = window.newest
     if last is None:

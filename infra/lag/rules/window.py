@@ -28,9 +28,14 @@ class Sample:
     end: int
 
     @property
+    def unread(self) -> int:
+        """The offset of the oldest record that waits."""
+        return max(self.start, self.committed or 0)
+
+    @property
     def lag(self) -> int:
         """Records that wait: those that the log holds and the group has not committed."""
-        return max(0, self.end - max(self.start, self.committed or 0))
+        return max(0, self.end - self.unread)
 
     @property
     def lost(self) -> int:
@@ -77,6 +82,8 @@ class SampleWindow:
         self._highest: deque[tuple[int, float]] = deque()
         self._base = Sample(0.0, None, 0, 0)
         self._lag, self._end = Slope(), Slope()
+        # Records a second, over the window: by which the lag grows, and that come to the partition.
+        self.lag_per_s = self.written_per_s = 0.0
         self.newest: Sample | None = None
         self._still_since_s = 0.0
         self._last_low_s: float | None = None
@@ -98,6 +105,8 @@ class SampleWindow:
         if is_due:
             self._keep(sample)
         self._forget(sample.at_s - self._window_s)
+        if is_due:
+            self.lag_per_s, self.written_per_s = self._lag.per_s, self._end.per_s
 
     @property
     def span_s(self) -> float:
@@ -118,16 +127,6 @@ class SampleWindow:
     def highest_committed(self) -> int:
         """The highest committed offset of the window."""
         return self._highest[0][0] if self._highest else 0
-
-    @property
-    def lag_per_s(self) -> float:
-        """Records a second by which the lag grows, over the window."""
-        return self._lag.per_s
-
-    @property
-    def written_per_s(self) -> float:
-        """Records a second that come to the partition, over the window."""
-        return self._end.per_s
 
     def _keep(self, sample: Sample) -> None:
         # Small numbers: sums of squares of times and offsets as they are would lose digits.

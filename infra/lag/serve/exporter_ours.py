@@ -1,10 +1,10 @@
 """The metrics of Burrow, and those of ours that no other exporter has. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from prometheus_client import Metric
 
-from infra.lag.serve.exporter import Seen, gauge
+from infra.lag.serve.exporter import Seen, by_topic, gauge
 
 
 def burrow_metrics(seen: Seen) -> Iterator[Metric]:
@@ -63,6 +63,12 @@ def our_metrics(seen: Seen) -> Iterator[Metric]:
         (((seen.cluster, one.group), one.eta_s) for one in seen.reports),
     )  # fmt: skip
     yield gauge(
+        "sightline_lag_retention_share", "part of the retention that the oldest unread record has lived",
+        (*labels, "topic"),
+        (((seen.cluster, one.group, topic), _highest(part.retention_share for part in parts))
+         for one in seen.reports for topic, parts in by_topic(one)),
+    )  # fmt: skip
+    yield gauge(
         "sightline_lag_never_committed", "partitions that hold records and that the group never committed", labels,
         (((seen.cluster, one.group), count) for one in seen.reports
          if (count := sum(part.committed is None and part.current_lag > 0 for part in one.partitions))),
@@ -84,3 +90,7 @@ def our_metrics(seen: Seen) -> Iterator[Metric]:
             "sightline_pipeline_eta_seconds", "time until the pipeline has caught up, while it does", ("cluster",),
             [((seen.cluster,), found.eta_s)],
         )  # fmt: skip
+
+
+def _highest(values: Iterable[float | None]) -> float | None:
+    return max((one for one in values if one is not None), default=None)

@@ -51,7 +51,7 @@ def value(found: Samples, name: str, **labels: str) -> float | None:
 
 @pytest.fixture
 def found() -> Samples:
-    late = partition_report(0, 20, start=10, lost=5)
+    late = partition_report(0, 20, start=10, lost=5, retention_s=12.0)
     never = partition_report(1, 119, committed=None, lag_s=None, member_id="", client_id="", host="")
     one = served()
     one.update(
@@ -170,3 +170,8 @@ def test_a_family_can_be_left_out() -> None:
 def test_the_workers_that_a_backlog_needs(fields: dict[str, Any], query: str, wanted: int) -> None:
     report = group_report(**{"total_lag": 0, **fields})
     assert scale_json(report, query)["wanted_workers"] == wanted
+
+
+def test_the_share_of_the_retention_that_is_over(found: Samples) -> None:
+    labels = {"cluster": "east", "group": "g", "topic": "frames.raw"}
+    assert value(found, "sightline_lag_retention_share", **labels) == 0.25
