@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from infra.lag.rules.bottleneck import Bottleneck
 from schemas.coordinates import Coordinates
 from schemas.records import Decision, Label, ModelRef, Origin, Prediction, Quality
 from sinks.demo.stats import DemoStats
@@ -68,6 +69,7 @@ def stats() -> DemoStats:
         if index == BEFORE:
             made.tick(BEFORE_S, BEFORE, dict.fromkeys(CAMERAS, BEFORE // len(CAMERAS)))
         made.label(label(index))
+    made.verdict(Bottleneck("none", ""))
     made.tick(SECONDS, FRAMES, dict.fromkeys(CAMERAS, FRAMES // len(CAMERAS) + 1))
     return made
 

@@ -28,6 +28,7 @@ from sinks.demo.follower import OutcomeFollower
 from sinks.demo.screen import Screen, screen_for
 from sinks.demo.services import local_services
 from sinks.demo.stats import DemoStats, summary
+from sinks.demo.verdict import BottleneckFollower
 
 DEFAULT_DURATION_S = 60.0
 READY_TIMEOUT_S = 300.0
@@ -148,7 +149,10 @@ class Demo:
         camera = self._start("camera", "--config", str(self._cameras.config))
         stats = DemoStats()
         hint = _hint(self._settings, duration_s)
-        with OutcomeFollower(self._settings, frames, outcomes, stats) as follower:
+        with (
+            OutcomeFollower(self._settings, frames, outcomes, stats) as follower,
+            BottleneckFollower(self._settings, stats.verdict),
+        ):
             self._wait_for_first_frame(reader, frames, camera)
             started_s = ticked_s = audited_s = time.monotonic()
             while not self._stop.is_set() and (duration_s is None or self._seconds < duration_s):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from infra.audit.balance import Balance
+from infra.lag.rules.bottleneck import Bottleneck
 from schemas.records import Label, Origin
 from sinks.demo.quantiles import LatencyHistogram
 
@@ -52,6 +53,8 @@ class DemoStats:
     names: Counter[str] = field(default_factory=Counter)
     latency: LatencyHistogram = field(default_factory=LatencyHistogram)
     labelled: Rate = field(default_factory=Rate)
+    # None until the first verdict.
+    bottleneck: Bottleneck | None = None
     _published: dict[str, Rate] = field(default_factory=dict)
 
     def label(self, label: Label) -> None:
@@ -65,6 +68,10 @@ class DemoStats:
             camera.labels += 1
             if camera.last is None or label.captured_at >= camera.last.captured_at:
                 camera.last = label
+
+    def verdict(self, found: Bottleneck) -> None:
+        """What holds the pipeline back now."""
+        self.bottleneck = found
 
     def dead_letter(self) -> None:
         self.dead += 1

@@ -7,6 +7,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from infra.lag.table import bottleneck_line
 from infra.process.text import printable
 from schemas.records import Decision
 from sinks.base.label_text import latency_text
@@ -21,7 +22,7 @@ def live_picture(stats: DemoStats, elapsed_s: float, subtitle: str) -> Renderabl
     """The live table with all present figures."""
     return Group(
         Panel(
-            Group(_cameras(stats), Text(), _figures(stats)),
+            Group(_cameras(stats), Text(), _figures(stats), *_verdict(stats)),
             title=f"[bold]Sightline demo[/]  {clock(elapsed_s)}",
             title_align="left",
             subtitle=subtitle,
@@ -80,6 +81,14 @@ def _figures(stats: DemoStats) -> Table:
     return grid
 
 
+def _verdict(stats: DemoStats) -> list[RenderableType]:
+    """One line: the stage that holds the pipeline back, and why."""
+    if stats.bottleneck is None:
+        return []
+    style = "" if stats.bottleneck.stage == "none" else "yellow"
+    return [Text(), Text(printable(bottleneck_line(stats.bottleneck)), style=style)]
+
+
 def _figure(name: str, value: str, style: str = "") -> Text:
     return Text(f"{name} ", style="dim") + Text(value, style=f"bold {style}".strip())
 
@@ -102,8 +111,14 @@ def progress_line(stats: DemoStats, elapsed_s: float) -> str:
     )
     return (
         f"{clock(elapsed_s)}  {stats.labelled.per_s():5.1f} frames/s  p50 {p50}, p95 {p95}, p99 {p99}  "
-        f"cache {stats.cache_share():.0%}  on their way {stats.lag()}  dead {stats.dead}  | {shown}"
+        f"cache {stats.cache_share():.0%}  on their way {stats.lag()}  dead {stats.dead}{_held_by(stats)}  | {shown}"
     )
+
+
+def _held_by(stats: DemoStats) -> str:
+    """The verdict where a stage holds the pipeline back, for a line of a log."""
+    found = stats.bottleneck
+    return "" if found is None or found.stage == "none" else f"  {printable(bottleneck_line(found))}"
 
 
 def describe(result: dict[str, Any], notes: list[str]) -> RenderableType:

@@ -141,6 +141,19 @@ def test_a_part_that_dies_is_named_with_its_last_words(
     assert "Traceback" not in process.stderr
 
 
+def test_a_worker_that_stands_still_is_named(sightline: Runner, deployment: Deployment, tmp_path: Path) -> None:
+    process = demo(sightline, deployment, tmp_path, "--duration", "600")
+    wait_for_line(process, "00:00")
+    worker = next(child for child in everything_below(process.pid) if child.cmdline()[-1] == "infer")
+    worker.suspend()
+    try:
+        wait_for_line(process, "bottleneck: infer (", 60)
+    finally:
+        worker.resume()
+    process.signal(signal.SIGINT)
+    process.wait(15)
+
+
 def test_a_source_that_is_none_is_told_by_the_camera_agent(
     sightline: Runner, deployment: Deployment, tmp_path: Path
 ) -> None:

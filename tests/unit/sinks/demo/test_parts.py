@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from infra.audit.balance import Balance
+from infra.lag.rules.bottleneck import Bottleneck
 from schemas.coordinates import Coordinates
 from schemas.errors import ConfigError
 from schemas.records import Decision, Origin, Prediction
@@ -114,6 +115,18 @@ def test_a_progress_line_is_one_line() -> None:
     assert line.startswith("00:05")
     assert "\n" not in line
     assert "dock-1 espresso 91%" in line
+
+
+def test_the_verdict_stands_in_the_table_and_in_the_line() -> None:
+    stats = some_stats()
+    assert "bottleneck" not in rendered(live_picture(stats, 75.0, ""), 120) + progress_line(stats, 5.0)
+    stats.verdict(Bottleneck("none", ""))
+    assert "bottleneck: none, labels keep up" in rendered(live_picture(stats, 75.0, ""), 120)
+    assert "bottleneck" not in progress_line(stats, 5.0)
+    stats.verdict(Bottleneck("infer", "finishes 60.0 of 100.0 frames/s; stream waits for it", "slow", 1200, None))
+    line = "bottleneck: infer (finishes 60.0 of 100.0 frames/s; stream waits for it), 1,200 frames wait"
+    assert line in rendered(live_picture(stats, 75.0, ""), 120)
+    assert line in progress_line(stats, 5.0)
 
 
 @pytest.mark.parametrize("accounted", [True, False])
