@@ -6,8 +6,8 @@ from schemas.coordinates import Coordinates
 from schemas.errors import BadFrame
 
 MAX_ID_BYTES = 1024
-# org.apache.kafka.common.internals.Topic: Kafka creates no topic of another name.
 _PLACE = re.compile(r"([^/]+)/([0-9]{1,10})/([0-9]{1,19})", re.ASCII)
+# org.apache.kafka.common.internals.Topic: Kafka creates no topic of another name.
 _TOPIC = re.compile(r"(?!\.{1,2}$)[a-zA-Z0-9._-]{1,249}")
 
 

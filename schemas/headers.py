@@ -152,9 +152,9 @@ def _traceparent(value: bytes) -> str | None:
     return value.decode() if _TRACEPARENT.fullmatch(value) else None
 
 
-def new_traceparent(*, is_sampled: bool = True) -> str:
-    """A fresh W3C trace context (version 00): https://www.w3.org/TR/trace-context/."""
-    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-{is_sampled:02x}"
+def unsampled_traceparent() -> str:
+    """A fresh W3C trace context (version 00) of a frame whose spans nobody records: https://www.w3.org/TR/trace-context/."""
+    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00"
 
 
 def read_failure(headers: RawHeaders) -> Failure | None:

@@ -3,16 +3,11 @@
 from schemas.headers import TRACEPARENT, Header
 
 
-def is_sampled(traceparent: str | None) -> bool:
+def is_sampled(traceparent: str) -> bool:
     """Whether the spans of that trace are recorded: the lowest bit of the flags, which are the last two hex digits."""
-    return traceparent is not None and traceparent[-1] in "13579bdf"
-
-
-def traceparent_headers(traceparent: str | None) -> list[Header]:
-    """The header; none for None."""
-    return [] if traceparent is None else [(TRACEPARENT, traceparent.encode())]
+    return traceparent[-1] in "13579bdf"
 
 
 def with_traceparent(headers: list[Header], traceparent: str) -> list[Header]:
     """The headers with this trace context in the place of theirs."""
-    return [*traceparent_headers(traceparent), *(one for one in headers if one[0] != TRACEPARENT)]
+    return [(TRACEPARENT, traceparent.encode()), *(one for one in headers if one[0] != TRACEPARENT)]

@@ -44,10 +44,18 @@ class Gpus(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         families = _families()
-        for number in range(self._nvml.nvmlDeviceGetCount()):
+        for number in range(self._count()):
             for name, value in self._figures(number):
                 families[name].add_metric([str(number)], value)
         return (family for family in families.values() if family.samples)
+
+    def _count(self) -> int:
+        """0 where the driver does not answer any more: the other metrics of the process are read all the same."""
+        try:
+            return int(self._nvml.nvmlDeviceGetCount())
+        except self._nvml.NVMLError as error:
+            log.debug("the GPUs do not answer", error=str(error))
+            return 0
 
     def _figures(self, number: int) -> Iterator[tuple[str, float]]:
         nvml = self._nvml

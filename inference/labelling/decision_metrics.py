@@ -23,8 +23,8 @@ class DecisionMetrics:
     Drift goes by what the model said: a cache hit says again what the model said of the same picture.
     """
 
-    def __init__(self, settings: ConfidenceSettings, lane: str) -> None:
-        self._settings, self._lane = settings, lane
+    def __init__(self, settings: ConfidenceSettings) -> None:
+        self._settings = settings
         window_s = settings.window_min * 60.0
         self._sources = TopSources(
             settings.max_sources,
@@ -36,18 +36,15 @@ class DecisionMetrics:
     def observe(self, label: Label, now_s: float) -> None:
         """The broker has acknowledged this label."""
         if label.score is not None:
-            metrics.CONFIDENCE.labels(self._lane, label.origin.value, label.decision.value).observe(label.score)
+            metrics.CONFIDENCE.labels(label.origin.value, label.decision.value).observe(label.score)
         with self._lock:
             windows = self._sources.add(label.source_id)
             if windows is not None:
-                metrics.SOURCE_LABELS.labels(self._lane, label.source_id, label.decision.value).inc()
+                metrics.SOURCE_LABELS.labels(label.source_id, label.decision.value).inc()
                 if label.origin is Origin.MODEL and label.score is not None:
                     windows.add(label.score, now_s)
             for source_id in self._sources.rank(now_s):
-                self._forget(source_id)
-
-    def _forget(self, source_id: str) -> None:
-        metrics.SOURCE_LABELS.remove_by_labels({"lane": self._lane, "source_id": source_id})
+                metrics.SOURCE_LABELS.remove_by_labels({"source_id": source_id})
 
     def families(self, now_s: float) -> tuple[GaugeMetricFamily, GaugeMetricFamily]:
         """The drift of each source whose samples are enough and not too old; the others are absent."""
@@ -57,8 +54,8 @@ class DecisionMetrics:
         for source_id, (reference, present) in compared:
             found = drift(reference, present, self._settings.false_alarm_share)
             if found is not None:
-                index.add_metric([self._lane, source_id], found.psi)
-                critical.add_metric([self._lane, source_id], found.critical)
+                index.add_metric([source_id], found.psi)
+                critical.add_metric([source_id], found.critical)
         return index, critical
 
 

@@ -79,7 +79,7 @@ def build_worker(settings: Settings, lane: Lane, names: TopicNames, device: Devi
     consumer = group_consumer(settings, group_id, commit_reports.append, joining.on_statistics, topic_ids)
     staging = _staging(settings, model)
     cache = _cache_writer(settings, model) if infer.cache else None
-    decisions = DecisionMetrics(settings.confidence, lane)
+    decisions = DecisionMetrics(settings.confidence)
     after_delivery = AfterDelivery(Breaker(settings.breaker), cache, decisions)
     # Exactly once, labels go through a producer of their own.
     publisher = Publisher(settings)

@@ -1,7 +1,7 @@
-"""The first commit of a partition of which its group has committed nothing: the offset at which reading begins.
+"""What the broker must be asked where a client begins to read, and where it jumps.
 
-And which offsets its client passed over because retention had removed them: it goes on at the log's first record
-without a word.
+The first commit of a partition of which its group has committed nothing: the offset at which reading begins. And the
+offsets that the client passed over because retention had removed them, of which it does not tell.
 
 Without a committed offset, autoscalers and monitors take a partition without records for one that is never read. For
 members whose client finds the beginning by itself; `infra.kafka.start_offsets` is for those that start by hand.

@@ -192,11 +192,16 @@ def committed_offsets(
 
 
 def set_group_offsets(settings: Settings, group: str, offsets: Mapping[TopicPartition, int], timeout_s: float) -> None:
-    """Set the committed offsets of a group, which must have no member now. Raises KafkaFailure."""
+    """Set the committed offsets of a group, which must have no member now. Raises KafkaFailure, also for one partition:
+    a coordinator that does not know a new topic yet keeps the offsets of the others alone.
+    """
     client = clients.admin(settings)  # a local variable: the answers come only while the client exists
     request = confluent_kafka.ConsumerGroupTopicPartitions(group, positions_of(offsets))
     try:
-        for future in client.alter_consumer_group_offsets([request]).values():
-            future.result(timeout_s)
+        (future,) = client.alter_consumer_group_offsets([request]).values()
+        answers = future.result(timeout_s).topic_partitions
     except KafkaException as error:
         raise failure_of(error) from error
+    for answer in answers:
+        if answer.error is not None:
+            raise KafkaFailure(fault_of(answer.error))

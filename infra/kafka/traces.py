@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from infra.kafka.records import ConsumedRecord
 from infra.kafka.sender import DeliveryReport, OnDelivery, OutRecord
 from infra.process import tracing
-from schemas.headers import new_traceparent, traceparent_of
+from schemas.headers import traceparent_of, unsampled_traceparent
 from schemas.trace_context import is_sampled, with_traceparent
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def begin(
         span = follow(operation, topic, traceparent, partition=partition, offset=offset, group=group)
         return span, traceparent if span is None else span.traceparent
     if not tracer.samples():
-        return None, new_traceparent(is_sampled=False)  # so that no later stage chooses anew
+        return None, unsampled_traceparent()  # so that no later stage chooses anew
     span = tracer.start(f"{operation} {topic}", operation, attributes(operation, topic, partition, offset, group))
     return span, span.traceparent
 

@@ -107,6 +107,29 @@ SPANS = Counter(
     ["result"],
 )
 
+# every stage: the partitions that this process owns, its commits and its queues
+CONSUMER_LAG = Gauge(
+    "sightline_consumer_lag_records",
+    "records of a partition of this process that its group has not finished; none while the broker does not answer",
+    ["group", "topic", "partition"],
+)
+SETTLED_FRAME = Gauge(
+    "sightline_settled_frame_timestamp_seconds",
+    "capture time of the newest frame of a partition of this process that has its outcome; where that is not credible, "
+    "the time of its record",
+    ["group", "topic", "partition"],
+)
+COMMIT_FAILURES = Counter(
+    "sightline_commit_failures_total",
+    "commits that failed: tried again where that helps; unconfirmed: no answer in time",
+    ["stage", "reason"],
+)
+UNCONFIRMED = "unconfirmed"
+QUEUE_FRAMES = Gauge(
+    "sightline_queue_frames", "frames (a sink: labels) that wait in a queue of this process", ["queue"]
+)
+QUEUE_BYTES = Gauge("sightline_queue_bytes", "bytes of what waits in a queue of this process", ["queue"])
+
 # stream
 FRAMES_READ = Counter("sightline_stream_frames_total", "frames taken from the source topic", ["lane"])
 FRAMES_SKIPPED = Counter(
@@ -128,51 +151,20 @@ HARD_FRAMES = Gauge(
     "frames that wait for the decoder or are in it because the pictures of their source take it long",
 )
 RETRY_HELD = Gauge("sightline_retry_held_frames", "frames read from the retry topic and held until their delay is over")
-
-# time and Kafka: every stage, of the partitions that this process owns
-CONSUMER_LAG = Gauge(
-    "sightline_consumer_lag_records",
-    "records of a partition of this process that its group has not finished; none while the broker does not answer",
-    ["group", "topic", "partition"],
-)
-SETTLED_FRAME = Gauge(
-    "sightline_settled_frame_timestamp_seconds",
-    "capture time of the newest frame of a partition of this process that has its outcome; where that is not credible, "
-    "the time of its record",
-    ["group", "topic", "partition"],
-)
-COMMIT_FAILURES = Counter(
-    "sightline_commit_failures_total",
-    "commits that failed: tried again where that helps; unconfirmed: no answer in time",
-    ["stage", "reason"],
-)
-UNCONFIRMED = "unconfirmed"
 RETRY_SKIPPED = Counter(
     "sightline_retry_skipped_offsets_total",
     "offsets that were gone from the retry topic before they were read: their frames have no outcome",
 )
-QUEUE_FRAMES = Gauge(
-    "sightline_queue_frames", "frames (a sink: labels) that wait in a queue of this process", ["queue"]
-)
-QUEUE_BYTES = Gauge("sightline_queue_bytes", "bytes of what waits in a queue of this process", ["queue"])
-MODEL_RUN_SECONDS = Histogram(
-    "sightline_model_run_seconds", "one run of the model that succeeded, without retries", buckets=STAGE_BUCKETS
-)
-# Names and texts of the GPU's, which exist only where a device does (`inference.device.gpu_metrics`).
-GPU_UTILIZATION = ("sightline_gpu_utilization_ratio", "share of the time in which the GPU was busy")
-GPU_MEMORY_USED = ("sightline_gpu_memory_used_bytes", "memory of the GPU that is in use, by all processes")
-GPU_MEMORY_TOTAL = ("sightline_gpu_memory_total_bytes", "memory of the GPU")
-GPU_TEMPERATURE = ("sightline_gpu_temperature_celsius", "temperature of the GPU")
 
 # inference
 MODEL_READY = Gauge("sightline_model_ready", "1 once the model is loaded and warm")
 INFER_BATCH_SIZE = Histogram("sightline_infer_batch_size", "images per model run", buckets=SIZE_BUCKETS)
+MODEL_RUN_SECONDS = Histogram(
+    "sightline_model_run_seconds", "one run of the model that succeeded, without retries", buckets=STAGE_BUCKETS
+)
 OUT_OF_MEMORY = Counter(
     "sightline_infer_out_of_memory_total",
     "runs of the model that failed because memory was short; their images are run in smaller ones",
-)
-END_TO_END_SECONDS = Histogram(
-    "sightline_end_to_end_latency_seconds", "capture to label", ["origin"], buckets=LATENCY_BUCKETS
 )
 BATCHES_SKIPPED = Counter(
     "sightline_infer_skipped_batches_total",
@@ -181,18 +173,26 @@ BATCHES_SKIPPED = Counter(
 CACHE_STORES = Counter("sightline_cache_stores_total", "labels offered to the cache", ["result"])
 CACHE_UP = Gauge("sightline_cache_up", "1 while Redis does what it is asked, 0 while look-ups or stores are left alone")
 FRAMES_OPEN = Gauge("sightline_infer_open_frames", "frames read by this worker whose outcome is not settled yet")
+# Names and texts of metrics that exist only where a GPU does (`inference.device.gpu_metrics`).
+GPU_UTILIZATION = ("sightline_gpu_utilization_ratio", "share of the time in which the GPU was busy")
+GPU_MEMORY_USED = ("sightline_gpu_memory_used_bytes", "memory of the GPU that is in use, by all processes")
+GPU_MEMORY_TOTAL = ("sightline_gpu_memory_total_bytes", "memory of the GPU")
+GPU_TEMPERATURE = ("sightline_gpu_temperature_celsius", "temperature of the GPU")
 
-# decisions: both stages. A source is one of the `confidence.max_sources` with the most labels in this process
+# labels: both stages. A source is one of the `confidence.max_sources` with the most labels in this process
+END_TO_END_SECONDS = Histogram(
+    "sightline_end_to_end_latency_seconds", "capture to label", ["origin"], buckets=LATENCY_BUCKETS
+)
 CONFIDENCE = Histogram(
     "sightline_confidence",
     "score of the labels that the broker acknowledged: what was compared with the threshold",
-    ["lane", "origin", "decision"],
+    ["origin", "decision"],
     buckets=SHARE_BUCKETS,
 )
 SOURCE_LABELS = Counter(
     "sightline_source_labels_total",
     "labels that the broker acknowledged; REVIEW by all is the review share of the source",
-    ["lane", "source_id", "decision"],
+    ["source_id", "decision"],
 )
 
 
@@ -202,12 +202,12 @@ def confidence_drift() -> tuple[GaugeMetricFamily, GaugeMetricFamily]:
         GaugeMetricFamily(
             "sightline_confidence_drift_psi",
             "population stability index of the model's confidence: the present window against the windows before it",
-            labels=["lane", "source_id"],
+            labels=["source_id"],
         ),
         GaugeMetricFamily(
             "sightline_confidence_drift_critical_psi",
             "what the index exceeds without any change as seldom as confidence.false_alarm_share, by its samples",
-            labels=["lane", "source_id"],
+            labels=["source_id"],
         ),
     )
 

@@ -20,7 +20,7 @@ from ingest.publish.record_time import HOUR_US, Clock, record_time
 from schemas.clocks import clock_headers
 from schemas.codec import Registry, encode
 from schemas.errors import Stalled
-from schemas.headers import TRACEPARENT, new_traceparent
+from schemas.headers import TRACEPARENT, unsampled_traceparent
 from schemas.records import Frame, micros_to_iso
 
 log = logs.get(__name__)
@@ -72,7 +72,7 @@ class Outbox:
         span, traceparent = begin("send", self._topic, None)
         if span is not None:
             span.set({FRAME_ID: frame.frame_id, KEY: source_id})
-        traceparent = traceparent or new_traceparent(is_sampled=False)  # every frame has one, also with traces off
+        traceparent = traceparent or unsampled_traceparent()  # every frame has one, also with traces off
         on_delivery = sent_by(span, self._counting(frame, record_ms, clock_fault))
         record = OutRecord(
             self._topic,

@@ -138,12 +138,12 @@ class Looker:
 
     def _usable(self, topics: list[str]) -> list[str]:
         """Those that are there and may be read; the others are told of."""
-        there = metadata_of(self._settings).topics
+        there, client = metadata_of(self._settings).topics, admin(self._settings)
         timeout_s = self._settings.kafka.start_timeout_ms / 1000
         usable = []
         for topic in dict.fromkeys(topics):
             # A topic that is hidden from this user is not listed either.
-            if lacking := missing_topic_rights(admin(self._settings), [topic], [], timeout_s):
+            if lacking := missing_topic_rights(client, [topic], [], timeout_s):
                 self._notes.append(f"{topic} was not looked at: the right {', '.join(lacking)} is missing")
             elif topic not in there:
                 self._notes.append(f"{topic} was not looked at: it does not exist")

@@ -59,7 +59,7 @@ class Writer:
     def __init__(self, outputs: Outputs, deliveries: Deliveries, finish: Finish) -> None:
         self._outputs, self._deliveries, self._finish = outputs, deliveries, finish
         self._names = TopicNames.for_lane(outputs.settings.topic_prefix, outputs.lane)
-        self._decisions = DecisionMetrics(outputs.settings.confidence, outputs.lane)
+        self._decisions = DecisionMetrics(outputs.settings.confidence)
         # Only live labels are reviewed by people; a replay writes to its own labels topic alone.
         self._with_review = outputs.lane == "live"
 

@@ -10,9 +10,10 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from infra.kafka import clients
 from infra.kafka.errors import KafkaFailure
-from infra.kafka.group_offsets import LOOK_AFTER_S, GroupOffsets, Offsets
+from infra.kafka.group_offsets import LOOK_AFTER_S, GroupOffsets, Offsets, set_group_offsets
 from infra.settings import Settings
-from tests.support.deployment import Deployment
+from schemas import coordinates
+from tests.support.deployment import PARTITIONS, Deployment
 from tests.support.deployment import deployment as make_deployment
 from tests.support.services import Services
 from tests.support.sink_records import Wire
@@ -146,3 +147,10 @@ def test_only_the_partitions_that_are_named_are_asked_for(
     assert offsets.ask(10, {1, 2, 99}).ends == {1: 2, 2: 3}
     assert offsets.ask(10, frozenset()) == Offsets({}, {})
     assert offsets.ask(10).lag() == 6
+
+
+def test_an_offset_that_the_coordinator_does_not_keep_is_told(deployment: Deployment) -> None:
+    """The client's call succeeds, and says in the answer of each partition what became of it."""
+    known, unknown = (coordinates.TopicPartition(deployment.topics.frames, number) for number in (0, PARTITIONS))
+    with pytest.raises(KafkaFailure):
+        set_group_offsets(deployment.settings(), "a-group", {known: 0, unknown: 0}, 30)

@@ -63,6 +63,14 @@ def test_without_a_device_there_is_nothing() -> None:
     assert figures(Nvml(0)) == {}
 
 
+def test_a_driver_that_is_gone_costs_the_figures_of_the_gpus_and_no_other_metric() -> None:
+    class Gone(Nvml):
+        def nvmlDeviceGetCount(self) -> int:
+            raise NVMLError("GPU is lost")
+
+    assert figures(Gone()) == {}
+
+
 def test_without_the_library_or_the_driver_there_is_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     registry = CollectorRegistry()
     assert not export_gpus(registry, "no_such_library")

@@ -1,7 +1,5 @@
 """What is told of labels: their confidence, the share for review, and drift of the busiest sources."""
 
-from collections.abc import Iterator
-
 import pytest
 from prometheus_client import REGISTRY
 
@@ -11,19 +9,17 @@ from infra.settings import ConfidenceSettings
 from schemas.records import Decision, Origin
 from tests.support.sink_records import a_label
 
-LANE = "test-of-decisions"
 SETTINGS = ConfidenceSettings(max_sources=2, window_min=1, reference_windows=3, sample_every_ms=0)
 
 
 @pytest.fixture(autouse=True)
-def clean() -> Iterator[None]:
-    yield
-    metrics.SOURCE_LABELS.remove_by_labels({"lane": LANE})
-    metrics.CONFIDENCE.remove_by_labels({"lane": LANE})
+def clean() -> None:
+    metrics.SOURCE_LABELS.clear()
+    metrics.CONFIDENCE.clear()
 
 
 def value(name: str, **labels: str) -> float | None:
-    return REGISTRY.get_sample_value(name, {"lane": LANE, **labels})
+    return REGISTRY.get_sample_value(name, labels)
 
 
 def of_source(decisions: DecisionMetrics, now_s: float) -> dict[str, tuple[float, float]]:
@@ -32,8 +28,8 @@ def of_source(decisions: DecisionMetrics, now_s: float) -> dict[str, tuple[float
     return {sample.labels["source_id"]: (sample.value, limits[sample.labels["source_id"]]) for sample in index.samples}
 
 
-def test_confidence_and_the_review_share_by_lane_and_source() -> None:
-    decisions = DecisionMetrics(SETTINGS, LANE)
+def test_confidence_and_the_review_share_by_source() -> None:
+    decisions = DecisionMetrics(SETTINGS)
     for number in range(10):
         decision = Decision.REVIEW if number < 3 else Decision.ACCEPTED
         decisions.observe(a_label(source_id="cam-1", decision=decision, score=0.92), number)
@@ -47,7 +43,7 @@ def test_confidence_and_the_review_share_by_lane_and_source() -> None:
 
 
 def test_a_source_that_gives_way_to_a_busier_one_takes_its_series_along() -> None:
-    decisions = DecisionMetrics(SETTINGS, LANE)
+    decisions = DecisionMetrics(SETTINGS)
     for name in ("cam-1", "cam-2", *["cam-3"] * 20, *["cam-1"] * 5):
         decisions.observe(a_label(source_id=name), 0)
     decisions.observe(a_label(source_id="cam-3"), 11)
@@ -58,7 +54,7 @@ def test_a_source_that_gives_way_to_a_busier_one_takes_its_series_along() -> Non
 
 
 def test_drift_is_told_once_samples_are_enough_and_no_longer_than_they_are_fresh() -> None:
-    decisions, now_s = DecisionMetrics(SETTINGS, LANE), 0.0
+    decisions, now_s = DecisionMetrics(SETTINGS), 0.0
     for number in range(1_800):
         now_s = number / 10
         decisions.observe(a_label(source_id="cam-1", score=0.5 + number % 40 / 100), now_s)
@@ -76,7 +72,7 @@ def test_drift_is_told_once_samples_are_enough_and_no_longer_than_they_are_fresh
 
 
 def test_drift_stands_among_the_metrics_while_a_worker_runs() -> None:
-    decisions = DecisionMetrics(SETTINGS, LANE)
+    decisions = DecisionMetrics(SETTINGS)
     with drift_exported(decisions):
         assert "sightline_confidence_drift_psi" in {family.name for family in REGISTRY.collect()}
     with drift_exported(decisions):
@@ -85,7 +81,7 @@ def test_drift_stands_among_the_metrics_while_a_worker_runs() -> None:
 
 
 def test_no_source_is_told_of_where_none_is_wanted() -> None:
-    decisions = DecisionMetrics(SETTINGS.model_copy(update={"max_sources": 0}), LANE)
+    decisions = DecisionMetrics(SETTINGS.model_copy(update={"max_sources": 0}))
     decisions.observe(a_label(source_id="cam-1", score=0.9), 0)
     assert value("sightline_source_labels_total", source_id="cam-1", decision="ACCEPTED") is None
     assert value("sightline_confidence_count", origin="MODEL", decision="ACCEPTED") == 1

@@ -19,7 +19,7 @@ STRICT = BreakerSettings(window_frames=2, max_bad_share=0.5)
 
 def test_what_was_gone_is_counted_and_no_reason_to_stop() -> None:
     after, before = (
-        AfterDelivery(Breaker(STRICT), None, DecisionMetrics(ConfidenceSettings(), "live")),
+        AfterDelivery(Breaker(STRICT), None, DecisionMetrics(ConfidenceSettings())),
         metrics.BATCHES_SKIPPED._value.get(),
     )
     for first in range(0, 100, 10):
@@ -29,7 +29,7 @@ def test_what_was_gone_is_counted_and_no_reason_to_stop() -> None:
 
 
 def test_records_that_are_no_batches_are_a_reason_to_stop() -> None:
-    after = AfterDelivery(Breaker(STRICT), None, DecisionMetrics(ConfidenceSettings(), "live"))
+    after = AfterDelivery(Breaker(STRICT), None, DecisionMetrics(ConfidenceSettings()))
     with pytest.raises(Stalled):
         for offset in range(10):
             after(Work(batch_record(BATCHES, offset, b"<html>"), 1, bad=BadFrame("not_avro", "starts with 3c")))
