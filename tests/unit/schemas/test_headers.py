@@ -186,11 +186,11 @@ def test_what_is_no_trace_context_is_not_read(found: bytes) -> None:
     assert headers.traceparents_of(both, 2) == [TRACE, None]
 
 
-def test_a_new_traceparent_has_the_form_of_the_standard() -> None:
+def test_an_unsampled_traceparent_has_the_form_of_the_standard() -> None:
     made = headers.unsampled_traceparent()
     assert headers.traceparent_of([(headers.TRACEPARENT, made.encode())]) == made
     version, trace, span, flags = made.split("-")
-    assert (version, len(trace), len(span), flags) == ("00", 32, 16, "01")
+    assert (version, len(trace), len(span), flags) == ("00", 32, 16, "00")
 
 
 NAMES = st.sampled_from(
