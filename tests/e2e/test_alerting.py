@@ -4,31 +4,28 @@ The rules are the shipped ones, with shorter `for` and `keep_firing_for`, so tha
 """
 
 import json
-import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from confluent_kafka.admin import NewTopic
 
 from infra.kafka.clients import admin
-from infra.monitoring.config import RULES, alertmanager_config, prometheus_config
 from infra.process.ports import find_ports
 from infra.process.supervise import http_get
 from tests.support.deployment import Deployment
 from tests.support.lag_consumers import commit, reading, write, writing
+from tests.support.prometheus import monitoring, until
 from tests.support.receiver import Receiver, receiving
 from tests.support.runner import Runner
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.system]
 
-WITHIN_S = 60.0
 LAG = {
     "SIGHTLINE_LAG__LOOK_INTERVAL_S": "1",
     "SIGHTLINE_LAG__STUCK_AFTER_S": "5",
@@ -47,63 +44,6 @@ while True:
     if reader.poll(1.0) is not None:
         print("read", flush=True)
 """
-
-
-def program(*names: str) -> str:
-    found = next((path for name in names if (path := shutil.which(name))), None)
-    if found is None:
-        pytest.skip(f"{names[0]} is not installed (a Debian package of that name)")
-    return found
-
-
-def quick_rules(folder: Path) -> Path:
-    """The shipped rules; what has to last minutes lasts seconds here, and nothing else is changed."""
-    rules = yaml.safe_load(RULES.read_text())
-    for rule in (rule for group in rules["groups"] for rule in group["rules"]):
-        rule.update({name: "2s" for name in ("for", "keep_firing_for") if name in rule})
-    path = folder / "rules.yml"
-    path.write_text(json.dumps(rules))
-    return path
-
-
-@contextmanager
-def monitoring(folder: Path, lag_port: int, webhook: str) -> Iterator[None]:
-    """A real Prometheus and a real Alertmanager that watch the lag monitor, and tell the webhook."""
-    prometheus, alertmanager = program("prometheus"), program("prometheus-alertmanager", "alertmanager")
-    prometheus_port, alertmanager_port = find_ports(2)
-    config = json.loads(prometheus_config(lag_port, alertmanager_port))
-    config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
-    config["rule_files"] = [str(quick_rules(folder))]
-    (folder / "prometheus.yml").write_text(json.dumps(config))
-    routes = yaml.safe_load(alertmanager_config([webhook]))
-    routes["route"] |= {"group_wait": "1s", "group_interval": "1s"}
-    (folder / "alertmanager.yml").write_text(json.dumps(routes))
-    commands = [
-        [alertmanager, f"--config.file={folder}/alertmanager.yml", f"--storage.path={folder}/alertmanager",
-         "--cluster.listen-address=", f"--web.listen-address=127.0.0.1:{alertmanager_port}"],
-        [prometheus, f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/prometheus",
-         f"--web.listen-address=127.0.0.1:{prometheus_port}"],
-    ]  # fmt: skip
-    with ExitStack() as closing:
-        for number, command in enumerate(commands):
-            log = closing.enter_context((folder / f"{number}.log").open("wb"))
-            process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
-            closing.callback(_end, process)
-        for port in (prometheus_port, alertmanager_port):
-            until(lambda port=port: http_get(port, "/-/ready", 1.0)[0] == 200)  # type: ignore[misc]
-        yield
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    process.wait(20)
-
-
-def until(holds: Callable[[], bool], why: Callable[[], object] = lambda: "") -> None:
-    end_s = time.monotonic() + WITHIN_S
-    while not holds():
-        assert time.monotonic() < end_s, why()
-        time.sleep(0.5)
 
 
 def alerts(receiver: Receiver) -> dict[tuple[str, str], dict[str, Any]]:
