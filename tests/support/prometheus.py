@@ -19,8 +19,9 @@ from infra.process.supervise import http_get
 WITHIN_S = 60.0
 
 
-def until(holds: Callable[[], bool], why: Callable[[], object] = lambda: "") -> None:
-    end_s = time.monotonic() + WITHIN_S
+def until(holds: Callable[[], bool], why: Callable[[], object] = lambda: "", within_s: float = WITHIN_S) -> None:
+    """Ask twice a second; fails with what `why` says."""
+    end_s = time.monotonic() + within_s
     while not holds():
         assert time.monotonic() < end_s, why()
         time.sleep(0.5)

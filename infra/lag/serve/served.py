@@ -24,7 +24,7 @@ FAMILIES: dict[str, Callable[[Seen], Iterator[Metric]]] = {
     "kafka-exporter": kafka_exporter,
     "burrow": burrow_metrics,
 }
-# After so many intervals without a look its values are told no more: a frozen value looks like a healthy one.
+# After the time of so many looks without one its values are told no more: a frozen value looks like a healthy one.
 STALE_LOOKS = 3
 FIRST_LOOK = "the first look has not ended yet"
 
@@ -36,7 +36,7 @@ class Served:
         self, cluster: str, store: BurrowStore, servers: Sequence[str], families: Sequence[str], interval_s: float
     ) -> None:
         self._cluster, self._store = cluster, store
-        self._stale_s = STALE_LOOKS * interval_s
+        self._interval_s = interval_s
         self._families = list(families)
         self._burrow = BurrowApi(cluster, store, servers, interval_s)
         self._lock = threading.Lock()
@@ -126,7 +126,10 @@ class Served:
         return _page(404 if reports else 503, {"error": f"nothing is known of the group {group} now"})
 
     def _fresh(self) -> bool:
-        return self._seen is not None and time.monotonic() - self._seen_s <= self._stale_s
+        if self._seen is None:
+            return False
+        # Where the cluster is slow a look takes longer than the interval: that is no cluster that is away.
+        return time.monotonic() - self._seen_s <= STALE_LOOKS * max(self._interval_s, self._seen.took_s)
 
     def _up(self, is_up: bool) -> Metric:
         return gauge("sightline_lag_up", "1 while the values are fresh", ("cluster",), [((self._cluster,), is_up)])
