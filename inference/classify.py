@@ -143,8 +143,8 @@ def _label(batch: list[tuple[Path, Prepared | BadFrame]], model: Model, settings
             yield Result(path, error=outcome)
             continue
         predictions = next(rows)
-        decision, reason = decide(predictions, outcome.quality, settings.infer.min_probability)
-        yield Result(path, predictions, decision, reason)
+        decided = decide(predictions, outcome.quality, settings.infer.min_probability)
+        yield Result(path, predictions, decided.decision, decided.reason)
 
 
 def json_line(result: Result) -> str:

@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "monitor up": ("infra.monitoring.command:up_command", "run Prometheus and Alertmanager here, with our alerts"),
     "monitor down": ("infra.monitoring.command:down_command", "stop them"),
     "audit": ("sinks.audit.command:command", "prove that every frame became a label or a dead letter"),
+    "explain": ("sinks.explain.command:command", "tell the life of one frame: each step, its labels, why it waits"),
     "dead list": ("sinks.dead.command:list_command", "list dead letters, by time, stage, error and source"),
     "dead show": ("sinks.dead.command:show_command", "show one dead letter in full"),
     "dead export": ("sinks.dead.command:export_command", "write dead letters to files"),

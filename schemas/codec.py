@@ -10,13 +10,13 @@ import io
 import json
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import fastavro
 
-from schemas import foreign, records
+from schemas import avro_fields, foreign, records
 from schemas.coordinates import Coordinates
 from schemas.errors import BadFrame, UnknownVersion
 
@@ -74,10 +74,10 @@ def _name(record_type: type[Record]) -> str:
 @functools.cache
 def _formats() -> dict[type, _Format]:
     converters: dict[type[Record], tuple[Callable[[Any], Schema], Callable[[Schema], Any]]] = {
-        records.Frame: (_flat, _frame),
-        records.MicroBatch: (_microbatch_fields, _microbatch),
-        records.Label: (_label_fields, _label),
-        records.ProcessStatus: (_status_fields, _status),
+        records.Frame: (avro_fields.flat, avro_fields.frame),
+        records.MicroBatch: (avro_fields.microbatch_fields, avro_fields.microbatch),
+        records.Label: (avro_fields.label_fields, avro_fields.label),
+        records.ProcessStatus: (avro_fields.status_fields, avro_fields.status),
     }
     return {record_type: _format(record_type, *pair) for record_type, pair in converters.items()}
 
@@ -92,9 +92,29 @@ def _format(
     return _Format(schema, parsed, SINGLE_OBJECT_MARKER + fingerprint(schema), versions, to_fields, from_fields)
 
 
+def _written_as(record: Record) -> _Format:
+    """The oldest version that holds the record, so that workers of the version before go on beside newer stages."""
+    if isinstance(record, records.MicroBatch) and all(item.replay_of is None for item in record.items):
+        return _first_batches()
+    return _formats()[type(record)]
+
+
+@functools.cache
+def _first_batches() -> _Format:
+    form, schema = _formats()[records.MicroBatch], history_of(records.MicroBatch)[0]
+    parsed = form.versions[fingerprint(schema)]
+    return replace(form, schema=schema, parsed=parsed, prefix=SINGLE_OBJECT_MARKER + fingerprint(schema))
+
+
+def _read_as(form: _Format, writer_schema: Any) -> Any:
+    """The reader's schema. Batches of the first version are read as such: resolving each costs more than its items."""
+    first = _first_batches().parsed if form.from_fields is avro_fields.microbatch else None
+    return writer_schema if writer_schema is first else form.parsed
+
+
 def encode(record: Record, registry: Registry | None = None, topic: str = "") -> bytes:
     """The bytes of the record; with a registry in Confluent's wire format, under the subject `<topic>-value`."""
-    form = _formats()[type(record)]
+    form = _written_as(record)
     prefix = form.prefix
     if registry is not None:
         prefix = CONFLUENT_MAGIC + struct.pack(">I", registry.id_for(f"{topic}-value", form.schema))
@@ -122,7 +142,7 @@ def decode(record_type: type[RecordT], data: bytes | None, registry: Registry | 
     writer_schema, start = _writer_schema(form, data, registry)
     assert data is not None
     record: RecordT
-    record, end = _read(form.parsed, form.from_fields, writer_schema, data, start)
+    record, end = _read(_read_as(form, writer_schema), form.from_fields, writer_schema, data, start)
     if end != len(data):
         raise BadFrame("not_avro", f"{len(data) - end} bytes behind the record")
     return record
@@ -138,9 +158,11 @@ def decode_without_pixels(data: bytes | None, registry: Registry | None = None) 
     assert data is not None
     if not isinstance(writer_schema, dict) or writer_schema["fields"][-1]["name"] != "pixels":
         raise BadFrame("not_avro", "the pixels are not the last field of that version")
-    schemas = _without_last_field(form.parsed), _without_last_field(writer_schema)
+    schemas = _without_last_field(_read_as(form, writer_schema)), _without_last_field(writer_schema)
     batch: records.MicroBatch
-    batch, _ = _read(schemas[0], lambda fields: _microbatch({**fields, "pixels": b""}), schemas[1], data, start)
+    batch, _ = _read(
+        schemas[0], lambda fields: avro_fields.microbatch({**fields, "pixels": b""}), schemas[1], data, start
+    )
     return batch
 
 
@@ -208,56 +230,7 @@ def _avro_long(number: int) -> bytes:
     return bytes(out)
 
 
-def _flat(record: Any) -> dict[str, Any]:
-    return {name: getattr(record, name) for name in record.__dataclass_fields__}
-
-
-def _frame(fields: dict[str, Any]) -> records.Frame:
-    kind, encoding = records.SourceKind(fields["source_kind"]), records.Encoding(fields["encoding"])
-    return records.Frame(**{**fields, "source_kind": kind, "encoding": encoding})
-
-
-def _quality(fields: dict[str, Any]) -> records.Quality:
-    return records.Quality(**{**fields, "flags": tuple(fields["flags"])})
-
-
-def _microbatch_fields(batch: records.MicroBatch) -> dict[str, Any]:
-    return {**_flat(batch), "items": [{**_flat(item), "quality": _flat(item.quality)} for item in batch.items]}
-
-
-def _microbatch(fields: dict[str, Any]) -> records.MicroBatch:
-    items = tuple(records.BatchItem(**{**item, "quality": _quality(item["quality"])}) for item in fields["items"])
-    return records.MicroBatch(**{**fields, "items": items, "encoding": records.PixelEncoding(fields["encoding"])})
-
-
-def _label_fields(label: records.Label) -> dict[str, Any]:
-    return {
-        **_flat(label),
-        "predictions": [_flat(prediction) for prediction in label.predictions],
-        "model": _flat(label.model),
-        "quality": _flat(label.quality),
-        "source": _flat(label.source),
-    }
-
-
-def _label(fields: dict[str, Any]) -> records.Label:
-    return records.Label(
-        **{
-            **fields,
-            "decision": records.Decision(fields["decision"]),
-            "origin": records.Origin(fields["origin"]),
-            "predictions": tuple(records.Prediction(**prediction) for prediction in fields["predictions"]),
-            "model": records.ModelRef(**fields["model"]),
-            "quality": _quality(fields["quality"]),
-            "source": Coordinates(**fields["source"]),
-        }
-    )
-
-
-def _status_fields(status: records.ProcessStatus) -> dict[str, Any]:
-    return {**_flat(status), "sources": [_flat(source) for source in status.sources]}
-
-
-def _status(fields: dict[str, Any]) -> records.ProcessStatus:
-    sources = tuple(records.SourceStatus(**source) for source in fields["sources"])
-    return records.ProcessStatus(**{**fields, "sources": sources})
+def place_bytes(place: Coordinates) -> bytes:
+    """How a place stands in a Label, as `source` and as `replay_of`: a search need not decode labels without them."""
+    topic = place.topic.encode()
+    return _avro_long(len(topic)) + topic + _avro_long(place.partition) + _avro_long(place.offset)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from schemas.canonical import is_digest
 from schemas.coordinates import Coordinates
-from schemas.fields import is_position, is_topic
+from schemas.fields import is_position, is_topic, read_coordinates
 
 Header = tuple[str, bytes]
 RawHeaders = Iterable[tuple[str, bytes | str | None]] | None
@@ -34,10 +34,13 @@ ITEM_TRACEPARENTS = "sightline-item-traceparents"
 # per item, comma-separated, empty where a frame has none.
 CLOCK = "sightline-clock"
 ITEM_CLOCKS = "sightline-item-clocks"
+# On the replay lane: the place of the frame that this one repeats, `<topic>/<partition>/<offset>`. It is kept at each
+# attempt, where the origin becomes the place on the replay lane.
+REPLAY_OF = "sightline-replay-of"
 # How the pixels of a MicroBatch were made, as 32 hex digits: cached labels are found by it.
 PREPARATION = "sightline-preparation"
 
-KEPT = (TRACEPARENT, REPLAY_ID, CLOCK)
+KEPT = (TRACEPARENT, REPLAY_ID, REPLAY_OF, CLOCK)
 MAX_MESSAGE_BYTES = 1024
 
 # As many digits as a 64-bit number can have: `int` raises ValueError for thousands of digits.
@@ -102,6 +105,16 @@ def replay_id_of(headers: RawHeaders) -> str | None:
     return value.decode(errors="replace") if value else None
 
 
+def replay_of_headers(place: Coordinates | None) -> list[Header]:
+    """The header of a frame of the replay lane; none for None."""
+    return [] if place is None else [(REPLAY_OF, str(place).encode())]
+
+
+def replay_of(headers: RawHeaders) -> Coordinates | None:
+    """The place of the frame that this one repeats; None also for a value that is no place."""
+    return read_coordinates(to_map(headers).get(REPLAY_OF, b"").decode(errors="replace"))
+
+
 def preparation_headers(preparation: str | None) -> list[Header]:
     """The header of a MicroBatch; none for None."""
     return [] if preparation is None else [(PREPARATION, preparation.encode())]
@@ -139,9 +152,9 @@ def _traceparent(value: bytes) -> str | None:
     return value.decode() if _TRACEPARENT.fullmatch(value) else None
 
 
-def new_traceparent() -> str:
-    """A fresh W3C trace context (version 00, sampled): https://www.w3.org/TR/trace-context/."""
-    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+def unsampled_traceparent() -> str:
+    """A fresh W3C trace context (version 00) of a frame whose spans nobody records: https://www.w3.org/TR/trace-context/."""
+    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00"
 
 
 def read_failure(headers: RawHeaders) -> Failure | None:

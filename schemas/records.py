@@ -98,7 +98,7 @@ class Quality:
 
 @dataclass(frozen=True, slots=True)
 class BatchItem:
-    """One frame of a MicroBatch; its pixels are `pixels[start:start + length]`."""
+    """One frame of a MicroBatch; its pixels are `pixels[start:start + length]`. `replay_of`: the frame it repeats."""
 
     offset: int
     frame_id: str
@@ -108,6 +108,7 @@ class BatchItem:
     quality: Quality
     start: int
     length: int
+    replay_of: Coordinates | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +141,26 @@ class ModelRef:
 
 
 @dataclass(frozen=True, slots=True)
+class Detection:
+    """One object in a frame. The edges are shares (0 to 1) of the width and height of the upright picture."""
+
+    class_id: str
+    name: str
+    probability: float
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+@dataclass(frozen=True, slots=True)
 class Label:
-    """What one frame was decided to be; `predictions` are best first."""
+    """What one frame was decided to be; `predictions` are best first.
+
+    `score` was compared with `threshold`, and `score_kind` says what it is; None in labels of versions that did not
+    tell. `revision`: 0, or the time of a promoted correction in ms since 1970; of a frame's labels the highest wins.
+    `replay_of`: in the replay lane the frame that `source` repeats. `detections` are reserved for boxes.
+    """
 
     frame_id: str
     source_id: str
@@ -155,6 +174,12 @@ class Label:
     quality: Quality
     source: Coordinates
     replay_id: str | None = None
+    score: float | None = None
+    threshold: float | None = None
+    score_kind: str | None = None
+    revision: int = 0
+    replay_of: Coordinates | None = None
+    detections: tuple[Detection, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from infra.commands.options import HttpPortOption, LaneOption, ModelOption
 from infra.kafka.stage_keys import stage_keys, stage_notes
 from infra.kafka.start_checks import require_topics
 from infra.kafka.topics import Lane, TopicNames, group
-from infra.process import logs
+from infra.process import logs, tracing
 from infra.process.lifecycle import Stop
 from infra.process.memory import give_back_now_and_then, keep_freed_memory
 from infra.redis.client import require_redis
@@ -31,7 +31,8 @@ def command(
     stream = {"cache": False} if no_cache else {}
     settings = load_settings({"infer": {"model": model}, "stream": stream, "http": {"port": http_port}})
     logs.setup(settings.log)
-    run(settings, lane)
+    with tracing.running(settings.tracing, "sightline-stream"):
+        run(settings, lane)
 
 
 def run(settings: Settings, lane: Lane) -> None:

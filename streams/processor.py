@@ -11,12 +11,13 @@ from inference.cache.exact import ExactCache, open_cache
 from inference.cache.scope import preparation_of
 from inference.image import Prepared, SampleRange, Size, prepare
 from inference.models import ModelInfo
+from infra.kafka.own_partitions import OwnPartitionsWatch
 from infra.kafka.publisher import Publisher
 from infra.kafka.schema_registry import registry_of
 from infra.kafka.start_checks import partitions_of
 from infra.kafka.topic_ids import read_topic_ids
 from infra.kafka.topic_watch import TopicWatch
-from infra.kafka.topics import Lane, TopicNames
+from infra.kafka.topics import Lane, TopicNames, group
 from infra.process import logs
 from infra.process.health import HealthServer
 from infra.process.lifecycle import STOP_BUDGET_S, Stop, StopBudget
@@ -92,8 +93,26 @@ def build_processor(settings: Settings, lane: Lane, model: ModelInfo, stop: Stop
     monitor = Monitor(settings, lane, backlog, progress, pause, stop.set)
     topic_watch = TopicWatch(settings, topic_ids, stop.set)
 
+    # What the metrics tell of the partitions of the retry topic.
+    retry_group = group("retry", settings.topic_prefix, lane)
+    retry_watch = OwnPartitionsWatch.of(settings, retry_group, names.retry, retry.progress)
+
     return Processor(
-        settings, lane, stop, heartbeat, publisher, pool, cache, lookup, stage, app, intake, retry, monitor, topic_watch
+        settings,
+        lane,
+        stop,
+        heartbeat,
+        publisher,
+        pool,
+        cache,
+        lookup,
+        stage,
+        app,
+        intake,
+        retry,
+        retry_watch,
+        monitor,
+        topic_watch,
     )
 
 
@@ -113,6 +132,7 @@ def stage_progress(
         commits=commits.commits + retry.finished,
         steps=pool.steps,
         partitions=intake.partitions,
+        newest_ms=commits.progress.newest_ms(),
         beat_s=heartbeat.beat_s,
     )
 
@@ -148,13 +168,15 @@ class Processor:
     app: StreamApp
     intake: Intake
     retry: RetryConsumer
+    retry_watch: OwnPartitionsWatch
     monitor: Monitor
     topic_watch: TopicWatch
 
     async def run(self) -> None:
         """Start the parts, wait until `stop` is set, end the parts."""
-        health = HealthServer(self.settings.http, live=self.heartbeat.hung, ready=self._not_ready)
-        with health:
+        labels = {"lane": self.lane}
+        health = HealthServer(self.settings.http, self.heartbeat.hung, self._not_ready, labels=labels)
+        with health, self.retry_watch:
             with reporting(self.settings, "stream", self.lane, self.publisher, self._doing, health):
                 self.monitor.start()
                 self.topic_watch.start()

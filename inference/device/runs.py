@@ -45,6 +45,7 @@ class RunPlanner(Generic[WorkT]):
         self._max_rows, self._max_delay_ms = max_rows, max_delay_ms
         self._queue: deque[_Queued[WorkT]] = deque()
         self.size_bytes = 0
+        self.rows = 0  # those that wait; any thread may read both figures
 
     def __len__(self) -> int:
         """How many pieces of work wait, including one of which a part was taken."""
@@ -54,6 +55,7 @@ class RunPlanner(Generic[WorkT]):
         """`size_bytes` counts until the last row is taken."""
         self._queue.append(_Queued(work, kind, rows, size_bytes, now_ms))
         self.size_bytes += size_bytes
+        self.rows += rows
 
     def take(self, now_ms: float, idle: bool) -> list[Part[WorkT]]:
         """The parts of the next run, at most `max_rows` rows of one kind; empty when no run should start yet."""
@@ -69,6 +71,7 @@ class RunPlanner(Generic[WorkT]):
             count = min(head.left, room)
             parts.append(Part(head.work, head.taken, count))
             head.taken += count
+            self.rows -= count
             room -= count
             if head.left:
                 break
@@ -94,6 +97,7 @@ class RunPlanner(Generic[WorkT]):
         if dropped:
             self._queue = deque(queued for queued in self._queue if not unwanted(queued.work))
             self.size_bytes -= sum(queued.size_bytes for queued in dropped)
+            self.rows -= sum(queued.left for queued in dropped)
         return [queued.work for queued in dropped]
 
     def _rows_ahead(self) -> tuple[int, bool]:

@@ -1,6 +1,7 @@
 """Runs the model and handles its failures: splits what does not fit, retries what failed, tells which rows failed."""
 
 import itertools
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -104,8 +105,11 @@ def score(run: RunModel, pixels: Pixels, limit: RetryLimit, sizes: WorkingSize) 
 
 
 def _run_rows(run: RunModel, rows: Pixels) -> Output | RunFailure:
+    started_s = time.monotonic()
     outcome = attempt(lambda: run(rows))
-    if isinstance(outcome, RunFailure) and outcome.kind is FailureKind.OUT_OF_MEMORY:
+    if not isinstance(outcome, RunFailure):
+        metrics.MODEL_RUN_SECONDS.observe(time.monotonic() - started_s)
+    elif outcome.kind is FailureKind.OUT_OF_MEMORY:
         metrics.OUT_OF_MEMORY.inc()
     return outcome
 

@@ -54,6 +54,8 @@ class Staging:
     ) -> None:
         self._spec, self._max_rows = spec, max_rows
         self._planner: RunPlanner[Work] = RunPlanner(max_rows, max_delay_ms)
+        metrics.QUEUE_FRAMES.labels("device").set_function(lambda: self._planner.rows)
+        metrics.QUEUE_BYTES.labels("device").set_function(lambda: self._planner.size_bytes)
         self._changed = threading.Condition()
         self._closed = False
         self._handed_over = 0
@@ -70,7 +72,6 @@ class Staging:
     def put(self, work: Work) -> None:
         with self._changed:
             self._planner.add(work, work.encoding, len(work.rows), len(work.pixels), now_ms())
-            metrics.QUEUE_BYTES.set(self._planner.size_bytes)
             self._changed.notify()
 
     def drop(self, partitions: Collection[TopicPartition]) -> set[Work]:
@@ -124,7 +125,6 @@ class Staging:
                 parts = self._planner.take(now, idle)
                 if parts:
                     self._handed_over += 1
-                    metrics.QUEUE_BYTES.set(self._planner.size_bytes)
                     return parts
                 wait_ms = self._planner.wait_ms(now, idle)
                 self._changed.wait(None if wait_ms is None else wait_ms / 1000)

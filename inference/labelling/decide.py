@@ -4,6 +4,7 @@ A cache hit goes through here as well, so that a change of settings applies to p
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from inference.models.base import Output
@@ -11,6 +12,8 @@ from schemas.coordinates import Coordinates
 from schemas.records import Decision, Label, Micros, ModelRef, Origin, Prediction, Quality
 
 LOW_CONFIDENCE = "low_confidence"
+# The kind of score that is compared with the threshold: the probability of the best prediction.
+PROBABILITY = "probability"
 # The flags of inference/image/quality.py with which no prediction is accepted, the most important first. A blurred,
 # bright or small image can still show its object: there the probability decides.
 REVIEW_FLAGS = ("damaged", "grey_smear", "flat", "dark")
@@ -43,15 +46,27 @@ def _predictions(
     return tuple(Prediction(class_id, name, probability) for (class_id, name), probability in pairs)
 
 
-def decide(predictions: Sequence[Prediction], quality: Quality, min_probability: float) -> tuple[Decision, str | None]:
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A decision, and what it was made of. `score` is None without a prediction; a flag of the quality overrules it."""
+
+    decision: Decision
+    reason: str | None
+    score: float | None
+    threshold: float
+    score_kind: str = PROBABILITY
+
+
+def decide(predictions: Sequence[Prediction], quality: Quality, min_probability: float) -> Decided:
     """REVIEW and the reason, `quality:<flag>` or `low_confidence`; else ACCEPTED and None."""
+    score = predictions[0].probability if predictions else None
     for flag in REVIEW_FLAGS:
         if flag in quality.flags:
-            return Decision.REVIEW, f"quality:{flag}"
+            return Decided(Decision.REVIEW, f"quality:{flag}", score, min_probability)
     # `not >=` rather than `<`: a NaN is not accepted either
-    if not predictions or not predictions[0].probability >= min_probability:
-        return Decision.REVIEW, LOW_CONFIDENCE
-    return Decision.ACCEPTED, None
+    if score is None or not score >= min_probability:
+        return Decided(Decision.REVIEW, LOW_CONFIDENCE, score, min_probability)
+    return Decided(Decision.ACCEPTED, None, score, min_probability)
 
 
 def label_for(
@@ -65,20 +80,25 @@ def label_for(
     labelled_at: Micros,
     min_probability: float,
     replay_id: str | None = None,
+    replay_of: Coordinates | None = None,
 ) -> Label:
     """The label of one frame; `source` are the coordinates of the frame's record."""
-    decision, reason = decide(predictions, quality, min_probability)
+    decided = decide(predictions, quality, min_probability)
     return Label(
         frame_id=item.frame_id,
         source_id=item.source_id,
         captured_at=item.captured_at,
         labelled_at=labelled_at,
-        decision=decision,
-        reason=reason,
+        decision=decided.decision,
+        reason=decided.reason,
         predictions=predictions,
         origin=origin,
         model=model,
         quality=quality,
         source=source,
         replay_id=replay_id,
+        score=decided.score,
+        threshold=decided.threshold,
+        score_kind=decided.score_kind,
+        replay_of=replay_of,
     )

@@ -4,25 +4,32 @@ import time
 
 from inference.cache.writer import CacheWriter
 from inference.device.work import LabelledFrame, Work
+from inference.labelling.decision_metrics import DecisionMetrics
+from inference.worker import traces
 from infra.failures.breaker import Breaker
 from infra.failures.outcomes import BATCHES_SKIPPED, error_class_of
 from infra.process import metrics
+from infra.process.end_to_end import observe_end_to_end
+from infra.process.times import now_us
 from schemas.errors import Stalled
+from schemas.headers import traceparents_of
 
 
 class AfterDelivery:
     """Called by the poll thread, once for each piece of work. Raises Stalled when the breaker opens."""
 
-    def __init__(self, breaker: Breaker, cache: CacheWriter | None) -> None:
-        self._breaker, self._cache = breaker, cache
+    def __init__(self, breaker: Breaker, cache: CacheWriter | None, decisions: DecisionMetrics) -> None:
+        self._breaker, self._cache, self._decisions = breaker, cache, decisions
 
     def __call__(self, work: Work) -> None:
-        now_us = time.time_ns() // 1000
-        for outcome in work.outcomes.values():
+        traces.end(work)
+        now, parents = now_us(), traceparents_of(work.record.headers, len(work.items))
+        for index, outcome in work.outcomes.items():
             if isinstance(outcome, LabelledFrame):
                 label = outcome.label
                 metrics.LABELS.labels(label.origin, label.decision).inc()
-                metrics.END_TO_END_SECONDS.observe(max(0.0, (now_us - label.captured_at) / 1e6))
+                observe_end_to_end(label, parents[index], now)
+                self._decisions.observe(label, time.monotonic())
                 self._breaker.record()
             else:
                 self._breaker.record(error_class_of(outcome.error))

@@ -10,13 +10,14 @@ import typer
 
 from inference.device.device import Device
 from inference.device.failures import DeviceLost
+from inference.device.gpu_metrics import export_gpus
 from inference.device.warm_up import warm_up
 from inference.models import Model, load_model
 from inference.worker.worker import Worker, build_worker
 from infra.commands.options import HttpPortOption, LaneOption, ModelOption, PassOverOption
 from infra.kafka.start_checks import require_topics
 from infra.kafka.topics import Lane, TopicNames, group
-from infra.process import logs, metrics
+from infra.process import logs, metrics, tracing
 from infra.process.health import HealthServer
 from infra.process.lifecycle import Stop, print_end
 from infra.process.memory import give_back_now_and_then
@@ -47,7 +48,8 @@ def command(
     }
     settings = load_settings(flags)
     logs.setup(settings.log)
-    serve(settings, lane, Stop().install())
+    with tracing.running(settings.tracing, "sightline-infer"):
+        serve(settings, lane, Stop().install())
 
 
 def serve(settings: Settings, lane: Lane, stop: Stop) -> None:
@@ -61,11 +63,12 @@ def serve(settings: Settings, lane: Lane, stop: Stop) -> None:
     give_back_now_and_then()
     probes = Probes(stop)
     try:
-        with HealthServer(settings.http, live=probes.live, ready=probes.ready) as health:
+        with HealthServer(settings.http, probes.live, probes.ready, labels={"lane": lane}) as health:
             # The first start ever also converts the model: tens of seconds.
             model = stop.unless_stopped(lambda: load_model(settings.infer.model, settings.infer))
             if model is not None:
                 device = warm_device(model, settings.infer, stop)
+                export_gpus()
                 worker = probes.worker = build_worker(settings, lane, names, device, stop)
                 worker.run(reporting(settings, "infer", lane, worker.publisher, worker.doing, health))
         stop.raise_error()

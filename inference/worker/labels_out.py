@@ -9,13 +9,14 @@ from infra.failures.outcomes import FrameRecord, dead_letter, retry_or_dead
 from infra.kafka.records import ConsumedRecord
 from infra.kafka.sender import OutRecord
 from infra.kafka.topics import TopicNames
+from infra.kafka.traces import sent_within
 from infra.settings import RetrySettings
 from schemas import codec
 from schemas.clocks import clock_headers, read_batch_clocks, read_clock
 from schemas.coordinates import TopicPartition
 from schemas.errors import BadFrame
 from schemas.fields import MAX_ID_BYTES
-from schemas.headers import REPLAY_ID, TRACEPARENT, Header, attempt_of, to_map, traceparents_of
+from schemas.headers import REPLAY_ID, TRACEPARENT, Header, attempt_of, replay_of_headers, to_map, traceparents_of
 from schemas.records import Decision, Frame
 
 STAGE = "infer"
@@ -54,9 +55,10 @@ class LabelsOut:
         for index, headers in enumerate(_kept_headers(work)):
             outcome = work.outcomes[index]
             if isinstance(outcome, LabelledFrame):
-                records += self._label(outcome, headers)
+                made = self._label(outcome, headers)
             else:
-                records.append(self._failure(work, index, outcome, frames, headers))
+                made = [self._failure(work, index, outcome, frames, headers)]
+            records += [sent_within(work.spans.get(index), record) for record in made]
         return records
 
     def _label(self, labelled: LabelledFrame, headers: list[Header]) -> list[OutRecord]:
@@ -89,7 +91,8 @@ class LabelsOut:
         if found is None or self._is_another(found, item.frame_id):
             # There is nothing left to try again. The dead letter keeps the frame's coordinates and the reason.
             frame_ms = read_clock(headers) or item.captured_at // 1000
-            lost = FrameRecord(work.source_of(index), frame_ms, item.source_id, None, headers, attempt)
+            kept = [*headers, *replay_of_headers(item.replay_of)]
+            lost = FrameRecord(work.source_of(index), frame_ms, item.source_id, None, kept, attempt)
             return self._dead(
                 lost, BadFrame("frame_gone", f"no longer in its topic; before that {_text(failure.error)}")
             )

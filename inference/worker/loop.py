@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from inference.device.staging import Staging
 from inference.models.base import InputSpec
+from inference.worker import traces
 from inference.worker.delivery.base import Delivery
 from inference.worker.group.joining import Joining
 from inference.worker.group.work_in_flight import WorkInFlight
@@ -58,11 +59,12 @@ class WorkerLoop:
         guard: VersionGuard,
         limits: ReadLimits,
         stop: Stop,
+        group: str = "",
     ) -> None:
         self._consumer, self._topic, self._spec, self._registry = consumer, topic, spec, registry
         self._staging, self._in_flight, self._joining = staging, in_flight, joining
         self._delivery, self._start_offsets, self._limits, self._stop = delivery, start_offsets, limits, stop
-        self._guard = guard
+        self._guard, self._group = guard, group
         self._is_closing = False
         self._work_waits = False
         self._turn_s = time.monotonic()
@@ -104,6 +106,7 @@ class WorkerLoop:
             return  # the record was fetched before the partition was revoked
         work = read_work(record, generation, self._spec, self._guard, self._registry)
         self.batches, self.frames = self.batches + 1, self.frames + len(work.items)
+        traces.begin(work, self._group)
         self._in_flight.start_work(work)
         self._staging.put(work)
 

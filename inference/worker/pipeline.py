@@ -12,6 +12,7 @@ from inference.device.staging import Run, Staging
 from inference.device.work import Embedding, FrameFailure, FrameOutcome, LabelledFrame, Work
 from inference.labelling.decide import label_for, predictions_of
 from inference.models.base import Pixels
+from inference.worker import traces
 from inference.worker.delivery.base import Delivery
 from inference.worker.group.work_in_flight import WorkInFlight
 from inference.worker.labels_out import LabelsOut
@@ -50,6 +51,7 @@ class Pipeline:
         self._min_probability = min_probability
         self._retry_limit = RetryLimit(retry_limit_ms / 1000, stop.wait, time.monotonic)
         self._scored: queue.Queue[ScoredRun | None] = queue.Queue(MAX_SCORED_RUNS)
+        metrics.QUEUE_FRAMES.labels("labels").set_function(self._scored_frames)
         self._threads = [
             threading.Thread(target=self._guarded, args=(body,), name=name, daemon=True)
             for name, body in (("fill-runs", staging.fill_runs), ("labels", self._labels))
@@ -74,6 +76,10 @@ class Pipeline:
         device = ["device"] if self._runs is not None and not self._runs.done() else []
         return device + [thread.name for thread in self._threads if thread.is_alive()]
 
+    def _scored_frames(self) -> int:
+        """Frames whose labels are not made yet. For any thread."""
+        return sum(len(scored_run[0].pixels) for scored_run in list(self._scored.queue) if scored_run is not None)
+
     def _guarded(self, body: Callable[[], None]) -> None:
         try:
             body()
@@ -86,12 +92,13 @@ class Pipeline:
         try:
             model_run = checked(self._model.run, len(self._model.classes))
             while (run := self._staging.next_run()) is not None:
-                started_s = time.monotonic()
+                started_s, started_ns = time.monotonic(), time.time_ns()
                 scored = self._score(model_run, run.pixels)
                 self._staging.finished(run)
                 if scored:
                     metrics.STAGE_SECONDS.labels("model").observe(time.monotonic() - started_s)
                     metrics.INFER_BATCH_SIZE.observe(len(run.pixels))
+                    traces.ran(run, self._model.ref.name, started_ns)
                 self._scored.put((run, scored))
         finally:
             self._scored.put(None)
@@ -133,6 +140,7 @@ class Pipeline:
             labelled_at=now_us,
             min_probability=self._min_probability,
             replay_id=work.replay_id,
+            replay_of=item.replay_of,
         )
         return LabelledFrame(label, answer[1])
 

@@ -115,6 +115,8 @@ def _fault(item: BatchItem, batch: MicroBatch, spec: InputSpec) -> BadFrame | No
     """What is wrong with one frame. Its fields are used further on for its label and for the cache, so they count."""
     if item.offset < 0:
         return BadFrame("bad_fields", f"the offset of a frame is {item.offset}")
+    if item.replay_of is not None and fields.read_coordinates(str(item.replay_of)) is None:
+        return BadFrame("bad_fields", f"replay_of is {str(item.replay_of)[:300]!r}: no place of a record")
     try:
         fields.check_size("frame_id", item.frame_id.encode())
         fields.check_size("source_id", item.source_id.encode())

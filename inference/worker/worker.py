@@ -18,6 +18,7 @@ from inference.device.device import Device
 from inference.device.jpeg import jpeg_decoder
 from inference.device.staging import Staging
 from inference.device.work import Work
+from inference.labelling.decision_metrics import DecisionMetrics, drift_exported
 from inference.models import Model
 from inference.worker.after_delivery import AfterDelivery
 from inference.worker.delivery.at_least_once import AtLeastOnce
@@ -38,6 +39,7 @@ from infra.kafka.clients import bootstrap, max_record_bytes
 from infra.kafka.consumer import CommitReport, GroupConsumer
 from infra.kafka.group_offsets import GroupOffsets
 from infra.kafka.lookup import RecordLookup
+from infra.kafka.own_partitions import OwnPartitions
 from infra.kafka.publisher import Publisher
 from infra.kafka.schema_registry import registry_of
 from infra.kafka.start_offsets import StartOffsets
@@ -77,7 +79,8 @@ def build_worker(settings: Settings, lane: Lane, names: TopicNames, device: Devi
     consumer = group_consumer(settings, group_id, commit_reports.append, joining.on_statistics, topic_ids)
     staging = _staging(settings, model)
     cache = _cache_writer(settings, model) if infer.cache else None
-    after_delivery = AfterDelivery(Breaker(settings.breaker), cache)
+    decisions = DecisionMetrics(settings.confidence)
+    after_delivery = AfterDelivery(Breaker(settings.breaker), cache, decisions)
     # Exactly once, labels go through a producer of their own.
     publisher = Publisher(settings)
     delivery: Delivery
@@ -113,11 +116,13 @@ def build_worker(settings: Settings, lane: Lane, names: TopicNames, device: Devi
         guard=VersionGuard("this worker", infer.pass_over),
         limits=_read_limits(infer),
         stop=stop,
+        group=group_id,
     )
     group_watch = GroupWatch(
         GroupOffsets(settings, group_id, names.batches),
-        lambda: MemberView(in_flight.numbers(), joining.is_outside, in_flight.last_commit_s),
+        lambda: MemberView(in_flight.numbers(), joining.is_outside, in_flight.last_commit_s, in_flight.newest_ms()),
         StarvationRule(infer.stall_timeout_ms),
+        OwnPartitions(group_id, names.batches),
     )
     watchdog = StallWatchdog(
         loop.work_waits,
@@ -128,7 +133,19 @@ def build_worker(settings: Settings, lane: Lane, names: TopicNames, device: Devi
     )
     topic_watch = TopicWatch(settings, topic_ids, stop.set)
     return Worker(
-        loop, pipeline, consumer, joining, topic_watch, group_watch, watchdog, lookup, cache, in_flight, publisher, stop
+        loop,
+        pipeline,
+        consumer,
+        joining,
+        topic_watch,
+        group_watch,
+        watchdog,
+        lookup,
+        cache,
+        in_flight,
+        publisher,
+        decisions,
+        stop,
     )
 
 
@@ -147,6 +164,7 @@ class Worker:
     cache: CacheWriter | None
     in_flight: WorkInFlight
     publisher: Publisher
+    decisions: DecisionMetrics
     stop: Stop
 
     def doing(self) -> Doing:
@@ -162,7 +180,7 @@ class Worker:
     def run(self, reporting: AbstractContextManager[None]) -> None:
         """Until `stop`, and `reporting` as long. Raises the error that ended it, if it was not asked to end."""
         self.pipeline.start()
-        with self.topic_watch, self.group_watch, self.watchdog:
+        with self.topic_watch, self.group_watch, self.watchdog, drift_exported(self.decisions):
             try:
                 with reporting:
                     self.loop.run()

@@ -47,6 +47,11 @@ class FrameRecord:
         return cls(record.coordinates, record.timestamp_ms, record.key, record.value, record.headers)
 
     @property
+    def captured_ms(self) -> int | None:
+        """The time of the frame's record: when it was captured, or sent where that is not credible. None: not known."""
+        return self.timestamp_ms if self.timestamp_ms > 0 else None
+
+    @property
     def size(self) -> int:
         """An upper limit for the size in bytes of the retry or dead letter of this frame."""
         kept = sum(len(value) for name, value in headers.to_map(self.headers).items() if name in headers.KEPT)

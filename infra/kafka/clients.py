@@ -148,21 +148,32 @@ def metadata_of(settings: Settings) -> Any:
 def list_offsets(
     client: AdminClient, partitions: Iterable[TopicPartition], spec: OffsetSpec, timeout_s: float
 ) -> dict[TopicPartition, ListOffsetsResultInfo]:
-    """Read-committed offsets of (topic, partition). Raises KafkaException; a further call may succeed.
+    """Read-committed offsets of (topic, partition). Raises KafkaException; a further call may succeed."""
+    return begin_list_offsets(client, partitions, spec, timeout_s)()
+
+
+def begin_list_offsets(
+    client: AdminClient, partitions: Iterable[TopicPartition], spec: OffsetSpec, timeout_s: float
+) -> Callable[[], dict[TopicPartition, ListOffsetsResultInfo]]:
+    """Sends the request; what it returns waits for the answers, as `list_offsets`.
 
     librdkafka's admin client goes on asking a former leader for minutes (FENCED_LEADER_EPOCH). Listing the topics
     makes it learn the new leaders, so that is done after a failed call.
     """
-    try:
-        answers = client.list_offsets(
-            {confluent_kafka.TopicPartition(*partition): spec for partition in partitions},
-            isolation_level=confluent_kafka.IsolationLevel.READ_COMMITTED,
-            request_timeout=timeout_s,
-        )
-        return {TopicPartition(place.topic, place.partition): answer.result() for place, answer in answers.items()}
-    except confluent_kafka.KafkaException:
-        client.list_topics(timeout=timeout_s)
-        raise
+    answers = client.list_offsets(
+        {confluent_kafka.TopicPartition(*partition): spec for partition in partitions},
+        isolation_level=confluent_kafka.IsolationLevel.READ_COMMITTED,
+        request_timeout=timeout_s,
+    )
+
+    def wait() -> dict[TopicPartition, ListOffsetsResultInfo]:
+        try:
+            return {TopicPartition(place.topic, place.partition): answer.result() for place, answer in answers.items()}
+        except confluent_kafka.KafkaException:
+            client.list_topics(timeout=timeout_s)
+            raise
+
+    return wait
 
 
 def _defaults(settings: Settings) -> Keys:

@@ -68,6 +68,11 @@ class KafkaFault:
     def is_fatal(self) -> bool:
         return self.kind is FaultKind.FATAL
 
+    @property
+    def word(self) -> str:
+        """The kind in a word, for a metric."""
+        return self.kind.name.lower()
+
     def __str__(self) -> str:
         return self.text
 

@@ -6,22 +6,35 @@ of confluent-kafka 2.16.1 ends the process with a segmentation fault when the co
 """
 
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import confluent_kafka
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import OffsetSpec
+from confluent_kafka import OFFSET_INVALID, KafkaError, KafkaException
+from confluent_kafka.admin import ListOffsetsResultInfo, OffsetSpec
 
 from infra.kafka import clients
 from infra.kafka.conversions import positions_of
 from infra.kafka.errors import KafkaFailure, failure_of, fault_of
-from infra.settings import Settings
+from infra.process.lifecycle import Deadline
+from infra.settings import KIB, Settings
 from schemas.coordinates import TopicPartition
 
 # A lag that lasts longer is examined: it may consist of offsets without a readable record.
 LOOK_AFTER_S = 1.0
+# It is enough to see that a record is there. Brokers send the first batch of a fetch whole, whatever its size, and then
+# no more than these limits: a look moves one batch of each partition at most.
+ONLY_A_LOOK: clients.Keys = {
+    "enable.partition.eof": True,
+    "isolation.level": "read_committed",
+    "queued.min.messages": 1,
+    "max.partition.fetch.bytes": 4 * KIB,
+    "fetch.queue.backoff.ms": 1,
+}
+
+_EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+_LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+_Answers = Callable[[], Mapping[TopicPartition, ListOffsetsResultInfo]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +51,11 @@ class Offsets:
 
     def lag(self, partitions: Collection[int] | None = None) -> int:
         """Offsets that wait, in those partitions or in all."""
-        return sum(max(0, self.ends[one] - self.committed.get(one, 0)) for one in self._chosen(partitions))
+        return sum(self.lags(partitions).values())
+
+    def lags(self, partitions: Collection[int] | None = None) -> dict[int, int]:
+        """The same of each partition."""
+        return {one: max(0, self.ends[one] - self.committed.get(one, 0)) for one in self._chosen(partitions)}
 
     def position(self, partitions: Collection[int] | None = None) -> int:
         """A number that grows whenever the group commits something there."""
@@ -74,57 +91,86 @@ class GroupOffsets:
         self._topic = topic
         self._ahead: dict[int, Ahead] = {}
         self._admin = clients.admin(settings)
-        only_a_look = {"enable.partition.eof": True, "isolation.level": "read_committed", "queued.min.messages": 1}
-        self._consumer = clients.consumer(settings, group, **only_a_look)
+        self._consumer = clients.consumer(settings, group, **ONLY_A_LOOK)
 
-    def ask(self, timeout_s: float) -> Offsets:
+    def ask(self, timeout_s: float, partitions: Collection[int] | None = None) -> Offsets:
+        """The offsets of those of `partitions` that exist, or of all. The time is one budget for all that is asked."""
         try:
-            return self._ask(timeout_s)
+            return self._ask(Deadline(timeout_s), partitions)
         except KafkaException as error:
             raise failure_of(error) from error
 
     def close(self) -> None:
         self._consumer.close()
 
-    def _ask(self, timeout_s: float) -> Offsets:
+    def _ask(self, deadline: Deadline, wanted: Collection[int] | None) -> Offsets:
+        if wanted is not None and not wanted:
+            self._ahead.clear()
+            return Offsets({}, {})
         # The consumer asks, not the admin client: one that does not know the topic begins to read it a second later.
-        topic = self._consumer.list_topics(self._topic, timeout=timeout_s).topics[self._topic]
+        topic = self._consumer.list_topics(self._topic, timeout=deadline.remaining_s()).topics[self._topic]
         if topic.error is not None:
             raise KafkaException(topic.error)
-        partitions = topic.partitions
-        starts = self._list(partitions, _spec("earliest"), timeout_s)
-        ends = self._list(partitions, _spec("latest"), timeout_s)
-        for found in self._consumer.committed(
-            [confluent_kafka.TopicPartition(self._topic, one) for one in ends], timeout_s
-        ):
-            starts[found.partition] = max(starts[found.partition], found.offset)
-        return Offsets({one: self._next(one, start, ends[one], timeout_s) for one, start in starts.items()}, ends)
+        partitions = [one for one in topic.partitions if wanted is None or one in wanted]
+        # Three requests under way at once, each for all partitions.
+        firsts, ends = (self._begin_list(partitions, spec, deadline) for spec in (_EARLIEST, _LATEST))
+        committed = self._committed(partitions, deadline)
+        starts = {one: max(first, committed.get(one, first)) for one, first in _by_number(firsts()).items()}
+        return self._go_ahead(starts, _by_number(ends()), deadline)
 
-    def _next(self, partition: int, start: int, end: int, timeout_s: float) -> int:
-        ahead = self._ahead.get(partition)
-        if ahead is None or ahead.start != start:
-            ahead = self._ahead[partition] = Ahead(start, start)
-        if ahead.should_look(end, time.monotonic()):
-            ahead.next, ahead.is_record = self._look(partition, ahead.next, timeout_s)
-        return ahead.next
+    def _go_ahead(self, starts: dict[int, int], ends: dict[int, int], deadline: Deadline) -> Offsets:
+        """The offsets, with `committed` at the next record that the group can read, as far as it is known."""
+        known, now_s = self._ahead, time.monotonic()
+        self._ahead = {
+            one: known[one] if one in known and known[one].start == start else Ahead(start, start)
+            for one, start in starts.items()
+        }
+        unknown = {one for one, ahead in self._ahead.items() if ahead.should_look(ends[one], now_s)}
+        if unknown:
+            self._look(unknown, deadline)
+        return Offsets({one: ahead.next for one, ahead in self._ahead.items()}, ends)
 
-    def _look(self, partition: int, offset: int, timeout_s: float) -> tuple[int, bool]:
-        """The offset of the first record from there on and True, or the offset where reading ends and False."""
-        self._consumer.assign([confluent_kafka.TopicPartition(self._topic, partition, offset)])
-        message = self._consumer.poll(timeout_s)
-        self._consumer.unassign()
-        if message is None:
-            raise TimeoutError(f"{self._topic}/{partition} was not read from {offset} on within {timeout_s:g} s")
-        error = message.error()
-        if error is not None and error.code() != KafkaError._PARTITION_EOF:
-            raise KafkaException(error)
-        return int(message.offset() or 0), error is None
+    def _look(self, unknown: set[int], deadline: Deadline) -> None:
+        """Examine these partitions together: the next of each is its first record, or the offset where reading ends.
 
-    def _list(self, partitions: Collection[int], spec: OffsetSpec, timeout_s: float) -> dict[int, int]:
-        found = clients.list_offsets(
-            self._admin, [TopicPartition(self._topic, one) for one in partitions], spec, timeout_s
-        )
-        return {partition: int(place.offset) for (_, partition), place in found.items()}
+        Raises TimeoutError where some were not read in time; what was found of the others is kept.
+        """
+        self._consumer.assign([self._place(one, self._ahead[one].next) for one in unknown])
+        try:
+            while unknown:
+                message = self._consumer.poll(deadline.remaining_s())
+                if message is None:
+                    raise TimeoutError(f"{self._topic}: partitions {sorted(unknown)} were not read in time")
+                error, partition = message.error(), message.partition()
+                if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                    raise KafkaException(error)
+                if partition in unknown:
+                    unknown.discard(partition)
+                    # Now, or the client reads on in it while the others are waited for.
+                    self._consumer.incremental_unassign([self._place(partition)])
+                    ahead = self._ahead[partition]
+                    ahead.next, ahead.is_record = int(message.offset() or 0), error is None
+        finally:
+            self._consumer.unassign()
+
+    def _committed(self, partitions: Collection[int], deadline: Deadline) -> dict[int, int]:
+        """Without the partitions of which the group never committed anything."""
+        found = self._consumer.committed([self._place(one) for one in partitions], deadline.remaining_s())
+        for place in found:
+            if place.error is not None:
+                raise KafkaException(place.error)
+        return {place.partition: place.offset for place in found if place.offset >= 0}
+
+    def _place(self, partition: int, offset: int = OFFSET_INVALID) -> confluent_kafka.TopicPartition:
+        return confluent_kafka.TopicPartition(self._topic, partition, offset)
+
+    def _begin_list(self, partitions: Collection[int], spec: OffsetSpec, deadline: Deadline) -> _Answers:
+        places = [TopicPartition(self._topic, one) for one in partitions]
+        return clients.begin_list_offsets(self._admin, places, spec, deadline.remaining_s())
+
+
+def _by_number(found: Mapping[TopicPartition, ListOffsetsResultInfo]) -> dict[int, int]:
+    return {partition: int(place.offset) for (_, partition), place in found.items()}
 
 
 def committed_offsets(
@@ -146,16 +192,16 @@ def committed_offsets(
 
 
 def set_group_offsets(settings: Settings, group: str, offsets: Mapping[TopicPartition, int], timeout_s: float) -> None:
-    """Set the committed offsets of a group, which must have no member now. Raises KafkaFailure."""
+    """Set the committed offsets of a group, which must have no member now. Raises KafkaFailure, also for one partition:
+    a coordinator that does not know a new topic yet keeps the offsets of the others alone.
+    """
     client = clients.admin(settings)  # a local variable: the answers come only while the client exists
     request = confluent_kafka.ConsumerGroupTopicPartitions(group, positions_of(offsets))
     try:
-        for future in client.alter_consumer_group_offsets([request]).values():
-            future.result(timeout_s)
+        (future,) = client.alter_consumer_group_offsets([request]).values()
+        answers = future.result(timeout_s).topic_partitions
     except KafkaException as error:
         raise failure_of(error) from error
-
-
-def _spec(name: Literal["earliest", "latest"]) -> OffsetSpec:
-    made: OffsetSpec = getattr(OffsetSpec, name)()  # the class has no types
-    return made
+    for answer in answers:
+        if answer.error is not None:
+            raise KafkaFailure(fault_of(answer.error))

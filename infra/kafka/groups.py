@@ -1,7 +1,7 @@
 """The bookkeeping of a group member: which partitions it owns, since when, and which offsets it may commit. Pure.
 
 Every consumer group of Sightline uses it: the stream stage, its retry consumer, the workers, the sinks. Not
-thread-safe, except that any thread may ask `generation`.
+thread-safe, except that any thread may ask `generation` and `newest_ms`.
 """
 
 from collections import deque
@@ -32,6 +32,7 @@ class _Owned(Generic[T]):
     last_read: int | None = None
     next_offset: int | None = None  # behind the unbroken prefix of what is finished
     committed: int | None = None
+    newest_ms: int | None = None  # the capture time of the newest frame that is finished
 
 
 class GroupProgress(Generic[T]):
@@ -107,12 +108,17 @@ class GroupProgress(Generic[T]):
         owned.in_flight.append(ticket)
         return ticket
 
-    def finish(self, ticket: Ticket[T]) -> bool:
-        """The outcome of the record is on the broker. False, without effect, when its generation is over."""
+    def finish(self, ticket: Ticket[T], captured_ms: int | None = None) -> bool:
+        """The outcome of the record is on the broker. False, without effect, when its generation is over.
+
+        `captured_ms`: the capture time of its newest frame, where it has one.
+        """
         owned = self._owned.get(ticket.topic_partition)
         if ticket.is_finished or owned is None or owned.generation != ticket.generation:
             return False
         ticket.is_finished = True
+        if captured_ms is not None:
+            owned.newest_ms = max(captured_ms, owned.newest_ms or 0)
         in_flight = owned.in_flight
         while in_flight and in_flight[0].is_finished:
             behind = in_flight.popleft().offset + 1
@@ -135,6 +141,11 @@ class GroupProgress(Generic[T]):
         """How many records of the partition are started and lie at or behind the first that is not finished."""
         owned = self._owned.get(partition)
         return 0 if owned is None else len(owned.in_flight)
+
+    def newest_ms(self) -> dict[TopicPartition, int]:
+        """The capture time of the newest frame that is finished, of each owned partition that has one. Any thread."""
+        owned = list(self._owned.items())
+        return {partition: one.newest_ms for partition, one in owned if one.newest_ms is not None}
 
     # -- offsets
 

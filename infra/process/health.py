@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-
 from infra.process import logs
+from infra.process.exposition import exposition
 from infra.settings import HttpSettings
 from schemas.errors import ConfigError
 
@@ -47,14 +46,20 @@ class HealthServer:
     """Serves two probes. A probe returns None (status 200) or the reason why not (status 503).
 
     Live: the process can go on and needs no restart. Ready: frames pass through the process. `answer` is asked before
-    the paths that every process has.
+    the paths that every process has. `labels`: those that all metrics of this process have, such as its lane.
     """
 
     def __init__(
-        self, settings: HttpSettings, live: Probe = fine, ready: Probe = fine, answer: Answer = no_page
+        self,
+        settings: HttpSettings,
+        live: Probe = fine,
+        ready: Probe = fine,
+        answer: Answer = no_page,
+        labels: Mapping[str, str] | None = None,
     ) -> None:
+        handler = _handler(live, ready, answer, labels or {})
         try:
-            self._server = ThreadingHTTPServer((settings.host, settings.port), _handler(live, ready, answer))
+            self._server = ThreadingHTTPServer((settings.host, settings.port), handler)
         except OSError as error:
             raise ConfigError(f"cannot serve health on {settings.host}:{settings.port}: {error.strerror}") from error
         self._server.daemon_threads = True
@@ -76,16 +81,16 @@ class HealthServer:
         self._server.server_close()
 
 
-def _handler(live: Probe, ready: Probe, answer: Answer) -> type[BaseHTTPRequestHandler]:
+def _handler(live: Probe, ready: Probe, answer: Answer, labels: Mapping[str, str]) -> type[BaseHTTPRequestHandler]:
     probes = {"/livez": live, "/readyz": ready}
 
-    def page(method: str, target: str) -> Page:
+    def page(method: str, target: str, accept: str) -> Page:
         found = answer(method, target)
         path = target.partition("?")[0]
         if found is not None:
             return found
         if method == "GET" and path == "/metrics":
-            return Page(200, generate_latest(), CONTENT_TYPE_LATEST)
+            return Page(200, *exposition(accept, labels))
         if method == "GET" and path in probes:
             reason = probes[path]()
             return Page(503 if reason else 200, (reason or "ok").encode() + b"\n", TEXT)
@@ -93,7 +98,7 @@ def _handler(live: Probe, ready: Probe, answer: Answer) -> type[BaseHTTPRequestH
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            found = page(self.command, self.path)
+            found = page(self.command, self.path, self.headers.get("Accept", ""))
             self.send_response(found.status)
             for name, value in found.headers.items():
                 self.send_header(name, value)

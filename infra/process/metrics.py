@@ -4,6 +4,9 @@ Units are seconds and bytes, and labels have few values: no label holds a file n
 """
 
 from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily
+
+from infra.process.source_series import SourceGauge, SourceLabels
 
 LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
 STAGE_BUCKETS = (
@@ -21,15 +24,26 @@ STAGE_BUCKETS = (
     5.0,
 )
 SIZE_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128)
+SHARE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 
-# ingest: any producer
-SOURCE_FPS = Gauge(
-    "sightline_source_fps", "frames that the broker acknowledged per second, over the last seconds", ["source_id"]
+# ingest: any producer. Of sources beyond `metrics.per_source` the series `other` has the sum, the latest or the least.
+SOURCE_LABEL = SourceLabels(200)
+SOURCE_FPS = SourceGauge(
+    Gauge(
+        "sightline_source_fps", "frames that the broker acknowledged per second, over the last seconds", ["source_id"]
+    ),
+    SOURCE_LABEL,
+    sum,
 )
-SOURCE_LAST_FRAME = Gauge(
-    "sightline_source_last_frame_timestamp_seconds",
-    "capture time of the newest frame that the broker acknowledged; where that is not credible, the time of sending",
-    ["source_id"],
+SOURCE_LAST_FRAME = SourceGauge(
+    Gauge(
+        "sightline_source_last_frame_timestamp_seconds",
+        "capture time of the newest frame that the broker acknowledged; "
+        "where that is not credible, the time of sending",
+        ["source_id"],
+    ),
+    SOURCE_LABEL,
+    max,
 )
 FRAMES_CAPTURED = Counter(
     "sightline_source_frames_captured_total",
@@ -53,7 +67,7 @@ FRAMES_DROPPED = Counter(
 )
 
 # ingest: cameras
-CAMERA_UP = Gauge("sightline_camera_up", "1 while frames arrive", ["source_id"])
+CAMERA_UP = SourceGauge(Gauge("sightline_camera_up", "1 while frames arrive", ["source_id"]), SOURCE_LABEL, min)
 CAMERA_RECONNECTS = Counter(
     "sightline_camera_reconnects_total",
     "captures opened again",
@@ -87,6 +101,34 @@ PRODUCER_QUEUE_BYTES = Gauge(
     "sightline_producer_queue_bytes",
     "bytes handed to the producer and not yet acknowledged",
 )
+SPANS = Counter(
+    "sightline_spans_total",
+    "ended spans of traces: exported, queue_full, failed, unsent (at the end of the process)",
+    ["result"],
+)
+
+# every stage: the partitions that this process owns, its commits and its queues
+CONSUMER_LAG = Gauge(
+    "sightline_consumer_lag_records",
+    "records of a partition of this process that its group has not finished; none while the broker does not answer",
+    ["group", "topic", "partition"],
+)
+SETTLED_FRAME = Gauge(
+    "sightline_settled_frame_timestamp_seconds",
+    "capture time of the newest frame of a partition of this process that has its outcome; where that is not credible, "
+    "the time of its record",
+    ["group", "topic", "partition"],
+)
+COMMIT_FAILURES = Counter(
+    "sightline_commit_failures_total",
+    "commits that failed: tried again where that helps; unconfirmed: no answer in time",
+    ["stage", "reason"],
+)
+UNCONFIRMED = "unconfirmed"
+QUEUE_FRAMES = Gauge(
+    "sightline_queue_frames", "frames (a sink: labels) that wait in a queue of this process", ["queue"]
+)
+QUEUE_BYTES = Gauge("sightline_queue_bytes", "bytes of what waits in a queue of this process", ["queue"])
 
 # stream
 FRAMES_READ = Counter("sightline_stream_frames_total", "frames taken from the source topic", ["lane"])
@@ -109,16 +151,21 @@ HARD_FRAMES = Gauge(
     "frames that wait for the decoder or are in it because the pictures of their source take it long",
 )
 RETRY_HELD = Gauge("sightline_retry_held_frames", "frames read from the retry topic and held until their delay is over")
+RETRY_SKIPPED = Counter(
+    "sightline_retry_skipped_offsets_total",
+    "offsets that were gone from the retry topic before they were read: their frames have no outcome",
+)
 
 # inference
 MODEL_READY = Gauge("sightline_model_ready", "1 once the model is loaded and warm")
 INFER_BATCH_SIZE = Histogram("sightline_infer_batch_size", "images per model run", buckets=SIZE_BUCKETS)
+MODEL_RUN_SECONDS = Histogram(
+    "sightline_model_run_seconds", "one run of the model that succeeded, without retries", buckets=STAGE_BUCKETS
+)
 OUT_OF_MEMORY = Counter(
     "sightline_infer_out_of_memory_total",
     "runs of the model that failed because memory was short; their images are run in smaller ones",
 )
-END_TO_END_SECONDS = Histogram("sightline_end_to_end_latency_seconds", "capture to label", buckets=LATENCY_BUCKETS)
-QUEUE_BYTES = Gauge("sightline_queue_bytes", "bytes of micro-batches waiting for the device")
 BATCHES_SKIPPED = Counter(
     "sightline_infer_skipped_batches_total",
     "micro-batches that retention removed before a worker had read them: their frames have no outcome",
@@ -126,6 +173,44 @@ BATCHES_SKIPPED = Counter(
 CACHE_STORES = Counter("sightline_cache_stores_total", "labels offered to the cache", ["result"])
 CACHE_UP = Gauge("sightline_cache_up", "1 while Redis does what it is asked, 0 while look-ups or stores are left alone")
 FRAMES_OPEN = Gauge("sightline_infer_open_frames", "frames read by this worker whose outcome is not settled yet")
+# Names and texts of metrics that exist only where a GPU does (`inference.device.gpu_metrics`).
+GPU_UTILIZATION = ("sightline_gpu_utilization_ratio", "share of the time in which the GPU was busy")
+GPU_MEMORY_USED = ("sightline_gpu_memory_used_bytes", "memory of the GPU that is in use, by all processes")
+GPU_MEMORY_TOTAL = ("sightline_gpu_memory_total_bytes", "memory of the GPU")
+GPU_TEMPERATURE = ("sightline_gpu_temperature_celsius", "temperature of the GPU")
+
+# labels: both stages. A source is one of the `confidence.max_sources` with the most labels in this process
+END_TO_END_SECONDS = Histogram(
+    "sightline_end_to_end_latency_seconds", "capture to label", ["origin"], buckets=LATENCY_BUCKETS
+)
+CONFIDENCE = Histogram(
+    "sightline_confidence",
+    "score of the labels that the broker acknowledged: what was compared with the threshold",
+    ["origin", "decision"],
+    buckets=SHARE_BUCKETS,
+)
+SOURCE_LABELS = Counter(
+    "sightline_source_labels_total",
+    "labels that the broker acknowledged; REVIEW by all is the review share of the source",
+    ["source_id", "decision"],
+)
+
+
+def confidence_drift() -> tuple[GaugeMetricFamily, GaugeMetricFamily]:
+    """Of each source with samples enough: the index, and what it exceeds without a change by chance alone."""
+    return (
+        GaugeMetricFamily(
+            "sightline_confidence_drift_psi",
+            "population stability index of the model's confidence: the present window against the windows before it",
+            labels=["source_id"],
+        ),
+        GaugeMetricFamily(
+            "sightline_confidence_drift_critical_psi",
+            "what the index exceeds without any change as seldom as confidence.false_alarm_share, by its samples",
+            labels=["source_id"],
+        ),
+    )
+
 
 # sinks
 SINK_LABELS = Counter(

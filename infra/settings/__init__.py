@@ -6,13 +6,14 @@ package: `infra`, `ingest`, `streams`, `inference`, `sinks`. May import: schemas
 """
 
 from infra.settings.base import KIB, MIB
-from infra.settings.inference import Delivery, InferSettings
+from infra.settings.inference import ConfidenceSettings, Delivery, InferSettings
 from infra.settings.infra import (
     BreakerSettings,
     ClientKeys,
     HttpSettings,
     KafkaSettings,
     LogSettings,
+    MetricsSettings,
     RedisSettings,
     RetrySettings,
     TopicSettings,
@@ -23,6 +24,7 @@ from infra.settings.load import load_settings
 from infra.settings.places import home
 from infra.settings.sinks import JsonlSettings, SinkSettings
 from infra.settings.streams import StreamSettings
+from infra.settings.tracing import TracingSettings
 from infra.settings.whole import Settings
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "BreakerSettings",
     "CameraSettings",
     "ClientKeys",
+    "ConfidenceSettings",
     "Delivery",
     "GroupLimits",
     "HttpSettings",
@@ -39,6 +42,7 @@ __all__ = [
     "KafkaSettings",
     "LagSettings",
     "LogSettings",
+    "MetricsSettings",
     "NotifySettings",
     "RedisSettings",
     "RetrySettings",
@@ -46,6 +50,7 @@ __all__ = [
     "SinkSettings",
     "StreamSettings",
     "TopicSettings",
+    "TracingSettings",
     "home",
     "load_settings",
 ]

@@ -37,3 +37,17 @@ class InferSettings(Section):
     cache: bool = True
     cache_embeddings: bool = False
     pass_over: tuple[PartitionOffset, ...] = ()
+
+
+class ConfidenceSettings(Section):
+    """What is told of the confidence of each source, for the `max_sources` with the most labels in a process; 0: none.
+
+    A drift is looked for between the last `window_min` and the `reference_windows` before them. One label of a source
+    is counted in `sample_every_ms`, because neighbouring frames are alike.
+    """
+
+    max_sources: Annotated[int, Field(ge=0, le=1_000)] = 100
+    window_min: Annotated[int, Field(ge=1, le=24 * 60)] = 60
+    reference_windows: Annotated[int, Field(ge=1, le=72)] = 24
+    sample_every_ms: Annotated[int, Field(ge=0)] = 10_000
+    false_alarm_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.001

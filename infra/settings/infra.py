@@ -102,6 +102,12 @@ class HttpSettings(Section):
     port: Annotated[int, Field(ge=0, le=65535)] = 0
 
 
+class MetricsSettings(Section):
+    """`per_source`: how many sources of a process have series of their own; the others share `source_id="other"`."""
+
+    per_source: Positive = 200
+
+
 class LogSettings(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "text", "json"] = "auto"

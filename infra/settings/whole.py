@@ -7,12 +7,13 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from infra.settings.base import MIB
-from infra.settings.inference import InferSettings
+from infra.settings.inference import ConfidenceSettings, InferSettings
 from infra.settings.infra import (
     BreakerSettings,
     HttpSettings,
     KafkaSettings,
     LogSettings,
+    MetricsSettings,
     RedisSettings,
     RetrySettings,
     TopicSettings,
@@ -23,6 +24,7 @@ from infra.settings.places import config_file
 from infra.settings.sinks import JsonlSettings, SinkSettings
 from infra.settings.streams import StreamSettings
 from infra.settings.toml_file import read_toml
+from infra.settings.tracing import TracingSettings
 
 ENV_PREFIX = "SIGHTLINE_"
 
@@ -50,13 +52,16 @@ class Settings(BaseSettings):
     camera: CameraSettings = CameraSettings()
     stream: StreamSettings = StreamSettings()
     infer: InferSettings = InferSettings()
+    confidence: ConfidenceSettings = ConfidenceSettings()
     sink: SinkSettings = SinkSettings()
     jsonl: JsonlSettings = JsonlSettings()
     retry: RetrySettings = RetrySettings()
     breaker: BreakerSettings = BreakerSettings()
     lag: LagSettings = LagSettings()
     http: HttpSettings = HttpSettings()
+    metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
+    tracing: TracingSettings = TracingSettings()
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> "Settings":

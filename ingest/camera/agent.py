@@ -11,7 +11,7 @@ from infra.kafka.publisher import Publisher
 from infra.kafka.schema_registry import registry_of
 from infra.kafka.sender import FlushableSender, Sender
 from infra.kafka.topics import TopicNames
-from infra.process import logs
+from infra.process import logs, metrics
 from infra.process.health import HealthServer, Probe
 from infra.process.lifecycle import STOP_BUDGET_S, Stop, StopBudget
 from infra.settings import Settings
@@ -47,6 +47,7 @@ def run(settings: Settings, specs: list[CameraSpec], stop: Stop) -> None:
     buffer: FrameBuffer[OutgoingFrame] = FrameBuffer(
         settings.camera.max_buffer_bytes, settings.camera.max_buffer_frames
     )
+    metrics.SOURCE_LABEL.max_sources = settings.metrics.per_source
     drops = DropCounts()
     put = into_buffer(buffer, drops)
     feeds = [Feed(spec, settings.camera, max_image_bytes, put, drops, stop, buffer.set_live) for spec in specs]

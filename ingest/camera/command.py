@@ -8,7 +8,7 @@ import typer
 from infra.commands.options import HttpPortOption
 from infra.kafka.start_checks import require_topics
 from infra.kafka.topics import TopicNames
-from infra.process import logs
+from infra.process import logs, tracing
 from infra.process.lifecycle import Stop
 from infra.settings import Settings, load_settings
 from ingest.camera import agent
@@ -49,8 +49,9 @@ def command(
     given = {"source": source, "id": source_id, "loop": loop}
     specs = _cameras(config, {key: value for key, value in given.items() if value}, settings)
     _log_left_out(specs)
-    require_topics(settings, writes=[TopicNames.for_lane(settings.topic_prefix).frames])
-    agent.run(settings, specs, Stop().install())
+    with tracing.running(settings.tracing, "sightline-camera"):
+        require_topics(settings, writes=[TopicNames.for_lane(settings.topic_prefix).frames])
+        agent.run(settings, specs, Stop().install())
 
 
 def _cameras(config: Path | None, given: dict[str, Any], settings: Settings) -> list[CameraSpec]:

@@ -104,7 +104,7 @@ class Feed(threading.Thread):
         except BaseException as error:  # noqa: BLE001 - a defect: the whole agent ends with it
             self._stop_flag.set(error)
         finally:
-            metrics.CAMERA_UP.labels(self.spec.source_id).set(0)
+            metrics.CAMERA_UP.set(self.spec.source_id, 0)
 
     def _capture(self) -> SessionEnd:
         """Run one capture process from its start to its end."""
@@ -171,7 +171,7 @@ class Feed(threading.Thread):
             if self.state == FeedState.FAILING:
                 log.info("camera gives pictures again", source_id=self.spec.source_id)
             self.state, self.why = FeedState.UP, ""
-            metrics.CAMERA_UP.labels(self.spec.source_id).set(1)
+            metrics.CAMERA_UP.set(self.spec.source_id, 1)
         self._count_captured(int(meta["index"]))
         self._put(self._outgoing(meta, image))
         self._delivered_index = self._session.base_index + int(meta["index"])
@@ -213,7 +213,7 @@ class Feed(threading.Thread):
         if self.state != FeedState.FAILING or reason != self._failing_reason:
             log.warning("camera failing", source_id=self.spec.source_id, reason=reason, why=why)
         self.state, self.why, self._failing_reason = FeedState.FAILING, why, reason
-        metrics.CAMERA_UP.labels(self.spec.source_id).set(0)
+        metrics.CAMERA_UP.set(self.spec.source_id, 0)
 
     def _with_advice(self, why: str) -> str:
         return "; ".join(filter(None, [why, advice(why, self.spec.connection)]))
@@ -229,7 +229,7 @@ class Feed(threading.Thread):
         new = self._session.newly_captured(total, time.monotonic())
         if new:
             self.captured += new
-            metrics.FRAMES_CAPTURED.labels(self.spec.source_id).inc(new)
+            metrics.FRAMES_CAPTURED.labels(metrics.SOURCE_LABEL(self.spec.source_id)).inc(new)
 
     def _after(self, end: SessionEnd) -> None:
         """Decide what follows from the end of a capture process: nothing more, or a wait before the next one."""
@@ -240,13 +240,13 @@ class Feed(threading.Thread):
         self.why = end.why
         healthy_s = self._session.healthy_s()
         self.failures = 1 if healthy_s * 1000 >= self._settings.healthy_after_ms else self.failures + 1
-        metrics.CAMERA_UP.labels(self.spec.source_id).set(0)
+        metrics.CAMERA_UP.set(self.spec.source_id, 0)
         if not self.live and self.failures >= self._settings.max_failures:
             self.state = FeedState.DEAD
             log.error("source given up", source_id=self.spec.source_id, failures=self.failures, why=end.why)
             return
         self.state = FeedState.DOWN
-        metrics.CAMERA_RECONNECTS.labels(self.spec.source_id, end.reason).inc()
+        metrics.CAMERA_RECONNECTS.labels(metrics.SOURCE_LABEL(self.spec.source_id), end.reason).inc()
         delay_s = max(self._backoff.failed(healthy_s), end.wait_s)
         log.warning(
             "camera lost", source_id=self.spec.source_id, reason=end.reason, why=end.why, again_in_s=round(delay_s, 1)

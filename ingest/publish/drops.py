@@ -18,7 +18,7 @@ class DropCounts:
         if count:
             with self._lock:
                 self._by_source.setdefault(source_id, Counter())[reason] += count
-            metrics.FRAMES_DROPPED.labels(source_id, reason).inc(count)
+            metrics.FRAMES_DROPPED.labels(metrics.SOURCE_LABEL(source_id), reason).inc(count)
 
     def of(self, source_id: str) -> Counter[str]:
         """The frames of one source so far, by reason."""

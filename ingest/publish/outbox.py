@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from infra.kafka.errors import FaultKind, KafkaFailure, KafkaFault
 from infra.kafka.sender import DeliveryReport, OnDelivery, OutRecord, Sender, send_wait
+from infra.kafka.traces import FRAME_ID, KEY, begin, sent_by
 from infra.process import logs, metrics
 from infra.process.now_and_then import NowAndThen
 from infra.process.times import now_us
@@ -19,7 +20,7 @@ from ingest.publish.record_time import HOUR_US, Clock, record_time
 from schemas.clocks import clock_headers
 from schemas.codec import Registry, encode
 from schemas.errors import Stalled
-from schemas.headers import TRACEPARENT, new_traceparent
+from schemas.headers import TRACEPARENT, unsampled_traceparent
 from schemas.records import Frame, micros_to_iso
 
 log = logs.get(__name__)
@@ -68,12 +69,16 @@ class Outbox:
             return True
         frame = self._numbered(outgoing)
         record_ms, clock_fault = self._record_ms(frame)
-        on_delivery = self._counting(frame, record_ms, clock_fault)
+        span, traceparent = begin("send", self._topic, None)
+        if span is not None:
+            span.set({FRAME_ID: frame.frame_id, KEY: source_id})
+        traceparent = traceparent or unsampled_traceparent()  # every frame has one, also with traces off
+        on_delivery = sent_by(span, self._counting(frame, record_ms, clock_fault))
         record = OutRecord(
             self._topic,
             source_id,
             encode(frame, self._registry, self._topic),
-            [(TRACEPARENT, new_traceparent().encode()), *clock_headers(record_ms if clock_fault else None)],
+            [(TRACEPARENT, traceparent.encode()), *clock_headers(record_ms if clock_fault else None)],
             timestamp_ms=record_ms,
             on_delivery=on_delivery,
         )
@@ -147,10 +152,10 @@ class Outbox:
             if report.fault is None:
                 with self._lock:
                     self._delivered[source_id] += 1
-                metrics.FRAMES_PUBLISHED.labels(source_id).inc()
+                metrics.FRAMES_PUBLISHED.labels(metrics.SOURCE_LABEL(source_id)).inc()
                 if clock_fault is not None:
-                    metrics.CLOCKS_ADJUSTED.labels(source_id, clock_fault.value).inc()
-                metrics.SOURCE_LAST_FRAME.labels(source_id).set(record_ms / 1000)
+                    metrics.CLOCKS_ADJUSTED.labels(metrics.SOURCE_LABEL(source_id), clock_fault.value).inc()
+                metrics.SOURCE_LAST_FRAME.set(source_id, record_ms / 1000)
             else:
                 with self._lock:
                     self._failed[source_id] += 1

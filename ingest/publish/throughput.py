@@ -28,7 +28,7 @@ class Throughput:
         source_ids = self._delivered.keys() | delivered.keys()
         for source_id in source_ids:
             per_s = (delivered[source_id] - self._delivered[source_id]) / elapsed_s
-            metrics.SOURCE_FPS.labels(source_id).set(per_s)
+            metrics.SOURCE_FPS.set(source_id, per_s)
         total_per_s = (delivered.total() - self._delivered.total()) / elapsed_s
         self._delivered = Counter({source_id: delivered[source_id] for source_id in source_ids})
         self._since_s = now_s

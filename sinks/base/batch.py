@@ -2,14 +2,19 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from infra.kafka.groups import Ticket
 from infra.kafka.records import ConsumedRecord
 from infra.settings import SinkSettings
+from schemas.clocks import read_clock
 from schemas.coordinates import TopicPartition
 from schemas.errors import BadLabel
 from sinks.base.contract import Row
 from sinks.base.dead import DeadDelivery
+
+if TYPE_CHECKING:
+    from infra.process.spans import Span
 
 # The memory of an entry beside the bytes of its record.
 ENTRY_OVERHEAD_BYTES = 1_024
@@ -21,7 +26,8 @@ class Entry:
 
     An entry without a `ticket` lies before the sink's position. It is read only so that repeats of it are recognised.
     `is_judged`: it is decided whether to store the label (`row`), to send it to `labels.dead` (`bad`), or neither (a
-    repeat). `delivery`: the dead letter of a refused label, once it was sent.
+    repeat). `delivery`: the dead letter of a refused label, once it was sent. `span`: of a label that is sampled, while
+    traces are on.
     """
 
     record: ConsumedRecord
@@ -31,10 +37,18 @@ class Entry:
     row: Row | None = None
     bad: BadLabel | None = None
     delivery: DeadDelivery | None = None
+    span: "Span | None" = None
 
     @property
     def size_bytes(self) -> int:
         return len(self.record.value or b"") + len(self.record.key or b"") + ENTRY_OVERHEAD_BYTES
+
+    @property
+    def captured_ms(self) -> int | None:
+        """The capture time of the label's frame; where that is not credible, the time of the frame's record."""
+        if self.row is None:
+            return None
+        return read_clock(self.record.headers) or self.row.label.captured_at // 1000
 
     def refuse(self, bad: BadLabel) -> None:
         self.row, self.bad = None, bad
@@ -46,18 +60,18 @@ class Batch:
     def __init__(self, settings: SinkSettings) -> None:
         self._settings = settings
         self.entries: list[Entry] = []
-        self._bytes = 0
+        self.size_bytes = 0
         self._began_s = 0.0
 
     def add(self, entry: Entry, now_s: float) -> None:
         if not self.entries:
             self._began_s = now_s
         self.entries.append(entry)
-        self._bytes += entry.size_bytes
+        self.size_bytes += entry.size_bytes
 
     def is_full(self) -> bool:
         """Whether reading must pause until the batch is flushed."""
-        return len(self.entries) >= self._settings.max_batch_rows or self._bytes >= self._settings.max_batch_bytes
+        return len(self.entries) >= self._settings.max_batch_rows or self.size_bytes >= self._settings.max_batch_bytes
 
     def is_due(self, now_s: float) -> bool:
         """Whether to flush: the batch is full, or its first entry (if empty, the last flush) is one interval old."""
@@ -66,11 +80,11 @@ class Batch:
     def keep(self, is_current: Callable[[Entry], bool]) -> None:
         """Drop the entries whose partition was revoked, lost or restarted: its next owner reads these records again."""
         self.entries = [entry for entry in self.entries if is_current(entry)]
-        self._bytes = sum(entry.size_bytes for entry in self.entries)
+        self.size_bytes = sum(entry.size_bytes for entry in self.entries)
 
     def clear(self, now_s: float) -> None:
         """Empty the batch after a flush."""
-        self.entries, self._bytes, self._began_s = [], 0, now_s
+        self.entries, self.size_bytes, self._began_s = [], 0, now_s
 
 
 def positions_behind(entries: Iterable[Entry]) -> dict[TopicPartition, int]:

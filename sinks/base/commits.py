@@ -7,7 +7,7 @@ from infra.kafka.consumer import CommitReport, PartitionFault, Rebalance
 from infra.kafka.errors import KafkaFailure
 from infra.kafka.groups import GroupProgress
 from infra.kafka.records import ConsumedRecord
-from infra.process import logs
+from infra.process import logs, metrics
 from infra.process.lifecycle import Deadline
 from schemas.coordinates import TopicPartition
 from schemas.errors import Stalled
@@ -36,8 +36,9 @@ class Member(Protocol):
 class Commits:
     """The commits of a sink. Used by the loop's thread only. Outside a rebalance at most one commit is pending."""
 
-    def __init__(self, member: Member, progress: GroupProgress[None]) -> None:
-        self._member, self._progress = member, progress
+    def __init__(self, member: Member, progress: GroupProgress[None], stage: str) -> None:
+        """`stage`: the name in metrics."""
+        self._member, self._progress, self._stage = member, progress, stage
         self._starts: dict[TopicPartition, int] = {}
         self._is_waiting = False
         self._next_s = 0.0
@@ -73,6 +74,7 @@ class Commits:
             self._member.commit_soon(offsets)
         except KafkaFailure as error:
             self._is_waiting = False
+            self._count_failure(error.fault.word)
             if error.fault.is_fatal:
                 raise Stalled(f"the Kafka consumer cannot go on: {error}") from error
             log.warning("commit failed; it is sent again", error=str(error))
@@ -82,6 +84,7 @@ class Commits:
         offsets = self._to_commit()
         why = self._member.commit_within(offsets, deadline) if offsets else None
         if why is not None:
+            self._count_failure(metrics.UNCONFIRMED)
             log.warning("flushed labels could not be committed", error=why)
 
     def on_report(self, report: CommitReport) -> None:
@@ -91,7 +94,11 @@ class Commits:
             if offset >= self._starts.get(partition, offset + 1):
                 del self._starts[partition]
         if report.fault is not None:
+            self._count_failure(report.fault.word)
             log.warning("commit failed; it is sent again", error=str(report.fault))
+
+    def _count_failure(self, reason: str) -> None:
+        metrics.COMMIT_FAILURES.labels(self._stage, reason).inc()
 
     def _to_commit(self) -> dict[TopicPartition, int]:
         return {**self._starts, **self._progress.to_commit()}

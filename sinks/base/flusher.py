@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from infra.failures.breaker import Breaker
 from infra.failures.unknown_versions import VersionGuard
 from infra.kafka.groups import GroupProgress
+from infra.kafka.traces import around
 from infra.process import metrics
 from infra.process.lifecycle import Deadline
 from schemas import codec
@@ -55,7 +56,7 @@ class Flusher:
         cannot be written to, and Stalled when it refuses nearly every label or a newer sink is needed. `deadline`
         bounds the wait for acknowledged dead letters.
         """
-        positions = positions_behind(entries)
+        positions, started_ns = positions_behind(entries), time.time_ns()
         try:
             for entry in entries:
                 if not entry.is_judged:
@@ -65,6 +66,7 @@ class Flusher:
         except BaseException:
             self._sink.discard()
             raise
+        self._trace(entries, started_ns)
         self._settle(entries)
         return positions
 
@@ -110,12 +112,26 @@ class Flusher:
             metrics.SINK_FLUSH_SECONDS.labels(self._sink.name).observe(time.perf_counter() - started_s)
         return True
 
+    def _trace(self, entries: Sequence[Entry], started_ns: int) -> None:
+        spans = [entry.span for entry in entries if entry.span is not None]
+        name = self._sink.name
+        flush = around(f"flush {name}", "flush", spans, {"sightline.labels": len(entries)}, started_ns)
+        if flush is None:
+            return
+        flush.end()
+        for entry in entries:
+            if entry.span is None:
+                continue
+            if entry.bad is not None:
+                entry.span.fail(entry.bad.reason, str(entry.bad))
+            entry.span.end()
+
     def _settle(self, entries: Sequence[Entry]) -> None:
         counts = {"written": 0, "repeated": 0, "refused": 0}
         for entry in entries:
             if entry.ticket is None:
                 continue
-            self._progress.finish(entry.ticket)
+            self._progress.finish(entry.ticket, entry.captured_ms)
             counts["written" if entry.row else "refused" if entry.bad else "repeated"] += 1
             if entry.bad is not None:
                 self._breaker.record(entry.bad.reason)

@@ -7,6 +7,7 @@ from infra.kafka.consumer import CommitReport, PartitionFault
 from infra.kafka.errors import FaultKind, KafkaFailure, raise_if_final
 from infra.kafka.groups import GroupProgress
 from infra.kafka.records import ConsumedRecord
+from infra.kafka.traces import follow_record
 from infra.process import logs, metrics
 from infra.process.lifecycle import Deadline, Start, Stop, in_thread
 from infra.settings import SinkSettings
@@ -47,15 +48,18 @@ class SinkLoop:
         *,
         clock: Callable[[], float] = time.monotonic,
         start: Start = in_thread,
+        group: str = "",
     ) -> None:
         self._member, self._topic, self._sink, self._flusher = member, topic, sink, flusher
-        self._progress, self._clock = progress, clock
+        self._progress, self._clock, self._group = progress, clock, group
         self._batch = Batch(settings)
+        metrics.QUEUE_FRAMES.labels("sink").set_function(lambda: len(self._batch.entries))
+        metrics.QUEUE_BYTES.labels("sink").set_function(lambda: self._batch.size_bytes)
         self._start_positions = StartPositions(member, settings.repeat_window_offsets, start)
         self._started: dict[TopicPartition, int] = {}  # of the partitions that are read, the start position
         self._flushed: dict[TopicPartition, int] = {}
         self._out_of_place: set[TopicPartition] = set()  # their next offset is not in the log
-        self._commits = Commits(member, progress)
+        self._commits = Commits(member, progress, f"sink-{sink.name}")
         self._retry_at_s = 0.0
         self._busy: Busy | None = None
         self.is_closing = False
@@ -115,7 +119,8 @@ class SinkLoop:
             return
         is_wanted = record.offset >= position
         ticket = self._progress.start(partition, record.offset, None) if is_wanted else None
-        self._batch.add(Entry(record, generation, ticket), now_s)
+        span = follow_record(record, self._group) if is_wanted else None
+        self._batch.add(Entry(record, generation, ticket, span=span), now_s)
 
     def _on_fault(self, found: PartitionFault, now_s: float) -> None:
         fault, partition = found.fault, found.topic_partition

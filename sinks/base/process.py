@@ -18,6 +18,7 @@ from infra.kafka.api_versions import knows_kip_848
 from infra.kafka.consumer import CommitReport, GroupConsumer
 from infra.kafka.groups import GroupProgress
 from infra.kafka.membership import Membership
+from infra.kafka.own_partitions import OwnPartitionsWatch
 from infra.kafka.publisher import Publisher
 from infra.kafka.schema_registry import registry_of
 from infra.kafka.start_checks import require_topics
@@ -26,7 +27,7 @@ from infra.kafka.topic_admin import log_id
 from infra.kafka.topic_ids import TopicIds, read_topic_ids
 from infra.kafka.topic_watch import TopicWatch
 from infra.kafka.topics import Lane, TopicNames, group
-from infra.process import logs, metrics
+from infra.process import logs, metrics, tracing
 from infra.process.health import HealthServer
 from infra.process.lifecycle import STOP_BUDGET_S, Deadline, Stop, StopBudget, print_end
 from infra.process.memory import give_back_now_and_then
@@ -55,12 +56,13 @@ def serve(settings: Settings, sink: Sink, lane: Lane, stop: Stop) -> None:
     status = Status(stop)
     # Before the target is opened, which can take long: what is made again meanwhile ends the process.
     topic_ids = read_topic_ids(settings, [names.labels])
-    health = HealthServer(settings.http, live=status.live, ready=status.ready)
-    with health, TopicWatch(settings, topic_ids, stop.set):
+    health = HealthServer(settings.http, status.live, status.ready, labels={"lane": lane})
+    traces = tracing.running(settings.tracing, f"sightline-sink-{sink.name}")
+    with traces, health, TopicWatch(settings, topic_ids, stop.set):
         try:
             if wait_for_target(sink, log_id(settings, names.labels), status, stop):
                 status.member = SinkMember(settings, sink, lane, names, topic_ids)
-                with status.member.reporting(lane, health):
+                with status.member.reporting(lane, health), status.member.own_partitions():
                     status.member.run(stop)
         except BaseException as error:  # noqa: BLE001 - raised below, after everything is closed
             stop.set(error)
@@ -112,10 +114,11 @@ class SinkMember:
     def __init__(self, settings: Settings, sink: Sink, lane: Lane, names: TopicNames, topic_ids: TopicIds) -> None:
         self._settings, self._name, self._topic = settings, sink.name, names.labels
         self._publisher = Publisher(settings)
-        progress = GroupProgress[None]()
+        self._progress = progress = GroupProgress[None]()
+        self._group = group(f"sink-{sink.name}", settings.topic_prefix, lane)
         self._consumer = GroupConsumer(
             settings,
-            group(f"sink-{sink.name}", settings.topic_prefix, lane),
+            self._group,
             # The classic protocol, which every broker speaks, unless [kafka.consumer] asks for KIP-848.
             membership=Membership(
                 session_timeout_ms=settings.sink.session_timeout_ms, group_instance_id=settings.sink.group_instance_id
@@ -136,11 +139,15 @@ class SinkMember:
             settings.sink.repeat_window_offsets,
             registry_of(settings),
         )
-        self.loop = SinkLoop(self._consumer, names.labels, sink, flusher, progress, settings.sink)
+        self.loop = SinkLoop(self._consumer, names.labels, sink, flusher, progress, settings.sink, group=self._group)
 
     def reporting(self, lane: Lane, health: HealthServer) -> AbstractContextManager[None]:
         """Tells what this process does while it runs."""
         return reporting(self._settings, f"sink-{self._name}", lane, self._publisher, self._doing, health)
+
+    def own_partitions(self) -> OwnPartitionsWatch:
+        """Shows lag and times of the member's partitions in the metrics while it runs."""
+        return OwnPartitionsWatch.of(self._settings, self._group, self._topic, self._progress)
 
     def run(self, stop: Stop) -> None:
         self.loop.run(stop)

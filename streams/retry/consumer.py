@@ -7,7 +7,8 @@ Offsets are committed up to the first frame that the stage has not finished.
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from infra.kafka.consumer import CommitReport, GroupConsumer, PartitionFault
 from infra.kafka.errors import KafkaFailure, raise_if_final
@@ -25,6 +26,7 @@ from streams.stage.frames import PendingFrame
 
 log = logs.get(__name__)
 
+STAGE = "retry"
 POLL_S = 0.1
 COMMIT_S = 1.0
 # At most this many retried frames are in the stage at once, so that they do not displace other frames.
@@ -36,7 +38,8 @@ class RetryConsumer:
     """Calls `take` for each frame that is due, while `may_take` allows it and few retried frames are in the stage.
 
     `take` and `may_take` are called in the thread of the consumer. The stage calls `finish` of a frame in its own
-    thread. Any thread may read `finished`, the number of frames that the stage has finished.
+    thread. Any thread may read `finished`, the number of frames that the stage has finished, and ask `progress` what
+    any thread may ask.
     """
 
     def __init__(
@@ -53,8 +56,10 @@ class RetryConsumer:
         self._other_frames = TopicNames.for_lane(settings.topic_prefix, "replay" if lane == "live" else "live").frames
         self._take, self._may_take, self._fail = take, may_take, fail
         self._waiting = WaitingFrames(settings.retry)
+        metrics.QUEUE_FRAMES.labels("retry").set_function(lambda: len(self._waiting))
+        metrics.QUEUE_BYTES.labels("retry").set_function(lambda: self._waiting.size_bytes)
         self._lock = threading.Lock()  # around `_progress` and the counts, which the stage's thread changes as well
-        self._progress: GroupProgress[None] = GroupProgress()
+        self.progress: GroupProgress[None] = GroupProgress()
         self._in_stage = 0
         self.finished = 0
         self._is_committing = False
@@ -65,7 +70,7 @@ class RetryConsumer:
             forced=CLIENT_KEYS,
             topic_ids=topic_ids,
         )
-        self._first_commits = FirstCommits(self._consumer, self._progress)
+        self._first_commits = FirstCommits(self._consumer, self.progress)
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="retry", daemon=True)
 
@@ -87,7 +92,8 @@ class RetryConsumer:
                 self._hand_over()
                 self._keep_bounds()
                 with self._lock:
-                    self._first_commits.look(time.monotonic())
+                    gone = self._first_commits.look(time.monotonic())
+                _tell_gone(gone)
                 if time.monotonic() >= commit_at_s and not self._is_committing:
                     self._commit_soon()
                     commit_at_s = time.monotonic() + COMMIT_S
@@ -116,16 +122,18 @@ class RetryConsumer:
     def _hold(self, record: ConsumedRecord) -> None:
         frame = retried_frame(record)
         with self._lock:
-            last_read = self._progress.last_read(record.topic_partition)
+            last_read = self.progress.last_read(record.topic_partition)
             if last_read is not None and record.offset <= last_read:
                 # The log was cut: what was read of it before counts no more.
-                self._progress.assign([record.topic_partition])
+                self.progress.assign([record.topic_partition])
                 self._waiting.drop([record.topic_partition])
-            ticket = self._progress.start(record.topic_partition, record.offset, None)
+            elif last_read is not None and record.offset > last_read + 1:
+                self._first_commits.jumped(record.topic_partition, range(last_read + 1, record.offset))
+            ticket = self.progress.start(record.topic_partition, record.offset, None)
             if ticket is None:
                 return
             if frame.source.topic == self._other_frames:
-                self._progress.finish(ticket)  # the processor of the other lane has its own group and retries it
+                self.progress.finish(ticket)  # the processor of the other lane has its own group and retries it
                 return
         due = due_ms(self._settings, record.timestamp_ms, frame.attempt, time.time() * 1000)
         self._waiting.add(HeldFrame(due, record.partition, record.offset, ticket, frame))
@@ -137,14 +145,14 @@ class RetryConsumer:
                 break
             with self._lock:
                 self._in_stage += 1
-            self._take(PendingFrame(held.record, lambda ticket=held.ticket: self._on_finished(ticket)))  # type: ignore[misc]
+            self._take(PendingFrame(held.record, partial(self._on_finished, held.ticket, held.record.captured_ms)))
         metrics.RETRY_HELD.set(len(self._waiting))
 
-    def _on_finished(self, ticket: Ticket[None]) -> None:
+    def _on_finished(self, ticket: Ticket[None], captured_ms: int | None) -> None:
         with self._lock:
             self._in_stage -= 1
             self.finished += 1
-            self._progress.finish(ticket)
+            self.progress.finish(ticket, captured_ms)
 
     def _keep_bounds(self) -> None:
         """Pause while the bounds are reached. The consumer is polled meanwhile, so that it stays in the group."""
@@ -162,31 +170,34 @@ class RetryConsumer:
             self._consumer.commit_soon(offsets)
         except KafkaFailure as error:
             self._is_committing = False
+            metrics.COMMIT_FAILURES.labels(STAGE, error.fault.word).inc()
             log.warning("the offsets of the retry topic are not committed yet", error=str(error))
 
     def _commit_at_end(self) -> None:
         offsets = self._to_commit()
         failure = self._consumer.commit_within(offsets, Deadline(COMMIT_S)) if offsets else None
         if failure is not None:
+            metrics.COMMIT_FAILURES.labels(STAGE, metrics.UNCONFIRMED).inc()
             log.warning("the offsets of the retry topic are not committed, their frames come again", error=failure)
 
     def _to_commit(self) -> dict[TopicPartition, int]:
         with self._lock:
-            return self._progress.to_commit()
+            return self.progress.to_commit()
 
     def _on_commit(self, report: CommitReport) -> None:
         """The answer to `commit_soon`; called inside `poll`."""
         self._is_committing = False
         with self._lock:
-            self._progress.committed(report.stored)
+            self.progress.committed(report.stored)
         if report.fault is not None:
+            metrics.COMMIT_FAILURES.labels(STAGE, report.fault.word).inc()
             log.warning("the offsets of the retry topic are not committed yet", error=str(report.fault))
 
     # -- rebalances, reported by the client from within `poll` and `close`
 
     def on_assign(self, partitions: list[TopicPartition]) -> None:
         with self._lock:
-            self._progress.assign(partitions)
+            self.progress.assign(partitions)
         self._first_commits.on_assign(partitions)
 
     def on_revoke(self, partitions: list[TopicPartition]) -> None:
@@ -200,4 +211,16 @@ class RetryConsumer:
         self._waiting.drop(partitions)
         self._first_commits.on_revoke(partitions)
         with self._lock:
-            self._progress.revoke(partitions)
+            self.progress.revoke(partitions)
+
+
+def _tell_gone(gone: Mapping[TopicPartition, list[range]]) -> None:
+    for partition, ranges in gone.items():
+        for offsets in ranges:
+            metrics.RETRY_SKIPPED.inc(len(offsets))
+            log.error(
+                "retries are gone from their topic: their frames have no outcome",
+                partition=str(partition),
+                first=offsets[0],
+                last=offsets[-1],
+            )

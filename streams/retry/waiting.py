@@ -34,31 +34,31 @@ class WaitingFrames:
     def __init__(self, settings: RetrySettings) -> None:
         self._settings = settings
         self._heap: list[HeldFrame] = []
-        self._bytes = 0
+        self.size_bytes = 0
 
     def __len__(self) -> int:
         return len(self._heap)
 
     def add(self, held: HeldFrame) -> None:
         heapq.heappush(self._heap, held)
-        self._bytes += held.size
+        self.size_bytes += held.size
 
     def take_due(self, now_ms: float) -> HeldFrame | None:
         """The frame that was due first; None while none is due."""
         if not self._heap or self._heap[0].due_ms > now_ms:
             return None
         held = heapq.heappop(self._heap)
-        self._bytes -= held.size
+        self.size_bytes -= held.size
         return held
 
     def is_full(self) -> bool:
-        return len(self._heap) >= self._settings.max_held_frames or self._bytes >= self._settings.max_held_bytes
+        return len(self._heap) >= self._settings.max_held_frames or self.size_bytes >= self._settings.max_held_bytes
 
     def drop(self, partitions: Collection[TopicPartition]) -> None:
         """Forget the frames that were read from these partitions of the retry topic."""
         self._heap = [held for held in self._heap if held.ticket.topic_partition not in partitions]
         heapq.heapify(self._heap)
-        self._bytes = sum(held.size for held in self._heap)
+        self.size_bytes = sum(held.size for held in self._heap)
 
 
 def due_ms(settings: RetrySettings, timestamp_ms: int, attempt: int, now_ms: float) -> float:

@@ -31,6 +31,7 @@ from infra.kafka.offsets_lookup import OffsetsClient
 from infra.kafka.stage_keys import MIN_REQUEST_TIMEOUT_MS, StageKeys, stage_keys
 from infra.kafka.topic_ids import TopicIds
 from infra.kafka.topics import Lane, group
+from infra.process import metrics
 from infra.settings import MIB, Settings
 from streams.source import lenient_records, metadata
 from streams.source.commits import CommitsByHand
@@ -48,26 +49,26 @@ class ByteQueue(ThrowableQueue):  # type: ignore[type-arg]
     """Holds at most QUEUE_EVENTS events and QUEUE_BYTES of keys and values; an empty queue accepts any event."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._held_bytes = 0
+        self.held_bytes = 0
         super().__init__(*args, **kwargs)
 
     def full(self) -> bool:
-        return self.qsize() >= QUEUE_EVENTS or self._held_bytes >= QUEUE_BYTES
+        return self.qsize() >= QUEUE_EVENTS or self.held_bytes >= QUEUE_BYTES
 
     def in_pressure_high_state(self, callback: Any) -> bool:
         return False  # only `full` makes the fetcher wait
 
     def clear(self) -> None:
         super().clear()
-        self._held_bytes = 0
+        self.held_bytes = 0
 
     def _put(self, item: Any) -> None:
-        self._held_bytes += _size(item.message)
+        self.held_bytes += _size(item.message)
         super()._put(item)
 
     def _get(self) -> Any:
         item = super()._get()
-        self._held_bytes -= _size(item.message)
+        self.held_bytes -= _size(item.message)
         return item
 
 
@@ -127,6 +128,8 @@ class StreamApp(faust.App):
     def FlowControlQueue(self, maxsize: int | None = None, *, clear_on_resume: bool = False) -> Any:
         queue = ByteQueue(maxsize=maxsize, flow_control=self.flow_control, clear_on_resume=clear_on_resume)
         self._queues.append(queue)
+        metrics.QUEUE_FRAMES.labels("intake").set_function(lambda: sum(one.qsize() for one in self._queues))
+        metrics.QUEUE_BYTES.labels("intake").set_function(lambda: sum(one.held_bytes for one in self._queues))
         return queue
 
 

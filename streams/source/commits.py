@@ -9,7 +9,7 @@ from faust.transport.consumer import Consumer
 from faust.types import TP
 
 from infra.kafka.groups import GroupProgress, Ticket
-from infra.process import logs
+from infra.process import logs, metrics
 from schemas.coordinates import TopicPartition
 
 log = logs.get(__name__)
@@ -85,9 +85,9 @@ class CommitsByHand(Consumer):
         self.held -= {partition}
         self._settled = self.progress.completed
 
-    def finish(self, ticket: Ticket[None]) -> None:
+    def finish(self, ticket: Ticket[None], captured_ms: int | None = None) -> None:
         """The outcome of the message is on the broker. Without effect when its generation is over."""
-        self.progress.finish(ticket)
+        self.progress.finish(ticket, captured_ms)
         if self.held and self.progress.ahead(ticket.topic_partition) < self.max_ahead:
             self.held -= {ticket.topic_partition}
 
@@ -106,6 +106,7 @@ class CommitsByHand(Consumer):
         if done:
             commit.result()
         else:
+            metrics.COMMIT_FAILURES.labels("stream", metrics.UNCONFIRMED).inc()
             log.warning("a commit was not answered in time; its frames may be read again")
 
     async def _add_gap(self, tp: Any, offset_from: int, offset_to: int) -> None:

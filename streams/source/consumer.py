@@ -7,14 +7,23 @@ from typing import Any, cast
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
-from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
+from aiokafka.errors import (
+    CommitFailedError,
+    GroupAuthorizationFailedError,
+    IllegalStateError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+    TopicAuthorizationFailedError,
+)
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
+from infra.kafka.errors import FaultKind
 from infra.kafka.start_offsets import StartOffsets, StartPoint
 from infra.kafka.topic_ids import TopicIds, note_of
+from infra.process import metrics
 from infra.settings import MIB
 from streams.source import metadata
 from streams.source.commits import CommitsByHand
@@ -41,12 +50,26 @@ class JumpMessage(ConsumerMessage):
 
 async def commit_with_ids(commit: Callable[[Any], Awaitable[None]], topic_ids: TopicIds, offsets: Any) -> None:
     """aiokafka's commit, with the id of the topic beside each offset, as in every group of ours."""
-    await commit(
-        {
-            partition: OffsetAndMetadata(found.offset, note_of(topic_ids.get(partition.topic)))
-            for partition, found in offsets.items()
-        }
-    )
+    noted = {
+        partition: OffsetAndMetadata(found.offset, note_of(topic_ids.get(partition.topic)))
+        for partition, found in offsets.items()
+    }
+    try:
+        await commit(noted)
+    except Exception as error:
+        metrics.COMMIT_FAILURES.labels("stream", failure_word(error)).inc()
+        raise
+
+
+def failure_word(error: Exception) -> str:
+    """The kind of an error of aiokafka, in the words of `infra.kafka.errors`."""
+    if isinstance(error, (CommitFailedError, IllegalStateError)):
+        kind = FaultKind.OUT_OF_GROUP
+    elif isinstance(error, (GroupAuthorizationFailedError, TopicAuthorizationFailedError)):
+        kind = FaultKind.FORBIDDEN
+    else:
+        kind = FaultKind.PASSING if getattr(error, "retriable", False) else FaultKind.OTHER
+    return kind.name.lower()
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):

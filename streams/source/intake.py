@@ -81,8 +81,10 @@ class Intake:
         if ticket is None:
             return
         record = FrameRecord.of(consumed_record(message))
-        commits = self._commits
-        self._stage.take(PendingFrame(record, lambda: commits.finish(ticket), lambda: commits.is_wanted(ticket)))
+        commits, captured_ms = self._commits, record.captured_ms
+        self._stage.take(
+            PendingFrame(record, lambda: commits.finish(ticket, captured_ms), lambda: commits.is_wanted(ticket))
+        )
 
     def _jump(self, message: JumpMessage) -> None:
         """Reading goes on elsewhere. What is gone has its dead letter before anything is committed past it."""

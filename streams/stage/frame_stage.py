@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from inference.cache.record import CachedLabel
 from inference.image import image_hash
+from infra.kafka.traces import FRAME_ID
 from infra.process import metrics
 from schemas import codec
 from schemas.errors import BadFrame, Stalled
@@ -17,6 +18,7 @@ from streams.stage.hard_queue import HardFrame
 from streams.stage.ordered_writer import OrderedWriter
 from streams.stage.read_again import ReadAgain
 from streams.stage.reports import Deliveries
+from streams.stage.traces import FrameTraces
 from streams.stage.windows import WindowBuilder
 from streams.stage.writer import Outputs, Writer
 
@@ -62,6 +64,7 @@ class FrameStage:
         deliveries = Deliveries(self._loop, lambda text: fail(Stalled(text)))
         self._writer = Writer(outputs, deliveries, self._finish)
         self._results = OrderedWriter(outputs, self._writer)
+        self._traces = FrameTraces(outputs.settings.topic_prefix, outputs.lane)
         max_window_bytes = stream.max_buffer_bytes // WINDOWS
         self._builder = WindowBuilder[PendingFrame](
             max(1, stream.max_buffer_frames // WINDOWS), max_window_bytes, stream.batch_deadline_ms
@@ -78,6 +81,7 @@ class FrameStage:
     def take(self, pending: PendingFrame) -> None:
         """Take one frame. It is worked on after this returns; `pending.finish` reports that it has an outcome."""
         self.gate.hold(pending.size)
+        self._traces.begin(pending)
         self._frames_read.inc(pending.gone is None)
         for window in self._builder.add(pending, pending.size, self._now_ms()):
             self._start(self.process(window))
@@ -112,6 +116,8 @@ class FrameStage:
             except BadFrame as error:
                 self._results.failed(pending, error)
                 continue
+            if pending.span is not None:
+                pending.span.set({FRAME_ID: frame.frame_id})
             place = self._results.enter((pending.record.source.topic_partition, frame.source_id))
             frames.append(ParsedFrame(pending, frame, image_hash(frame.image), place))
         return frames
@@ -169,6 +175,8 @@ class FrameStage:
 
     def _finish(self, frames: list[PendingFrame]) -> None:
         for pending in frames:
+            if pending.span is not None:
+                pending.span.end()
             if pending.is_aside:
                 self.gate.release_aside()
             else:

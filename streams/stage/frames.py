@@ -2,15 +2,20 @@
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from inference.image import Prepared
 from infra.failures.outcomes import FrameRecord
 from schemas import headers
 from schemas.clocks import clock_of
+from schemas.coordinates import Coordinates
 from schemas.errors import BadFrame
 from schemas.fields import check_size
 from schemas.records import Frame, Micros
 from streams.stage.write_order import Place
+
+if TYPE_CHECKING:
+    from infra.process.spans import Span
 
 END_OF_9999: Micros = 253_402_300_800_000_000
 
@@ -25,7 +30,8 @@ class PendingFrame:
 
     `finish` is called once, on the event loop, when the broker has acknowledged the outcome. `is_current` tells whether
     the outcome is still wanted: not when another process has the partition by now. `gone`: this is no frame, it stands
-    for frames that are not in their topic any more, and says why. `is_aside`: its source is hard.
+    for frames that are not in their topic any more, and says why. `is_aside`: its source is hard. `span`: of a frame
+    that is sampled, while traces are on.
     """
 
     record: FrameRecord
@@ -35,11 +41,14 @@ class PendingFrame:
     is_aside: bool = field(default=False, init=False)
     size: int = field(init=False)
     replay_id: str | None = field(init=False)
+    replay_of: Coordinates | None = field(init=False)
     traceparent: str | None = field(init=False)
+    span: "Span | None" = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self.size = held_bytes(self.record)
         self.replay_id = headers.replay_id_of(self.record.headers)
+        self.replay_of = headers.replay_of(self.record.headers)
         self.traceparent = headers.traceparent_of(self.record.headers)
 
     def drop_bytes(self) -> None:

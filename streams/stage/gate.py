@@ -28,6 +28,8 @@ class Gate:
         self._open = asyncio.Event()
         self._open.set()
         metrics.BUFFER_BYTES.set_function(lambda: self._bytes)
+        metrics.QUEUE_FRAMES.labels("buffer").set_function(lambda: self.frames)
+        metrics.QUEUE_BYTES.labels("buffer").set_function(lambda: self._bytes)
 
     def hold(self, size: int) -> None:
         """A frame was taken. The last one may exceed the limit: its size is known only once it is taken."""

@@ -75,7 +75,9 @@ def _item_bytes(prepared: PreparedFrame) -> int:
     """The most that the frame adds to the record, its share of the headers included."""
     frame = prepared.frame
     ids_bytes = len(frame.frame_id.encode()) + len(frame.source_id.encode())
-    return len(prepared.image.pixels) + ids_bytes + ITEM_OVERHEAD_BYTES
+    repeated = prepared.pending.replay_of
+    place_bytes = 0 if repeated is None else len(str(repeated))
+    return len(prepared.image.pixels) + ids_bytes + place_bytes + ITEM_OVERHEAD_BYTES
 
 
 def _packed(group: _Group, frames: list[PreparedFrame], lane: str, encoding: PixelEncoding) -> PackedBatch:
@@ -107,6 +109,7 @@ def _item(prepared: PreparedFrame, start: int) -> BatchItem:
         quality=prepared.image.quality,
         start=start,
         length=len(prepared.image.pixels),
+        replay_of=prepared.pending.replay_of,
     )
 
 

@@ -6,11 +6,15 @@ from dataclasses import dataclass
 
 from inference.cache.record import CachedLabel
 from inference.labelling.decide import label_for
+from inference.labelling.decision_metrics import DecisionMetrics
 from inference.models import InputSpec
-from infra.failures.outcomes import retry_or_dead
+from infra.failures.outcomes import error_class_of, retry_or_dead
 from infra.kafka.sender import DeliveryReport, OnDelivery, OutRecord, Sender, send_async
 from infra.kafka.topics import Lane, TopicNames
+from infra.kafka.traces import batch_around, sent_by, sent_within
 from infra.process import logs, metrics
+from infra.process.end_to_end import observe_end_to_end
+from infra.process.times import now_us
 from infra.settings import KIB, Settings
 from schemas import codec
 from schemas.clocks import clock_headers
@@ -55,6 +59,7 @@ class Writer:
     def __init__(self, outputs: Outputs, deliveries: Deliveries, finish: Finish) -> None:
         self._outputs, self._deliveries, self._finish = outputs, deliveries, finish
         self._names = TopicNames.for_lane(outputs.settings.topic_prefix, outputs.lane)
+        self._decisions = DecisionMetrics(outputs.settings.confidence)
         # Only live labels are reviewed by people; a replay writes to its own labels topic alone.
         self._with_review = outputs.lane == "live"
 
@@ -71,8 +76,9 @@ class Writer:
             labelled_at=time.time_ns() // 1000,
             min_probability=self._outputs.settings.infer.min_probability,
             replay_id=pending.replay_id,
+            replay_of=pending.replay_of,
         )
-        topics = [self._names.labels]
+        topics, traceparent = [self._names.labels], pending.traceparent
         if label.decision is Decision.REVIEW and self._with_review:
             topics.append(self._names.review)
         unwritten = len(topics)
@@ -82,15 +88,16 @@ class Writer:
             unwritten -= 1
             if unwritten == 0:
                 metrics.LABELS.labels(label.origin.value, label.decision.value).inc()
+                observe_end_to_end(label, traceparent, now_us())
+                self._decisions.observe(label, time.monotonic())
                 self._finish([pending])
 
         headers = [*_headers(pending), *clock_headers(parsed.clock_ms)]
         for topic in topics:
             value = codec.encode(label, self._outputs.registry, topic)
             report = self._deliveries.expect(written)
-            await send_async(
-                self._outputs.sender, OutRecord(topic, label.source_id, value, headers, on_delivery=report)
-            )
+            record = OutRecord(topic, label.source_id, value, headers, on_delivery=report)
+            await send_async(self._outputs.sender, sent_within(pending.span, record))
 
     async def failure(self, failed: FailedFrame) -> None:
         """A dead letter, or a record for the retry topic when the error may pass."""
@@ -108,7 +115,9 @@ class Writer:
             max_record_bytes=sender.max_record_bytes,
             on_delivery=report,
         )
-        await send_async(sender, record)
+        if pending.span is not None:
+            pending.span.fail(error_class_of(error), str(error))
+        await send_async(sender, sent_within(pending.span, record))
 
     async def batch(self, packed: PackedBatch) -> None:
         """A micro-batch, for the partition with the number of its frames' source partition."""
@@ -124,7 +133,9 @@ class Writer:
             metrics.BATCH_FRAMES.observe(len(packed.frames))
             self._finish(packed.frames)
 
-        report = self._reported(self._deliveries.expect(written), len(value))
+        members = [pending.span for pending in packed.frames if pending.span is not None]
+        span = batch_around("send", self._names.batches, members, len(packed.frames))
+        report = sent_by(span, self._reported(self._deliveries.expect(written), len(value)))
         # The frames may come from another topic (by retry), whose partition number the batches topic may not have.
         partition = batch.source_partition if batch.source_partition < self._outputs.batch_partitions else -1
         key = str(batch.source_partition)

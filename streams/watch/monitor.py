@@ -7,15 +7,17 @@ is needed most when none come.
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from infra.kafka.errors import KafkaFailure
 from infra.kafka.group_offsets import GroupOffsets
+from infra.kafka.own_partitions import OwnPartitions
 from infra.kafka.topics import Lane, TopicNames, group
 from infra.process import logs, metrics
 from infra.process.standstill import Standstill
 from infra.settings import Settings
+from schemas.coordinates import TopicPartition
 from schemas.errors import Stalled
 from streams.watch.backlog import Backlog
 from streams.watch.progress_rule import ProgressRule, WatchdogInput
@@ -34,7 +36,8 @@ class StageProgress:
 
     `taken`: frames taken and not committed; `uncommitted`: those of them that are finished; `commits` and `steps`:
     counters that grow with every commit and with every step of the decoders; `partitions`: those of this member, None
-    while it is in no group; `beat_s`: when the event loop last ran.
+    while it is in no group; `newest_ms`: of those, the capture time of the newest finished frame; `beat_s`: when the
+    event loop last ran.
     """
 
     taken: int
@@ -42,6 +45,7 @@ class StageProgress:
     commits: int
     steps: int
     partitions: frozenset[int] | None
+    newest_ms: Mapping[TopicPartition, int]
     beat_s: float
 
 
@@ -61,6 +65,7 @@ class Monitor:
         prefix = settings.topic_prefix
         self._batches = GroupOffsets(settings, group("infer", prefix, lane), names.batches)
         self._frames = GroupOffsets(settings, group("stream", prefix, lane), names.frames)
+        self._shown = OwnPartitions(group("stream", prefix, lane), names.frames)
         self._backlog, self._progress, self._pause, self._fail = backlog, progress, pause, fail
         self._stall_ms = settings.stream.stall_timeout_ms
         self._rule = ProgressRule(self._stall_ms)
@@ -85,12 +90,15 @@ class Monitor:
             self._fail(error)
 
     def _look(self) -> None:
+        self._shown.show_newest(self._progress().newest_ms)
         try:
-            batches, frames = self._batches.ask(ASK_TIMEOUT_S), self._frames.ask(ASK_TIMEOUT_S)
+            batches, owned = self._batches.ask(ASK_TIMEOUT_S), self._progress().partitions
+            frames = self._frames.ask(ASK_TIMEOUT_S, owned)
         except (KafkaFailure, TimeoutError) as error:
             if self._answered:
                 log.warning("the broker does not report offsets", error=str(error) or "no answer in time")
             self._answered = False
+            self._shown.show_lags({})
             return
         self._answered = True
         self._backlog.update(batches.committed, batches.ends)
@@ -100,7 +108,8 @@ class Monitor:
             self._paused = paused
             log.info("paused: the workers are behind" if paused else "resumed: the workers have caught up", bytes=size)
             self._pause(paused)
-        self._lag = frames.lag(self._progress().partitions)
+        self._lag = frames.lag()
+        self._shown.show_lags(frames.lags(self._progress().partitions or ()))
 
     def _watch(self) -> None:
         progress, now_ms = self._progress(), time.monotonic() * 1000

@@ -11,16 +11,20 @@ from inference.worker.group.clients import group_consumer
 from infra.kafka.abilities import lacking_rights, usable_group_protocol
 from infra.kafka.consumer import GroupConsumer
 from infra.kafka.membership import Membership
+from infra.kafka.reader import Reader
 from infra.kafka.start_checks import require_topics
 from infra.kafka.topics import group
 from infra.process.lifecycle import Deadline
 from schemas.coordinates import TopicPartition
 from schemas.errors import Unavailable
+from sinks.explain.life import State, verdict
+from sinks.explain.look import Looker, Range
 from tests.support.deployment import Deployment
 from tests.support.deployment import deployment as new_deployment
 from tests.support.limited_broker import PROPERTIES, allow
 from tests.support.runner import Runner
 from tests.support.services import Services, local_services
+from tests.support.sink_records import Wire
 
 
 class Share:
@@ -121,3 +125,21 @@ def test_a_right_that_is_missing_is_named_with_its_topic_or_group(old: Deploymen
     assert all(one in rights["found"] for one in (f"Write on topic {names.labels}", *group_rights))
     [groups] = [found for found in findings if found["subject"] == "groups"]
     assert "workers use the classic one" in groups["found"]
+
+
+def test_explain_says_what_it_may_not_look_at(old: Deployment) -> None:
+    names, wire = old.topics, Wire(old)
+    (frame,) = wire.frames(1)
+    wire.label(frame)
+    allow(old, ResourceType.TOPIC, names.dead, "somebody", AclOperation.READ)
+    allow(old, ResourceType.GROUP, group("stream", old.prefix), "somebody", AclOperation.READ)
+    until_named(old, f"Describe on topic {names.dead}", reads=[names.dead])
+    until_named(old, "Read on group", groups={group("stream", old.prefix): names.frames})
+    settings = old.settings()
+    with Reader(settings) as reader:
+        life = Looker(settings, reader, "live", Deadline(60).expired).life_of(frame, Range(None, None))
+    assert verdict(life)[0] is State.LABELLED
+    told = "\n".join(life.notes)
+    assert f"{names.dead} was not looked at: the right Describe on topic {names.dead} is missing" in told
+    stage = group("stream", old.prefix)
+    assert f"not known: how far {stage} is: the right Read on group {stage} is missing" in told

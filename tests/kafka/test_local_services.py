@@ -122,6 +122,7 @@ def test_a_port_that_was_taken_meanwhile_is_replaced(machine: Runner) -> None:
             kafka.start_broker(1)
 
 
+@pytest.mark.system
 def test_three_brokers_one_at_a_time(tmp_path: Path) -> None:
     topic = "three"
     with local_services(tmp_path / "three", brokers=3) as services:

@@ -19,6 +19,7 @@ START = ("stream", "--model", "null", "--no-cache")
 NAMED = {"SIGHTLINE_STREAM__GROUP_INSTANCE_ID": "stage-0", "SIGHTLINE_STREAM__SESSION_TIMEOUT_MS": "30000"}
 
 
+@pytest.mark.system
 def test_commits_reach_the_last_frame_of_a_producer_with_transactions(
     deployment: Deployment, sightline: Runner, outcomes: Outcomes
 ) -> None:

@@ -115,6 +115,7 @@ def test_after_a_restart_it_goes_on_where_it_stopped(
     assert set(outcomes.wait_for(feed.places).values()) == {1}
 
 
+@pytest.mark.system
 def test_nothing_is_lost_when_it_is_killed(
     deployment: Deployment, sightline: Runner, feed: Feed, outcomes: Outcomes
 ) -> None:

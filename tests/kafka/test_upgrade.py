@@ -89,7 +89,10 @@ def test_a_stage_and_a_worker_of_two_versions_work_together(
 def test_a_rolling_upgrade_under_load_loses_nothing_and_leaves_nothing_dead(
     present: Runner, previous: Runner, tmp_path: Path, order: tuple[str, ...]
 ) -> None:
-    """Two stages and two workers, replaced one by one while cameras send. These versions allow either order."""
+    """Two stages and two workers, replaced one by one while cameras send.
+
+    Either order: a micro-batch is written as the oldest version that holds it.
+    """
     old: dict[str, list[Running]] = {
         "infer": [previous.start("infer") for _ in range(2)],
         "stream": [previous.start("stream") for _ in range(2)],

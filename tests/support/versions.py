@@ -46,16 +46,20 @@ def next_version(folder: Path) -> Path:
     schemas = folder / "schemas"
     add_field(schemas, "microbatch", {"name": "made_for", "type": ["null", "string"], "default": None}, before="pixels")
     add_field(schemas, "frame", {"name": "exposure_us", "type": "long", "default": 0})
-    add_field(schemas, "label", {"name": "revision", "type": "long", "default": 0})
+    add_field(schemas, "label", {"name": "made_on", "type": ["null", "string"], "default": None})
     records = (schemas / "records.py").read_text()
     for last, added in (
         ("    attributes: dict[str, str] = field(default_factory=dict)\n", "    exposure_us: int = 0\n"),
         ("    pixels: bytes\n", "    made_for: str | None = None\n"),
-        ("    replay_id: str | None = None\n", "    revision: int = 0\n"),
+        ("    detections: tuple[Detection, ...] = ()\n", "    made_on: str | None = None\n"),
     ):
         assert records.count(last) == 1
         records = records.replace(last, last + added)
     (schemas / "records.py").write_text(records)
+    codec, rule = (schemas / "codec.py").read_text(), "all(item.replay_of is None for item in record.items)"
+    assert codec.count(rule) == 1
+    # Its batches have something that no former version holds.
+    (schemas / "codec.py").write_text(codec.replace(rule, "False"))
     return folder
 
 

@@ -7,13 +7,13 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from inference.device.work import Work
-from inference.worker.delivery.base import WAIT_STEP_S
+from inference.worker.delivery.base import STAGE, WAIT_STEP_S
 from inference.worker.group.work_in_flight import WorkInFlight
 from infra.kafka.consumer import CommitReport, GroupConsumer
 from infra.kafka.errors import KafkaFailure
 from infra.kafka.publisher import Publisher
 from infra.kafka.sender import DeliveryReport, OnDelivery, OutRecord, send_wait
-from infra.process import logs
+from infra.process import logs, metrics
 from infra.process.lifecycle import Deadline, Stop
 from schemas.errors import Stalled
 
@@ -117,6 +117,7 @@ class AtLeastOnce:
             report = self._commit_reports.popleft()
             self._is_committing = False
             if report.fault is not None:
+                metrics.COMMIT_FAILURES.labels(STAGE, report.fault.word).inc()
                 log.warning("offsets not committed, trying again", error=str(report.fault))
             self._in_flight.committed(report.stored)
 
@@ -129,6 +130,7 @@ class AtLeastOnce:
             self._consumer.commit_soon(offsets)
         except KafkaFailure as error:
             self._is_committing = False
+            metrics.COMMIT_FAILURES.labels(STAGE, error.fault.word).inc()
             log.warning("offsets not committed, trying again", error=str(error))
 
     def _commit_now(self, deadline: Deadline) -> None:
@@ -138,6 +140,7 @@ class AtLeastOnce:
             return
         failure = self._consumer.commit_within(offsets, deadline)
         if failure is not None:
+            metrics.COMMIT_FAILURES.labels(STAGE, metrics.UNCONFIRMED).inc()
             log.warning("offsets not committed, their frames are read again", error=failure)
         else:
             self._in_flight.committed(offsets)

@@ -9,6 +9,8 @@ from infra.process.lifecycle import Deadline
 
 # How long to sleep between two looks at work that is waited for.
 WAIT_STEP_S = 0.005
+# Of the worker in metrics.
+STAGE = "infer"
 
 
 class Delivery(Protocol):

@@ -11,12 +11,12 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from inference.device.work import Work
-from inference.worker.delivery.base import WAIT_STEP_S
+from inference.worker.delivery.base import STAGE, WAIT_STEP_S
 from inference.worker.group.work_in_flight import WorkInFlight
 from infra.kafka.sender import OutRecord
 from infra.kafka.topic_ids import TopicIds
 from infra.kafka.transaction import Transaction, TransactionalProducer
-from infra.process import logs
+from infra.process import logs, metrics
 from infra.process.lifecycle import Deadline, Start, Stop, in_thread
 
 log = logs.get(__name__)
@@ -122,9 +122,11 @@ class ExactlyOnce:
         (transaction, works), self._open = self._open, None
         if transaction.error is not None:
             self._has_failed = True
+            metrics.COMMIT_FAILURES.labels(STAGE, metrics.UNCONFIRMED).inc()
             raise transaction.error
         if transaction.is_aborted:
             self._aborts_in_a_row += 1
+            metrics.COMMIT_FAILURES.labels(STAGE, "aborted").inc()
             self._clear()
             self._rewind()
             return

@@ -6,13 +6,15 @@ a worker just has nothing to do. Callbacks do not show it, because a member with
 
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from infra.kafka.group_offsets import Offsets
+from infra.kafka.own_partitions import OwnPartitions
 from infra.process import logs
 from infra.process.standstill import MAX_STEP_MS, Standstill
+from schemas.coordinates import TopicPartition
 
 log = logs.get(__name__)
 
@@ -27,12 +29,13 @@ MIN_LOOKS = 3
 @dataclass(frozen=True, slots=True)
 class MemberView:
     """The group as the worker sees it from inside: the partitions it owns, when it last committed, and whether it
-    knows that it has not found its group yet (`is_outside`).
+    knows that it has not found its group yet (`is_outside`). `newest_ms`: see `GroupProgress`.
     """
 
     owned: frozenset[int]
     is_outside: bool
     last_commit_s: float
+    newest_ms: Mapping[TopicPartition, int] = field(default_factory=dict)
 
 
 class StarvationRule:
@@ -69,17 +72,19 @@ class StarvationRule:
 class OffsetsQuery(Protocol):
     """The part of `infra.kafka.group_offsets.GroupOffsets` that is used here."""
 
-    def ask(self, timeout_s: float) -> Offsets: ...
+    def ask(self, timeout_s: float, partitions: Collection[int] | None = None) -> Offsets: ...
 
 
 class GroupWatch:
     """Asks the broker for the group's offsets, in a thread of its own, and applies the rule.
 
-    `reason` is the rule's last answer, which the watchdog reads.
+    `reason` is the rule's last answer, which the watchdog reads. `shown` are the metrics of the owned partitions.
     """
 
-    def __init__(self, offsets: OffsetsQuery, member: Callable[[], MemberView], rule: StarvationRule) -> None:
-        self._offsets, self._member, self._rule = offsets, member, rule
+    def __init__(
+        self, offsets: OffsetsQuery, member: Callable[[], MemberView], rule: StarvationRule, shown: OwnPartitions
+    ) -> None:
+        self._offsets, self._member, self._rule, self._shown = offsets, member, rule, shown
         self._answered = True
         self._closed = threading.Event()
         self.reason: str | None = None
@@ -93,15 +98,19 @@ class GroupWatch:
 
     def look(self, now_ms: float) -> None:
         """A broker that does not answer is no stall: that time counts neither for the worker nor against it."""
+        member = self._member()
+        self._shown.show_newest(member.newest_ms)
         try:
-            group = self._offsets.ask(ASK_TIMEOUT_S)
+            group = self._offsets.ask(ASK_TIMEOUT_S, member.owned or None)
         except Exception as error:  # noqa: BLE001 - whatever failed, it says nothing about the worker
             if self._answered and not self._closed.is_set():
                 log.warning("the broker does not tell the group's offsets", error=str(error) or type(error).__name__)
             self._answered = False
+            self._shown.show_lags({})
             return
         self._answered = True
-        self.reason = self._rule.look(self._member(), group, now_ms)
+        self._shown.show_lags(group.lags(member.owned & self._member().owned))
+        self.reason = self._rule.look(member, group, now_ms)
 
     def _watch(self) -> None:
         while not self._closed.wait(ASK_EVERY_S):

@@ -51,7 +51,7 @@ class WorkInFlight(GroupProgress[Work]):
         if ticket is None:
             return False
         self.frames -= work.frames
-        return self.finish(ticket)
+        return self.finish(ticket, work.newest_ms)
 
     def committed(self, offsets: Mapping[TopicPartition, int]) -> bool:
         has_moved = super().committed(offsets)

@@ -40,6 +40,7 @@ FRAMES = st.builds(
     st.none() | st.text(max_size=40),
     st.dictionaries(st.text(max_size=8), st.text(max_size=8), max_size=3),
 )
+PLACES = st.builds(Coordinates, st.text(max_size=9), st.integers(0, 99), LONGS)
 ITEMS = st.builds(
     records.BatchItem,
     LONGS,
@@ -50,6 +51,7 @@ ITEMS = st.builds(
     QUALITIES,
     st.integers(0, 2**30),
     st.integers(0, 2**30),
+    st.none() | PLACES,
 )
 BATCHES = st.builds(
     records.MicroBatch,
@@ -77,8 +79,16 @@ LABELS = st.builds(
     st.sampled_from(records.Origin),
     st.builds(records.ModelRef, st.text(max_size=9), st.text(max_size=9), st.text(max_size=9)),
     QUALITIES,
-    st.builds(Coordinates, st.text(max_size=9), st.integers(0, 99), LONGS),
+    PLACES,
     st.none() | st.text(max_size=9),
+    st.none() | st.floats(0, 1),
+    st.none() | st.floats(0, 1),
+    st.none() | st.text(max_size=9),
+    LONGS,
+    st.none() | PLACES,
+    st.lists(
+        st.builds(records.Detection, st.text(max_size=5), st.text(max_size=9), *[st.floats(0, 1)] * 5), max_size=2
+    ).map(tuple),
 )
 RECORDS = st.one_of(FRAMES, BATCHES, LABELS)
 

@@ -28,6 +28,24 @@ def test_a_second_attempt_replaces_the_first_and_keeps_trace_and_replay() -> Non
     assert headers.attempt_of(twice) == 2
 
 
+def test_the_frame_that_is_repeated_is_told_at_each_attempt_and_no_other_place_is_taken_for_it() -> None:
+    place = Coordinates("frames.raw", 3, 17)
+    once = headers.failure_headers(headers.replay_of_headers(place), FAILURE)
+    assert headers.replay_of(headers.failure_headers(once, FAILURE)) == place
+    for value in (
+        b"",
+        b"x/1",
+        b"a b/1/2",
+        b"../1/2",
+        b"raw/-1/2",
+        b"raw/1/2/3",
+        b"raw/2147483648/0",
+        b"\xff/1/2",
+        b"raw/1/1e3",
+    ):
+        assert headers.replay_of([(headers.REPLAY_OF, value)]) is None
+
+
 @given(st.text(max_size=5000))
 def test_a_long_message_is_cut_at_a_character(message: str) -> None:
     failure = headers.Failure(FAILURE.source, 0, "s", "c", message, 1)
@@ -168,11 +186,11 @@ def test_what_is_no_trace_context_is_not_read(found: bytes) -> None:
     assert headers.traceparents_of(both, 2) == [TRACE, None]
 
 
-def test_a_new_traceparent_has_the_form_of_the_standard() -> None:
-    made = headers.new_traceparent()
+def test_an_unsampled_traceparent_has_the_form_of_the_standard() -> None:
+    made = headers.unsampled_traceparent()
     assert headers.traceparent_of([(headers.TRACEPARENT, made.encode())]) == made
     version, trace, span, flags = made.split("-")
-    assert (version, len(trace), len(span), flags) == ("00", 32, 16, "01")
+    assert (version, len(trace), len(span), flags) == ("00", 32, 16, "00")
 
 
 NAMES = st.sampled_from(

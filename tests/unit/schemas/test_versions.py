@@ -7,7 +7,7 @@ from typing import Any
 import fastavro
 import pytest
 
-from schemas import codec, foreign, records
+from schemas import avro_fields, codec, foreign, records
 from schemas.errors import BadFrame, UnknownVersion
 from tests.support.batches import frame, micro_batch
 
@@ -37,7 +37,7 @@ def in_registry(schema: dict[str, Any], fields: dict[str, Any], schema_id: int =
 
 
 BATCH = codec.schema_of(records.MicroBatch)
-FIELDS = codec._microbatch_fields(micro_batch("raw", 3, [10]))
+FIELDS = avro_fields.microbatch_fields(micro_batch("raw", 3, [10]))
 
 
 def test_a_fingerprint_of_no_known_version_is_a_newer_one() -> None:
@@ -67,7 +67,7 @@ def test_with_a_registry_a_version_that_cannot_be_resolved_is_a_newer_one() -> N
 
 def test_with_a_registry_a_record_of_another_kind_is_no_newer_version() -> None:
     schema = codec.schema_of(records.Frame)
-    value = in_registry(schema, codec._flat(frame("cam-1", 1)))
+    value = in_registry(schema, avro_fields.flat(frame("cam-1", 1)))
     with pytest.raises(BadFrame) as caught:
         codec.decode(records.MicroBatch, value, Registry(schema))
     assert not isinstance(caught.value, UnknownVersion)

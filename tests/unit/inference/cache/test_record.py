@@ -41,6 +41,13 @@ def test_round_trip_is_exact(label: CachedLabel) -> None:
     assert decode(written(label), CLASSES) == label
 
 
+def test_an_entry_of_the_versions_before_is_read_as_ever() -> None:
+    """No decision is in it, and no score: each hit is decided anew."""
+    before = "010109000000000000f83f00000000000004400000000000000c40070000000000003f6461726b2c666c6174b06899f6"
+    assert bytes.fromhex(before) == WRITTEN
+    assert decode(bytes.fromhex(before), CLASSES) == LABEL
+
+
 def test_five_predictions_are_small() -> None:
     five = CachedLabel(tuple(Prediction(str(each), f"class {each}", 0.25) for each in range(5)), Quality(1.0, 2.0, 3.0))
     assert len(written(five)) == 71

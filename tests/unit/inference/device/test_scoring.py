@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from prometheus_client import REGISTRY
 
 from inference.device.failures import DeviceLost
 from inference.device.scoring import Interrupted, RetryLimit, RunModel, ScoredRows, checked
@@ -73,6 +74,16 @@ def test_out_of_memory_splits_down_to_what_fits(fits: int) -> None:
     assert answers(scored) == {row: row for row in range(8)}
     assert [piece.start for piece in scored] == sorted(piece.start for piece in scored)
     assert clock.slept == []  # a smaller batch is tried at once
+
+
+def test_the_time_of_the_model_holds_successful_runs_only() -> None:
+    def runs() -> float:
+        return REGISTRY.get_sample_value("sightline_model_run_seconds_count") or 0.0
+
+    before, model = runs(), Model(fits=2, bad=(3,))
+    score(model, pixels(4), Clock().limit())
+    assert len(model.runs) > 3
+    assert runs() - before == 2, "rows 0 and 1, then row 2 alone"
 
 
 def test_one_bad_frame_costs_no_other_its_label() -> None:

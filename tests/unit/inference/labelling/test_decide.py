@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from inference.labelling.decide import decide, label_for, predictions_of
+from inference.labelling.decide import Decided, decide, label_for, predictions_of
 from inference.models import Output
 from schemas.coordinates import Coordinates
 from schemas.records import Decision, Encoding, Frame, ModelRef, Origin, Prediction, Quality, SourceKind
@@ -36,11 +36,14 @@ def test_rows_become_named_predictions_in_their_order() -> None:
     ],
 )
 def test_decision_and_reason(best: float, flags: tuple[str, ...], expected: tuple[Decision, str | None]) -> None:
-    assert decide(predictions(best), Quality(1.0, 1.0, 1.0, flags), 0.35) == expected
+    decided = decide(predictions(best), Quality(1.0, 1.0, 1.0, flags), 0.35)
+    assert (decided.decision, decided.reason) == expected
+    assert decided.score == pytest.approx(best, nan_ok=True)
+    assert (decided.threshold, decided.score_kind) == (0.35, "probability")
 
 
 def test_no_prediction_is_for_review() -> None:
-    assert decide((), SOUND, 0.0) == (Decision.REVIEW, "low_confidence")
+    assert decide((), SOUND, 0.0) == Decided(Decision.REVIEW, "low_confidence", None, 0.0)
 
 
 def test_a_label_is_its_frame_s() -> None:
@@ -55,7 +58,10 @@ def test_a_label_is_its_frame_s() -> None:
         labelled_at=2000,
         min_probability=0.95,
         replay_id="again",
+        replay_of=Coordinates("frames.raw", 1, 7),
     )
     assert (label.frame_id, label.source_id, label.captured_at, label.labelled_at) == ("cam/1/7", "cam", 1000, 2000)
     assert (label.decision, label.reason) == (Decision.REVIEW, "low_confidence")
     assert (label.origin, label.source.offset, label.replay_id) == (Origin.CACHE_EXACT, 42, "again")
+    assert (label.score, label.threshold, label.score_kind) == (0.9, 0.95, "probability")
+    assert (label.revision, label.replay_of, label.detections) == (0, Coordinates("frames.raw", 1, 7), ())

@@ -13,7 +13,16 @@ from schemas import codec
 from schemas.clocks import batch_clocks, read_clock
 from schemas.coordinates import Coordinates, TopicPartition
 from schemas.errors import BadFrame, ModelError
-from schemas.headers import ATTEMPT, REPLAY_ID, Header, attempt_of, read_failure, replay_id_of, traceparent_of
+from schemas.headers import (
+    ATTEMPT,
+    REPLAY_ID,
+    Header,
+    attempt_of,
+    read_failure,
+    replay_id_of,
+    replay_of,
+    traceparent_of,
+)
 from schemas.records import Decision, Label, ModelRef, Origin, Prediction
 from tests.support.batches import QUALITY, batch_record, frame, micro_batch
 
@@ -187,3 +196,12 @@ def test_bytes_that_are_no_batch_are_dead_by_their_own_coordinates() -> None:
     assert told is not None
     assert told.source == Coordinates("frames.batches", 3, 7)
     assert (told.stage, told.error_class, told.timestamp_ms) == ("infer", "not_avro", 99)
+
+
+def test_a_frame_of_the_replay_lane_that_is_gone_still_says_which_frame_it_repeated() -> None:
+    given = work()
+    place = Coordinates("frames.raw", 1, 5)
+    given.items = tuple(replace(item, replay_of=place) for item in given.items)
+    given.outcomes = {index: FrameFailure(ModelError("no")) for index in range(3)}
+    gone = out(given).records(given)[2]
+    assert (gone.topic, replay_of(gone.headers)) == ("frames.dead", place)

@@ -223,3 +223,10 @@ def test_jpegs_are_decoded_here_and_bad_ones_fail_alone() -> None:
     assert {row: error.reason for row, error in run.rejected.items()} == {1: "decode_failed"}
     assert run.qualities[2] == Quality(1.0, 2.0, 3.0)
     assert np.unique(run.pixels[2]).tolist() == [3]
+
+
+@pytest.mark.parametrize("place", [Coordinates("no/topic", 0, 1), Coordinates("raw", -1, 1), Coordinates("", 0, 0)])
+def test_a_frame_that_repeats_what_cannot_be_is_refused(place: Coordinates) -> None:
+    batch = micro_batch("raw", 3, [10, 11])
+    items = (replace(batch.items[0], replay_of=place), replace(batch.items[1], replay_of=Coordinates("raw", 0, 5)))
+    assert reasons(read(replace(batch, items=items))) == {0: "bad_fields"}

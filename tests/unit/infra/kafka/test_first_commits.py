@@ -67,3 +67,31 @@ def test_what_is_read_meanwhile_is_not_passed() -> None:
     assert ticket is not None
     rig.progress.finish(ticket)
     assert rig.progress.to_commit() == {P1: 3}
+
+
+def gone_of(rig: Rig) -> dict[TopicPartition, list[range]]:
+    rig.first.look(rig.now_s)
+    rig.now_s += AGAIN_S
+    return rig.first.look(rig.now_s)
+
+
+def test_what_the_client_passes_over_at_its_start_is_told_once() -> None:
+    rig = Rig()
+    rig.broker.offsets[P2] = 1
+    rig.assign(P0, P1, P2)
+    assert gone_of(rig) == {P2: [range(1, 4)]}
+    assert gone_of(rig) == {}
+
+
+def test_of_a_jump_only_what_the_log_does_not_hold_any_more_is_gone() -> None:
+    rig = Rig()
+    rig.assign(P0)
+    assert gone_of(rig) == {}
+    rig.first.jumped(P0, range(8, 9))
+    assert gone_of(rig) == {}, "a transaction marker"
+    rig.first.jumped(P0, range(1, 2))
+    rig.first.jumped(P0, range(3, 7))
+    assert gone_of(rig) == {P0: [range(1, 4)]}
+    rig.first.jumped(P0, range(1, 4))
+    rig.first.on_revoke([P0])
+    assert gone_of(rig) == {}

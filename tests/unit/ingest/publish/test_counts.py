@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+from prometheus_client import REGISTRY
 
 from infra.process import metrics
 from ingest.publish.drops import DropCounts
@@ -44,7 +45,7 @@ def test_the_rate_of_each_source_is_measured_from_one_call_to_the_next() -> None
     throughput = Throughput(rig.outbox, ["rate-1", "rate-2"], lambda: now_s)
 
     def rate(source_id: str) -> float:
-        return float(metrics.SOURCE_FPS.labels(source_id)._value.get())
+        return REGISTRY.get_sample_value("sightline_source_fps", {"source_id": source_id}) or 0.0
 
     rig.publish(*(outgoing(source_id=name) for name in ("rate-1", "rate-1", "rate-1", "rate-3")))
     now_s += 1.0

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from infra.process import metrics
@@ -16,6 +17,7 @@ from schemas.errors import Stalled
 from schemas.headers import traceparent_of
 from schemas.records import Encoding, Frame, SourceKind
 from tests.support.memory_sender import FENCED, INVALID, TOO_LARGE, UNKNOWN_TOPIC, MemorySender
+from tests.support.spans import recorded
 
 IN_2099 = 4_080_000_000_000_000
 
@@ -77,11 +79,33 @@ def test_the_envelope() -> None:
     [record], [frame] = rig.sender.records, rig.frames()
     assert (record.topic, record.key, record.partition) == ("t-frames.raw", "cam", -1)
     assert record.timestamp_ms == sent.captured_at // 1000
-    assert (traceparent_of(record.headers) or "").startswith("00-")
+    assert (traceparent_of(record.headers) or "").endswith("-00"), "traces are off"
     assert (frame.captured_at, frame.received_at, frame.image) == (sent.captured_at, sent.received_at, sent.image)
     assert (frame.source_kind, frame.encoding) == (SourceKind.CRAWLER, Encoding.JPEG)
     assert (frame.uri, frame.attributes) == (sent.uri, {"page": "https://example.org/"})
     assert read_clock(record.headers) is None
+
+
+def test_a_trace_begins_with_the_frame_where_traces_are_on() -> None:
+    rig = Rig(MemorySender(refusals=[None, TOO_LARGE]))
+    with recorded() as found:
+        rig.publish(outgoing(), outgoing())
+        rig.sender.flush(1)
+    refused, written = found.spans["send t-frames.raw"]
+    (record,) = rig.sender.records
+    assert written.context is not None
+    assert (traceparent_of(record.headers) or "").split("-")[1] == f"{written.context.trace_id:032x}"
+    assert written.attributes is not None
+    assert written.attributes["sightline.frame_id"] == "cam/1000/0"
+    assert (written.status.is_ok, refused.status.is_ok) == (True, False)
+
+
+def test_a_frame_that_is_not_sampled_says_so_and_has_no_span() -> None:
+    rig = Rig()
+    with recorded(sample_ratio=0.0) as found:
+        rig.publish(outgoing())
+    assert (traceparent_of(rig.sender.records[0].headers) or "").endswith("-00")
+    assert found.spans == {}
 
 
 @pytest.mark.parametrize(("captured_at", "clock"), [(0, "behind"), (-1, "behind"), (IN_2099, "ahead")])
@@ -99,7 +123,8 @@ def test_a_record_has_the_time_of_sending_where_the_clock_of_the_source_is_off(c
     assert read_clock(sound.headers) is None
     assert [line.get("clock") for line in lines] == [clock, None], "told once, and when it is over"
     rig.sender.report(first)
-    assert metrics.SOURCE_LAST_FRAME.labels("cam")._value.get() == first.timestamp_ms / 1000, "an alert can go by it"
+    last_s = REGISTRY.get_sample_value("sightline_source_last_frame_timestamp_seconds", {"source_id": "cam"})
+    assert last_s == first.timestamp_ms / 1000, "an alert can go by it"
     rig.sender.report(second, INVALID)
     assert metrics.CLOCKS_ADJUSTED.labels("cam", clock)._value.get() - before == 1, "of the delivered ones"
 

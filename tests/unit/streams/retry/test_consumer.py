@@ -9,6 +9,7 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
+from prometheus_client import REGISTRY
 
 from infra.kafka.consumer import CommitReport, PartitionFault, Rebalance
 from infra.kafka.errors import FaultKind, KafkaFailure, KafkaFault
@@ -37,7 +38,7 @@ class FakeConsumer:
         self.owned = partitions
         self.on_commit: Callable[[CommitReport], None]
         self.asked: list[dict[TopicPartition, int]] = []
-        self.answers = True
+        self.answers, self.log_start = True, 0
         self.offsets = dict.fromkeys(partitions, 0)
         self.script: deque[ConsumedRecord | PartitionFault | Callable[[], None] | None] = deque()
         self.commits: list[tuple[TopicPartition, int]] = []
@@ -82,7 +83,7 @@ class FakeConsumer:
         return {one: self.offsets[one] for one in partitions}
 
     def log_range(self, partition: TopicPartition, timeout_s: float) -> tuple[int, int]:
-        return (0, 0)
+        return (self.log_start, 100)
 
     def _answer(self, offsets: dict[TopicPartition, int]) -> None:
         if self.refused:
@@ -195,11 +196,14 @@ def test_a_frame_that_is_finished_after_its_partition_went_and_came_back_counts_
 
 
 @pytest.mark.parametrize("kind", [FaultKind.PASSING, FaultKind.OTHER])
-def test_a_commit_that_failed_is_tried_again(consumer: FakeConsumer, kind: FaultKind) -> None:
+def test_a_commit_that_failed_is_tried_again_and_counted(consumer: FakeConsumer, kind: FaultKind) -> None:
+    name, labels = "sightline_commit_failures_total", {"stage": "retry", "reason": kind.name.lower()}
+    before = value(name, **labels)
     consumer.refused.append(KafkaFault(kind, "_TRANSPORT", "no broker"))
     consumer.script += [record(0, 5, 3600), None, None, None]
     assert Run(consumer).until_over().errors == []
     assert consumer.commits == [(P0, 6)]
+    assert value(name, **labels) - before == 1
 
 
 def test_a_commit_without_an_answer_is_not_sent_again_and_again(
@@ -267,3 +271,28 @@ def test_a_stage_that_works_on_retried_frames_alone_is_not_stalled(
         taken.get(timeout=10).finish()
         assert look(second * 1_000) is None
     assert [look(second * 1_000) is None for second in (5, 6, 7)] == [True, True, False], "and now it is"
+
+
+def value(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+def test_retries_that_were_gone_before_they_were_read_are_counted(consumer: FakeConsumer) -> None:
+    name = "sightline_retry_skipped_offsets_total"
+    before = value(name)
+    consumer.offsets, consumer.log_start = {P0: 2, P1: 5}, 5
+
+    def wait() -> None:
+        time.sleep(0.05)  # another thread asks the broker
+
+    consumer.script += [None, wait, None, record(0, 5, 3600), record(0, 7, 3600), None, wait, None]
+    run = Run(consumer).until_over()
+    assert run.errors == []
+    assert value(name) - before == 3, "2, 3 and 4; 6 is a transaction marker"
+
+
+def test_the_time_of_the_newest_finished_frame_is_that_of_the_frame(consumer: FakeConsumer) -> None:
+    origin = Failure(Coordinates("frames.raw", 3, 9), 1_764_000_000_000, "infer", "ModelError", "no answer", 1)
+    consumer.script += [record(0, 5, 3600, headers.failure_headers((), origin)), None]
+    run = Run(consumer).until_over()
+    assert run._retry.progress.newest_ms() == {P0: 1_764_000_000_000}

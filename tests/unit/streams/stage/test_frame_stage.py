@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from infra.failures.outcomes import FrameRecord
 from schemas import codec, headers
@@ -68,10 +69,18 @@ async def test_hits_become_labels_in_one_round_trip_and_are_never_decoded() -> N
         (Origin.CACHE_EXACT, 0),
         (Origin.CACHE_EXACT, 1),
     ]
+    assert {(label.score, label.threshold, label.score_kind) for label in labels} == {(0.9, 0.35, "probability")}
     assert cache.calls == 1
     assert len(rig.sender.to("frames.batches")) == 1
+    before = end_to_end("CACHE_EXACT")
     await rig.written()
     assert sorted(rig.finished) == [0, 1, 2]
+    assert end_to_end("CACHE_EXACT") - before == 2
+
+
+def end_to_end(origin: str) -> float:
+    name = "sightline_end_to_end_latency_seconds_count"
+    return REGISTRY.get_sample_value(name, {"origin": origin}) or 0.0
 
 
 async def test_a_cached_label_tells_the_time_of_its_frames_record_where_the_clock_of_its_camera_is_off() -> None:

@@ -27,8 +27,13 @@ def prepared(
     trace: str = "",
     frame_id: str = "",
     recorded_ms: int = 0,
+    replay_of: str = "",
 ) -> PreparedFrame:
-    found = [(headers.REPLAY_ID, replay.encode()), (headers.TRACEPARENT, trace.encode())]
+    found = [
+        (headers.REPLAY_ID, replay.encode()),
+        (headers.TRACEPARENT, trace.encode()),
+        (headers.REPLAY_OF, replay_of.encode()),
+    ]
     record = FrameRecord(
         Coordinates("frames.raw", partition, offset),
         recorded_ms,
@@ -131,3 +136,9 @@ def test_batch_ids_differ_even_for_the_same_frames() -> None:
     one, two = (pack([prepared(1)], "live", PixelEncoding.I420, 8, 1000)[0].batch.batch_id for _ in range(2))
     assert one != two
     assert one.startswith("0-1-")
+
+
+def test_a_frame_of_the_replay_lane_says_which_frame_it_repeats() -> None:
+    frames = [prepared(1, replay="r1", replay_of="frames.raw/3/17"), prepared(2, replay="r1", replay_of="nothing")]
+    (packed,) = pack(frames, "replay", PixelEncoding.I420, 10, 10_000)
+    assert [item.replay_of for item in packed.batch.items] == [Coordinates("frames.raw", 3, 17), None]

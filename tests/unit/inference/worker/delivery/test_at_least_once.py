@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import pytest
+from prometheus_client import REGISTRY
 
 from inference.device.work import Work
 from inference.worker.delivery.at_least_once import AtLeastOnce
@@ -226,3 +227,17 @@ def test_a_full_producer_holds_up_no_stop() -> None:
     rig.publisher.deliver()
     rig.delivery.close(Deadline(1.0))
     assert rig.consumer.commits == []
+
+
+def test_each_commit_that_fails_is_counted() -> None:
+    def failures(reason: str) -> float:
+        labels = {"stage": "infer", "reason": reason}
+        return REGISTRY.get_sample_value("sightline_commit_failures_total", labels) or 0.0
+
+    rig, before = Rig(), failures("passing")
+    rig.commit_reports.append(CommitReport({}, KafkaFault(FaultKind.PASSING, "_TRANSPORT", "no broker")))
+    rig.delivery.tick(1.0)
+    assert failures("passing") - before == 1
+    rig.commit_reports.append(CommitReport({PARTITION: 1}))
+    rig.delivery.tick(2.0)
+    assert failures("passing") - before == 1

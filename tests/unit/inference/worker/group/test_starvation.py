@@ -1,10 +1,13 @@
 """When a worker that gets no records counts as stalled."""
 
+from collections.abc import Collection
+
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from inference.worker.group.starvation import MIN_PATIENCE_MS, GroupWatch, MemberView, StarvationRule
 from infra.kafka.group_offsets import Offsets
+from infra.kafka.own_partitions import OwnPartitions
 from infra.kafka.statistics import STANDBY_MS, STATISTICS_MS
 
 T = 60_000  # the stall time-out
@@ -97,7 +100,7 @@ class Broker:
     def __init__(self) -> None:
         self.error: Exception | None = None
 
-    def ask(self, timeout_s: float) -> Offsets:
+    def ask(self, timeout_s: float, partitions: Collection[int] | None = None) -> Offsets:
         if self.error is not None:
             raise self.error
         return Offsets({0: 0}, {0: 9})
@@ -108,7 +111,9 @@ class Broker:
 )
 def test_a_broker_that_does_not_answer_is_no_stall(error: Exception) -> None:
     broker = Broker()
-    watch = GroupWatch(broker, lambda: MemberView(frozenset({0}), False, 0.0), StarvationRule(T))
+    watch = GroupWatch(
+        broker, lambda: MemberView(frozenset({0}), False, 0.0), StarvationRule(T), OwnPartitions("workers", "batches")
+    )
 
     def look(from_ms: int, to_ms: int) -> str | None:
         for now_ms in range(from_ms, to_ms, STEP_MS):

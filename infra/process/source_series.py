@@ -1,0 +1,43 @@
+"""Series per source, bounded: the first sources of a process have their own, all others share `source_id="other"`."""
+
+import threading
+from collections.abc import Callable, Iterable
+
+from prometheus_client import Gauge
+
+OTHER = "other"
+
+
+class SourceLabels:
+    """Gives each source its label. For any thread."""
+
+    def __init__(self, max_sources: int) -> None:
+        self.max_sources = max_sources
+        self._lock = threading.Lock()
+        self._own: set[str] = set()
+
+    def __call__(self, source_id: str) -> str:
+        if source_id in self._own:
+            return source_id
+        with self._lock:
+            if len(self._own) < self.max_sources:
+                self._own.add(source_id)
+                return source_id
+        return OTHER
+
+
+class SourceGauge:
+    """A gauge with the label `source_id`. `combine` makes one value of those of the other sources. For any thread."""
+
+    def __init__(self, gauge: Gauge, label_of: SourceLabels, combine: Callable[[Iterable[float]], float]) -> None:
+        self._gauge, self._label_of, self._combine = gauge, label_of, combine
+        self._others: dict[str, float] = {}
+
+    def set(self, source_id: str, value: float) -> None:
+        label = self._label_of(source_id)
+        if label == source_id:
+            self._gauge.labels(label).set(value)
+            return
+        if not self._others:
+            self._gauge.labels(label).set_function(lambda: self._combine(list(self._others.values())))
+        self._others[source_id] = value

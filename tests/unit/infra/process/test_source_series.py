@@ -1,0 +1,28 @@
+"""A process with many sources has a bounded number of series."""
+
+from collections.abc import Callable, Iterable
+
+import pytest
+from prometheus_client import CollectorRegistry, Gauge
+
+from infra.process.source_series import SourceGauge, SourceLabels
+
+
+def test_the_first_sources_keep_their_label_and_all_others_share_one() -> None:
+    label_of = SourceLabels(2)
+    assert [label_of(name) for name in ("a", "b", "c", "d", "b", "a", "c")] == [
+        "a", "b", "other", "other", "b", "a", "other",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("combine", "expected"), [(min, 0.0), (max, 7.0), (sum, 8.0)])
+def test_the_gauge_of_the_others_has_one_value_of_all_of_theirs(
+    combine: Callable[[Iterable[float]], float], expected: float
+) -> None:
+    registry = CollectorRegistry()
+    gauge = SourceGauge(Gauge("up", "", ["source_id"], registry=registry), SourceLabels(1), combine)
+    for source_id, value in (("a", 5.0), ("b", 3.0), ("c", 1.0), ("d", 0.0), ("b", 7.0)):
+        gauge.set(source_id, value)
+    assert registry.get_sample_value("up", {"source_id": "a"}) == 5.0
+    assert registry.get_sample_value("up", {"source_id": "other"}) == expected
+    assert registry.get_sample_value("up", {"source_id": "b"}) is None
