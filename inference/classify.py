@@ -16,7 +16,7 @@ import numpy as np
 import typer
 
 from inference.image import Prepared, SampleRange, prepare
-from inference.labelling.decide import decide, predictions_of
+from inference.labelling.decide import Decided, decide, predictions_of
 from inference.models import Model, load_model
 from infra.commands.options import JsonOption, ModelOption
 from infra.process import logs
@@ -41,8 +41,7 @@ class Result:
 
     path: Path
     predictions: tuple[Prediction, ...] = ()
-    decision: Decision | None = None
-    reason: str | None = None
+    decided: Decided | None = None
     error: BadFrame | None = None
 
 
@@ -143,18 +142,17 @@ def _label(batch: list[tuple[Path, Prepared | BadFrame]], model: Model, settings
             yield Result(path, error=outcome)
             continue
         predictions = next(rows)
-        decided = decide(predictions, outcome.quality, settings.infer.min_probability)
-        yield Result(path, predictions, decided.decision, decided.reason)
+        yield Result(path, predictions, decide(predictions, outcome.quality, settings.infer.min_probability))
 
 
 def json_line(result: Result) -> str:
-    """One JSON object. Bytes of a file name that are not UTF-8 become escaped lone surrogates."""
+    """One JSON object, its decision as a label tells it. Bytes of a name that are not UTF-8 are escaped surrogates."""
     line: dict[str, Any] = {"path": str(result.path)}
     if result.error is not None:
         line |= {"error": result.error.reason, "detail": result.error.detail}
-    else:
+    if result.decided is not None:
         line["predictions"] = [asdict(each) for each in result.predictions]
-        line |= {"decision": result.decision, "reason": result.reason}
+        line |= asdict(result.decided)
     return json.dumps(line)
 
 
@@ -166,5 +164,6 @@ def text_line(result: Result) -> str:
     if not result.predictions:
         return f"{'':>6}  {'-':<30}  {path}"
     best = result.predictions[0]
-    remark = f"  [review: {result.reason}]" if result.decision is Decision.REVIEW else ""
+    decided = result.decided
+    remark = f"  [review: {decided.reason}]" if decided is not None and decided.decision is Decision.REVIEW else ""
     return f"{best.probability:>6.1%}  {printable(best.name):<30.30}  {path}{remark}"

@@ -69,8 +69,9 @@ class Reader:
     def partitions(self, topic: str) -> list[int]:
         """Raises Unavailable when the topic is not there or Kafka does not answer."""
         try:
-            # All topics are listed: a request for one by name can make the broker create it.
-            found = self._admin.list_topics(timeout=self._timeout_s).topics.get(topic)
+            # All topics are listed: a request for one by name can make the broker create it. The client that will read
+            # them is asked: one that knows no leader of a partition looks for it once a second only.
+            found = self._consumer.list_topics(timeout=self._timeout_s).topics.get(topic)
         except confluent_kafka.KafkaException as error:
             raise self._unavailable(error) from error
         if found is None or not found.partitions:
@@ -168,9 +169,11 @@ class Reader:
         )
 
     def _consume(self) -> list[tuple[ConsumedRecord, KafkaError | None]]:
-        return [
-            (consumed_record(message), message.error()) for message in self._consumer.consume(POLL_MESSAGES, POLL_S)
-        ]
+        """The first one that comes, and what has come with it: for a full list the client waits for the whole time."""
+        messages = self._consumer.consume(1, POLL_S)
+        if messages:
+            messages += self._consumer.consume(POLL_MESSAGES - 1, 0)
+        return [(consumed_record(message), message.error()) for message in messages]
 
     def _advance(self, record: ConsumedRecord, left: _Left) -> Iterator[ConsumedRecord]:
         span = left[record.topic_partition][0]

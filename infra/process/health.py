@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
 
@@ -25,6 +25,7 @@ class Page:
     status: int
     body: bytes
     content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 # Answers a request by its method and its path with the query; None for what it does not know.
@@ -97,17 +98,17 @@ def _handler(live: Probe, ready: Probe, answer: Answer, labels: Mapping[str, str
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self._send(page("GET", self.path, self.headers.get("Accept", "")))
-
-        def do_DELETE(self) -> None:
-            self._send(page("DELETE", self.path, ""))
-
-        def _send(self, found: Page) -> None:
+            found = page(self.command, self.path, self.headers.get("Accept", ""))
             self.send_response(found.status)
+            for name, value in found.headers.items():
+                self.send_header(name, value)
             self.send_header("Content-Type", found.content_type)
             self.send_header("Content-Length", str(len(found.body)))
             self.end_headers()
-            self.wfile.write(found.body)
+            if self.command != "HEAD":
+                self.wfile.write(found.body)
+
+        do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_GET
 
         def log_message(self, format: str, *args: object) -> None:
             log.debug("health request", line=format % args)

@@ -19,7 +19,7 @@ from infra.settings import load_settings
 from schemas.errors import ConfigError
 from sinks.explain.fields import life_json
 from sinks.explain.life import State, verdict
-from sinks.explain.look import Looker, Range
+from sinks.explain.look import SHORT_READS, Looker, Range
 from sinks.explain.save import check_path, save_picture
 from sinks.explain.text import life_view
 
@@ -59,7 +59,7 @@ def command(
         check_path(save)
     names = TopicNames.for_lane(settings.topic_prefix, lane)
     require_topics(settings, reads=[names.frames, names.labels])
-    with Reader(settings) as reader:
+    with Reader(settings, **SHORT_READS) as reader:
         looker = Looker(settings, reader, lane, Deadline(timeout_s).expired)
         life = looker.life_of(looker.place_of(frame, limits), limits)
     if save is not None:

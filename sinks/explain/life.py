@@ -136,7 +136,8 @@ def steps(life: Life) -> list[Step]:
             )
         )
         later.append(Step("label written" if not number else "label written again", each.written_ms, str(each.at)))
-    return found + sorted(later, key=lambda step: step.at_ms or 0)
+    # The times of records are cut to whole milliseconds, those of labels are not.
+    return found + sorted(later, key=lambda step: int(step.at_ms or 0))
 
 
 def _arrival(found: FrameFound) -> Iterator[Step]:
@@ -163,11 +164,12 @@ def _failed(name: str, found: FailureFound) -> Step:
 
 
 def took_ms(steps: list[Step]) -> list[float | None]:
-    """How long after the last known step each one came."""
+    """How long after the last known step each one came; the time of a record is cut to the whole millisecond."""
     before: float | None = None
     found: list[float | None] = []
     for step in steps:
-        found.append(None if step.at_ms is None or before is None else step.at_ms - before)
+        took = None if step.at_ms is None or before is None else step.at_ms - before
+        found.append(0.0 if took is not None and -1 < took < 0 else took)
         before = before if step.at_ms is None else step.at_ms
     return found
 

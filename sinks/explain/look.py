@@ -27,6 +27,8 @@ from sinks.explain.search import MARGIN_US, SearchCut, frame_at, locate, read_ou
 
 LANES: tuple[Lane, ...] = ("live", "replay")
 HOUR_US: Micros = 3_600_000_000
+# Keys of the reader: it reads many short ranges, and a request at the end of a log holds up the one for the next range.
+SHORT_READS = {"fetch.wait.max.ms": 10}
 
 
 @dataclass(frozen=True, slots=True)

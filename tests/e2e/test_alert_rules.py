@@ -152,6 +152,14 @@ def test_every_alert_has_a_severity_and_an_entry_in_the_runbook() -> None:
         assert (ROOT / page, anchor in headings) == (RUNBOOK, True), rule["alert"]
 
 
+def test_every_alert_about_lag_names_the_bottleneck() -> None:
+    groups = {group["name"]: group["rules"] for group in yaml.safe_load(RULES.read_text())["groups"]}
+    late = [*groups["sightline-lag"], *(one for one in rules() if one["alert"] == "SightlineStreamPaused")]
+    assert len(late) > 8
+    for rule in late:
+        assert 'Bottleneck: {{ . | first | label "stage" }}' in rule["annotations"]["description"], rule["alert"]
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.alert}-{len(case.series)}-{case.labels}")
 def test_the_alert_fires_when_it_should(case: Case, tmp_path: Path) -> None:
     chosen = f'alertname="{case.alert}",alertstate="firing"' + (f",{case.labels}" if case.labels else "")

@@ -1,14 +1,11 @@
 """What is sent, to real servers of HTTP and of mail on this machine; and that a receiver that fails stops nobody."""
 
 import email
-import json
 import socketserver
 import threading
 import time
 from collections.abc import Iterator
 from email.message import Message
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
 
@@ -18,6 +15,7 @@ from infra.lag.notify.notifier import Notifier
 from infra.lag.rules.status import LagStatus
 from infra.settings import NotifySettings
 from tests.support.lag_reports import group_report, partition_report
+from tests.support.receiver import Receiver, receiving
 
 STUCK = group_report(
     LagStatus.ERR,
@@ -29,42 +27,10 @@ OPENED = Event(EventKind.OPEN, "i-1", 1_790_000_000.0, STUCK)
 CLOSED = Event(EventKind.CLOSE, "i-1", 1_790_000_000.0, group_report(LagStatus.OK, "sightline-infer"))
 
 
-class Receiver:
-    """A real server of HTTP that keeps what it is sent, and answers with the codes of `answers`, then with 200."""
-
-    def __init__(self) -> None:
-        self.bodies: list[dict[str, Any]] = []
-        self.headers: list[dict[str, str]] = []
-        self.answers: list[int] = []
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                code = receiver.answers.pop(0) if receiver.answers else 200
-                if code == 200:
-                    receiver.bodies.append(json.loads(body))
-                    receiver.headers.append(dict(self.headers))
-                self.send_response(code)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/hook"
-
-
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    made = Receiver()
-    thread = threading.Thread(target=made.server.serve_forever)
-    thread.start()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
-    thread.join()
+    with receiving() as made:
+        yield made
 
 
 def way(kind: str, url: str, **settings: object) -> NotifySettings:

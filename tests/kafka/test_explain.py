@@ -18,7 +18,7 @@ from schemas.errors import ConfigError, SightlineError
 from schemas.headers import Failure, failure_headers
 from schemas.records import ModelRef
 from sinks.explain.fields import life_json
-from sinks.explain.look import Looker, Range
+from sinks.explain.look import SHORT_READS, Looker, Range
 from sinks.explain.save import check_path
 from tests.support.deployment import PARTITIONS, Deployment
 from tests.support.runner import Runner
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.timeout(180)
 def explain(deployment: Deployment, asked: object) -> dict[str, Any]:
     """What `explain --json` prints, without a process of its own."""
     settings = deployment.settings()
-    with Reader(settings) as reader:
+    with Reader(settings, **SHORT_READS) as reader:
         looker = Looker(settings, reader, "live", Deadline(30).expired)
         limits = Range(None, None)
         return life_json(looker.life_of(looker.place_of(str(asked), limits), limits), str(asked), None)

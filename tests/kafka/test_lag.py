@@ -2,6 +2,7 @@
 
 import json
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -234,6 +235,36 @@ def test_what_is_served_of_a_group_that_stops(deployment: Deployment, topic: str
         [report] = get(running, "/v1/groups")
         assert report["status"] == "ERR"
         assert running.stop() == 0
+    finally:
+        running.close()
+
+
+def test_commits_from_before_the_start_have_the_times_that_the_cluster_has(deployment: Deployment, topic: str) -> None:
+    """A look would give all of them its own time, and one commit where there were several."""
+    group = f"{deployment.prefix}before"
+    write(deployment, topic, 9)
+    began_ms = time.time_ns() // 1_000_000
+    for offset in (2, 4, 6):
+        commit(deployment, group, topic, offset)
+    done_ms = time.time_ns() // 1_000_000
+    time.sleep(1.0)
+    env = {**deployment.env, "SIGHTLINE_LAG__LOOK_INTERVAL_S": "1"}
+    [port] = find_ports(1)
+    running = Running(["lag", "--group", group, "--serve", str(port)], env, http=False)
+    running.http_port = port
+
+    def kept() -> list[dict[str, int]]:
+        try:
+            topics = get(running, f"/v3/kafka/local/consumer/{group}")["topics"]
+        except urllib.error.HTTPError:
+            return []  # forgotten between two questions, until the log of commits is read
+        return [one for one in topics[topic][0]["offsets"] if one is not None]
+
+    try:
+        running.wait_ready()
+        until(lambda: len(kept()) == 3)
+        assert [one["offset"] for one in kept()] == [2, 4, 6]
+        assert all(began_ms <= one["timestamp"] <= done_ms for one in kept())
     finally:
         running.close()
 

@@ -1,5 +1,6 @@
 """A range ends where it was fixed, whatever records it has and whatever is written meanwhile."""
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -37,6 +38,27 @@ def test_a_range_ends_where_the_topic_ended_when_it_was_settled(reader: Reader, 
     assert at(reader, spans) == [(1, 0), (1, 1), (1, 2), (2, 0), (2, 1)]
     assert at(reader, []) == []
     assert at(reader, reader.tail(topic)) == []
+
+
+def test_a_record_that_has_come_is_not_held_until_more_come(deployment: Deployment, wire: Wire) -> None:
+    topic, count = wire.topics.labels, 20
+    wire.send_all(topic, [b"a"] * count, partition=1)
+    with Reader(deployment.settings(), **{"fetch.wait.max.ms": 10}) as reader:
+        assert at(reader, reader.spans(topic))  # the client has its connections
+        began_s = time.monotonic()
+        for offset in range(count):
+            assert at(reader, [Span(topic, 1, offset, offset + 1)]) == [(1, offset)]
+    assert time.monotonic() - began_s < count * infra.kafka.reader.POLL_S / 2
+
+
+def test_a_reader_that_has_just_begun_reads_at_once(deployment: Deployment, wire: Wire) -> None:
+    topic, count = wire.topics.labels, 5
+    wire.send(topic, b"a", partition=1)
+    began_s = time.monotonic()
+    for _ in range(count):
+        with Reader(deployment.settings()) as reader:
+            assert at(reader, reader.spans(topic)) == [(1, 0)]
+    assert time.monotonic() - began_s < count * 0.6  # a client that must look for the leader takes a second
 
 
 def test_a_range_from_a_time_on_begins_with_its_first_record_and_ends_with_the_log(reader: Reader, wire: Wire) -> None:

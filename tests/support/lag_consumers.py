@@ -37,9 +37,18 @@ def commit(deployment: Deployment, group: str, topic: str, offset: int, partitio
 
 @contextmanager
 def reading(
-    deployment: Deployment, group: str, topic: str, *, commits: bool = True, protocol: str = "classic"
+    deployment: Deployment,
+    group: str,
+    topic: str,
+    *,
+    commits: bool = True,
+    protocol: str = "classic",
+    pause_s: float = 0.0,
 ) -> Iterator[None]:
-    """A member that reads the topic, and commits what it has read every time unless it is stuck."""
+    """A member that reads the topic, and commits what it has read every time unless it is stuck.
+
+    `pause_s`: how long it takes for each record.
+    """
     consumer = _consumer(deployment, group, protocol)
     consumer.subscribe([topic])
 
@@ -47,6 +56,7 @@ def reading(
         message = consumer.poll(POLL_S)
         if message is not None and message.error() is None and commits:
             consumer.commit(message=message, asynchronous=False)
+            time.sleep(pause_s)
 
     try:
         with _repeated(step):

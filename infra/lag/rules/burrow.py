@@ -40,6 +40,8 @@ class PartitionView(NamedTuple):
     intervals: int = 10
     owner: str = ""
     client_id: str = ""
+    # Somebody has read it, so that Burrow keeps empty places for its commits.
+    has_places: bool = False
 
 
 class PartitionVerdict(NamedTuple):
@@ -88,7 +90,8 @@ def judge_partition(
 ) -> PartitionVerdict:
     """A partition without a commit, or with too few of them for `minimum_complete`, is OK."""
     commits = view.commits
-    complete = min(1.0, len(commits) / view.intervals)
+    # Of empty places alone Burrow counts one.
+    complete = min(1.0, max(len(commits), int(view.has_places)) / view.intervals)
     status = LagStatus.OK
     if commits and complete >= minimum_complete:
         status = partition_status(commits, view.broker_offsets, view.current_lag, now_s, allowed_lag)

@@ -15,7 +15,7 @@ EXPIRE_GROUP_S = 604_800
 
 @dataclass(slots=True)
 class KeptPartition:
-    """A partition of a group; `ring` is None until the group commits it."""
+    """A partition of a group; `ring` is None until the group commits it or a member of it reads it."""
 
     ring: CommitRing | None = None
     owner: str = ""
@@ -54,9 +54,8 @@ class BurrowStore:
             return
         kept = self._groups.setdefault(group, KeptGroup())
         place = self._place(kept, partition)
-        place.ring = place.ring or CommitRing(self._intervals, self._min_distance_s)
-        place.ring.add(offset, order, timestamp_ms, end, now_ms)
-        if place.ring.commits[-1].order == order:
+        self._ring(place).add(offset, order, timestamp_ms, end, now_ms)
+        if self._ring(place).commits[-1].order == order:
             kept.last_commit_ms = timestamp_ms
 
     def set_owners(self, group: str, owners: dict[TopicPartition, tuple[str, str]]) -> None:
@@ -71,6 +70,7 @@ class BurrowStore:
             if self.end(partition) is not None:
                 place = self._place(kept, partition)
                 place.owner, place.client_id = host, client_id
+                self._ring(place)
 
     def delete_topic(self, topic: str) -> None:
         self._ends.pop(topic, None)
@@ -127,7 +127,13 @@ class BurrowStore:
         commits = kept.ring.commits if kept.ring is not None else []
         ends = self._ends[partition.topic][partition.partition].ends if partition.topic in self._ends else []
         lag = max(0, ends[-1] - commits[-1].offset) if commits and ends else 0
-        return PartitionView(commits, ends, lag, self._intervals, kept.owner, kept.client_id)
+        has_places = kept.ring is not None
+        return PartitionView(commits, ends, lag, self._intervals, kept.owner, kept.client_id, has_places)
+
+    def _ring(self, kept: KeptPartition) -> CommitRing:
+        if kept.ring is None:
+            kept.ring = CommitRing(self._intervals, self._min_distance_s)
+        return kept.ring
 
     def _place(self, kept: KeptGroup, partition: TopicPartition) -> KeptPartition:
         partitions = kept.topics.setdefault(partition.topic, [])

@@ -5,7 +5,8 @@ Programs that ask Burrow can ask here. What is about Burrow's own configuration 
 
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from html import escape
 from typing import Any
 from urllib.parse import unquote
 
@@ -21,17 +22,65 @@ class BurrowAnswer:
 
     code: int
     body: dict[str, Any] | str
+    headers: dict[str, str] = field(default_factory=dict)
 
 
+# The paths that its router knows, each segment by name or by any text, and their methods.
+_GROUP = ("v3", "kafka", "*", "consumer", "*")
+ROUTES: dict[tuple[str, ...], str] = {
+    ("burrow", "admin"): "GET",
+    ("burrow", "admin", "ready"): "GET",
+    ("v3", "kafka"): "GET",
+    ("v3", "kafka", "*"): "GET",
+    ("v3", "kafka", "*", "topic"): "GET",
+    ("v3", "kafka", "*", "topic", "*"): "GET",
+    ("v3", "kafka", "*", "topic", "*", "consumers"): "GET",
+    ("v3", "kafka", "*", "consumer"): "GET",
+    _GROUP: "DELETE, GET",
+    (*_GROUP, "status"): "GET",
+    (*_GROUP, "lag"): "GET",
+    (*_GROUP, "topic", "*"): "DELETE",
+}
 INVALID = BurrowAnswer(404, '{"error":true,"message":"invalid request type","result":{}}\n')
 
 
-class BurrowApi:
-    """Answers from what is kept of one cluster."""
+def methods_of(path: str) -> str:
+    """The methods that the path of a request allows, separated by commas; empty for one that is not Burrow's. Pure."""
+    parts = path.removeprefix("/").split("/")
+    if not path.startswith("/") or not all(parts):
+        return ""
+    fits = (
+        methods
+        for route, methods in ROUTES.items()
+        if len(route) == len(parts) and all(name in ("*", part) for name, part in zip(route, parts, strict=True))
+    )
+    return next(fits, "")
 
-    def __init__(self, cluster: str, store: BurrowStore, servers: Sequence[str] = ()) -> None:
+
+class BurrowApi:
+    """Answers from what is kept of one cluster. `refresh_s`: the time between two looks at it."""
+
+    def __init__(self, cluster: str, store: BurrowStore, servers: Sequence[str] = (), refresh_s: float = 0) -> None:
         self._cluster, self._store, self._servers = cluster, store, list(servers)
+        self._refresh_s = round(refresh_s)
         self._host = socket.gethostname()
+
+    def answer(self, method: str, target: str, now_ms: int, *, is_ready: bool = True) -> BurrowAnswer | None:
+        """The answer to a request, as Burrow's router has it; None for a path that is not Burrow's."""
+        path, _, query = target.partition("?")
+        if not path.startswith(("/v3/", "/burrow/")):
+            return None
+        allowed = methods_of(path)
+        if method in allowed.split(", "):
+            return self.get(path, now_ms, is_ready=is_ready) if method == "GET" else self.delete(path)
+        if allowed:
+            headers = {"Allow": f"{allowed}, OPTIONS"}
+            return BurrowAnswer(*((200, "") if method == "OPTIONS" else (405, "Method Not Allowed\n")), headers)
+        if path.endswith("/") and method in methods_of(path[:-1]).split(", "):
+            location = path[:-1] + (f"?{query}" if query else "")
+            text = f'<a href="{escape(location)}">Moved Permanently</a>.\n\n' if method == "GET" else ""
+            return BurrowAnswer(301 if method == "GET" else 307, text, {"Location": location})
+        return INVALID
 
     def get(self, path: str, now_ms: int, *, is_ready: bool = True) -> BurrowAnswer | None:
         """The answer for the path of a GET request; None for a path that is not Burrow's."""
@@ -78,8 +127,8 @@ class BurrowApi:
                 "tls": None,
                 "sasl": None,
             },
-            "topic-refresh": 0,
-            "offset-refresh": 0,
+            "topic-refresh": self._refresh_s,
+            "offset-refresh": self._refresh_s,
         }
         return self._found(path, "cluster module detail returned", module=module)
 
@@ -132,7 +181,7 @@ def _topics_json(views: dict[TopicPartition, PartitionView]) -> dict[str, list[d
     topics: dict[str, list[dict[str, Any]]] = {}
     for partition, view in sorted(views.items()):
         # A ring that is not full has empty places before its commits.
-        empty = [None] * (view.intervals - len(view.commits)) if view.commits else []
+        empty = [None] * (view.intervals - len(view.commits)) if view.has_places else []
         topics.setdefault(partition.topic, []).append(
             {
                 "offsets": [*empty, *map(_commit_json, view.commits)],

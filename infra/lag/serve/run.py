@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from infra.kafka.clients import bootstrap
-from infra.kafka.commit_log import OFFSETS_TOPIC, CommitRecord, GroupRemoved, commit_record
+from infra.kafka.commit_log import OFFSETS_TOPIC, commit_record
 from infra.kafka.reader import Reader
 from infra.lag.monitor import LagMonitor
 from infra.lag.notify.notifier import Notifier
@@ -33,11 +33,11 @@ def serve(settings: Settings, monitor: LagMonitor, stop: Stop) -> None:
         closing.enter_context(HealthServer(settings.http, ready=served.ready, answer=served.answer))
         notifier = closing.enter_context(Notifier(lag.notify, lag.cluster))
         pipeline = Pipeline(settings, "live", closing.enter_context(Reader(settings)))
-        commits = _CommitFollower(settings, monitor.looks_at, served.commit_seen, stop)
+        commits = _CommitFollower(settings, monitor.looks_at, served, stop)
         while not stop.is_set():
             began_s = time.monotonic()
             try:
-                seen = _look(monitor, pipeline, served.locked(), lag.cluster, takes_commits=not commits.reads.is_set())
+                seen = _look(monitor, pipeline, served.locked(), lag.cluster, commits.reads)
             except SightlineError as error:
                 log.warning("the cluster was not looked at", error=str(error))
                 served.failed(str(error))
@@ -48,11 +48,13 @@ def serve(settings: Settings, monitor: LagMonitor, stop: Stop) -> None:
             stop.wait(max(0.0, lag.look_interval_s - (time.monotonic() - began_s)))
 
 
-def _look(monitor: LagMonitor, pipeline: Pipeline, lock: threading.Lock, cluster: str, *, takes_commits: bool) -> Seen:
+def _look(
+    monitor: LagMonitor, pipeline: Pipeline, lock: threading.Lock, cluster: str, reads_commits: threading.Event
+) -> Seen:
     began_s = time.monotonic()
     look = monitor.ask()
     with lock:
-        monitor.add(look, takes_commits=takes_commits)
+        monitor.add(look, takes_commits=not reads_commits.is_set())
     reports = monitor.judge(look)
     bottleneck = pipeline.judge(reports)
     return Seen(cluster, look, reports, monitor.store, time.monotonic() - began_s, bottleneck)
@@ -68,10 +70,10 @@ class _CommitFollower:
         self,
         settings: Settings,
         looks_at: Callable[[str], bool],
-        on_record: Callable[[CommitRecord | GroupRemoved], None],
+        served: Served,
         stop: Stop,
     ) -> None:
-        self._settings, self._looks_at, self._on_record, self._stop = settings, looks_at, on_record, stop
+        self._settings, self._looks_at, self._served, self._stop = settings, looks_at, served, stop
         self.reads = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -97,11 +99,11 @@ class _CommitFollower:
                     return
                 if record is None:
                     continue
-                self.reads.set()
+                self._served.commits_begin(self.reads)
                 try:
                     found = commit_record(record.key, record.value, record.offset)
                 except ValueError as error:
                     log.warning("a commit is left out", error=str(error))
                     continue
                 if found is not None and self._looks_at(found.group):
-                    self._on_record(found)
+                    self._served.commit_seen(found)

@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Metric, generate_latest
@@ -23,7 +24,7 @@ FAMILIES: dict[str, Callable[[Seen], Iterator[Metric]]] = {
     "kafka-exporter": kafka_exporter,
     "burrow": burrow_metrics,
 }
-# After so many intervals without a look its values are told no more: a frozen value looks like a healthy one.
+# After the time of so many looks without one its values are told no more: a frozen value looks like a healthy one.
 STALE_LOOKS = 3
 FIRST_LOOK = "the first look has not ended yet"
 
@@ -35,9 +36,9 @@ class Served:
         self, cluster: str, store: BurrowStore, servers: Sequence[str], families: Sequence[str], interval_s: float
     ) -> None:
         self._cluster, self._store = cluster, store
-        self._stale_s = STALE_LOOKS * interval_s
+        self._interval_s = interval_s
         self._families = list(families)
-        self._burrow = BurrowApi(cluster, store, servers)
+        self._burrow = BurrowApi(cluster, store, servers, interval_s)
         self._lock = threading.Lock()
         self._seen: Seen | None = None
         self._seen_s = 0.0
@@ -68,6 +69,14 @@ class Served:
         """The lock for changes of what Burrow keeps."""
         return self._lock
 
+    def commits_begin(self, reads: threading.Event) -> None:
+        """The cluster's own log of commits is read from now on: what was taken from looks has other times, and goes."""
+        with self._lock:
+            if not reads.is_set():
+                reads.set()
+                for group in self._store.groups():
+                    self._store.delete_group(group)
+
     def commit_seen(self, record: CommitRecord | GroupRemoved) -> None:
         """The cluster's own log tells a commit, or that a group is forgotten."""
         with self._lock:
@@ -87,10 +96,12 @@ class Served:
     def answer(self, method: str, target: str) -> Page | None:
         """The page for a request; None for what every process serves."""
         path, _, query = target.partition("?")
-        if method == "DELETE":
-            with self._lock:
-                found = self._burrow.delete(path)
-            return None if found is None else _page(found.code, found.body)
+        with self._lock:
+            found = self._burrow.answer(method, target, time.time_ns() // 1_000_000, is_ready=self._fresh())
+        if found is not None:
+            return replace(_page(found.code, found.body), headers=found.headers)
+        if method != "GET":
+            return None
         if path == "/metrics":
             with self._lock:
                 # Before the first look nothing is known: neither that the cluster is up nor that it is away.
@@ -103,8 +114,7 @@ class Served:
                 return _page(200, [one.as_json() for one in self._seen.reports] if self._seen else [])
             if path == "/v1/targets":
                 return _page(200, targets_json(self._processes))
-            answer = self._burrow.get(path, time.time_ns() // 1_000_000, is_ready=self._fresh())
-        return None if answer is None else _page(answer.code, answer.body)
+        return None
 
     def _scale(self, group: str, query: str) -> Page:
         with self._lock:
@@ -116,7 +126,10 @@ class Served:
         return _page(404 if reports else 503, {"error": f"nothing is known of the group {group} now"})
 
     def _fresh(self) -> bool:
-        return self._seen is not None and time.monotonic() - self._seen_s <= self._stale_s
+        if self._seen is None:
+            return False
+        # Where the cluster is slow a look takes longer than the interval: that is no cluster that is away.
+        return time.monotonic() - self._seen_s <= STALE_LOOKS * max(self._interval_s, self._seen.took_s)
 
     def _up(self, is_up: bool) -> Metric:
         return gauge("sightline_lag_up", "1 while the values are fresh", ("cluster",), [((self._cluster,), is_up)])

@@ -68,9 +68,11 @@ def test_one_json_line_per_image_in_order_over_several_batches(
     assert [number for number, result in enumerate(results) if "error" in result] == [3, 17, 18]
     assert results[3] == {"path": str(tmp_path / names[3]), "error": "not_an_image", "detail": results[3]["detail"]}
     sound = results[0]
-    assert set(sound) == {"path", "predictions", "decision", "reason"}
+    assert set(sound) == {"path", "predictions", "decision", "reason", "score", "threshold", "score_kind"}
     assert set(sound["predictions"][0]) == {"class_id", "name", "probability"}
     assert (sound["decision"], sound["reason"]) == ("REVIEW", "quality:flat")
+    told = (sound["score"], sound["threshold"], sound["score_kind"])
+    assert told == (sound["predictions"][0]["probability"], 0.35, "probability")
 
 
 def test_a_whole_folder_of_sound_images_is_exit_0(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

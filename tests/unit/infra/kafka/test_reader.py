@@ -24,6 +24,7 @@ class Clients:
         self.away = True
         self.looks = 0
         self._batches = list(batches)
+        self._waiting: list[int] = []
 
     def list_topics(self, timeout: float) -> SimpleNamespace:
         self.looks += 1
@@ -31,8 +32,11 @@ class Clients:
             raise confluent_kafka.KafkaException(KafkaError(KafkaError._TRANSPORT))
         return SimpleNamespace(topics={"labels": SimpleNamespace(partitions={0: None, 1: None})})
 
-    def consume(self, _count: int, _timeout_s: float) -> list[SimpleNamespace]:
-        return [message(offset) for offset in self._batches.pop(0)] if self._batches else []
+    def consume(self, count: int, timeout_s: float) -> list[SimpleNamespace]:
+        if timeout_s and not self._waiting and self._batches:
+            self._waiting = self._batches.pop(0)
+        taken, self._waiting = self._waiting[:count], self._waiting[count:]
+        return [message(offset) for offset in taken]
 
     def incremental_assign(self, places: list[confluent_kafka.TopicPartition]) -> None:
         self.added = [(place.topic, place.partition, place.offset) for place in places]

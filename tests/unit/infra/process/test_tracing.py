@@ -75,7 +75,7 @@ def test_the_variable_of_opentelemetry_switches_it_off_too(monkeypatch: pytest.M
 
 
 def test_a_full_queue_drops_and_counts() -> None:
-    exporter, before = Answering(hangs=True), counted("queue_full")
+    exporter, before, exported = Answering(hangs=True), counted("queue_full"), counted("exported")
     export = SpanExport(exporter, max_spans=3, interval_s=0.01)
     tracer = Tracer(export, 1.0, "test")
     tracer.start("a", "x", {}).end()
@@ -86,6 +86,7 @@ def test_a_full_queue_drops_and_counts() -> None:
     unsent, began_s = counted("unsent"), time.monotonic()
     export.close(0.1)
     assert time.monotonic() - began_s < 5
+    _until(lambda: counted("exported") - exported == 1)  # the one that hung
     assert counted("unsent") - unsent == 3
     tracer.start("late", "x", {}).end()
     assert counted("queue_full") - before == 3

@@ -107,6 +107,12 @@ def test_each_step_has_its_time_or_says_that_none_is_known() -> None:
     assert took_ms(way) == [None, 7, None, None, 53, 27, 0, 3, 0, 410]
 
 
+def test_a_label_that_is_written_within_its_millisecond_is_written_after_it_is_made() -> None:
+    way = steps(life(labels=[label(labelled_at=(MS + 90) * 1000 + 400)]))
+    assert [step.name for step in way][-2:] == ["run and labelled", "label written"]
+    assert took_ms(way)[-1] == 0
+
+
 def test_of_a_camera_whose_clock_is_off_the_time_of_writing_is_known() -> None:
     off = replace(THERE.record or pytest.fail(), timestamp_ms=MS + 3_600_000, headers=clock_headers(MS + 3_600_000))
     way = {step.name: step for step in steps(life(replace(THERE, record=off)))}

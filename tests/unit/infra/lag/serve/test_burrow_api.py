@@ -94,6 +94,19 @@ def test_the_detail_of_a_group_has_its_commits_and_empty_places(api: BurrowApi, 
     }
 
 
+def test_a_partition_that_is_read_and_never_committed_has_empty_places(api: BurrowApi, store: BurrowStore) -> None:
+    """Burrow makes them when it is told an owner, and counts one of them as known."""
+    store.set_owners("g", {SECOND: ("/10.0.0.8", "other")})
+    answer = body_of(api, "/v3/kafka/east/consumer/g")["topics"]
+    assert isinstance(answer, dict)
+    never = {"offsets": [None, None, None], "owner": "/10.0.0.8", "client_id": "other", "current-lag": 0}
+    assert answer["frames.raw"][1] == never
+    status = body_of(api, "/v3/kafka/east/consumer/g/lag")["status"]
+    assert isinstance(status, dict)
+    found = status["partitions"][1]
+    assert (found["start"], found["end"], found["complete"]) == (None, None, 0.3333333)
+
+
 @pytest.mark.parametrize(
     ("path", "message", "field", "value"),
     [
@@ -152,6 +165,34 @@ def test_health_and_paths_that_are_not_burrows(api: BurrowApi) -> None:
     unknown = api.get("/v3/kafka/east/other", 0)
     assert unknown is not None
     assert (unknown.code, "invalid request type" in str(unknown.body)) == (404, True)
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "code", "headers"),
+    [
+        ("GET", "/v3/kafka/", 301, {"Location": "/v3/kafka"}),
+        ("GET", "/v3/kafka/?x=1", 301, {"Location": "/v3/kafka?x=1"}),
+        ("GET", "/v3/kafka/east/topic/", 301, {"Location": "/v3/kafka/east/topic"}),
+        ("GET", "/v3/kafka/east/consumer/g/lag/", 301, {"Location": "/v3/kafka/east/consumer/g/lag"}),
+        ("DELETE", "/v3/kafka/east/consumer/g/", 307, {"Location": "/v3/kafka/east/consumer/g"}),
+        ("POST", "/v3/kafka", 405, {"Allow": "GET, OPTIONS"}),
+        ("HEAD", "/v3/kafka", 405, {"Allow": "GET, OPTIONS"}),
+        ("PUT", "/v3/kafka/east/consumer/g", 405, {"Allow": "DELETE, GET, OPTIONS"}),
+        ("DELETE", "/v3/kafka", 405, {"Allow": "GET, OPTIONS"}),
+        ("GET", "/v3/kafka/east/consumer/g/topic/frames.raw", 405, {"Allow": "DELETE, OPTIONS"}),
+        ("OPTIONS", "/v3/kafka", 200, {"Allow": "GET, OPTIONS"}),
+        ("POST", "/v3/nothing", 404, {}),
+        ("GET", "/v3/kafka/east/consumer/g/other", 404, {}),
+        ("GET", "/v3/kafka?x=1", 200, {}),
+    ],
+)
+def test_the_router_answers_as_burrows(
+    api: BurrowApi, method: str, target: str, code: int, headers: dict[str, str]
+) -> None:
+    """As Burrow 1.9.5 itself answered these requests."""
+    answer = api.answer(method, target, NOW_MS)
+    assert answer is not None
+    assert (answer.code, answer.headers) == (code, headers)
 
 
 def test_a_group_can_be_removed_and_a_topic_of_it(api: BurrowApi, store: BurrowStore) -> None:

@@ -1,6 +1,7 @@
 """Metrics under the names of published dashboards: nothing unknown is told, and nothing of the last look stays."""
 
 import math
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -175,3 +176,10 @@ def test_the_workers_that_a_backlog_needs(fields: dict[str, Any], query: str, wa
 def test_the_share_of_the_retention_that_is_over(found: Samples) -> None:
     labels = {"cluster": "east", "group": "g", "topic": "frames.raw"}
     assert value(found, "sightline_lag_retention_share", **labels) == 0.25
+
+
+def test_values_of_a_cluster_that_is_slow_are_fresh_for_longer_than_the_interval() -> None:
+    one = Served("east", BurrowStore(), [], (), interval_s=0.01)
+    one.update(seen(group_report()))  # a look that took 0.25 s
+    time.sleep(0.1)
+    assert one.ready() is None
