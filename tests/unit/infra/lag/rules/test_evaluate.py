@@ -153,6 +153,35 @@ def test_a_topic_that_was_deleted_is_not_ok() -> None:
     assert judged(window_of()).status is LagStatus.NOTFOUND
 
 
+def test_ends_are_those_of_the_same_look() -> None:
+    """Burrow asks for ends every 30 s and takes a commit beyond the last one for no lag (issues 155, 453)."""
+    commits = [(9000 * n, 9000 * n - (1 if n % 2 else -50_000), 10.0 * n, n) for n in range(1, 31)]
+    assert burrow_of(commits, 10_000 * 30, [10_000 * 30], 301) is LagStatus.OK
+    assert judged(every_10_s([9000 * n for n in range(31)], [10_000 * n for n in range(31)])).status is LagStatus.WARN
+
+
+def test_a_group_that_all_members_have_left_is_stopped_at_once() -> None:
+    """Burrow knows no members: it waits as long again as its last ten commits took."""
+    commits = [(100 * n, 100 * n + 50 - n, 100.0 * n, n) for n in range(1, 11)]
+    assert burrow_of(commits, 1300, [1300], 1090) is LagStatus.OK
+    window = window_of((1000, 1000, 0, 1050), (1090, 1000, 0, 1300))
+    assert judged(window, NOBODY).status is LagStatus.STOP
+
+
+def test_records_that_retention_removed_or_is_about_to_remove_are_told() -> None:
+    """Burrow knows neither the beginning of a log nor its retention."""
+    commits = [(100 * n, 100 * n + 900 - 10 * n, 10.0 * n, n) for n in range(1, 11)]
+    assert burrow_of(commits, 1800, [1800], 101) is LagStatus.OK
+    assert (
+        judged(
+            every_10_s([100 * n for n in range(11)], [100 * n + 900 for n in range(11)]), lag_s=85, retention_s=100
+        ).status
+        is LagStatus.WARN
+    )
+    eaten = window_of(*((10.0 * n, 100 * n, 1200, 1800) for n in range(11)))
+    assert (judged(eaten).status, judged(eaten).lost) == (LagStatus.ERR, 200)
+
+
 def test_a_group_with_a_lag_that_may_be_is_no_warning() -> None:
     """Burrow knows no limit of a group's own: a lag of 200 is a warning where 5,000 is the custom (issue 425)."""
     small = every_10_s([20 * n for n in range(31)], [20 * n + 170 + n for n in range(31)])
