@@ -99,6 +99,7 @@ def limits_of(name: str, settings: LagSettings) -> LagLimits:
         error_lag_s=found.error_lag_s,
         stuck_after_s=settings.stuck_after_s,
         trend_after_s=settings.trend_after_s,
+        warn_eta_s=found.warn_eta_s,
     )
 
 

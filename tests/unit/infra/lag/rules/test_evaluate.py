@@ -6,11 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infra.kafka.topics import group
+from infra.lag.monitor import limits_of
 from infra.lag.rules import burrow
 from infra.lag.rules.commit_ring import CommitRing
 from infra.lag.rules.evaluate import LagLimits, LagVerdict, Members, judge_partition
 from infra.lag.rules.status import LagStatus
 from infra.lag.rules.window import FIRST_SAMPLES, MAX_SAMPLES, Sample, SampleWindow
+from infra.settings import LagSettings
 
 READER = Members(1, "worker-1")
 NOBODY = Members(0)
@@ -85,6 +88,34 @@ def test_a_group_that_catches_up_says_when() -> None:
 )
 def test_limits_of_a_group_hold_beside_the_trend(limits: LagLimits, lag_s: float | None, status: LagStatus) -> None:
     assert judge_partition(CATCHING_UP, READER, limits, lag_s).status is status
+
+
+@pytest.mark.parametrize(
+    ("window", "members", "limit_s", "status", "cause"),
+    [
+        (CATCHING_UP, READER, 1701, LagStatus.OK, ""),
+        (CATCHING_UP, READER, 1699, LagStatus.WARN, "has caught up in 1700 s only"),
+        (GROWING, READER, 86_400, LagStatus.WARN, "does not get on"),
+        (every_10_s([5, 9], [900, 900]), READER, 1, LagStatus.OK, ""),
+        (window_of((0, 5, 0, 9)), NOBODY, 86_400, LagStatus.OK, ""),
+        (STILL, NOBODY, 86_400, LagStatus.STOP, "no member reads"),
+        (STILL, READER, 86_400, LagStatus.STALL, "commits nothing new"),
+    ],
+)
+def test_a_replay_is_judged_by_the_time_that_it_needs(
+    window: SampleWindow, members: Members, limit_s: float, status: LagStatus, cause: str
+) -> None:
+    """Its records are a day old, and were so when they came."""
+    verdict = judged(window, members, LagLimits(warn_eta_s=limit_s), lag_s=86_400.0)
+    assert (verdict.status, cause in verdict.cause) == (status, True), verdict
+
+
+def test_a_replay_has_limits_of_its_own_without_a_setting() -> None:
+    settings = LagSettings()
+    for prefix in ("", "site1-"):
+        live, replay = (limits_of(group("stream", prefix, lane), settings) for lane in ("live", "replay"))
+        assert (live.warn_lag_s, live.error_lag_s, live.warn_eta_s) == (30, 120, None)
+        assert (replay.warn_lag_s, replay.error_lag_s, replay.warn_eta_s) == (None, None, 86_400)
 
 
 def test_retention_that_is_about_to_remove_unread_records_is_a_warning() -> None:
