@@ -67,6 +67,12 @@ CAMERAS = Board(
             "s",
             [(f"time() - sightline_source_last_frame_timestamp_seconds{{{SOURCE}}}", "{{source_id}}")],
         ),
+        Panel(
+            "Age of the last picture that differed",
+            "s",
+            [(f"time() - sightline_source_last_change_timestamp_seconds{{{SOURCE}}}", "{{source_id}}")],
+            "A camera that hangs gives the same picture again and again.",
+        ),
         Panel("Up", "short", [(f"sightline_camera_up{{{SOURCE}}}", "{{source_id}}")]),
         Panel(
             "Dropped before Kafka",

@@ -45,6 +45,15 @@ SOURCE_LAST_FRAME = SourceGauge(
     SOURCE_LABEL,
     max,
 )
+SOURCE_LAST_CHANGE = SourceGauge(
+    Gauge(
+        "sightline_source_last_change_timestamp_seconds",
+        "when a frame came that is not byte for byte the one before it",
+        ["source_id"],
+    ),
+    SOURCE_LABEL,
+    max,
+)
 FRAMES_CAPTURED = Counter(
     "sightline_source_frames_captured_total",
     "frames read from the source",

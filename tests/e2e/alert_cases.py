@@ -143,6 +143,13 @@ CASES = [
          [("90m", 0), ("130m", 1), ("170m", 0)]),
     Case("SightlineCameraSlow",  # slow, and it always was
          {f"sightline_source_fps{{{CAMERA}}}": "4x100", f"sightline_camera_up{{{CAMERA}}}": "1x100"}, [("90m", 0)]),
+    Case("SightlineCameraFrozen",
+         {f"sightline_source_last_change_timestamp_seconds{{{CAMERA}}}": "0+60x10 600x30 2400+60x20",
+          f"sightline_camera_up{{{CAMERA}}}": "1x70"},
+         [("20m", 0), ("30m", 1), ("50m", 0)]),
+    Case("SightlineCameraFrozen",  # it gives no pictures at all: another alert
+         {f"sightline_source_last_change_timestamp_seconds{{{CAMERA}}}": "600x70",
+          f"sightline_camera_up{{{CAMERA}}}": "0x70"}, [("50m", 0)]),
     Case("SightlineNoFrames",
          {'kafka_topic_partition_current_offset{topic="site1-frames.raw",partition="0"}':
           "100+60x20 1300x30 1300+60x30"},

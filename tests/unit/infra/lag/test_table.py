@@ -13,7 +13,7 @@ from infra.lag.table import LagView
 
 LATE = "no member reads: no commit for 12 min, while 1,234,567 records wait in frames.raw/3"
 HISTORY = {"sightline-stream": list(range(24)), "sightline-infer": [0] * 24}
-BOTTLENECK = Bottleneck("stream", "no_process", 1_234_567)
+BOTTLENECK = Bottleneck("stream", "no_process", waiting_frames=1_234_567)
 
 
 def report(group: str, status: LagStatus, cause: str = "", lag: int = 0, lag_s: float | None = None) -> GroupReport:
