@@ -5,10 +5,11 @@ seconds it first records that file anew, by the panels' own queries. A unit test
 """
 
 import json
+import re
 import sys
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ SHOWN = (
     ("labels", "Confidence of the labels"),
 )
 STEP_S, RATE_INTERVAL = 2, "20s"
+# Of the topics and groups of a test.
+PREFIX = re.compile(r"^t-[0-9a-f]{8}-")
 TITLE = "Panels of the Grafana dashboards, with what a run exported"
 COLUMNS, WIDTH, HEIGHT, GAP, HEAD = 3, 350, 210, 12, 44
 LEFT, TOP, RIGHT, BOTTOM = 46, 34, 12, 58
@@ -75,7 +78,7 @@ def _asked(port: int, query: str, legend: str, seconds: int, end_s: float) -> It
     for result in results:
         name = legend
         for label, value in result["metric"].items():
-            name = name.replace(f"{{{{{label}}}}}", value)
+            name = name.replace(f"{{{{{label}}}}}", PREFIX.sub("", value))
         values = {round((at - end_s + seconds) / STEP_S): float(value) for at, value in result["values"]}
         known = [values.get(number) for number in range(seconds // STEP_S + 1)]
         yield name, [None if one is None or isnan(one) else float(f"{one:.4g}") for one in known]
@@ -157,19 +160,19 @@ def _heat(series: list[Series]) -> Iterator[str]:
             y = TOP + PLOT_H - (number + 1) * tall
             size = f'x="{LEFT + at * wide:.1f}" y="{y:.1f}" width="{wide + 0.3:.1f}" height="{tall - 0.6:.1f}"'
             yield f'<rect {size} fill="{COLOURS[1]}" opacity="{0.1 + 0.9 * count / most:.2f}"/>'
-    yield from _legend(["labels with a score up to"])
+    yield from _legend(["labels by score"], COLOURS[1:])
 
 
-def _legend(names: list[str]) -> Iterator[str]:
+def _legend(names: list[str], colours: Sequence[str] = COLOURS) -> Iterator[str]:
     """In lines below the plot; names that have no room there are left out."""
     x, y = 12, TOP + PLOT_H + 32
     for number, name in enumerate(names):
-        wide = 16 + 6 * len(name)
+        wide = 16 + 7 * len(name)
         if x + wide > WIDTH:
             x, y = 12, y + 15
         if y > HEIGHT - 4:
             return
-        yield f'<rect x="{x}" y="{y - 8}" width="8" height="8" fill="{COLOURS[number % len(COLOURS)]}"/>'
+        yield f'<rect x="{x}" y="{y - 8}" width="8" height="8" fill="{colours[number % len(colours)]}"/>'
         yield f'<text x="{x + 12}" y="{y}">{escape(name)}</text>'
         x += wide + 8
 

@@ -1,8 +1,10 @@
-"""On a real broker: markers of transactions, and a user who may describe and nothing else."""
+"""On a real broker: markers of transactions, share groups, and a user who may describe and nothing else."""
 
 import json
+import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,12 +16,14 @@ from infra.lag.monitor import LagMonitor
 from infra.lag.reports import GroupReport
 from infra.lag.rules.lag_time import LagTimeKind
 from infra.lag.rules.status import LagStatus
+from infra.local.jars import jars_dir, require_java
 from tests.support.deployment import Deployment
 from tests.support.deployment import deployment as new_deployment
 from tests.support.lag_consumers import commit, write
 from tests.support.limited_broker import PROPERTIES, allow
+from tests.support.paths import ROOT
 from tests.support.runner import Runner
-from tests.support.services import local_services
+from tests.support.services import JARS_HOME, local_services
 
 LAG = {"stuck_after_s": 3, "trend_after_s": 4, "groups": {}}
 
@@ -67,6 +71,39 @@ def test_markers_of_transactions_are_no_records_that_wait(deployment: Deployment
     in_transactions(deployment, topic, True)
     found = looked(monitor, 5.0)
     assert (found[done].status, found[done].total_lag) == (LagStatus.ERR, 7)
+
+
+@contextmanager
+def sharing(deployment: Deployment, group: str, topic: str) -> Iterator[None]:
+    """A member of a share group reads the topic."""
+    java = require_java()
+    modules = subprocess.run([java, "--list-modules"], capture_output=True, text=True, check=True).stdout
+    if "jdk.compiler" not in modules:
+        pytest.skip("the Java here runs no source file (a JDK does)")
+    words = [java, "-Xmx128m", "-cp", f"{jars_dir(JARS_HOME.path)}/*", str(ROOT / "tests/support/ShareReader.java")]
+    log = (Path(deployment.services.home) / "share.log").open("wb")
+    with (
+        log,
+        subprocess.Popen(
+            [*words, deployment.services.bootstrap_servers, group, topic], stdout=log, stderr=log
+        ) as process,
+    ):
+        try:
+            yield
+        finally:
+            process.kill()
+
+
+def test_a_share_group_is_listed_and_not_judged(deployment: Deployment, monitor: LagMonitor) -> None:
+    topic, group = deployment.topics.labels, f"{deployment.prefix}share"
+    write(deployment, topic, 5)
+    with sharing(deployment, group, topic):
+        end_s = time.monotonic() + 60
+        while group not in (found := {report.group: report for report in monitor.look()}):
+            assert time.monotonic() < end_s
+            time.sleep(0.5)
+    assert (found[group].kind, found[group].status, found[group].partitions) == ("share", LagStatus.OK, [])
+    assert "share group" in found[group].cause
 
 
 def test_a_user_who_may_describe_and_nothing_else(tmp_path: Path) -> None:
