@@ -90,6 +90,7 @@ def warm_device(model: Model, infer: InferSettings, stop: Stop) -> Device:
             log.info("stopping before the model is warm")
             os._exit(print_end(stop.error))
     warm.result()
+    metrics.INFER_MAX_BATCH_SIZE.set(infer.max_batch_size)
     metrics.MODEL_READY.set(1)
     log.info("model ready", model=model.ref.name, version=model.ref.version, runtime=model.runtime)
     return device

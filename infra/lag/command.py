@@ -18,7 +18,7 @@ from infra.lag.pipeline import Pipeline, bottleneck_json
 from infra.lag.reports import GroupReport
 from infra.lag.rules.bottleneck import Bottleneck
 from infra.lag.rules.status import LagStatus
-from infra.lag.table import lag_view
+from infra.lag.table import LagView
 from infra.lag.watch import watch_lag
 from infra.process import logs
 from infra.process.lifecycle import Stop
@@ -139,6 +139,6 @@ def _print(reports: list[GroupReport], bottleneck: Bottleneck | None, as_json: b
         whole = groups if bottleneck is None else {"groups": groups, "bottleneck": bottleneck_json(bottleneck)}
         print(json.dumps(whole))
     elif reports or bottleneck is not None:
-        Console(highlight=False).print(lag_view(reports, bottleneck))
+        Console(highlight=False).print(LagView(reports, bottleneck))
     else:
         print("no consumer group matches")

@@ -74,7 +74,7 @@ class LagHistory:
             windows[partition] = window
             if ends is None:
                 continue
-            last, sample = window.newest, _sample(group, partition, ends, look.at_s)
+            last, sample = window.newest, _sample(group, partition, ends, look)
             window.add(sample)
             # A look does not tell a commit of the same offset from none: a member that reads is taken to commit it.
             is_commit = last is None or last.committed != sample.committed or partition in group.owners
@@ -162,11 +162,13 @@ def _nothing() -> tuple[None, LagTimeKind, float, float, None, int]:
     return None, LagTimeKind.NONE, 0.0, 0.0, None, 0
 
 
-def _sample(group: GroupLook, partition: TopicPartition, ends: LogEnds, at_s: float) -> Sample:
+def _sample(group: GroupLook, partition: TopicPartition, ends: LogEnds, look: ClusterLook) -> Sample:
     """Behind the last stable offset a transaction is open. A group that has read further reads uncommitted records."""
     committed = group.committed.get(partition, -1)
+    if Unread(partition, committed) in look.bare:
+        return Sample(look.at_s, committed, ends.start, committed)
     end = ends.end if committed > ends.stable else ends.stable
-    return Sample(at_s, committed if committed >= 0 else None, ends.start, end)
+    return Sample(look.at_s, committed if committed >= 0 else None, ends.start, end)
 
 
 def _name(owner: GroupMember, group: GroupLook) -> str:

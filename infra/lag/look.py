@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from infra.kafka.listed import ClusterTopics, GroupMember, ListedGroup, LogEnds
+from infra.lag.rules.lag_time import Unread
 from schemas.coordinates import TopicPartition
 
 
@@ -36,6 +37,7 @@ class ClusterLook:
 
     `ends`: of the partitions that exist. `gone`: partitions without a topic. `failed`: those of which nothing is known.
     `retention_s`: for how long a topic keeps records, infinite for ever; unknown for a topic that it lacks.
+    `bare`: committed offsets behind which the log holds no record for anybody, transaction markers alone.
     """
 
     at_s: float
@@ -46,3 +48,4 @@ class ClusterLook:
     failed: dict[TopicPartition, str] = field(default_factory=dict)
     topics: ClusterTopics = field(default_factory=ClusterTopics)
     retention_s: dict[str, float] = field(default_factory=dict)
+    bare: frozenset[Unread] = frozenset()

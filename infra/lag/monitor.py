@@ -2,6 +2,7 @@
 
 import fnmatch
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Self
 
 from infra.kafka.listed import matches
@@ -10,6 +11,7 @@ from infra.lag.ages import Ages
 from infra.lag.cluster import Cluster
 from infra.lag.history import LagHistory
 from infra.lag.look import ClusterLook
+from infra.lag.markers import Markers
 from infra.lag.reports import GroupReport
 from infra.lag.rules.burrow_store import BurrowStore
 from infra.lag.rules.evaluate import LagLimits
@@ -46,6 +48,7 @@ class LagMonitor:
         lag = settings.lag
         self._patterns = include or lag.include, exclude or lag.exclude
         self._cluster = Cluster(settings, *self._patterns, expected, all_topics=all_topics)
+        self._markers = Markers(settings)
         self._ages = Ages(self._cluster.logs)
         self._history = LagHistory(lambda name: limits_of(name, lag), lambda name: _group_limits(name, lag).allowed_lag)
 
@@ -54,6 +57,7 @@ class LagMonitor:
 
     def __exit__(self, *_: object) -> None:
         self._cluster.close()
+        self._markers.close()
 
     def looks_at(self, group: str) -> bool:
         """Whether the patterns choose the group."""
@@ -72,7 +76,8 @@ class LagMonitor:
 
     def ask(self) -> ClusterLook:
         """The first step of a pass: ask the cluster."""
-        return self._cluster.look()
+        look = self._cluster.look()
+        return replace(look, bare=self._markers.bare(look))
 
     def add(self, look: ClusterLook, *, takes_commits: bool = True) -> None:
         """The second step: remember. `takes_commits`: Burrow's commits come from looks, and not from elsewhere."""
@@ -94,6 +99,7 @@ def limits_of(name: str, settings: LagSettings) -> LagLimits:
         error_lag_s=found.error_lag_s,
         stuck_after_s=settings.stuck_after_s,
         trend_after_s=settings.trend_after_s,
+        warn_eta_s=found.warn_eta_s,
     )
 
 

@@ -1,8 +1,9 @@
 """The reports as a table for people. Pure."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from rich.console import Group
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -17,17 +18,27 @@ STYLES = {
     LagStatus.WARN: "yellow",
     LagStatus.NOTFOUND: "dim",
 }
+# Columns of a terminal from which on the reasons stand in the table.
+WIDE = 120
+WIDE_SPARKS, NARROW_SPARKS = 24, 10
 BARS = "▁▂▃▄▅▆▇█"
 
 
-def lag_view(
-    reports: Sequence[GroupReport],
-    bottleneck: Bottleneck | None = None,
-    history: Mapping[str, Sequence[int]] | None = None,
-) -> Group:
-    """The table, and a line below it that says what holds the pipeline back."""
-    table = lag_table(reports, history)
-    return Group(table) if bottleneck is None else Group(table, Text(""), Text(bottleneck_line(bottleneck)))
+@dataclass(frozen=True)
+class LagView:
+    """The table, and lines below it: in a narrow terminal why groups are late, and what holds the pipeline back."""
+
+    reports: Sequence[GroupReport]
+    bottleneck: Bottleneck | None = None
+    history: Mapping[str, Sequence[int]] | None = None
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+        reports = sorted(self.reports, key=lambda one: (-one.status, -one.total_lag, one.group))
+        is_wide = options.max_width >= WIDE
+        yield lag_table(reports, self.history, is_wide=is_wide)
+        reasons = [] if is_wide else [reason_line(report) for report in reports if report.cause]
+        yield from [Text(""), *reasons] if reasons else []
+        yield from [Text(""), Text(bottleneck_line(self.bottleneck))] if self.bottleneck is not None else []
 
 
 def bottleneck_line(found: Bottleneck) -> str:
@@ -39,29 +50,43 @@ def bottleneck_line(found: Bottleneck) -> str:
     return f"bottleneck: {found.stage} ({found.why}){waiting}{eta}"
 
 
-def lag_table(reports: Sequence[GroupReport], history: Mapping[str, Sequence[int]] | None = None) -> Table:
-    """The groups, the worst first. With `history`, the lags of the last looks by group, a sparkline of each."""
+def reason_line(report: GroupReport) -> Text:
+    """`sightline-stream: falls behind by 12 a second`."""
+    return Text.assemble((printable(report.group), style_of(report)), f": {printable(report.cause)}")
+
+
+def style_of(report: GroupReport) -> str:
+    return STYLES.get(report.status, "bold red")
+
+
+def lag_table(
+    reports: Sequence[GroupReport], history: Mapping[str, Sequence[int]] | None = None, *, is_wide: bool = True
+) -> Table:
+    """A row for each group. With `history`, the lags of the last looks by group, a sparkline of each.
+
+    Figures stay on one line. A table that is not `is_wide` has no column of reasons.
+    """
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("group", overflow="fold")
-    table.add_column("status")
-    table.add_column("lag", justify="right")
+    table.add_column("status", no_wrap=True)
+    table.add_column("lag", justify="right", no_wrap=True)
     if history is not None:
-        table.add_column("trend")
-    table.add_column("oldest waits", justify="right")
-    table.add_column("caught up in", justify="right")
-    table.add_column("members", justify="right")
-    table.add_column("why", overflow="fold", ratio=1)
-    for report in sorted(reports, key=lambda one: (-one.status, -one.total_lag, one.group)):
-        trend = [sparkline(history.get(report.group, ()))] if history is not None else []
+        table.add_column("trend", no_wrap=True)
+    for header in ("oldest\nwaits", "caught\nup in", "members"):
+        table.add_column(header, justify="right", no_wrap=True)
+    if is_wide:
+        table.add_column("why", overflow="fold", ratio=1)
+    for report in reports:
+        sparks = (history or {}).get(report.group, ())
         table.add_row(
             printable(report.group),
-            Text(str(report.status), STYLES.get(report.status, "bold red")),
+            Text(str(report.status), style_of(report)),
             f"{report.total_lag:,}",
-            *trend,
+            *([sparkline(list(sparks)[-(WIDE_SPARKS if is_wide else NARROW_SPARKS) :])] if history is not None else []),
             waits(report.lag_s, report.lag_s_kind),
             duration(report.eta_s),
             "?" if report.members is None else str(report.members),
-            Text(printable(report.cause)),
+            *([Text(printable(report.cause))] if is_wide else []),
         )
     return table
 

@@ -9,10 +9,8 @@ from rich.live import Live
 
 from infra.lag.reports import GroupReport
 from infra.lag.rules.bottleneck import Bottleneck
-from infra.lag.table import lag_view
+from infra.lag.table import WIDE_SPARKS, LagView
 from schemas.errors import SightlineError
-
-SPARKS = 24
 
 
 def watch_lag(
@@ -33,7 +31,7 @@ def watch_lag(
                     live.update(f"{time.strftime('%H:%M:%S')} {error}", refresh=True)
                 else:
                     history = remembered(history, reports)
-                    live.update(lag_view(reports, bottleneck, history), refresh=True)
+                    live.update(LagView(reports, bottleneck, history), refresh=True)
                 time.sleep(interval_s)
         except KeyboardInterrupt:
             return
@@ -41,7 +39,7 @@ def watch_lag(
 
 def remembered(history: dict[str, deque[int]], reports: Sequence[GroupReport]) -> dict[str, deque[int]]:
     """The lags of the last looks by group, with those of this one; groups that are gone are forgotten. Pure."""
-    found = {report.group: history.get(report.group, deque[int](maxlen=SPARKS)) for report in reports}
+    found = {report.group: history.get(report.group, deque[int](maxlen=WIDE_SPARKS)) for report in reports}
     for report in reports:
         found[report.group].append(report.total_lag)
     return found

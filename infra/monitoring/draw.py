@@ -4,18 +4,29 @@ The files are committed, so that they can be imported as they are; a test holds 
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infra.monitoring.panels import DASHBOARDS, Board, Panel
+from infra.monitoring.boards import DASHBOARDS
+from infra.monitoring.panels import Board, Panel
 
 FOLDER = Path(__file__).parent / "dashboards"
 # Of Grafana 11; older ones from 9 on read it too.
 SCHEMA_VERSION = 39
 WIDTH, HEIGHT, COLUMNS = 8, 8, 24
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
+# By the kind of a panel: what Grafana asks Prometheus for, and how it shows the answer.
+ASKED: Mapping[str, Mapping[str, Any]] = {
+    "timeseries": {"instant": False, "range": True},
+    "table": {"instant": True, "range": False, "format": "table"},
+    "heatmap": {"instant": False, "range": True, "format": "heatmap"},
+}
+OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "timeseries": {"legend": {"displayMode": "list", "placement": "bottom"}},
+    "heatmap": {"calculate": False, "color": {"mode": "scheme", "scheme": "Oranges", "steps": 64}},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +86,12 @@ def _panel(number: int, panel: Panel) -> dict[str, Any]:
         "datasource": DATASOURCE,
         "gridPos": Place(WIDTH * (number % per_row), HEIGHT * (number // per_row)).as_json(),
         "fieldConfig": {"defaults": {"unit": panel.unit, "min": 0, "custom": {"fillOpacity": 10}}, "overrides": []},
-        "options": {"legend": {"displayMode": "list", "placement": "bottom"}} if panel.kind == "timeseries" else {},
-        "targets": _targets(panel.queries, is_table=panel.kind == "table"),
+        "options": OPTIONS.get(panel.kind, {}),
+        "targets": _targets(panel.queries, ASKED[panel.kind]),
     }
 
 
-def _targets(queries: Sequence[tuple[str, str]], *, is_table: bool) -> list[dict[str, Any]]:
-    asked = {"instant": True, "range": False, "format": "table"} if is_table else {"instant": False, "range": True}
+def _targets(queries: Sequence[tuple[str, str]], asked: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [
         {"refId": chr(ord("A") + number), "datasource": DATASOURCE, "expr": query, "legendFormat": legend, **asked}
         for number, (query, legend) in enumerate(queries)

@@ -45,6 +45,15 @@ SOURCE_LAST_FRAME = SourceGauge(
     SOURCE_LABEL,
     max,
 )
+SOURCE_LAST_CHANGE = SourceGauge(
+    Gauge(
+        "sightline_source_last_change_timestamp_seconds",
+        "when a frame came that is not byte for byte the one before it",
+        ["source_id"],
+    ),
+    SOURCE_LABEL,
+    max,
+)
 FRAMES_CAPTURED = Counter(
     "sightline_source_frames_captured_total",
     "frames read from the source",
@@ -159,6 +168,7 @@ RETRY_SKIPPED = Counter(
 # inference
 MODEL_READY = Gauge("sightline_model_ready", "1 once the model is loaded and warm")
 INFER_BATCH_SIZE = Histogram("sightline_infer_batch_size", "images per model run", buckets=SIZE_BUCKETS)
+INFER_MAX_BATCH_SIZE = Gauge("sightline_infer_max_batch_size", "images that a model run may have")
 MODEL_RUN_SECONDS = Histogram(
     "sightline_model_run_seconds", "one run of the model that succeeded, without retries", buckets=STAGE_BUCKETS
 )

@@ -10,7 +10,8 @@ from infra.settings.base import Positive, Section
 class GroupLimits(Section):
     """From when on a lag of a group matters, in records and in seconds; without a limit only the trend counts.
 
-    `allowed_lag`: so many records may always wait.
+    `allowed_lag`: so many records may always wait. `warn_eta_s`: of a group that is late on purpose; it is judged by
+    the time until it has caught up.
     """
 
     allowed_lag: Annotated[int, Field(ge=0)] = 0
@@ -18,6 +19,7 @@ class GroupLimits(Section):
     error_lag: Positive | None = None
     warn_lag_s: Positive | None = None
     error_lag_s: Positive | None = None
+    warn_eta_s: Positive | None = None
 
 
 class NotifySettings(Section):
@@ -77,5 +79,10 @@ class LagSettings(Section):
     look_interval_s: Positive = 10
     stuck_after_s: Positive = 60
     trend_after_s: Positive = 120
-    groups: dict[str, GroupLimits] = Field(default={"*sightline-*": GroupLimits(warn_lag_s=30, error_lag_s=120)})
+    groups: dict[str, GroupLimits] = Field(
+        default={
+            "*sightline-*-replay": GroupLimits(warn_eta_s=86_400),
+            "*sightline-*": GroupLimits(warn_lag_s=30, error_lag_s=120),
+        }
+    )
     notify: tuple[NotifySettings, ...] = ()

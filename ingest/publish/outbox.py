@@ -52,6 +52,8 @@ class Outbox:
         self._clock_faults: dict[str, Clock] = {}
         # By source: the epoch of its newest frame, and the number of the next one.
         self._next_seq: dict[str, tuple[int, int]] = {}
+        # By source: a hash of its newest picture.
+        self._pictures: dict[str, int] = {}
         self._lock = threading.Lock()
         self._accepted: Counter[str] = Counter()
         self._delivered: Counter[str] = Counter()
@@ -67,6 +69,7 @@ class Outbox:
         if outgoing.expires_at is not None and outgoing.expires_at < now_us():
             self._on_drop(source_id, "stale")
             return True
+        self._compare(outgoing)
         frame = self._numbered(outgoing)
         record_ms, clock_fault = self._record_ms(frame)
         span, traceparent = begin("send", self._topic, None)
@@ -108,6 +111,13 @@ class Outbox:
         """Frames of a source that came this far and that the broker has not acknowledged: refused, or unanswered."""
         with self._lock:
             return self._accepted[source_id] - self._delivered[source_id]
+
+    def _compare(self, outgoing: OutgoingFrame) -> None:
+        """A camera that hangs gives the same picture again and again."""
+        picture = hash(outgoing.image)
+        if self._pictures.get(outgoing.source_id) != picture:
+            self._pictures[outgoing.source_id] = picture
+            metrics.SOURCE_LAST_CHANGE.set(outgoing.source_id, outgoing.received_at / 1e6)
 
     def _numbered(self, outgoing: OutgoingFrame) -> Frame:
         epoch, seq = self._next_seq.get(outgoing.source_id, (0, 0))

@@ -47,9 +47,9 @@ def prometheus_at(folder: Path, config: Mapping[str, Any]) -> Iterator[int]:
 
 
 @contextmanager
-def monitoring(folder: Path, lag_port: int, webhook: str) -> Iterator[int]:
-    """Both watch the lag monitor, with quick rules, and tell the webhook. Yields the port of Prometheus."""
-    routes = yaml.safe_load(alertmanager_config([webhook]))
+def alertmanager_at(folder: Path, webhooks: Sequence[str]) -> Iterator[int]:
+    """An Alertmanager with the shipped routes and inhibitions, which tells these webhooks. Yields its port."""
+    routes = yaml.safe_load(alertmanager_config(webhooks))
     routes["route"] |= {"group_wait": "1s", "group_interval": "1s"}
     (folder / "alertmanager.yml").write_text(json.dumps(routes))
     words = [
@@ -58,7 +58,14 @@ def monitoring(folder: Path, lag_port: int, webhook: str) -> Iterator[int]:
         f"--storage.path={folder}/alertmanager",
         "--cluster.listen-address=",
     ]
-    with _running(words, folder / "alertmanager.log") as alertmanager_port:
+    with _running(words, folder / "alertmanager.log") as port:
+        yield port
+
+
+@contextmanager
+def monitoring(folder: Path, lag_port: int, webhook: str) -> Iterator[int]:
+    """Both watch the lag monitor, with quick rules, and tell the webhook. Yields the port of Prometheus."""
+    with alertmanager_at(folder, [webhook]) as alertmanager_port:
         config = json.loads(prometheus_config(lag_port, alertmanager_port))
         config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
         config["rule_files"] = [str(quick_rules(folder))]

@@ -26,6 +26,8 @@ class LagLimits:
     `stuck_after_s`: a partition with lag whose committed offset has
     not moved for that long is stopped or stalled. `trend_after_s`: the slope is believed when the samples span that
     long. `retention_share`: a warning when the oldest unread record has lived for that share of the retention.
+    `warn_eta_s`: of a group that is late on purpose, such as a replay: it is judged by the time until it has caught up,
+    not by the age of its records, which were old when they came, nor by its trend.
     """
 
     warn_lag: int | None = None
@@ -35,6 +37,7 @@ class LagLimits:
     stuck_after_s: float = 60.0
     trend_after_s: float = 120.0
     retention_share: float = 0.8
+    warn_eta_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,20 +84,22 @@ def judge_partition(
         return LagVerdict(LagStatus.NOTFOUND, "the topic or partition does not exist any more", 0)
     # A slope over a short time is noise.
     trend = window.lag_per_s if window.span_s >= limits.trend_after_s else 0.0
+    eta_s = last.lag / -trend if trend < 0 and last.lag else None
+    waits_s = lag_s if limits.warn_eta_s is None else None
     status, cause = (
         _lost(last)
         or _beyond_the_end(last)
-        or _never_committed(window, last, members, limits, lag_s)
+        or _never_committed(window, last, members, limits, waits_s)
         or _up_to_date(window, last)
         or _rewound(window, last)
-        or _stuck(window, members, limits, lag_s)
-        or _over(last.lag, lag_s, limits.error_lag, limits.error_lag_s, LagStatus.ERR)
+        or _stuck(window, members, limits, waits_s)
+        or _over(last.lag, waits_s, limits.error_lag, limits.error_lag_s, LagStatus.ERR)
         or _endangered(last, lag_s, retention_s, limits)
-        or _over(last.lag, lag_s, limits.warn_lag, limits.warn_lag_s, LagStatus.WARN)
-        or _falls_behind(window, last, trend)
+        or _over(last.lag, waits_s, limits.warn_lag, limits.warn_lag_s, LagStatus.WARN)
+        or (_takes_long(window, eta_s, limits) if limits.warn_eta_s else _falls_behind(window, last, trend))
         or (LagStatus.OK, "")
     )
-    return LagVerdict(status, cause, last.lag, trend, last.lag / -trend if trend < 0 and last.lag else None, last.lost)
+    return LagVerdict(status, cause, last.lag, trend, eta_s, last.lost)
 
 
 Finding: TypeAlias = tuple[LagStatus, str] | None
@@ -186,3 +191,13 @@ def _falls_behind(window: SampleWindow, last: Sample, trend: float) -> Finding:
     if trend <= 0 or window.since_low_s < window.span_s / 3 or trend < window.written_per_s / 20:
         return None
     return LagStatus.WARN, f"falls behind by {trend:.1f} of {window.written_per_s:.1f} records/s: {last.lag} wait"
+
+
+def _takes_long(window: SampleWindow, eta_s: float | None, limits: LagLimits) -> Finding:
+    if limits.warn_eta_s is None or window.span_s < limits.trend_after_s:
+        return None
+    if eta_s is None:
+        return LagStatus.WARN, "does not get on: its lag does not fall"
+    if eta_s > limits.warn_eta_s:
+        return LagStatus.WARN, f"has caught up in {eta_s:.0f} s only, and the limit is {limits.warn_eta_s:.0f} s"
+    return None

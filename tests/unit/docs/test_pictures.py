@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[3]
 PICTURES = ROOT / "docs" / "pictures"
 
 
-@pytest.mark.parametrize("name", ["frame_path", "live_table"])
+@pytest.mark.parametrize("name", ["frame_path", "live_table", "dashboards"])
 def test_the_picture_is_up_to_date(name: str) -> None:
     drawn = runpy.run_path(str(PICTURES / f"{name}.py"))[name]()
 

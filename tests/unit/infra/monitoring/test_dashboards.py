@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from infra.monitoring.boards import DASHBOARDS
 from infra.monitoring.draw import FOLDER, as_text, dashboard
-from infra.monitoring.panels import DASHBOARDS, Board
+from infra.monitoring.panels import Board
 
 NAMES = [board.name for board in DASHBOARDS]
 

@@ -1,6 +1,7 @@
 """Numbers, envelope and counts of published frames, on a sender that keeps everything in memory."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from prometheus_client import REGISTRY
@@ -71,6 +72,19 @@ def test_each_source_has_numbers_of_its_own() -> None:
     rig = Rig()
     rig.publish(outgoing(), outgoing(source_id="gate"), outgoing(), outgoing(source_id="gate"))
     assert [frame.frame_id for frame in rig.frames()] == ["cam/1000/0", "gate/1000/0", "cam/1000/1", "gate/1000/1"]
+
+
+def test_a_camera_that_gives_the_same_picture_again_has_not_changed() -> None:
+    def changed_at() -> float | None:
+        return REGISTRY.get_sample_value("sightline_source_last_change_timestamp_seconds", {"source_id": "frozen"})
+
+    rig, first, other = Rig(), outgoing(source_id="frozen"), outgoing(source_id="frozen")
+    rig.publish(first)
+    assert changed_at() == first.received_at / 1e6
+    rig.publish(replace(first, received_at=first.received_at + 1_000_000), outgoing(source_id="gate"))
+    assert changed_at() == first.received_at / 1e6
+    rig.publish(replace(other, image=b"\xff\xd8\xfe"))
+    assert changed_at() == other.received_at / 1e6
 
 
 def test_the_envelope() -> None:

@@ -6,11 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infra.kafka.topics import group
+from infra.lag.monitor import limits_of
 from infra.lag.rules import burrow
 from infra.lag.rules.commit_ring import CommitRing
 from infra.lag.rules.evaluate import LagLimits, LagVerdict, Members, judge_partition
 from infra.lag.rules.status import LagStatus
 from infra.lag.rules.window import FIRST_SAMPLES, MAX_SAMPLES, Sample, SampleWindow
+from infra.settings import LagSettings
 
 READER = Members(1, "worker-1")
 NOBODY = Members(0)
@@ -87,6 +90,34 @@ def test_limits_of_a_group_hold_beside_the_trend(limits: LagLimits, lag_s: float
     assert judge_partition(CATCHING_UP, READER, limits, lag_s).status is status
 
 
+@pytest.mark.parametrize(
+    ("window", "members", "limit_s", "status", "cause"),
+    [
+        (CATCHING_UP, READER, 1701, LagStatus.OK, ""),
+        (CATCHING_UP, READER, 1699, LagStatus.WARN, "has caught up in 1700 s only"),
+        (GROWING, READER, 86_400, LagStatus.WARN, "does not get on"),
+        (every_10_s([5, 9], [900, 900]), READER, 1, LagStatus.OK, ""),
+        (window_of((0, 5, 0, 9)), NOBODY, 86_400, LagStatus.OK, ""),
+        (STILL, NOBODY, 86_400, LagStatus.STOP, "no member reads"),
+        (STILL, READER, 86_400, LagStatus.STALL, "commits nothing new"),
+    ],
+)
+def test_a_replay_is_judged_by_the_time_that_it_needs(
+    window: SampleWindow, members: Members, limit_s: float, status: LagStatus, cause: str
+) -> None:
+    """Its records are a day old, and were so when they came."""
+    verdict = judged(window, members, LagLimits(warn_eta_s=limit_s), lag_s=86_400.0)
+    assert (verdict.status, cause in verdict.cause) == (status, True), verdict
+
+
+def test_a_replay_has_limits_of_its_own_without_a_setting() -> None:
+    settings = LagSettings()
+    for prefix in ("", "site1-"):
+        live, replay = (limits_of(group("stream", prefix, lane), settings) for lane in ("live", "replay"))
+        assert (live.warn_lag_s, live.error_lag_s, live.warn_eta_s) == (30, 120, None)
+        assert (replay.warn_lag_s, replay.error_lag_s, replay.warn_eta_s) == (None, None, 86_400)
+
+
 def test_retention_that_is_about_to_remove_unread_records_is_a_warning() -> None:
     day_s = 86_400.0
     assert judged(CATCHING_UP, lag_s=0.79 * day_s, retention_s=day_s).status is LagStatus.OK
@@ -151,6 +182,35 @@ def test_a_topic_that_was_deleted_is_not_ok() -> None:
     """For Burrow its group is OK, with no partition."""
     assert burrow.judge_group({}, 100).status is LagStatus.OK
     assert judged(window_of()).status is LagStatus.NOTFOUND
+
+
+def test_ends_are_those_of_the_same_look() -> None:
+    """Burrow asks for ends every 30 s and takes a commit beyond the last one for no lag (issues 155, 453)."""
+    commits = [(9000 * n, 9000 * n - (1 if n % 2 else -50_000), 10.0 * n, n) for n in range(1, 31)]
+    assert burrow_of(commits, 10_000 * 30, [10_000 * 30], 301) is LagStatus.OK
+    assert judged(every_10_s([9000 * n for n in range(31)], [10_000 * n for n in range(31)])).status is LagStatus.WARN
+
+
+def test_a_group_that_all_members_have_left_is_stopped_at_once() -> None:
+    """Burrow knows no members: it waits as long again as its last ten commits took."""
+    commits = [(100 * n, 100 * n + 50 - n, 100.0 * n, n) for n in range(1, 11)]
+    assert burrow_of(commits, 1300, [1300], 1090) is LagStatus.OK
+    window = window_of((1000, 1000, 0, 1050), (1090, 1000, 0, 1300))
+    assert judged(window, NOBODY).status is LagStatus.STOP
+
+
+def test_records_that_retention_removed_or_is_about_to_remove_are_told() -> None:
+    """Burrow knows neither the beginning of a log nor its retention."""
+    commits = [(100 * n, 100 * n + 900 - 10 * n, 10.0 * n, n) for n in range(1, 11)]
+    assert burrow_of(commits, 1800, [1800], 101) is LagStatus.OK
+    assert (
+        judged(
+            every_10_s([100 * n for n in range(11)], [100 * n + 900 for n in range(11)]), lag_s=85, retention_s=100
+        ).status
+        is LagStatus.WARN
+    )
+    eaten = window_of(*((10.0 * n, 100 * n, 1200, 1800) for n in range(11)))
+    assert (judged(eaten).status, judged(eaten).lost) == (LagStatus.ERR, 200)
 
 
 def test_a_group_with_a_lag_that_may_be_is_no_warning() -> None:
