@@ -1,0 +1,6 @@
+"""Replays of historical frames, as every package sees them: their progress on the compacted topic `replay.progress`.
+
+A group's offsets expire a week after its last member left, and a paused replay would forget its place. A topic keeps
+it, and other programs can wait there for COMPLETED.
+May import: schemas, infra.settings, infra.process, infra.kafka.
+"""
