@@ -1,5 +1,7 @@
-"""Replay: what the commands around history share, on the producing and on the consuming side.
+"""Replays of historical frames, as every package sees them: their progress on the compacted topic `replay.progress`.
 
-`lane` runs the replay lane's own stages on this machine, `brake` slows a replay down while the live lane is behind.
-May import: schemas, and everything of infra but infra.cli.
+A group's offsets expire a week after its last member left, and a paused replay would forget its place. A topic keeps
+it, and other programs can wait there for COMPLETED. `lane` runs the replay lane's own stages on this machine, `brake`
+slows a replay down while the live lane is behind.
+May import: schemas, infra.settings, infra.process, infra.kafka, infra.lag.
 """
