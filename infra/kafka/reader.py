@@ -88,10 +88,17 @@ class Reader:
         ends = self._offsets(keys, _LATEST)
         starts = self._offsets(keys, _EARLIEST)
         if from_us is not None:
-            # A negative timestamp means something else to Kafka; -1 as the answer: no record is as late as that.
-            found = self._offsets(keys, OffsetSpec.for_timestamp(max(0, -(-from_us // 1000))))
-            starts = {key: ends[key] if found[key] < 0 else found[key] for key in keys}
+            found = self.first_at(keys, from_us)
+            starts = {key: ends[key] if (first := found[key]) is None else first for key in keys}
         return [Span(*key, min(starts[key], ends[key]), ends[key]) for key in keys]
+
+    def first_at(self, keys: Iterable[TopicPartition], at_us: Micros) -> dict[TopicPartition, int | None]:
+        """The first record of that time or later, per partition; None where there is none. A disordered log has
+        records of a later time before it, never one that it passed over.
+        """
+        # A negative timestamp means something else to Kafka; -1 as the answer: no record is as late as that.
+        found = self._offsets(list(keys), OffsetSpec.for_timestamp(max(0, -(-at_us // 1000))))
+        return {key: None if offset < 0 else offset for key, offset in found.items()}
 
     def tail(self, topic: str) -> list[Span]:
         """Empty ranges at the end of every partition: the start for a reader of new records only."""

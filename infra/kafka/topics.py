@@ -7,6 +7,8 @@ from infra.settings import MIB, Settings, TopicSettings
 
 Lane = Literal["live", "replay"]
 HOUR_MS = 3_600_000
+# Unless the settings give another; brokers know clients by it, as in their quotas.
+CLIENT_ID = "sightline"
 # Dead letters carry their frame and up to this much of headers more.
 DEAD_HEADROOM_BYTES = MIB
 # Kafka's own limit of a record, which the topics of labels keep.
@@ -46,6 +48,11 @@ class TopicNames:
             "replay.progress",
         )
         return TopicNames(*(prefix + name for name in names))
+
+    def outcomes(self, lane: Lane) -> tuple[str, ...]:
+        """The topics that the stages of the lane write outcomes to. Only live labels are reviewed by people."""
+        review = (self.review,) if lane == "live" else ()
+        return (self.labels, *review, self.retry, self.dead)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Replays of historical frames, as every package sees them: their progress on the compacted topic `replay.progress`.
 
 A group's offsets expire a week after its last member left, and a paused replay would forget its place. A topic keeps
-it, and other programs can wait there for COMPLETED.
-May import: schemas, infra.settings, infra.process, infra.kafka.
+it, and other programs can wait there for COMPLETED. `lane` runs the replay lane's own stages on this machine, `brake`
+slows a replay down while the live lane is behind.
+May import: schemas, infra.settings, infra.process, infra.kafka, infra.lag.
 """

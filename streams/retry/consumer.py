@@ -53,7 +53,7 @@ class RetryConsumer:
     ) -> None:
         self._settings = settings.retry
         self._topic = TopicNames.for_lane(settings.topic_prefix, lane).retry
-        self._other_frames = TopicNames.for_lane(settings.topic_prefix, "replay" if lane == "live" else "live").frames
+        self._is_live, self._replayed = lane == "live", TopicNames.for_lane(settings.topic_prefix, "replay").frames
         self._take, self._may_take, self._fail = take, may_take, fail
         self._waiting = WaitingFrames(settings.retry)
         metrics.QUEUE_FRAMES.labels("retry").set_function(lambda: len(self._waiting))
@@ -132,8 +132,9 @@ class RetryConsumer:
             ticket = self.progress.start(record.topic_partition, record.offset, None)
             if ticket is None:
                 return
-            if frame.source.topic == self._other_frames:
-                self.progress.finish(ticket)  # the processor of the other lane has its own group and retries it
+            # The processor of the other lane has its own group. What names no origin was written by hand and is live.
+            if (frame.source.topic == self._replayed) is self._is_live:
+                self.progress.finish(ticket)
                 return
         due = due_ms(self._settings, record.timestamp_ms, frame.attempt, time.time() * 1000)
         self._waiting.add(HeldFrame(due, record.partition, record.offset, ticket, frame))

@@ -14,6 +14,7 @@ from prometheus_client import REGISTRY
 from infra.kafka.consumer import CommitReport, PartitionFault, Rebalance
 from infra.kafka.errors import FaultKind, KafkaFailure, KafkaFault
 from infra.kafka.records import ConsumedRecord
+from infra.kafka.topics import Lane
 from infra.process.lifecycle import Deadline
 from infra.settings import RetrySettings, Settings
 from schemas import headers
@@ -116,14 +117,15 @@ def record(partition: int, offset: int, age_s: float, found: RawHeaders = ()) ->
 class Run:
     """What a retry consumer did until its script was over: the frames that it gave, the errors that it ended with."""
 
-    def __init__(self, consumer: FakeConsumer, max_held_frames: int = 10, finish: bool = True) -> None:
-        """`finish`: the stage finishes each frame at once."""
-        self._consumer, self._finish = consumer, finish
+    def __init__(
+        self, consumer: FakeConsumer, max_held_frames: int = 10, finish: bool = True, lane: Lane = "live"
+    ) -> None:
+        self._consumer, self._finish = consumer, finish  # `finish`: the stage finishes each frame at once
         self._over = threading.Event()
         self.taken: list[PendingFrame] = []
         self.errors: list[BaseException] = []
         settings = Settings(retry=RetrySettings(delays_ms=(60_000,), max_held_frames=max_held_frames))
-        self._retry = RetryConsumer(settings, "live", self._take, lambda: True, self._fail)
+        self._retry = RetryConsumer(settings, lane, self._take, lambda: True, self._fail)
 
     def until_over(self) -> "Run":
         self._consumer.script.append(self._over.set)
@@ -131,9 +133,6 @@ class Run:
         assert self._over.wait(5)
         self._retry.close(5)
         return self
-
-    def finish_first(self) -> None:
-        self.taken[0].finish()
 
     def offsets(self) -> list[int]:
         return [pending.record.source.offset for pending in self.taken]
@@ -178,7 +177,7 @@ def test_what_is_finished_is_committed_when_its_partition_goes_without_waiting_f
 
 def test_of_a_partition_that_was_lost_nothing_is_committed(consumer: FakeConsumer) -> None:
     run = Run(consumer, finish=False)
-    consumer.script += [record(0, 5, 3600), None, lambda: consumer.lose(P0), run.finish_first]
+    consumer.script += [record(0, 5, 3600), None, lambda: consumer.lose(P0), lambda: run.taken[0].finish()]
     assert run.until_over().errors == []
     assert consumer.commits == []
 
@@ -189,7 +188,7 @@ def test_a_frame_that_is_finished_after_its_partition_went_and_came_back_counts_
     run = Run(consumer, finish=False)
     consumer.script += [
         record(0, 5, 3600), None, lambda: consumer.revoke(P0), lambda: consumer.rebalance.on_assign([P0]),
-        record(0, 5, 3600), None, run.finish_first,
+        record(0, 5, 3600), None, lambda: run.taken[0].finish(),
     ]  # fmt: skip
     assert run.until_over().errors == []
     assert (len(run.taken), consumer.commits) == (2, [])
@@ -224,12 +223,14 @@ def test_a_full_consumer_is_paused_until_it_has_room(consumer: FakeConsumer) -> 
     assert paused == [False, True, False]
 
 
-def test_a_frame_of_the_other_lane_is_left_to_its_processor(consumer: FakeConsumer) -> None:
-    origin = Failure(Coordinates("frames.replay", 0, 3), 42, "infer", "MemoryError", "no room", 1)
-    consumer.script += [record(0, 5, 3600, headers.failure_headers((), origin))]
-    run = Run(consumer).until_over()
-    assert (run.errors, run.taken) == ([], [])
-    assert consumer.commits == [(P0, 6)]
+@pytest.mark.parametrize(("lane", "taken"), [("live", [4, 7]), ("replay", [3])])
+def test_a_frame_of_the_other_lane_is_left_to_it(consumer: FakeConsumer, lane: Lane, taken: list[int]) -> None:
+    for offset, topic in ((5, "frames.replay"), (6, "frames.raw")):
+        origin = Failure(Coordinates(topic, 0, offset - 2), 42, "infer", "MemoryError", "no room", 1)
+        consumer.script.append(record(0, offset, 3600, headers.failure_headers((), origin)))
+    run = Run(consumer, lane=lane)
+    consumer.script.append(record(0, 7, 3600))  # written by hand, without an origin
+    assert (run.until_over().errors, run.offsets(), consumer.commits) == ([], taken, [(P0, 8)])
 
 
 @pytest.mark.parametrize(("kind", "ends"), [(FaultKind.FATAL, True), (FaultKind.GONE, False)])
