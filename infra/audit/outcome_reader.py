@@ -141,7 +141,7 @@ class OutcomeReader:
         self._reach[key] = max(source.offset, self._reach.get(key, 0))
 
     def _take(self, record: ConsumedRecord) -> Coordinates | None:
-        """Count the record in the ledger. Returns the coordinates of its frame; None when the record names no frame."""
+        """Count the record in the ledger. Returns the coordinates of its frame; None when it is no outcome of one."""
         return self._take_dead(record) if record.topic == self._names.dead else self._take_label(record)
 
     def _take_label(self, record: ConsumedRecord) -> Coordinates | None:
@@ -154,6 +154,9 @@ class OutcomeReader:
                 self.first_newer = (
                     self.first_newer or f"{record.topic}/{record.partition} offset {record.offset} ({error})"
                 )
+            return None
+        if label.revision > 0:
+            self._ledger.correction(label.source, label.frame_id)
             return None
         clock_ms = read_clock(record.headers)
         frame_ms = label.captured_at // 1000 if clock_ms is None else clock_ms

@@ -16,6 +16,8 @@ def describe(balance: Balance, notes: list[str]) -> str:
             "  further outcomes of the same frame, expected after a crash" * bool(balance.duplicates),
         ),
     ]
+    if balance.corrections:
+        rows.append(("corrections", balance.corrections, "  labels promoted from replays, no outcomes of their own"))
     if balance.expired:
         rows.insert(4, ("expired", balance.expired, "  removed by retention without an outcome"))
     width = max(len(f"{count:,}") for _, count, _ in rows)

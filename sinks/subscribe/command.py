@@ -58,6 +58,9 @@ LimitOption = Annotated[int | None, typer.Option(min=1, help="End after this man
 FormatOption = Annotated[
     Format | None, typer.Option("--format", help="Default: table on a terminal, otherwise json.", show_default=False)
 ]
+CorrectionsOption = Annotated[
+    bool, typer.Option("--corrections", help="Also labels of earlier frames that were promoted from replays.")
+]
 DedupeOption = Annotated[bool, typer.Option("--dedupe", help="Leave out further labels of the same frame.")]
 
 
@@ -70,12 +73,14 @@ def command(
     from_: FromOption = None,
     limit: LimitOption = None,
     format_: FormatOption = None,
+    corrections: CorrectionsOption = False,
     dedupe: DedupeOption = False,
     lane: LaneOption = "live",
     http_port: HttpPortOption = None,
 ) -> None:
     """Print labels as they are written, or from the time --from on: as a table, or as one JSON object a line.
 
+    Of the live lane, corrections (labels promoted from replays) are shown only with --corrections.
     Health and metrics are served only if --http-port is given. The exit code is 0 after Ctrl-C, after SIGTERM, and when
     the program that reads the output closes the pipe.
     """
@@ -85,7 +90,9 @@ def command(
     stop = Stop().install()
     require_topics(settings, reads=[TopicNames.for_lane(settings.topic_prefix, lane).labels])
     selection = Selection(
-        LabelFilter(source_id, class_, min_probability, decision), Deduplicator() if dedupe else None, limit
+        LabelFilter(source_id, class_, min_probability, decision, corrections),
+        Deduplicator() if dedupe else None,
+        limit,
     )
     format_ = format_ or (Format.TABLE if sys.stdout.isatty() else Format.JSON)
     emit, ready = table() if format_ is Format.TABLE else print_json, threading.Event()
@@ -123,7 +130,7 @@ class Selection:
         if not self.wanted.passes(label):
             return "filtered"
         if self.dedupe and not self.dedupe.is_first(
-            source.topic, source.partition, source.offset, label.replay_id, label.frame_id
+            source.topic, source.partition, source.offset, label.replay_id, label.frame_id, label.revision
         ):
             return "repeated"
         return "passed"
