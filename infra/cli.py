@@ -43,6 +43,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "dead show": ("sinks.dead.command:show_command", "show one dead letter in full"),
     "dead export": ("sinks.dead.command:export_command", "write dead letters to files"),
     "redrive": ("ingest.redrive.command:command", "send dead letters through the pipeline again"),
+    "replay diff": ("sinks.replay.command:diff_command", "compare a replay's labels with the live ones of its frames"),
+    "replay promote": ("sinks.replay.command:promote_command", "publish the changed labels of a replay as corrections"),
     "bench": ("streams.bench.command:command", "measure the pipeline and compare it with the limit of the machine"),
 }
 

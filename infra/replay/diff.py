@@ -50,6 +50,7 @@ def diff(
         shift=_shift(before, after),
         changes=changes,
         shown=_shown(*changes),
+        promoted=int(before["promoted"].sum()),
         sampled=sampled,
     )
 

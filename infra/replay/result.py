@@ -81,8 +81,9 @@ class Example:
 class Diff:
     """The comparison. `changes`: the rows of the changed frames, live and replay; `shown`: which of them to show.
 
-    `sampled`: one frame in so many was compared. `unanswered`: frames of the replay without an outcome on its side.
-    `shift`: by how much the probability rose on the mean, of frames whose class stayed.
+    `shift`: by how much the probability rose on the mean, of frames whose class stayed. `promoted`: frames of which a
+    label of this replay was promoted before. `sampled`: one frame in so many was compared. `unanswered`: frames of the
+    replay without an outcome on its side.
     """
 
     replay_id: str
@@ -102,6 +103,7 @@ class Diff:
     shift: float | None
     changes: tuple[Rows, Rows]
     shown: list[int]
+    promoted: int = 0
     sampled: int = 1
     unanswered: int = 0
     examples: list[Example] = field(default_factory=list)
@@ -161,6 +163,7 @@ class Diff:
             "live": _side_json(self.live),
             "replay": _side_json(self.replay),
             "confidence_shift": self.shift,
+            "promoted": self.promoted,
             "unanswered": self.unanswered,
             "sampled": self.sampled,
             "examples": [_example_json(example) for example in self.examples],
