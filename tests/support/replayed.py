@@ -20,13 +20,14 @@ NAMES = {"1": "tabby cat", "2": "golden retriever", "3": "red fox"}
 
 
 class Replayed:
-    """One replay. `live` and `replay` answer frames by class id; None is a dead letter."""
+    """One replay. `live` and `replay` answer frames by class id; None is a dead letter. `changed`: kept for a test."""
 
     def __init__(self, deployment: Deployment, wire: Wire, replay_id: str = "try-1") -> None:
         self.deployment, self.wire, self.replay_id = deployment, wire, replay_id
         self.lane = TopicNames.for_lane(deployment.prefix, "replay")
         self._first_us = time.time_ns() // 1000 - MINUTE_US
         self.copied = self.noise_copied = 0
+        self.changed: list[Coordinates] = []
         self._lane_spans: dict[int, tuple[int, int]] = {}
         self._sources: dict[Coordinates, str] = {}
 
