@@ -133,7 +133,7 @@ class Lanes:
         )  # fmt: skip
         self.sent += 1
         producer.produce(
-            topic, codec.encode(frame), key="cam", partition=self.sent % PARTITIONS, headers=[*headers], timestamp=now_ms,
+            topic, codec.encode(frame), "cam", self.sent % PARTITIONS, headers=[*headers], timestamp=now_ms,
             on_delivery=lambda error, _message: self.failed.append(str(error)) if error is not None else None,
         )  # fmt: skip
         assert not self.failed
