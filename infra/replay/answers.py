@@ -6,6 +6,7 @@ many is compared, the same on both sides.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 
@@ -18,11 +19,12 @@ from infra.kafka.topics import TopicNames
 from infra.process.times import now_us
 from infra.replay.diff import diff
 from infra.replay.examples import read_examples
-from infra.replay.outcomes import MARGIN_US, NOISE_SUFFIXES, LaneOutcomes
+from infra.replay.outcomes import MARGIN_US, NOISE_SUFFIXES, LaneOutcomes, is_ahead, is_within
 from infra.replay.result import Diff
 from infra.replay.table import LabelTable, Names, Places, among, one_in, place_number
 from infra.settings import Settings
 from schemas import codec
+from schemas.coordinates import Coordinates
 from schemas.errors import BadFrame, SightlineError
 from schemas.headers import read_failure, redriven_letter, replay_id_of
 from schemas.records import Label, Micros
@@ -75,20 +77,31 @@ class AnswerCounter:
         # By partition of the lane, from the first offset on: 1 dead letter, 2 label; 4 more for the A/A sample.
         self._seen: dict[int, bytearray] = {}
         self._firsts: dict[int, int] = {}
+        # Of frames that were copied and answered after the progress was told that `read` was given.
+        self._ahead: list[tuple[Coordinates, int]] = []
 
     def read(self, progress: ReplayProgress) -> Counts:
-        for part in progress.lane:
+        for part in sorted(progress.lane, key=lambda part: part.from_offset):
             self._firsts.setdefault(part.partition, part.from_offset)
             self._seen.setdefault(part.partition, bytearray())
-        for outcome in self._outcomes.read(progress):
-            partition = outcome.lane.partition
-            seen, index = self._seen[partition], outcome.lane.offset - self._firsts[partition]
-            if index >= len(seen):
-                seen.extend(bytes(index + 1 - len(seen)))
-            noise = 4 * (outcome.replay_id != progress.replay_id)
-            seen[index] = max(seen[index], noise + (1 if outcome.label is None else 2))
+        waiting, self._ahead = self._ahead, []
+        found = (
+            (outcome.lane, 4 * (outcome.replay_id != progress.replay_id) + (1 if outcome.label is None else 2))
+            for outcome in self._outcomes.read(progress)
+        )
+        for place, kind in chain(waiting, found):
+            if is_within(place, progress):
+                self._mark(place, kind)
+            elif is_ahead(place, progress):
+                self._ahead.append((place, kind))
         dead, labels, *noise_counts = (sum(seen.count(kind) for seen in self._seen.values()) for kind in (1, 2, 5, 6))
         return Counts(labels, dead, sum(noise_counts))
+
+    def _mark(self, place: Coordinates, kind: int) -> None:
+        seen, index = self._seen[place.partition], place.offset - self._firsts[place.partition]
+        if index >= len(seen):
+            seen.extend(bytes(index + 1 - len(seen)))
+        seen[index] = max(seen[index], kind)
 
 
 class Comparison:
@@ -122,6 +135,8 @@ class Comparison:
         tables = {replay_id: LabelTable(self._names, keep) for replay_id in ids}
         outcomes = LaneOutcomes(self._settings, self._reader)
         for outcome in outcomes.read(self._progress, self._stop):
+            if not is_within(outcome.lane, self._progress):
+                continue
             table = tables[outcome.replay_id]
             if outcome.label is not None:
                 table.label(outcome.label, outcome.frame, outcome.at)
@@ -188,7 +203,10 @@ class Comparison:
         if not found.frames:
             notes.append("no frame of the replay has an outcome on both sides: there is nothing to compare")
         if unanswered:
-            notes.append(f"{unanswered:,} frames of the replay have no outcome yet")
+            kept_h = self._settings.topics.frames_retention_h
+            is_old = now_us() - self._progress.started_at > kept_h * 3_600_000_000
+            why = f"any more: the lane keeps labels for {kept_h} h" if is_old else "yet"
+            notes.append(f"{unanswered:,} frames of the replay have no outcome on its lane ({why})")
         if self._parts > 1:
             notes.append(f"one frame in {self._parts} was compared, because the replay is so large")
         if lone := found.replay.lone + found.replay.lone_dead:

@@ -48,7 +48,7 @@ class LaneOutcomes:
         self.undecodable = 0
 
     def read(self, progress: ReplayProgress, stop: Callable[[], bool] = lambda: False) -> Iterator[LaneOutcome]:
-        """The outcomes written since the last call, of frames within the replay's part of the lane."""
+        """The outcomes written since the last call, of frames anywhere on the lane: see `is_within`."""
         own_ids = {progress.replay_id, *(progress.replay_id + suffix for suffix in NOISE_SUFFIXES)}
         spans = self._spans(progress.started_at - MARGIN_US)
         for record in self._reader.read(spans, stop):
@@ -56,7 +56,7 @@ class LaneOutcomes:
             if replay_id not in own_ids:
                 continue
             outcome = self._dead(record, replay_id) if record.topic == self._names.dead else self._label(record)
-            if outcome is not None and outcome.replay_id in own_ids and _is_within(outcome.lane, progress):
+            if outcome is not None and outcome.replay_id in own_ids:
                 yield outcome
         self._next.update((span.topic_partition, span.end) for span in spans)
 
@@ -90,8 +90,14 @@ class LaneOutcomes:
         return LaneOutcome(replay_id, failure.source, repeated, frame_id, source_id, record.coordinates, None)
 
 
-def _is_within(place: Coordinates, progress: ReplayProgress) -> bool:
+def is_within(place: Coordinates, progress: ReplayProgress) -> bool:
+    """Whether the replay's own part of the lane holds that place; a replay that was deleted can have had its name."""
     return any(
         place.partition == part.partition and part.from_offset <= place.offset < part.to_offset
         for part in progress.lane
     )
+
+
+def is_ahead(place: Coordinates, progress: ReplayProgress) -> bool:
+    """Whether the replay may have got there since it said how far it is."""
+    return all(place.partition != part.partition or place.offset >= part.to_offset for part in progress.lane)

@@ -96,7 +96,9 @@ def test_the_counter_goes_on_where_it_ended(deployment: Deployment, replayed: Re
         assert counter.read(replayed.progress()) == Counts(0, 1, 0)
         replayed.answer(frames[0], places[0], "1")  # redriven
         replayed.answer(frames[0], places[0], "1")  # a repeat
+        before = replayed.progress()
         replayed.replay({frames[2]: "1", frames[3]: None})
+        assert counter.read(before) == Counts(1, 0, 0), "what it has not been told of yet is kept for later"
         assert counter.read(replayed.progress()) == Counts(2, 1, 0)
     found = compare(deployment.settings(), replayed.progress())
     assert (found.unanswered, found.frames) == (1, 0)

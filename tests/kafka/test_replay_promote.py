@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from infra.kafka.reader import Reader
+from infra.kafka.transaction import Transaction
 from infra.process.lifecycle import Stop
 from infra.replay.answers import compare
 from schemas import codec
@@ -106,9 +107,9 @@ def test_a_promotion_that_is_cut_off_goes_on_and_repeats_nothing(
     """The first process still has an open transaction when the second one starts: that one is ended first."""
     settings, replay = deployment.settings(), replayed.progress()
     monkeypatch.setattr(promoting, "CHUNK_LABELS", 1)
-    real, calls = promoting.Transaction.run, [0]
+    real, calls = Transaction.run, [0]
 
-    def cut(transaction: promoting.Transaction) -> None:
+    def cut(transaction: Transaction) -> None:
         calls[0] += 1
         if calls[0] < 3:
             real(transaction)
@@ -118,10 +119,10 @@ def test_a_promotion_that_is_cut_off_goes_on_and_repeats_nothing(
             transaction._produce(record)
         transaction.error = Stalled("killed")
 
-    monkeypatch.setattr(promoting.Transaction, "run", cut)
+    monkeypatch.setattr(Transaction, "run", cut)
     with pytest.raises((Stalled, SinkError)):
         promote(settings, replay, Stop(), execute=True)
-    monkeypatch.setattr(promoting.Transaction, "run", real)
+    monkeypatch.setattr(Transaction, "run", real)
     done = promote(settings, replay, Stop(), execute=True)
     assert (done.chosen, done.promoted, done.already) == (2, 2, 2)
     sources = [label.source for label in corrections_on(deployment, deployment.topics.labels)]

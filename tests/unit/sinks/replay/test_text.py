@@ -8,9 +8,9 @@ from sinks.replay.text import diff_view
 from tests.unit.sinks.replay.test_page import NASTY, found
 
 
-def shown(*words: str) -> str:
+def shown(name: str = "dog", source_id: str = "dock-1") -> str:
     console = Console(width=120, record=True, file=io.StringIO())
-    console.print(diff_view(found(*words)))
+    console.print(diff_view(found(name, source_id)))
     return console.export_text()
 
 
