@@ -95,7 +95,7 @@ def test_behind_the_last_label_only_corrections_are_decoded(lane: Lane, monkeypa
         decoded.append(1)
         return real(kind, data, registry)
 
-    monkeypatch.setattr(answers.codec, "decode", counted)
+    monkeypatch.setattr(codec, "decode", counted)
     assert lane.compare(1).changed == 0
     # Of the live lane the first label and the correction, of the replay one.
     assert len(decoded) == 3
@@ -111,7 +111,7 @@ def test_a_replay_of_the_same_name_that_was_deleted_is_not_this_one(lane: Lane) 
 
 def test_a_live_dead_letter_is_looked_for_only_where_a_frame_has_no_label(lane: Lane) -> None:
     failure = Failure(Coordinates("frames.raw", 0, 1), 0, "infer", "RuntimeError", "", 0)
-    lane.topics.put("frames.dead", FROM_MS + 5, None, failure_headers(None, failure))
+    lane.topics.put("frames.dead", FROM_MS + 5, b"x", failure_headers(None, failure))
     lane.replay(0, "a")
     lane.live(0, "a", FROM_MS + 1)
     assert lane.compare(1).frames == 1
