@@ -43,6 +43,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "dead show": ("sinks.dead.command:show_command", "show one dead letter in full"),
     "dead export": ("sinks.dead.command:export_command", "write dead letters to files"),
     "redrive": ("ingest.redrive.command:command", "send dead letters through the pipeline again"),
+    "archive run": ("ingest.archive.command:run_command", "archive frames as Parquet files, by hour"),
+    "archive verify": ("ingest.archive.command:verify_command", "prove every file of an archive"),
+    "archive list": ("ingest.archive.command:list_command", "list the hours of an archive, and its gaps"),
     "bench": ("streams.bench.command:command", "measure the pipeline and compare it with the limit of the machine"),
 }
 

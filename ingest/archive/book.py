@@ -59,9 +59,17 @@ class Book:
 
     def next_offset(self, partition: int) -> int | None:
         """Where the partition goes on; None when nothing of it is archived."""
-        ends = [self.head.passed[partition]] if partition in self.head.passed else []
-        ends += [one.to_offset for one in (*self.files(), *self.gaps()) if one.partition == partition]
-        return max(ends, default=None)
+        return self.next_offsets().get(partition)
+
+    def next_offsets(self) -> dict[int, int]:
+        """The same for every partition of which something is archived."""
+        found = dict(self.head.passed)
+        for day in self._days.values():
+            for file in day.files:
+                found[file.partition] = max(found.get(file.partition, 0), file.to_offset)
+            for gap in day.gaps:
+                found[gap.partition] = max(found.get(gap.partition, 0), gap.to_offset)
+        return found
 
 
 class BookWriter(Book):
@@ -107,16 +115,14 @@ class BookWriter(Book):
     def remove_older(self, before_ms: int) -> list[ArchivedFile]:
         """Remove files of which every record, and gaps of which the finding, is older. Returns those files.
 
-        First the offsets are noted as passed, then the manifests let go, then the files: a run that is killed in between
-        leaves a stray and nothing else.
+        First the offsets are noted as passed, then the manifests let go, then the files: a run that is killed in
+        between leaves a stray and nothing else.
         """
         old = [file for file in self.files() if file.greatest_ms < before_ms]
         if not old and not any(gap.found_at_ms < before_ms for gap in self.gaps()):
             return []
-        partitions = {one.partition for one in (*self.files(), *self.gaps())}
-        passed = {**self.head.passed, **{one: self.next_offset(one) or 0 for one in partitions}}
         self._require_own()
-        self.head = replace(self.head, passed=passed)
+        self.head = replace(self.head, passed=self.next_offsets())
         self.store.write_bytes(ARCHIVE, head_bytes(self.head))
         for manifest in list(self._days.values()):
             kept = replace(

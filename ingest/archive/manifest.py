@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class ArchivedFile:
-    """One file: offsets `from_offset` to `to_offset` (exclusive) of one partition, unbroken; times are those of records.
+    """One file: offsets `from_offset` to `to_offset` (exclusive) of one partition, unbroken. Times are of records.
 
     `path` is below the folder of the topic. `frames` and `payload_bytes` (of values) are what it holds; `holes` are the
     ranges of its offsets that had no record (compacted, aborted, or a transaction's marker). Where only selected frames

@@ -22,7 +22,7 @@ from schemas.errors import ArchiveError
 
 # JPEG does not shrink. The other columns are small and do.
 COMPRESSION = {
-    **{name: "ZSTD" for name in SCHEMA.names},
+    **dict.fromkeys(SCHEMA.names, "ZSTD"),
     "headers.list.element.name": "ZSTD",
     "headers.list.element.value": "ZSTD",
     "value": "NONE",

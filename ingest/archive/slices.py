@@ -13,12 +13,16 @@ from ingest.archive.rows import Row
 
 @dataclass(slots=True)
 class Slice:
-    """Offsets `from_offset` to `to_offset` (exclusive) with the records in them. `kept`: those that are archived."""
+    """Offsets `from_offset` to `to_offset` (exclusive) with the records in them. `kept`: those that are archived.
+
+    `hour` is the latest of all its records, since 1970, and `least_ms` the earliest time; -1 without a record.
+    """
 
     partition: int
     from_offset: int
     to_offset: int = -1
     hour: int = -1
+    least_ms: int = -1
     size_bytes: int = 0
     kept: list[Row] = field(default_factory=list)
     holes: list[tuple[int, int]] = field(default_factory=list)
@@ -48,6 +52,9 @@ class Slicer:
             _add_hole(ended.holes, self._next, offset)
         else:
             _add_hole(self._open.holes, self._next, offset)
+        self._open.least_ms = (
+            min(row.record.timestamp_ms, self._open.least_ms) if self._open.hour >= 0 else row.record.timestamp_ms
+        )
         self._open.hour = max(self._open.hour, hour)
         self._open.size_bytes += size_bytes
         if keep:
