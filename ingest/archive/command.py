@@ -20,6 +20,7 @@ from ingest.archive.verify import verify
 from schemas.errors import ConfigError
 
 WITH_GAPS = 3
+LINE_CHARACTERS = 140
 
 UrlArgument = Annotated[
     str | None,
@@ -107,7 +108,8 @@ def list_command(url: UrlArgument = None, *, as_json: JsonOption = False) -> Non
         return
     if book.head.only:
         print(f"{book.topic}, only {book.head.only}")
-    Console(highlight=False).print(list_table(book))
+    # Into a pipe or a file nothing is cut off.
+    Console(highlight=False, width=None if sys.stdout.isatty() else LINE_CHARACTERS).print(list_table(book))
     if gaps := describe_gaps(book):
         print(gaps)
 

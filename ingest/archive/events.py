@@ -1,6 +1,6 @@
 """Which frames `--only` keeps: those around events, by their source and the time of their record. Pure."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -79,33 +79,24 @@ class Windows:
     """Which times of which sources are kept. Windows that touch become one, so their number is bounded by time."""
 
     only: Only
-    # By source, times in order: each window begins at an even index and ends, included, at the odd one behind it.
+    # By source, times in order: windows begin at the even indices and end, themselves excluded, at the odd ones.
     _edges: dict[str, list[int]] = field(default_factory=dict)
 
     def add(self, source_id: str, at_ms: int) -> None:
         """An event of the source at that time."""
-        start, end = at_ms - self.only.before_ms, at_ms + self.only.after_ms
+        start, end = at_ms - self.only.before_ms, at_ms + self.only.after_ms + 1
         edges = self._edges.setdefault(source_id, [])
-        first, last = bisect_right(edges, start - 1), bisect_right(edges, end + 1)
-        if first % 2:
-            first -= 1
-            start = edges[first]
-        if last % 2:
-            end = edges[last]
-            last += 1
-        edges[first:last] = [start, end]
+        first, last = bisect_left(edges, start), bisect_right(edges, end)
+        # An odd index lies inside a window, which is then made longer.
+        edges[first:last] = [start] * (first % 2 == 0) + [end] * (last % 2 == 0)
 
     def holds(self, source_id: str, at_ms: int) -> bool:
-        edges = self._edges.get(source_id)
-        if edges is None:
-            return False
-        place = bisect_right(edges, at_ms)
-        return bool(place % 2) or (place > 0 and edges[place - 1] == at_ms)
+        return bisect_right(self._edges.get(source_id, []), at_ms) % 2 == 1
 
     def forget_before(self, at_ms: int) -> None:
         """Windows that end before this time are not needed any more."""
         for source_id, edges in list(self._edges.items()):
-            kept = [edge for pair in zip(edges[::2], edges[1::2], strict=True) if pair[1] >= at_ms for edge in pair]
+            kept = [edge for pair in zip(edges[::2], edges[1::2], strict=True) if pair[1] > at_ms for edge in pair]
             if kept:
                 self._edges[source_id] = kept
             else:
