@@ -31,7 +31,10 @@ COMPRESSION = {
 DICTIONARIES = ["topic", "partition", "source_id"]
 STATISTICS = ["partition", "offset", "timestamp", "source_id", "captured_at"]
 CHECKSUMS = b"sightline.row_groups"
-_TAIL_BYTES = 8
+# Metadata is read from the end, behind the word that each file begins with.
+MAGIC = b"PAR1"
+
+Data = bytes | memoryview
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +114,12 @@ class Selection:
 class ArchiveFile:
     """A file opened by its footer. Raises ArchiveError, which names the file, where it is missing, cut or altered."""
 
-    def __init__(self, fetch: Callable[[int, int], bytes], file: ArchivedFile, name: str) -> None:
+    def __init__(self, fetch: Callable[[int, int], Data], file: ArchivedFile, name: str) -> None:
         """`fetch` returns the bytes from an offset to another."""
         self._fetch, self._file, self._name = fetch, file, name
         footer = self._part(file.footer_start, file.size_bytes, file.footer_crc32)
         try:
-            self._metadata = pq.read_metadata(pa.BufferReader(_behind(file.footer_start, footer)))
+            self._metadata = pq.read_metadata(pa.BufferReader(MAGIC + bytes(footer)))
             self._parts: list[tuple[int, int, int]] = json.loads(self._metadata.metadata[CHECKSUMS])
         except (pa.ArrowException, ValueError, KeyError, OSError) as error:
             raise self._altered() from error
@@ -152,7 +155,7 @@ class ArchiveFile:
         except (pa.ArrowException, OSError) as error:
             raise self._altered() from error
 
-    def _part(self, start: int, end: int, crc32: int) -> bytes:
+    def _part(self, start: int, end: int, crc32: int) -> Data:
         raw = self._fetch(start, end)
         if len(raw) < end - start:
             raise ArchiveError(
@@ -194,8 +197,8 @@ def may_hold(period: Period, least_ms: int, greatest_ms: int) -> bool:
 class _Window(io.RawIOBase):
     """A file of which one part is at hand. Reading anything else is a defect."""
 
-    def __init__(self, start: int, data: bytes, size_bytes: int) -> None:
-        self._start, self._data, self._size, self._at = start, data, size_bytes, 0
+    def __init__(self, start: int, data: Data, size_bytes: int) -> None:
+        self._start, self._data, self._size, self._at = start, memoryview(data), size_bytes, 0
 
     def readable(self) -> bool:
         return True
@@ -210,16 +213,10 @@ class _Window(io.RawIOBase):
     def tell(self) -> int:
         return self._at
 
-    def read(self, size: int = -1, /) -> bytes:
+    def read(self, size: int = -1, /) -> memoryview:  # pyarrow takes it without a copy
         start = self._at - self._start
         end = len(self._data) if size < 0 else start + size
         if start < 0 or end > len(self._data):
             raise OSError(f"bytes {self._at} to {self._at + size} are outside the row group")
         self._at += end - start
         return self._data[start:end]
-
-
-def _behind(start: int, footer: bytes) -> bytes:
-    """A file that is its footer alone, behind the magic word: metadata is read from the end."""
-    assert start >= 4
-    return b"PAR1" + footer

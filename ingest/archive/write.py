@@ -95,7 +95,7 @@ class SliceWriter:
         except FileNotFoundError:
             raise missing(name) from None
         digest = self._hashing.submit(lambda: hashlib.sha256(raw).hexdigest())
-        found = ArchiveFile(lambda start, end: bytes(raw[start:end]), file, name)
+        found = ArchiveFile(lambda start, end: raw[start:end], file, name)
         same = len(raw) == file.size_bytes and found.group_count == len(written.tables)
         same = same and all(found.table(number).equals(table) for number, table in enumerate(written.tables))
         if not same:
