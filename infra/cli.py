@@ -51,6 +51,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "replay resume": ("ingest.replay.command:resume_command", "go on with a paused or broken replay"),
     "replay cancel": ("ingest.replay.control_command:cancel_command", "end a replay for good"),
     "replay delete": ("ingest.replay.control_command:delete_command", "forget a replay that does not run"),
+    "archive run": ("ingest.archive.command:run_command", "archive frames as Parquet files, by hour"),
+    "archive verify": ("ingest.archive.command:verify_command", "prove every file of an archive"),
+    "archive list": ("ingest.archive.command:list_command", "list the hours of an archive, and its gaps"),
     "bench": ("streams.bench.command:command", "measure the pipeline and compare it with the limit of the machine"),
 }
 
