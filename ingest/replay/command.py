@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from infra.commands.options import JsonOption, ModelOption, SourceIdOption
+from infra.kafka.clients import bootstrap
 from infra.kafka.lanes import settings_of_lane
 from infra.kafka.reader import Reader
 from infra.kafka.start_checks import require_topics
@@ -19,14 +20,17 @@ from infra.replay.answers import labels_of
 from infra.replay.gate import EXIT_CHANGED, parse_limit
 from infra.replay.progress import read_all
 from infra.settings import Settings, load_settings
+from ingest.archive.reading import Archive, open_archive
 from ingest.replay.control import this_process
-from ingest.replay.history import TopicHistory
+from ingest.replay.history import open_history
 from ingest.replay.plan import Found, Planner
 from ingest.replay.run import How, Outcome, check_lane, check_name, resume, start
 from ingest.replay.text import describe, describe_plan, plan_json, progress_json, seconds_json
 from ingest.replay.wish import Wish, parse_name, parse_wish
-from schemas.errors import SightlineError, Unavailable
+from schemas.errors import ArchiveError, SightlineError, Unavailable
 from schemas.replays import ReplayProgress, ReplayState
+
+log = logs.get(__name__)
 
 EXIT_GAPS = 3
 # Frames that a gate runs twice more, to know how far the answers differ by themselves.
@@ -48,6 +52,15 @@ RateOption = Annotated[
 ]
 SampleOption = Annotated[
     int | None, typer.Option("--sample", metavar="N", min=1, help="Only N frames of the range, the same each time.")
+]
+ArchiveOption = Annotated[
+    str | None,
+    typer.Option(
+        "--archive",
+        metavar="URL",
+        help="Where frames are that retention has removed (default: the setting archive.url).",
+        show_default=False,
+    ),
 ]
 ExactOption = Annotated[bool, typer.Option("--exact", help="Read the whole range to count its frames.")]
 NameOption = Annotated[
@@ -86,6 +99,7 @@ def plan_command(
     source_id: SourceIdOption = None,
     sample: SampleOption = None,
     rate: RateOption = None,
+    archive: ArchiveOption = None,
     exact: ExactOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -97,7 +111,7 @@ def plan_command(
     settings = _settings()
     stop = Stop().install()
     wish = parse_wish(from_, to, tz, now_us(), source_id, sample, rate)
-    found = make_plan(settings, wish, stop, exact=exact)
+    found = make_plan(settings, wish, find_archive(settings, archive), stop, exact=exact)
     seconds = seconds_json(wish, found.plan)
     print(
         json.dumps({"plan": plan_json(found.plan), "seconds": seconds}) if as_json else describe_plan(wish, found.plan)
@@ -112,6 +126,7 @@ def start_command(
     source_id: SourceIdOption = None,
     sample: SampleOption = None,
     rate: RateOption = None,
+    archive: ArchiveOption = None,
     name: NameOption = None,
     model: ModelOption = None,
     run: RunOption = False,
@@ -134,13 +149,15 @@ def start_command(
     there = read_all(settings)
     check_name(there, replay_id)
     check_lane(list(there.values()), replay_id)
-    found = make_plan(settings, wish, stop)
+    opened = find_archive(settings, archive)
+    found = make_plan(settings, wish, opened, stop)
     topic = TopicNames.for_lane(settings.topic_prefix).frames
     new = ReplayProgress(
         replay_id=replay_id,
         state=ReplayState.STARTED,
         topic=topic,
         topic_id=read_topic_ids(settings, [topic])[topic],
+        archive=None if opened is None else opened.url,
         from_at=wish.from_at,
         to_at=wish.to_at,
         source_glob=source_id,
@@ -175,23 +192,38 @@ def resume_command(
     _end(settings, resume(settings, replay_id, How(run, limit), Stop().install(), rate), as_json)
 
 
-def make_plan(settings: Settings, wish: Wish, stop: Stop, *, exact: bool = False) -> Found:
+def make_plan(settings: Settings, wish: Wish, archive: Archive | None, stop: Stop, *, exact: bool = False) -> Found:
     """Raises SightlineError where there is nothing to replay, or the lane cannot hold it."""
     live, lane = (TopicNames.for_lane(settings.topic_prefix, one) for one in ("live", "replay"))
     require_topics(settings, reads=[live.frames, live.progress], writes=[lane.frames, live.progress])
     with Reader(settings) as reader:
-        found = Planner(settings, reader, TopicHistory(settings), live.frames).plan(wish, stop.is_set, exact=exact)
+        spans = reader.spans(live.frames)
+        history, archived = open_history(settings, live.frames, spans, archive, wish.period, wish.source_glob)
+        found = Planner(settings, reader, history, live.frames, archived).plan(wish, stop.is_set, exact=exact)
         room = len(reader.partitions(lane.frames))
     highest = max((one.partition for one in found.plan.partitions), default=0)
     if highest >= room:
         raise Unavailable(
             "Kafka",
-            settings.kafka.bootstrap_servers,
+            bootstrap(settings),
             f"has {room} partitions of {lane.frames}, and there are frames of the range in partition {highest} of "
-            f"{live.frames}: give it as many (kafka-topics.sh --alter --topic {lane.frames} --partitions {highest + 1})",
+            f"{live.frames}: add some (kafka-topics.sh --alter --topic {lane.frames} --partitions {highest + 1})",
             answers=True,
         )
     return found
+
+
+def find_archive(settings: Settings, url: str | None) -> Archive | None:
+    """The archive that is named, or that of the settings where there is one yet. Raises ArchiveError, ConfigError."""
+    if url is not None:
+        return open_archive(url)
+    if not settings.archive.url:
+        return None
+    try:
+        return open_archive(settings.archive.url)
+    except ArchiveError as error:
+        log.warning("the replay has the topic alone", reason=str(error))
+        return None
 
 
 def _settings() -> Settings:

@@ -112,7 +112,7 @@ class Copier:
     def _left(self) -> list[Span]:
         """The ranges of the plan from the present positions on."""
         ranges = ((one, one.topic_partition) for one in self._progress.plan.partitions)
-        spans = [Span(*key, self._positions.get(key, one.from_offset), one.to_offset) for one, key in ranges]
+        spans = [Span(*key, max(one.from_offset, self._positions.get(key, 0)), one.to_offset) for one, key in ranges]
         return [span for span in spans if len(span)]
 
     def _begin_next_part(self) -> bool:

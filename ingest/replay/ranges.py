@@ -54,12 +54,11 @@ def span_of(times: PartitionTimes) -> Span:
     return Span(*times.partition, begin, max(begin, end))
 
 
-def expected_frames(times: PartitionTimes) -> int:
-    """How many frames there are if the times are in order."""
-    if times.first is None:
-        return 0
+def expected_span(times: PartitionTimes) -> Span:
+    """The offsets that are those of the range if the times are in order."""
+    begin = times.end if times.first is None else min(times.first, times.end)
     past = times.end if times.past is None else min(times.past, times.end)
-    return max(0, past - times.first)
+    return Span(*times.partition, begin, max(begin, past))
 
 
 def expired_gap(times: PartitionTimes, from_at: Micros, oldest_kept: Micros | None) -> ReplayGap | None:
@@ -80,9 +79,7 @@ def expired_gap(times: PartitionTimes, from_at: Micros, oldest_kept: Micros | No
 
 
 def unarchived(gap: ReplayGap, archived: Iterable[Span]) -> list[ReplayGap]:
-    """What is left of the gap where an archive holds parts of it. Frames before the archive began are not counted as
-    lost where it holds the first record of the topic.
-    """
+    """What is left of the gap where an archive holds parts of it."""
     left, position = list[ReplayGap](), gap.from_offset
     for span in sorted(archived, key=lambda one: one.start):
         if (span.topic, span.partition) != (gap.topic, gap.partition) or span.end <= position:

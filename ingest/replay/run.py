@@ -4,12 +4,13 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 
 from infra.kafka.group_listing import GroupListing
 from infra.kafka.reader import Reader
 from infra.kafka.records import ConsumedRecord
 from infra.kafka.schema_registry import registry_of
-from infra.kafka.spans import Span
+from infra.kafka.spans import Period, Span
 from infra.kafka.topic_ids import read_topic_ids
 from infra.kafka.topics import TopicNames, group
 from infra.process import logs, tracing
@@ -21,9 +22,10 @@ from infra.replay.gate import exceeds, sentence
 from infra.replay.lane import LaneStages
 from infra.replay.progress import forget_records, known, progress_topic
 from infra.settings import Settings
+from ingest.archive.reading import open_archive
 from ingest.replay.control import ControlWatch, is_silent, this_process
 from ingest.replay.copier import Copier
-from ingest.replay.history import TopicHistory
+from ingest.replay.history import in_order_of_time, open_history
 from ingest.replay.lane_writer import LaneWriter
 from ingest.replay.pacing import parse_rate
 from ingest.replay.screen import Screen
@@ -168,8 +170,12 @@ def _check_topic(settings: Settings, progress: ReplayProgress) -> None:
 def _copy(settings: Settings, begun: ReplayProgress, writer: LaneWriter, screen: Screen, stop: Stop) -> ReplayProgress:
     """Copy until the end, the stop or a request. Raises Stalled or Unavailable; `resume` then goes on."""
     rate = parse_rate(begun.rate)
-    history = TopicHistory(settings)
-    read = history.in_order_of_time if rate.is_original_pace else history.records
+    archive = None if begun.archive is None else open_archive(begun.archive)
+    with Reader(settings) as reader:
+        log_spans = reader.spans(begun.topic)
+    period = Period(begun.from_at, begun.to_at)
+    history, _ = open_history(settings, begun.topic, log_spans, archive, period, begun.source_glob)
+    read = partial(in_order_of_time, history) if rate.is_original_pace else history.records
     lane = TopicNames.for_lane(settings.topic_prefix, "replay").frames
     with ControlWatch(settings, begun.replay_id) as control, BrakeWatch(settings) as brake:
 

@@ -41,7 +41,7 @@ def replay(sightline: Runner, *words: str, timeout_s: float = 120) -> tuple[int,
 
 @pytest.fixture
 def history(deployment: Deployment) -> History:
-    """400 frames over all partitions, of three cameras; their times lie up to 20 min apart from the order of writing."""
+    """400 frames over all partitions, of three cameras, in disorder by up to 20 min."""
     return History.written(deployment, frames=400, spread_ms=20 * MINUTE_MS, seed=7)
 
 

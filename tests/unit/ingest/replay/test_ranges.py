@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.publish.record_time import AHEAD_US, record_time
-from ingest.replay.ranges import PartitionTimes, bound_us, expected_frames, expired_gap, span_of, unarchived
 from infra.kafka.spans import Period, Span
+from ingest.publish.record_time import AHEAD_US, record_time
+from ingest.replay.ranges import PartitionTimes, bound_us, expected_span, expired_gap, span_of, unarchived
 from schemas.coordinates import TopicPartition
 from schemas.replays import ReplayGap
 
@@ -16,7 +16,7 @@ LATE_US = RETENTION_US // 2
 
 
 def times_of(log: list[int | None], start: int, from_at: int, to_at: int) -> PartitionTimes:
-    """As Kafka answers: the first record that is left with that time or a later one. None is an offset without record."""
+    """As Kafka answers: the first record of that time or later that is left. None is an offset without record."""
 
     def first_at(at_us: int) -> int | None:
         return next((n for n, at in enumerate(log) if n >= start and at is not None and at >= at_us), None)
@@ -57,7 +57,7 @@ def test_with_times_in_order_the_estimate_is_the_count(steps: list[int], begin: 
         log.append(at)
     from_at, to_at = 10**15 + begin * SECOND, 10**15 + (begin + length) * SECOND
     scanned = [at for at in log if at is not None and from_at <= at < to_at]
-    assert expected_frames(times_of(log, 0, from_at, to_at)) == len(scanned)
+    assert len(expected_span(times_of(log, 0, from_at, to_at))) == len(scanned)
 
 
 def test_nothing_so_late_and_an_empty_partition_are_empty_ranges() -> None:
