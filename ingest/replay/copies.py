@@ -4,6 +4,7 @@ from infra.kafka.records import ConsumedRecord
 from infra.kafka.sender import OutRecord
 from infra.kafka.traces import begin_again
 from schemas import headers
+from schemas.cache_headers import NO_CACHE
 from schemas.headers import Header, traceparent_of
 
 # Told of another journey: they are replaced, or would say something wrong of this one.
@@ -50,5 +51,5 @@ def copy_of(record: ConsumedRecord, topic: str, replay_id: str, *, no_cache: boo
         (headers.ORIGIN_TIMESTAMP, b"%d" % record.timestamp_ms),
     ]
     if no_cache:
-        ours.append((headers.CACHE, headers.NO_CACHE))
+        ours.append(NO_CACHE)
     return OutRecord(topic, record.key, record.value, kept + ours, record.partition)

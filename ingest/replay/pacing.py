@@ -1,4 +1,4 @@
-"""How fast a replay copies: a rate of frames or bytes, or the pace at which the frames came. Pure: time is an argument."""
+"""How fast a replay copies: a rate of frames or bytes, or the pace at which they came. Pure: time is an argument."""
 
 import re
 from dataclasses import dataclass
@@ -40,10 +40,13 @@ class Rate:
         return amount / self.value
 
 
+FULL_SPEED = Rate()
+
+
 def parse_rate(text: str | None) -> Rate:
     """`50/s`, `20MB/s` or `2x`. Raises ConfigError."""
     if text is None:
-        return Rate()
+        return FULL_SPEED
     match = _RATE.fullmatch(text)
     if match is None or float(match[1]) <= 0:
         raise ConfigError(f"--rate {text!r}: write frames (50/s), megabytes (20MB/s), or times the original pace (2x)")

@@ -8,13 +8,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from infra.kafka.spans import Period
 from infra.process.times import RELATIVE, parse_time
-from ingest.replay.pacing import Rate, parse_rate
+from ingest.replay.pacing import FULL_SPEED, Rate, parse_rate
+from ingest.replay.parts import NOISE
 from schemas.errors import ConfigError
 from schemas.records import Micros, micros_to_iso
 
 # No slash: `<id>/request` is the key of a request. The ids of the noise are those of their replay with .a and .b.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-NOISE_PARTS = ("a", "b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Wish:
     to_at: Micros
     source_glob: str | None = None
     sample: int | None = None
-    rate: Rate = Rate()
+    rate: Rate = FULL_SPEED
 
     @property
     def period(self) -> Period:
@@ -74,6 +74,6 @@ def parse_name(name: str | None, now: Micros) -> str:
         return f"replay-{micros_to_iso(now)[:19].replace('-', '').replace(':', '')}-{secrets.token_hex(2)}"
     if not _NAME.fullmatch(name):
         raise ConfigError(f"--name {name!r}: write up to 64 letters, digits, dots, dashes and underscores")
-    if name.endswith(tuple(f".{part}" for part in NOISE_PARTS)):
+    if name.endswith(tuple(f".{part}" for part in NOISE)):
         raise ConfigError(f"--name {name}: names that end in .a or .b are those of the repeats that measure the noise")
     return name
