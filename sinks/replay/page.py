@@ -12,7 +12,7 @@ from pathlib import Path
 
 from infra.process.text import printable
 from infra.replay.result import Answer, Diff, Example, Side
-from schemas.records import micros_to_iso
+from schemas.records import Micros, micros_to_iso
 from schemas.replays import ReplayProgress
 from sinks.replay.charts import bar, histogram, interval, shares
 
@@ -48,7 +48,7 @@ def page(found: Diff, progress: ReplayProgress, pictures: Sequence[bytes | None]
 
 def _subtitle(progress: ReplayProgress) -> str:
     parts = [
-        f"{progress.topic}, {micros_to_iso(progress.from_at)} to {micros_to_iso(progress.to_at)}",
+        f"{progress.topic}, {_time(progress.from_at)} to {_time(progress.to_at)}",
         f"sources {progress.source_glob}" if progress.source_glob else "",
         f"model {progress.model}" if progress.model else "",
         f"{progress.copied:,} frames, {progress.state.value}",
@@ -86,7 +86,7 @@ def _decisions(found: Diff) -> str:
             if total and (count or word != "dead")
         )
         chart = shares([(side.accepted, "fill-good"), (side.review, "fill-changed"), (side.dead, "fill-line")])
-        rows.append([f'<span class="dot {name}"></span>{name}', chart, _text(told)])
+        rows.append([f'<span class="side"><span class="dot {name}"></span>{name}</span>', chart, _text(told)])
     moves = [[_text(before.lower()), _text(after.lower()), _number(count)] for before, after, count in found.decisions]
     moved = _table(["from", "to", "#frames"], moves) if moves else '<p class="soft">No decision changed.</p>'
     return f"<section><h2>Decisions</h2>{_table(['', '', ''], rows)}{moved}</section>"
@@ -149,7 +149,7 @@ def _figure(example: Example, picture: bytes | None) -> str:
     else:
         data = base64.b64encode(picture).decode()
         shown = f'<img alt="the frame {_text(example.frame_id)}" src="data:image/jpeg;base64,{data}">'
-    place = _text(f"{example.source_id} · {micros_to_iso(example.captured_at)} · {example.source}")
+    place = _text(f"{example.source_id} · {_time(example.captured_at)} · {example.source}")
     return (
         f"<figure>{shown}<figcaption>{_answer('live', example.live)}{_answer('replay', example.replay)}"
         f'<span class="soft">{place}</span></figcaption></figure>'
@@ -200,6 +200,12 @@ def _class(class_id: str | None, name: str) -> str:
 
 def _number(count: int) -> str:
     return f"{count:,}"
+
+
+def _time(micros: Micros) -> str:
+    """`2026-11-26 12:00:00 UTC`; the number itself where no calendar has that time."""
+    text = micros_to_iso(micros)
+    return f"{text[:19].replace('T', ' ')} UTC" if text.endswith("Z") else text
 
 
 def _text(text: str | None) -> str:

@@ -12,10 +12,7 @@ from tests.support.browser import chromium, hosts_asked_for, run_chromium
 from tests.support.sink_records import a_jpeg
 from tests.unit.sinks.replay.test_page import example, found, progress
 
-pytestmark = [
-    pytest.mark.system,
-    pytest.mark.skipif(chromium() is None, reason="Chromium is not installed (apt-get install chromium)"),
-]
+pytestmark = pytest.mark.skipif(chromium() is None, reason="Chromium is not installed (apt-get install chromium)")
 
 
 @pytest.fixture

@@ -1,5 +1,8 @@
 """The comparison of a replay with the live labels, on a real broker: the numbers are those of a hand count."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from infra.kafka.reader import Reader
@@ -9,6 +12,7 @@ from infra.replay.result import Moved, Noise, Pair
 from schemas.records import Decision
 from tests.support.deployment import Deployment
 from tests.support.replayed import Replayed
+from tests.support.runner import Runner
 from tests.support.sink_records import Wire
 
 
@@ -50,6 +54,25 @@ def test_the_numbers_are_those_of_a_hand_count(deployment: Deployment, replayed:
     assert (example.live.name, example.replay.name, example.frame_id) == ("tabby cat", "golden retriever", "yard/1/5")
     assert example.lane is not None and example.lane.topic == replayed.lane.frames
     assert labels_of(deployment.settings(), replayed.progress()) == Counts(labels=10, dead=1, noise=12)
+
+
+def test_the_report_holds_the_pictures_and_the_terminal_the_numbers(
+    deployment: Deployment, replayed: Replayed, sightline: Runner, tmp_path: Path
+) -> None:
+    frames = replayed.frames(4)
+    replayed.live(dict.fromkeys(frames, "1"))
+    replayed.replay({frames[0]: "1", frames[1]: "2", frames[2]: "3", frames[3]: None})
+    replayed.progress()
+    report = tmp_path / "report.html"
+    done = sightline.run("replay", "diff", "try-1", "--json", "--html", str(report))
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["frames"], told["same"], told["changed"], len(told["examples"])) == (4, 1, 3, 3)
+    text = report.read_text()
+    assert text.count('src="data:image/jpeg;base64,') == 3
+    assert "1 of 4 frames" in text
+    shown = sightline.run("replay", "diff", "try-1")
+    assert "replay try-1: 4 frames, 1 the same (25.00%), 3 changed" in shown.stdout
 
 
 def test_the_highest_revision_counts_on_the_live_side(deployment: Deployment, replayed: Replayed) -> None:
