@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from schemas import records
+from schemas import records, replays
 from schemas.coordinates import Coordinates
 
 
@@ -80,3 +80,35 @@ def status_fields(status: records.ProcessStatus) -> dict[str, Any]:
 def status(fields: dict[str, Any]) -> records.ProcessStatus:
     sources = tuple(records.SourceStatus(**source) for source in fields["sources"])
     return records.ProcessStatus(**{**fields, "sources": sources})
+
+
+def progress_fields(progress: replays.ReplayProgress) -> dict[str, Any]:
+    plan = {
+        **flat(progress.plan),
+        "gaps": [flat(gap) for gap in progress.plan.gaps],
+        "partitions": [flat(one) for one in progress.plan.partitions],
+    }
+    lists = {name: [flat(one) for one in getattr(progress, name)] for name in ("positions", "lane", "gaps")}
+    return {**flat(progress), "plan": plan, **lists}
+
+
+def progress(fields: dict[str, Any]) -> replays.ReplayProgress:
+    plan = {
+        **fields["plan"],
+        "gaps": tuple(replays.ReplayGap(**gap) for gap in fields["plan"]["gaps"]),
+        "partitions": tuple(replays.OffsetRange(**one) for one in fields["plan"]["partitions"]),
+    }
+    return replays.ReplayProgress(
+        **{
+            **fields,
+            "state": replays.ReplayState(fields["state"]),
+            "plan": replays.ReplayPlan(**plan),
+            "positions": tuple(Coordinates(**one) for one in fields["positions"]),
+            "lane": tuple(replays.OffsetRange(**one) for one in fields["lane"]),
+            "gaps": tuple(replays.ReplayGap(**gap) for gap in fields["gaps"]),
+        }
+    )
+
+
+def request(fields: dict[str, Any]) -> replays.ReplayRequest:
+    return replays.ReplayRequest(**{**fields, "action": replays.ReplayAction(fields["action"])})

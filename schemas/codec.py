@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 import fastavro
 
-from schemas import avro_fields, foreign, records
+from schemas import avro_fields, foreign, records, replays
 from schemas.coordinates import Coordinates
 from schemas.errors import BadFrame, UnknownVersion
 
@@ -25,8 +25,23 @@ CONFLUENT_MAGIC = b"\x00"
 HERE = Path(__file__).parent
 
 Schema = dict[str, Any]
-RecordT = TypeVar("RecordT", records.Frame, records.MicroBatch, records.Label, records.ProcessStatus)
-Record = records.Frame | records.MicroBatch | records.Label | records.ProcessStatus
+RecordT = TypeVar(
+    "RecordT",
+    records.Frame,
+    records.MicroBatch,
+    records.Label,
+    records.ProcessStatus,
+    replays.ReplayProgress,
+    replays.ReplayRequest,
+)
+Record = (
+    records.Frame
+    | records.MicroBatch
+    | records.Label
+    | records.ProcessStatus
+    | replays.ReplayProgress
+    | replays.ReplayRequest
+)
 
 
 class Registry(Protocol):
@@ -78,6 +93,8 @@ def _formats() -> dict[type, _Format]:
         records.MicroBatch: (avro_fields.microbatch_fields, avro_fields.microbatch),
         records.Label: (avro_fields.label_fields, avro_fields.label),
         records.ProcessStatus: (avro_fields.status_fields, avro_fields.status),
+        replays.ReplayProgress: (avro_fields.progress_fields, avro_fields.progress),
+        replays.ReplayRequest: (avro_fields.flat, avro_fields.request),
     }
     return {record_type: _format(record_type, *pair) for record_type, pair in converters.items()}
 

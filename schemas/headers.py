@@ -9,7 +9,6 @@ import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from schemas.canonical import is_digest
 from schemas.coordinates import Coordinates
 from schemas.fields import is_position, is_topic, read_coordinates
 
@@ -37,10 +36,10 @@ ITEM_CLOCKS = "sightline-item-clocks"
 # On the replay lane: the place of the frame that this one repeats, `<topic>/<partition>/<offset>`. It is kept at each
 # attempt, where the origin becomes the place on the replay lane.
 REPLAY_OF = "sightline-replay-of"
-# How the pixels of a MicroBatch were made, as 32 hex digits: cached labels are found by it.
-PREPARATION = "sightline-preparation"
+# Whether the label of a frame may come from the cache and go there (see `schemas.cache_headers`).
+CACHE = "sightline-cache"
 
-KEPT = (TRACEPARENT, REPLAY_ID, REPLAY_OF, CLOCK)
+KEPT = (TRACEPARENT, REPLAY_ID, REPLAY_OF, CLOCK, CACHE)
 MAX_MESSAGE_BYTES = 1024
 
 # As many digits as a 64-bit number can have: `int` raises ValueError for thousands of digits.
@@ -113,17 +112,6 @@ def replay_of_headers(place: Coordinates | None) -> list[Header]:
 def replay_of(headers: RawHeaders) -> Coordinates | None:
     """The place of the frame that this one repeats; None also for a value that is no place."""
     return read_coordinates(to_map(headers).get(REPLAY_OF, b"").decode(errors="replace"))
-
-
-def preparation_headers(preparation: str | None) -> list[Header]:
-    """The header of a MicroBatch; none for None."""
-    return [] if preparation is None else [(PREPARATION, preparation.encode())]
-
-
-def preparation_of(headers: RawHeaders) -> str | None:
-    """How the pixels of a MicroBatch were made; None where it is not told, or by a value of another form."""
-    value = to_map(headers).get(PREPARATION, b"").decode(errors="replace")
-    return value if is_digest(value) else None
 
 
 def traceparent_of(headers: RawHeaders) -> str | None:

@@ -7,6 +7,7 @@ import typer
 
 from inference.models import describe_model
 from infra.commands.options import HttpPortOption, LaneOption, ModelOption
+from infra.kafka.lanes import settings_of_lane
 from infra.kafka.stage_keys import stage_keys, stage_notes
 from infra.kafka.start_checks import require_topics
 from infra.kafka.topics import Lane, TopicNames, group
@@ -43,8 +44,9 @@ def run(settings: Settings, lane: Lane) -> None:
     stage_keys(settings)  # before anything is started
     model = describe_model(settings.infer.model)
     require_room(settings, model.input)
+    settings = settings_of_lane(settings, lane)
     names = TopicNames.for_lane(settings.topic_prefix, lane)
-    reads, writes = (names.frames, names.retry), (names.batches, names.labels, names.review, names.retry, names.dead)
+    reads, writes = (names.frames, names.retry), (names.batches, *names.outcomes(lane))
     prefix = settings.topic_prefix
     groups = {group("stream", prefix, lane): names.frames, group("retry", prefix, lane): names.retry}
     require_topics(settings, reads=reads, writes=writes, groups=groups)

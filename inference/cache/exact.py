@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -30,8 +31,8 @@ from infra.settings import Settings
 TIER = "exact"
 # What a probe of the look-ups may take: the first use of a cluster asks its nodes for their slots. No frame waits.
 PROBE_S = 5.0
-# Ways in which pixels are made that are at work at once: two during an upgrade.
-MAX_PREPARATIONS = 16
+# Scopes at work at once: two ways in which pixels are made during an upgrade, and a few replays.
+MAX_SCOPES = 64
 STORES_FAIL = "Redis fails: going on without storing labels"
 STORES_WORK = "Redis answers again: labels are stored"
 
@@ -39,15 +40,22 @@ __all__ = ["CacheEntry", "CachedLabel", "ExactCache", "open_cache"]
 
 log = logs.get(__name__)
 
+# Values by key, by the time in s that they live.
+_Stored: TypeAlias = dict[int, dict[str, bytes]]
+
 
 @dataclass(frozen=True, slots=True)
 class CacheEntry:
-    """One image whose label the broker has acknowledged. `preparation`: how its pixels were made; None: as here."""
+    """One image whose label the broker has acknowledged.
+
+    `preparation`: how its pixels were made; None: as here. `replay_id`: of the replay that labelled it, if any.
+    """
 
     image_hash: bytes
     label: CachedLabel
     embedding: npt.NDArray[np.float16] | None = None
     preparation: str | None = None
+    replay_id: str | None = None
 
 
 def open_cache(settings: Settings, info: ModelInfo) -> "ExactCache":
@@ -60,6 +68,7 @@ def open_cache(settings: Settings, info: ModelInfo) -> "ExactCache":
         prefix=f"{settings.topic_prefix}sightline:",
         top_k=settings.infer.top_k,
         ttl_s=settings.redis.ttl_s,
+        replay_ttl_s=settings.redis.replay_ttl_s,
         breaker_open_ms=settings.redis.breaker_open_ms,
     )
 
@@ -67,36 +76,52 @@ def open_cache(settings: Settings, info: ModelInfo) -> "ExactCache":
 class ExactCache:
     """Keys hold the digest of all that a label depends on, so that one that was made in another way is never found.
 
+    Labels of a replay have keys of their own, with `replay:` in them, and live for `replay_ttl_s`: a server that is
+    full lets those go first whose time ends first (`maxmemory-policy volatile-ttl`).
     `lookup` is for one event loop, `store` for one thread; both may be used at the same time.
     """
 
     def __init__(
-        self, values: KeyValues, scope: CacheScope, *, prefix: str, top_k: int, ttl_s: int, breaker_open_ms: int
+        self,
+        values: KeyValues,
+        scope: CacheScope,
+        *,
+        prefix: str,
+        top_k: int,
+        ttl_s: int,
+        breaker_open_ms: int,
+        replay_ttl_s: int = 600,
     ) -> None:
         classes = scope.model.classes
-        self._values, self._classes, self._ttl_s = values, classes, ttl_s
+        self._values, self._classes, self._ttl_s, self._replay_ttl_s = values, classes, ttl_s, replay_ttl_s
         self._index_of = {class_id: index for index, (class_id, _) in enumerate(classes)}
         self._own_preparation = scope.preparation
-        self._scope_key = lru_cache(MAX_PREPARATIONS)(lambda preparation: scope.prepared_by(preparation).key())
+        self._scope_key = lru_cache(MAX_SCOPES)(
+            lambda preparation, replay_id: scope.prepared_by(preparation).of_replay(replay_id).key()
+        )
         self._prefix, self._top_k = prefix, min(top_k, len(classes))
         self._lookups, self._stores = CircuitBreaker(breaker_open_ms), CircuitBreaker(breaker_open_ms)
         self._lock = threading.Lock()
         self._probe: asyncio.Task[None] | None = None
         # What failed last, which a probe repeats: other keys or fewer values can work where these do not.
         self._failed_keys: list[str] = []
-        self._failed_values: dict[str, bytes] = {}
+        self._failed_values: _Stored = {}
 
-    def label_key(self, image_hash: bytes, preparation: str | None = None) -> str:
-        return self._key("x", image_hash, preparation)
+    def label_key(self, image_hash: bytes, preparation: str | None = None, replay_id: str | None = None) -> str:
+        return self._key("x", image_hash, preparation, replay_id)
 
-    def embedding_key(self, image_hash: bytes, preparation: str | None = None) -> str:
-        return self._key("e", image_hash, preparation)
+    def embedding_key(self, image_hash: bytes, preparation: str | None = None, replay_id: str | None = None) -> str:
+        return self._key("e", image_hash, preparation, replay_id)
 
-    async def lookup(self, hashes: Sequence[bytes]) -> list[CachedLabel | None]:
-        """One answer per hash, in their order, in one round trip. None is a miss; every fault is a miss too."""
+    async def lookup(self, hashes: Sequence[bytes], replay_ids: Sequence[str | None] = ()) -> list[CachedLabel | None]:
+        """One answer per hash, in their order, in one round trip. None is a miss; every fault is a miss too.
+
+        `replay_ids`: of each hash, the replay that asks; without them nobody of a replay asks.
+        """
         if not hashes:
             return []
-        keys = [self.label_key(each) for each in hashes]
+        askers = replay_ids or [None] * len(hashes)
+        keys = [self.label_key(each, replay_id=asker) for each, asker in zip(hashes, askers, strict=True)]
         if not self._may_look_up():
             return self._missed(len(hashes), "skipped")
         started = time.perf_counter()
@@ -119,13 +144,13 @@ class ExactCache:
         return labels
 
     def store(self, entries: Iterable[CacheEntry]) -> bool:
-        """Store labels, and embeddings where given, for `ttl_s` in one round trip. False when they are not stored.
+        """Store labels, and embeddings where given, in one round trip. False when they are not stored.
 
         Call it after the broker has acknowledged the labels: a cached label of a frame that failed would hide the
         failure. A label that the format cannot hold is left out. While stores fail, most calls do nothing; one now and
         then is the probe.
         """
-        values: dict[str, bytes] = {}
+        values: _Stored = {}
         count = refused = 0
         for entry in entries:
             label = encode(entry.label, self._index_of)
@@ -133,11 +158,11 @@ class ExactCache:
                 refused += 1
                 continue
             count += 1
-            values[self.label_key(entry.image_hash, entry.preparation)] = label
+            place = entry.image_hash, entry.preparation, entry.replay_id
+            into = values.setdefault(self._ttl_s if entry.replay_id is None else self._replay_ttl_s, {})
+            into[self.label_key(*place)] = label
             if entry.embedding is not None:
-                values[self.embedding_key(entry.image_hash, entry.preparation)] = entry.embedding.astype(
-                    "<f2"
-                ).tobytes()
+                into[self.embedding_key(*place)] = entry.embedding.astype("<f2").tobytes()
         if refused:
             metrics.CACHE_STORES.labels("refused").inc(refused)
             log.warning("labels that the cache's format cannot hold are not stored", labels=refused)
@@ -150,9 +175,9 @@ class ExactCache:
             metrics.CACHE_STORES.labels("skipped").inc(count)
             return False
         try:
-            if is_probe:
-                self._values.set_many(self._failed_values, self._ttl_s)
-            self._values.set_many(values, self._ttl_s)
+            for stored in (self._failed_values, values) if is_probe else (values,):
+                for ttl_s, of_ttl in stored.items():
+                    self._values.set_many(of_ttl, ttl_s)
         except FAULTS as fault:
             if not is_probe:
                 self._failed_values = values
@@ -176,8 +201,10 @@ class ExactCache:
         """Close the connections of `store`."""
         self._values.close()
 
-    def _key(self, kind: str, image_hash: bytes, preparation: str | None) -> str:
-        return f"{self._prefix}{kind}:{self._scope_key(preparation or self._own_preparation)}:{image_hash.hex()}"
+    def _key(self, kind: str, image_hash: bytes, preparation: str | None, replay_id: str | None) -> str:
+        lane = "" if replay_id is None else "replay:"
+        scope_key = self._scope_key(preparation or self._own_preparation, replay_id)
+        return f"{self._prefix}{lane}{kind}:{scope_key}:{image_hash.hex()}"
 
     def _read(self, value: bytes | None) -> CachedLabel | None:
         if value is None:

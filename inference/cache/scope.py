@@ -21,13 +21,15 @@ SCOPE_VERSION = 1
 class CacheScope:
     """`runtime` and `precision` are those of the settings: what `auto` becomes on each worker, no other process knows.
 
-    `preparation` is the digest of how the pixels were made (`image/preparation.py`).
+    `preparation` is the digest of how the pixels were made (`image/preparation.py`). `replay_id`: labels of a replay
+    are found by this replay alone, or the past would be compared with itself.
     """
 
     model: ModelInfo
     runtime: str
     precision: str
     preparation: str
+    replay_id: str | None = None
 
     @classmethod
     def of(cls, settings: Settings, model: ModelInfo) -> "CacheScope":
@@ -39,8 +41,13 @@ class CacheScope:
         """The same for pixels that were made in another way."""
         return replace(self, preparation=preparation)
 
+    def of_replay(self, replay_id: str | None) -> "CacheScope":
+        """The same for labels of that replay; None: of no replay."""
+        return replace(self, replay_id=replay_id)
+
     def key(self) -> str:
         """32 hex digits, the same for equal scopes only."""
+        of_replay = {} if self.replay_id is None else {"replay_id": self.replay_id}
         return digest_of(
             {
                 "scope": SCOPE_VERSION,
@@ -50,6 +57,7 @@ class CacheScope:
                 "runtime": self.runtime,
                 "precision": self.precision,
                 "preparation": self.preparation,
+                **of_replay,
             }
         )
 

@@ -19,7 +19,8 @@ MAX_MERGED_ENTRIES = 512
 class CacheWriter:
     """One thread and a bounded queue. `put` never waits: what does not fit is dropped and counted.
 
-    Embeddings are thirty times as large as a label, so they are written only `with_embeddings`. `jpeg_preparation` is
+    Embeddings are thirty times as large as a label, so they are written only `with_embeddings`, and never of a replay,
+    where nobody looks for them. `jpeg_preparation` is
     how this worker makes pixels itself; how others were made their micro-batches tell, and if not, nothing is written.
     """
 
@@ -31,16 +32,21 @@ class CacheWriter:
 
     def put(self, work: Work) -> None:
         """Queue the labels of delivered work."""
+        if not work.may_be_cached:
+            metrics.CACHE_STORES.labels("unwanted").inc(len(work.items))
+            return
         preparation = self._jpeg_preparation if work.encoding is PixelEncoding.JPEG else work.preparation
         if preparation is None:
             metrics.CACHE_STORES.labels("unknown_preparation").inc(len(work.items))
             return
+        with_embeddings = self._with_embeddings and work.replay_id is None
         entries = [
             CacheEntry(
                 work.items[index].image_hash,
                 CachedLabel(outcome.label.predictions, outcome.label.quality),
-                outcome.embedding if self._with_embeddings else None,
+                outcome.embedding if with_embeddings else None,
                 preparation,
+                work.replay_id,
             )
             for index, outcome in work.outcomes.items()
             if isinstance(outcome, LabelledFrame)

@@ -41,6 +41,7 @@ class Work:
     `record` is kept without its value, except where the value cannot be decoded: then `bad` says why, and there are
     no items. `generation` is that of the record's partition when it was read (see `infra.kafka.groups`).
     `preparation` is how the stream stage made the pixels, None if it does not tell.
+    `may_be_cached`: its labels may go to the cache, those of a replay under its id.
     `rows` are the indices of the items that go to the model, in order. `skipped_batches`: this work stands for so many
     micro-batches that retention removed before a worker had read them (see `gone_work`), and `bad` says which.
     `spans`: of the frames that are sampled, by their index, while traces are on.
@@ -57,6 +58,7 @@ class Work:
     rows: tuple[int, ...] = ()
     outcomes: dict[int, FrameOutcome] = field(default_factory=dict)
     replay_id: str | None = None
+    may_be_cached: bool = True
     bad: BadFrame | None = None
     skipped_batches: int = 0
     spans: "dict[int, Span]" = field(default_factory=dict)

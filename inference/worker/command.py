@@ -15,6 +15,7 @@ from inference.device.warm_up import warm_up
 from inference.models import Model, load_model
 from inference.worker.worker import Worker, build_worker
 from infra.commands.options import HttpPortOption, LaneOption, ModelOption, PassOverOption
+from infra.kafka.lanes import settings_of_lane
 from infra.kafka.start_checks import require_topics
 from infra.kafka.topics import Lane, TopicNames, group
 from infra.process import logs, metrics, tracing
@@ -54,10 +55,10 @@ def command(
 
 def serve(settings: Settings, lane: Lane, stop: Stop) -> None:
     """Until `stop`. First everything that is needed is checked, then the model is loaded, then the group joined."""
+    settings = settings_of_lane(settings, lane)
     names = TopicNames.for_lane(settings.topic_prefix, lane)
-    writes = (names.labels, names.review, names.retry, names.dead)
     group_id = group("infer", settings.topic_prefix, lane)
-    require_topics(settings, reads=[names.batches], writes=writes, groups={group_id: names.batches})
+    require_topics(settings, reads=[names.batches], writes=names.outcomes(lane), groups={group_id: names.batches})
     if settings.infer.cache:
         require_redis(settings)
     give_back_now_and_then()

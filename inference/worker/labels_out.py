@@ -12,6 +12,7 @@ from infra.kafka.topics import TopicNames
 from infra.kafka.traces import sent_within
 from infra.settings import RetrySettings
 from schemas import codec
+from schemas.cache_headers import NO_CACHE, may_be_cached
 from schemas.clocks import clock_headers, read_batch_clocks, read_clock
 from schemas.coordinates import TopicPartition
 from schemas.errors import BadFrame
@@ -124,12 +125,13 @@ class LabelsOut:
 
 
 def _kept_headers(work: Work) -> list[list[Header]]:
-    """What the records of each frame take over from the batch's headers: its trace, the id of its replay, its clock.
+    """What the records of each frame take over from the batch's headers: trace, id of the replay, clock, no cache.
 
     An id that is too long for a label is left out: its frame would be refused again after a redrive.
     """
     found = work.record.headers
     replay = [(REPLAY_ID, value) for value in [to_map(found).get(REPLAY_ID)] if value and len(value) <= MAX_ID_BYTES]
+    replay += [] if may_be_cached(found) else [NO_CACHE]
     traces, clocks = traceparents_of(found, len(work.items)), read_batch_clocks(found, len(work.items))
     return [
         [*([(TRACEPARENT, trace.encode())] if trace else []), *replay, *clock_headers(clock)]

@@ -12,9 +12,10 @@ from infra.failures.outcomes import BATCHES_SKIPPED
 from infra.failures.unknown_versions import VersionGuard
 from infra.kafka.records import ConsumedRecord
 from schemas import codec, fields
+from schemas.cache_headers import may_be_cached, preparation_of
 from schemas.coordinates import TopicPartition
 from schemas.errors import BadFrame, UnknownVersion
-from schemas.headers import preparation_of, replay_id_of
+from schemas.headers import replay_id_of
 from schemas.records import BatchItem, MicroBatch, PixelEncoding
 
 
@@ -50,6 +51,8 @@ def read_work(
         rows=tuple(index for index, failure in failures.items() if failure is None),
         outcomes={index: FrameFailure(failure) for index, failure in failures.items() if failure is not None},
         replay_id=replay_id,
+        # Without an id it is not known whose namespace of the cache it would be.
+        may_be_cached=may_be_cached(record.headers) and (batch.lane == "live" or replay_id is not None),
     )
 
 

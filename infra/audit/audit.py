@@ -7,7 +7,7 @@ missing; `--wait` gives the pipeline time to finish it.
 An outcome tells the time of its frame's record (`captured_at`, or the header `sightline-clock`). So the audit fetches
 from the frames topic only the offsets that have no outcome, and proves a day without losses without fetching its
 images. The clocks of cameras differ, so a frame of the range can lie anywhere after the first offset of the range. The
-audit therefore reads every outcome from that offset to the end of the log, also past `--to`; it keeps thirteen bytes
+audit therefore reads every outcome from that offset to the end of the log, also past `--to`; it keeps fourteen bytes
 an offset in memory and fetches every frame without an outcome. Where the pipeline is behind, it fetches the backlog.
 
 Labels are kept longer than frames. The offsets that outcomes name therefore also show whether retention removed a frame
@@ -23,7 +23,8 @@ from infra.audit.balance import Balance
 from infra.audit.compare import compare_frames
 from infra.audit.expired import ExpiredOffsets
 from infra.audit.ledger import Ledger
-from infra.audit.outcome_reader import CLOCK_MARGIN_US, OutcomeReader, StopLatch, frame_id_of
+from infra.audit.outcome_reader import CLOCK_MARGIN_US, OutcomeReader, StopLatch
+from infra.failures.dead_letters import frame_id_of
 from infra.kafka.reader import Reader
 from infra.kafka.schema_registry import registry_of
 from infra.kafka.spans import Period, Span

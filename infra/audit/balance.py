@@ -11,8 +11,9 @@ MAX_MISSING_SHOWN = 100
 class Balance:
     """What became of the frames of a range. `missing` holds at most 100 coordinates; `missing_count` counts all.
 
-    `expired`: further frames that retention removed before they had an outcome. `complete` is False when the audit was
-    stopped before it had read every outcome.
+    `expired`: further frames that retention removed before they had an outcome. `corrections`: labels that were
+    promoted from replays; they are no outcomes of the pipeline and no duplicates. `complete` is False when the audit
+    was stopped before it had read every outcome.
     """
 
     frames: int
@@ -22,6 +23,7 @@ class Balance:
     missing: list[Coordinates]
     missing_count: int
     expired: int = 0
+    corrections: int = 0
     complete: bool = True
 
     @property

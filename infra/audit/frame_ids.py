@@ -51,6 +51,11 @@ class FrameIds:
         self._written[index] = max(written_s, last_s)
         return True
 
+    def is_same(self, index: int, frame_id: str) -> bool:
+        """Whether that is the frame whose outcomes are counted, as far as both are known."""
+        frame, known = checksum(frame_id), int(self._frames[index])
+        return not (known and frame and frame != known)
+
     def suspects(self, with_outcome: NDArray[np.bool_]) -> list[int]:
         """The indexes whose frames are to be fetched; each is told once."""
         indexes = np.flatnonzero(with_outcome & (self._frames != 0))

@@ -1,4 +1,4 @@
-"""Which frames have which outcomes, counted by coordinates and id of the frames. Pure; thirteen bytes an offset."""
+"""Which frames have which outcomes, counted by coordinates and id of the frames. Pure; fourteen bytes an offset."""
 
 from collections.abc import Iterable, Mapping
 
@@ -54,6 +54,17 @@ class Ledger:
         self, source: Coordinates, frame_ms: int | None = None, frame_id: str = "", written_ms: int = 0
     ) -> None:
         self._outcome(source, "dead", frame_ms, frame_id, written_ms)
+
+    def correction(self, source: Coordinates, frame_id: str) -> None:
+        """Count a label that was promoted from a replay: no outcome, and no duplicate of one.
+
+        One that names another frame than the outcomes before it is of an earlier topic of this name.
+        """
+        book = self._books.get(source.topic_partition)
+        if book is None or not book.span.start <= source.offset < book.span.end:
+            return
+        if book.ids.is_same(source.offset - book.span.start, frame_id):
+            self._count(source, "corrections")
 
     def redriven(self, source: Coordinates) -> None:
         """The frame was redriven, so one more outcome of it is not a duplicate."""
@@ -197,6 +208,7 @@ class Ledger:
             missing=self._missing(),
             missing_count=missing_count,
             expired=self.expired_counts()[0],
+            corrections=sum(book.corrected() for book in books),
         )
 
     def _missing(self) -> list[Coordinates]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from infra.audit.ledger import Ledger
+from infra.failures.dead_letters import frame_id_of
 from infra.failures.outcomes import BATCHES_SKIPPED, FRAMES_SKIPPED
 from infra.kafka.reader import Reader
 from infra.kafka.records import ConsumedRecord
@@ -14,11 +15,10 @@ from infra.kafka.topics import TopicNames
 from infra.settings import Settings
 from schemas import codec
 from schemas.clocks import read_clock
-from schemas.codec import Registry
 from schemas.coordinates import Coordinates, TopicPartition
 from schemas.errors import BadFrame, UnknownVersion
 from schemas.headers import read_failure, redriven_letter
-from schemas.records import Frame, Label, Micros
+from schemas.records import Label, Micros
 
 # Reading starts this long before the first frame, because clocks differ; `look_back` handles a larger difference.
 CLOCK_MARGIN_US = 10 * 60 * 1_000_000
@@ -141,7 +141,7 @@ class OutcomeReader:
         self._reach[key] = max(source.offset, self._reach.get(key, 0))
 
     def _take(self, record: ConsumedRecord) -> Coordinates | None:
-        """Count the record in the ledger. Returns the coordinates of its frame; None when the record names no frame."""
+        """Count the record in the ledger. Returns the coordinates of its frame; None when it is no outcome of one."""
         return self._take_dead(record) if record.topic == self._names.dead else self._take_label(record)
 
     def _take_label(self, record: ConsumedRecord) -> Coordinates | None:
@@ -154,6 +154,9 @@ class OutcomeReader:
                 self.first_newer = (
                     self.first_newer or f"{record.topic}/{record.partition} offset {record.offset} ({error})"
                 )
+            return None
+        if label.revision > 0:
+            self._ledger.correction(label.source, label.frame_id)
             return None
         clock_ms = read_clock(record.headers)
         frame_ms = label.captured_at // 1000 if clock_ms is None else clock_ms
@@ -175,11 +178,3 @@ class OutcomeReader:
             frame_id = frame_id_of(record, self._registry)
             self._ledger.dead_letter(failure.source, failure.timestamp_ms or None, frame_id, record.timestamp_ms)
         return failure.source
-
-
-def frame_id_of(record: ConsumedRecord, registry: Registry | None) -> str:
-    """The id of the frame that is the record's value; empty for anything else."""
-    try:
-        return codec.decode(Frame, record.value, registry).frame_id
-    except BadFrame:
-        return ""

@@ -32,19 +32,22 @@ class OffsetState(IntEnum):
 
 @dataclass(slots=True)
 class PartitionBook:
-    """How often each offset of one partition was labelled, declared dead and redriven. A count stops at 255."""
+    """How often each offset of one partition was labelled, declared dead, redriven, corrected. Counts stop at 255."""
 
     span: Span
     labels: Counts = field(init=False)
     dead: Counts = field(init=False)
     redriven: Counts = field(init=False)
+    corrections: Counts = field(init=False)
     state: Counts = field(init=False)
     ids: FrameIds = field(init=False)
 
     def __post_init__(self) -> None:
         size = len(self.span)
         self.ids = FrameIds(size)
-        self.labels, self.dead, self.redriven, self.state = (np.zeros(size, np.uint8) for _ in range(4))
+        self.labels, self.dead, self.redriven, self.corrections, self.state = (
+            np.zeros(size, np.uint8) for _ in range(5)
+        )
 
     def grow(self, end: int) -> None:
         """Extend the span to the offset `end`. The counts so far stay."""
@@ -53,12 +56,12 @@ class PartitionBook:
         more = np.zeros(end - self.span.end, np.uint8)
         self.ids.grow(len(more))
         self.span = replace(self.span, end=end)
-        for column in ("labels", "dead", "redriven", "state"):
+        for column in ("labels", "dead", "redriven", "corrections", "state"):
             setattr(self, column, np.concatenate([getattr(self, column), more]))
 
     def forget(self, index: int, state: OffsetState) -> None:
         """What was counted there were outcomes of another frame."""
-        self.labels[index] = self.dead[index] = self.redriven[index] = 0
+        self.labels[index] = self.dead[index] = self.redriven[index] = self.corrections[index] = 0
         self.state[index] = state
 
     def without_outcome(self) -> NDArray[np.bool_]:
@@ -70,6 +73,10 @@ class PartitionBook:
         """The offsets whose outcomes count: all but the frames of another time, as a mask."""
         found: NDArray[np.bool_] = self.state != OffsetState.OTHER_TIME
         return found
+
+    def corrected(self) -> int:
+        """The number of corrections of frames of the period. They are no outcomes: a frame without any is missing."""
+        return int(self.corrections[self.in_period() & (self.state != OffsetState.NO_FRAME)].sum())
 
     def surplus(self) -> int:
         """The number of duplicates. A frame may have one outcome, and one more for each time that it was redriven."""

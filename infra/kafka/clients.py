@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec
 
 from infra.kafka.errors import HeardErrors, is_fatal
 from infra.kafka.key_values import given_keys
-from infra.kafka.topics import DEAD_HEADROOM_BYTES
+from infra.kafka.topics import CLIENT_ID, DEAD_HEADROOM_BYTES
 from infra.local.state import read_state
 from infra.process import logs
 from infra.settings import KIB, MIB, Settings, home
@@ -179,7 +179,7 @@ def begin_list_offsets(
 def _defaults(settings: Settings) -> Keys:
     return {
         "bootstrap.servers": bootstrap(settings),
-        "client.id": "sightline",
+        "client.id": CLIENT_ID,
         "socket.keepalive.enable": True,
         "reconnect.backoff.max.ms": 2_000,
         # Also the longest time between two requests for the new leader of a partition (by default a second).

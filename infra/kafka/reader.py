@@ -79,8 +79,10 @@ class Reader:
             raise Unavailable("Kafka", self._address, hint, answers=True)
         return sorted(found.partitions)
 
-    def spans(self, topic: str, from_us: Micros | None = None) -> list[Span]:
+    def spans(self, topic: str, from_us: Micros | None = None, to_us: Micros | None = None) -> list[Span]:
         """Every partition from its first record that is not older than `from_us` to its present end.
+
+        With `to_us` it ends before the first record from `from_us` on that is as late as that, if there is one.
 
         No record written later is in the ranges, and no record of `from_us` or later lies before them. Older records
         may be in them, and no offset marks the last record of a time: for a Period, check the timestamp of each record.
@@ -89,10 +91,18 @@ class Reader:
         ends = self._offsets(keys, _LATEST)
         starts = self._offsets(keys, _EARLIEST)
         if from_us is not None:
-            # A negative timestamp means something else to Kafka; -1 as the answer: no record is as late as that.
-            found = self._offsets(keys, OffsetSpec.for_timestamp(max(0, -(-from_us // 1000))))
-            starts = {key: ends[key] if found[key] < 0 else found[key] for key in keys}
+            starts = self._first_or_end(keys, from_us, ends)
+        if to_us is not None:
+            ends = self._first_or_end(keys, to_us, ends)
         return [Span(*key, min(starts[key], ends[key]), ends[key]) for key in keys]
+
+    def first_at(self, keys: Iterable[TopicPartition], at_us: Micros) -> dict[TopicPartition, int | None]:
+        """The first record of that time or later, per partition; None where there is none. A disordered log has
+        records of a later time before it, never one that it passed over.
+        """
+        # A negative timestamp means something else to Kafka; -1 as the answer: no record is as late as that.
+        found = self._offsets(list(keys), OffsetSpec.for_timestamp(max(0, -(-at_us // 1000))))
+        return {key: None if offset < 0 else offset for key, offset in found.items()}
 
     def tail(self, topic: str) -> list[Span]:
         """Empty ranges at the end of every partition: the start for a reader of new records only."""
@@ -248,6 +258,12 @@ class Reader:
 
     def _offsets(self, keys: list[TopicPartition], spec: OffsetSpec) -> dict[TopicPartition, int]:
         return {key: int(place.offset) for key, place in self._look_up(keys, spec).items()}
+
+    def _first_or_end(
+        self, keys: list[TopicPartition], at_us: Micros, ends: dict[TopicPartition, int]
+    ) -> dict[TopicPartition, int]:
+        """The first record that is as late as that; the end where none is."""
+        return {key: ends[key] if at is None else min(at, ends[key]) for key, at in self.first_at(keys, at_us).items()}
 
     def _look_up(self, keys: list[TopicPartition], spec: OffsetSpec) -> dict[TopicPartition, ListOffsetsResultInfo]:
         """Asks again while a partition has no leader; raises Unavailable when that takes too long."""

@@ -1,12 +1,14 @@
 """Names and settings of the topics (contract), and of the consumer groups, per lane."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from infra.settings import MIB, Settings, TopicSettings
 
 Lane = Literal["live", "replay"]
 HOUR_MS = 3_600_000
+# Unless the settings give another; brokers know clients by it, as in their quotas.
+CLIENT_ID = "sightline"
 # Dead letters carry their frame and up to this much of headers more.
 DEAD_HEADROOM_BYTES = MIB
 # Kafka's own limit of a record, which the topics of labels keep.
@@ -15,7 +17,7 @@ LABEL_BYTES_DEFAULT = 1_048_588
 
 @dataclass(frozen=True, slots=True)
 class TopicNames:
-    """The topics of one lane; retries, dead letters and the status of processes are shared by both."""
+    """The topics of one lane; all from the reviews on are shared by both."""
 
     frames: str
     batches: str
@@ -25,6 +27,7 @@ class TopicNames:
     dead: str
     labels_dead: str
     status: str
+    progress: str
 
     @staticmethod
     def for_lane(prefix: str, lane: Lane = "live") -> "TopicNames":
@@ -42,8 +45,14 @@ class TopicNames:
             "frames.dead",
             "labels.dead",
             "pipeline.status",
+            "replay.progress",
         )
         return TopicNames(*(prefix + name for name in names))
+
+    def outcomes(self, lane: Lane) -> tuple[str, ...]:
+        """The topics that the stages of the lane write outcomes to. Only live labels are reviewed by people."""
+        review = (self.review,) if lane == "live" else ()
+        return (self.labels, *review, self.retry, self.dead)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +132,12 @@ def specs(settings: Settings) -> list[TopicSpec]:
             {**text, "cleanup.policy": "compact,delete", "segment.ms": str(HOUR_MS // 4)},
         ),
     ]
-    return [_spec(topics, name, retention_h, config) for name, retention_h, config in table]
+    # One partition: the order of its records decides which of two replays that start at once has the lane.
+    progress = _spec(topics, live.progress, 1, {**text, "cleanup.policy": "compact", "segment.ms": str(6 * HOUR_MS)})
+    return [
+        *(_spec(topics, name, retention_h, config) for name, retention_h, config in table),
+        replace(progress, partitions=1),
+    ]
 
 
 def _spec(topics: TopicSettings, name: str, retention_h: int, config: dict[str, str]) -> TopicSpec:

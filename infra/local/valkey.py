@@ -82,7 +82,8 @@ class LocalValkey:
             "bind": "127.0.0.1",
             "dir": self._marker,
             "maxmemory": _MAX_MEMORY,
-            "maxmemory-policy": "allkeys-lru",
+            # Every value has a time to live. Full, the server lets go first what ends first: labels of replays.
+            "maxmemory-policy": "volatile-ttl",
             # Saved at a clean stop and every 15 minutes; a full disk must not make the cache refuse writes.
             "save": "900 1",
             "stop-writes-on-bgsave-error": "no",

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
-from infra.process.children import environment, how_it_ended, module_command
+from infra.process.children import environment, how_it_ended, module_command, yield_to_others
 from infra.process.daemons import last_lines
 from infra.process.lifecycle import Deadline
 from infra.process.ports import find_ports
@@ -33,9 +33,12 @@ class Child:
 
     Start it from the main thread: on Linux the child is stopped when the thread that started it ends. It runs in a
     session of its own, so that Ctrl-C at the terminal reaches the parent only, which then stops its children in order.
+    `niceness`: by how much other processes come before it and its children (0: not at all, 19: as far as possible).
     """
 
-    def __init__(self, words: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, words: Sequence[str], log: Path, env: Mapping[str, str] | None = None, *, niceness: int = 0
+    ) -> None:
         self.name, self.log = words[0], log
         self.http_port = find_ports(1)[0]
         http = {"SIGHTLINE_HTTP__HOST": "127.0.0.1", "SIGHTLINE_HTTP__PORT": str(self.http_port)}
@@ -50,6 +53,8 @@ class Child:
                 start_new_session=True,
                 env={**environment(), **(env or {}), "SIGHTLINE_LOG__FORMAT": "text", **http},
             )
+        if niceness:
+            yield_to_others(self.pid, niceness)
 
     @property
     def pid(self) -> int:

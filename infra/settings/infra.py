@@ -57,12 +57,16 @@ class TopicSettings(Section):
 
 
 class RedisSettings(Section):
-    """Empty `url`: the local Valkey of `sightline up`. `timeout_ms`: of a look-up, during which frames wait."""
+    """Empty `url`: the local Valkey of `sightline up`. `timeout_ms`: of a look-up, during which frames wait.
+
+    `ttl_s`: how long a label is kept; `replay_ttl_s`: one of a replay, which only this replay finds.
+    """
 
     url: SecretStr = SecretStr("")
     start_timeout_ms: Positive = 5_000
     timeout_ms: Positive = 100
     ttl_s: Positive = 24 * 3600
+    replay_ttl_s: Positive = 600
     breaker_open_ms: Positive = 2_000
 
     @model_validator(mode="after")

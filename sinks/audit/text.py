@@ -1,6 +1,11 @@
 """The result of an audit as text for people. Pure."""
 
+from collections.abc import Sequence
+
 from infra.audit.balance import Balance
+from infra.replay.gaps import MissedByReplay
+
+MAX_GAPS_NAMED = 20
 
 
 def describe(balance: Balance, notes: list[str]) -> str:
@@ -16,6 +21,8 @@ def describe(balance: Balance, notes: list[str]) -> str:
             "  further outcomes of the same frame, expected after a crash" * bool(balance.duplicates),
         ),
     ]
+    if balance.corrections:
+        rows.append(("corrections", balance.corrections, "  labels promoted from replays, no outcomes of their own"))
     if balance.expired:
         rows.insert(4, ("expired", balance.expired, "  removed by retention without an outcome"))
     width = max(len(f"{count:,}") for _, count, _ in rows)
@@ -26,6 +33,12 @@ def describe(balance: Balance, notes: list[str]) -> str:
         lines.append(f"  and {hidden:,} more")
     lines += [f"note: {note}" for note in notes]
     return "\n".join([*lines, verdict(balance)])
+
+
+def gap_notes(gaps: Sequence[MissedByReplay]) -> list[str]:
+    """A sentence for each gap, up to a few of them, and how many more there are."""
+    hidden = len(gaps) - MAX_GAPS_NAMED
+    return [str(gap) for gap in gaps[:MAX_GAPS_NAMED]] + [f"and {hidden:,} more gaps of replays"] * (hidden > 0)
 
 
 def verdict(balance: Balance) -> str:

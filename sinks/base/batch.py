@@ -45,8 +45,11 @@ class Entry:
 
     @property
     def captured_ms(self) -> int | None:
-        """The capture time of the label's frame; where that is not credible, the time of the frame's record."""
-        if self.row is None:
+        """The capture time of the label's frame; where that is not credible, the time of the frame's record.
+
+        None for a correction: it says nothing of how far behind the live frames a sink is.
+        """
+        if self.row is None or self.row.label.revision > 0:
             return None
         return read_clock(self.record.headers) or self.row.label.captured_at // 1000
 

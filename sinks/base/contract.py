@@ -29,7 +29,11 @@ class Row:
 
 
 class Sink(Protocol):
-    """Stores labels in a target. A new kind of sink implements this; its tests run `tests/support/sink_contract.py`."""
+    """Stores labels in a target. A new kind of sink implements this; its tests run `tests/support/sink_contract.py`.
+
+    Of a frame's labels the one with the highest `revision` counts, whatever its replay id. A target that updates rows
+    replaces one only by a higher revision; a target that only appends keeps both, and its readers take the highest.
+    """
 
     @property
     def name(self) -> str:

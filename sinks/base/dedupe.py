@@ -11,7 +11,8 @@ _Key = tuple[str, int, str | None]
 
 
 class Deduplicator:
-    """Recognises a further label of the same frame: topic, partition and offset of the frame, its id, and replay id.
+    """Recognises a further label of the same frame: topic, partition and offset of the frame, its id, replay id and
+    revision, so that a correction is no repeat of what it corrects.
 
     A topic that was deleted and made again starts at 0: there the same coordinates are those of another frame, with
     another id. A first label is never called a repeat (but for one in four thousand million such pairs, whose ids have
@@ -37,9 +38,10 @@ class Deduplicator:
         self.beyond_window = 0
 
     def is_first(
-        self, topic: str, partition: int, offset: int, replay_id: str | None = None, frame_id: str = ""
-    ) -> bool:
-        """True the first time that these coordinates are given with that frame. Remembers them."""
+        self, topic: str, partition: int, offset: int, replay_id: str | None = None, frame_id: str = "",
+        revision: int = 0,
+    ) -> bool:  # fmt: skip
+        """True the first time that these coordinates are given with that frame and revision. Remembers them."""
         key = (topic, partition, replay_id)
         window = self._windows.get(key)
         if window is None:
@@ -48,7 +50,7 @@ class Deduplicator:
                 self._windows.popitem(last=False)
         else:
             self._windows.move_to_end(key)
-        seen = window.add(offset, crc32(frame_id.encode()))
+        seen = window.add(offset, crc32(f"{frame_id}/{revision}".encode()))
         if seen is None:
             self.beyond_window += 1
         elif seen:

@@ -12,6 +12,8 @@ from schemas.records import Decision, Label, Micros, Origin, micros_to_iso
 
 TIME_WIDTH, PROBABILITY_WIDTH, LATENCY_WIDTH = 12, 6, 9
 ORIGIN_NAMES = {Origin.MODEL: "model", Origin.CACHE_EXACT: "cache", Origin.CACHE_NEAR: "cache~"}
+# In place of the origin, of a label that was promoted from a replay.
+CORRECTION_NAME = "replay"
 ORIGIN_WIDTH = 6
 
 
@@ -59,7 +61,7 @@ class Columns:
             best.name if best else "-",
             f"{best.probability:.1%}" if best else "-",
             label.decision.lower(),
-            ORIGIN_NAMES[label.origin],
+            ORIGIN_NAMES[label.origin] if label.revision <= 0 else CORRECTION_NAME,
             latency_text((label.labelled_at - label.captured_at) / 1000),
         )
         line = Text(text)

@@ -7,12 +7,14 @@ from schemas.records import Label
 
 
 def identity_of(label: Label) -> bytes:
-    """A hash of 16 bytes of (topic, partition, offset, frame_id, replay_id): equal for labels of the same frame.
+    """A hash of 16 bytes, equal for labels of the same frame: of its topic, partition, offset and frame_id, and of the
+    label's replay_id and revision.
 
-    The coordinates alone are not enough: in a topic that was deleted and created again, offsets start at 0 again.
+    The coordinates alone are not enough: in a topic that was deleted and created again, offsets start at 0 again. A
+    correction (revision above 0) is no repeat of what it corrects.
     """
     source = label.source
-    key = (source.topic, source.partition, source.offset, label.frame_id, label.replay_id)
+    key = (source.topic, source.partition, source.offset, label.frame_id, label.replay_id, label.revision)
     return hashlib.blake2b(repr(key).encode(), digest_size=16).digest()
 
 

@@ -66,7 +66,7 @@ class OutcomeFollower:
             label = codec.decode(Label, record.value, self._registry)
         except BadFrame:
             return
-        if self._is_ours(label.source):
+        if self._is_ours(label.source) and label.revision <= 0:  # a correction is of a frame that was counted before
             self._stats.label(label)
 
     def _is_ours(self, source: Coordinates) -> bool:

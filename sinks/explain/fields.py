@@ -28,6 +28,7 @@ def life_json(life: Life, asked: str, saved: str | None) -> dict[str, Any]:
             for step, took in zip(way, took_ms(way), strict=True)
         ],
         "labels": [_label_json(each) for each in life.findings.labels],
+        "corrections": [_label_json(each) for each in life.findings.corrections],
         "replays": [_label_json(each) for each in life.findings.replays],
         "retries": [_failure_json(each) for each in life.findings.retries],
         "dead_letters": [{**_failure_json(each), "redriven": each.redriven} for each in life.findings.dead],

@@ -83,17 +83,25 @@ FoundT = TypeVar("FoundT", LabelFound, FailureFound)
 class Findings:
     """Everything that was found, each in the order of its topic.
 
-    `others`: outcomes of another frame at these coordinates, of a topic that was made again. `undecodable`: records on
-    the topics of labels that could not be read.
+    `corrections`: labels that were promoted from `replays`. `others`: outcomes of another frame at these coordinates,
+    of a topic that was made again. `undecodable`: records on the topics of labels that could not be read.
     """
 
     labels: list[LabelFound] = field(default_factory=list)
+    corrections: list[LabelFound] = field(default_factory=list)
     replays: list[LabelFound] = field(default_factory=list)
     retries: list[FailureFound] = field(default_factory=list)
     dead: list[FailureFound] = field(default_factory=list)
     others: list[Coordinates] = field(default_factory=list)
     undecodable: int = 0
     seen: set[Coordinates] = field(default_factory=set)
+
+    @property
+    def valid(self) -> LabelFound | None:
+        """The label that counts: that of the highest revision, else the last one. None where there is none."""
+        if self.corrections:
+            return max(self.corrections, key=lambda found: found.label.revision)
+        return self.labels[-1] if self.labels else None
 
     @property
     def has_outcome(self) -> bool:
@@ -139,7 +147,7 @@ class Matcher:
             if self._frame_id not in (None, label.frame_id):
                 self._add_other(record)
                 return
-            self._add(self.findings.labels, found)
+            self._add(self.findings.corrections if label.revision > 0 else self.findings.labels, found)
         elif label.replay_of == self._place and self._frame_id in (None, label.frame_id):
             self._add(self.findings.replays, found)
 

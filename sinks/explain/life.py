@@ -70,6 +70,8 @@ class Life:
 def verdict(life: Life) -> tuple[State, str]:
     """Where the frame is, and a sentence of it."""
     findings = life.findings
+    if findings.corrections and findings.valid:
+        return State.LABELLED, _corrected(findings.valid.label, findings)
     if findings.labels:
         return State.LABELLED, _labelled(findings.labels[-1].label, life.captured_us)
     waits = _waits(life)
@@ -86,6 +88,18 @@ def verdict(life: Life) -> tuple[State, str]:
     if life.frame.record is None:
         return State.UNKNOWN, "the frame is gone, and no outcome was found in the time that was searched"
     return State.MISSING, "no outcome, and no stage has the frame: `sightline redrive --missing` sends it again"
+
+
+def _corrected(label: Label, findings: Findings) -> str:
+    before = f"; the pipeline said {_best(findings.labels[-1].label)}" if findings.labels else ""
+    model = f"{label.model.name} {label.model.version}"
+    return f"corrected to {_best(label)} by replay {label.replay_id} (model {model}){before}"
+
+
+def _best(label: Label) -> str:
+    best = label.predictions[0] if label.predictions else None
+    name = "no prediction" if best is None else f"{best.name} ({best.probability:.1%})"
+    return f"{name}, {label.decision.lower()}"
 
 
 def _labelled(label: Label, captured_us: int | None) -> str:
@@ -142,6 +156,8 @@ def steps(life: Life) -> list[Step]:
             )
         )
         later.append(Step("label written" if not number else "label written again", each.written_ms, str(each.at)))
+    for each in life.findings.corrections:
+        later.append(Step("corrected", each.written_ms, f"by replay {each.label.replay_id}; {each.at}"))
     # The times of records are cut to whole milliseconds, those of labels are not.
     return found + sorted(later, key=lambda step: int(step.at_ms or 0))
 

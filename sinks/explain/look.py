@@ -21,6 +21,7 @@ from schemas.headers import read_failure
 from schemas.records import Label, Micros, Origin
 from sinks.explain.batches import find_batch
 from sinks.explain.found import BatchFound, FrameFound, Matcher
+from sinks.explain.later import covering, read_later
 from sinks.explain.life import Life
 from sinks.explain.positions import read_positions
 from sinks.explain.search import MARGIN_US, SearchCut, frame_at, locate, read_outcomes
@@ -120,10 +121,13 @@ class Looker:
         lane: Lane = "replay" if place.topic == self._lanes["replay"].frames else "live"
         names, replay = self._lanes[lane], self._lanes["replay"]
         frame = frame_at(self._reader, place, self._registry)
-        usable = self._usable([names.dead, names.retry, names.batches, replay.labels])
+        usable = self._usable([names.dead, names.retry, names.batches, replay.labels, names.progress])
         positions = read_positions(self._settings, self._reader, names, lane, [names.frames, *usable])
         matcher = Matcher(place, frame, names, replay, self._registry)
-        topics = [names.labels, *(topic for topic in usable if topic not in (names.batches, names.labels))]
+        topics = [
+            names.labels,
+            *(topic for topic in usable if topic not in (names.batches, names.labels, names.progress)),
+        ]
         from_us = limits.from_us if limits.from_us is not None else self._begin_us(frame)
         life = Life(frame, matcher.findings, None, positions, self._settings.retry.delays_ms, notes=self._notes)
         search = partial(read_outcomes, self._reader, matcher, topics, from_us, limits.to_us, self._stop)
@@ -135,8 +139,22 @@ class Looker:
                 search()  # a frame that moved on meanwhile has got its outcome
         except SearchCut:
             life.complete = False
+        if limits.to_us is None and lane == "live" and life.complete:
+            self._look_later(usable, matcher, life)
         self._tell(life)
         return life
+
+    def _look_later(self, usable: list[str], matcher: Matcher, life: Life) -> None:
+        """What replays made of the frame, which can be long after its own outcome."""
+        live, replay = self._lanes["live"], self._lanes["replay"]
+        if live.progress not in usable:
+            return
+        replays = covering(self._reader, live.progress, life.place, self._registry)
+        topics = [live.labels, *(topic for topic in usable if topic == replay.labels)]
+        try:
+            read_later(self._reader, matcher, topics, replays, self._stop)
+        except SearchCut:
+            life.notes.append("not all labels of replays were looked for before the time was over: raise --timeout")
 
     def _usable(self, topics: list[str]) -> list[str]:
         """Those that are there and may be read; the others are told of."""

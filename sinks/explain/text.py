@@ -56,9 +56,9 @@ def _way(life: Life) -> Table:
 
 
 def _more(life: Life) -> Iterator[RenderableType]:
-    for found in life.findings.labels[-1:]:
+    if life.findings.valid is not None:
         yield Text()
-        yield _decision(found.label)
+        yield _decision(life.findings.valid.label)
     for found in life.findings.replays:
         label = found.label
         best = label.predictions[0].name if label.predictions else "no prediction"

@@ -54,7 +54,7 @@ class RetryConsumer:
     ) -> None:
         self._settings = settings.retry
         self._topic = TopicNames.for_lane(settings.topic_prefix, lane).retry
-        self._other_frames = TopicNames.for_lane(settings.topic_prefix, "replay" if lane == "live" else "live").frames
+        self._is_live, self._replayed = lane == "live", TopicNames.for_lane(settings.topic_prefix, "replay").frames
         self._stage, self._fail = stage, fail
         self._max_ahead = settings.stream.max_frames_ahead // 2
         self._waiting = WaitingFrames(settings.retry)
@@ -136,8 +136,9 @@ class RetryConsumer:
             ticket = self.progress.start(record.topic_partition, record.offset, origin)
             if ticket is None:
                 return
-            if frame.source.topic == self._other_frames:
-                self.progress.finish(ticket)  # the processor of the other lane has its own group and retries it
+            # The processor of the other lane has its own group. What names no origin was written by hand and is live.
+            if (frame.source.topic == self._replayed) is self._is_live:
+                self.progress.finish(ticket)
                 return
             oldest = self.progress.oldest(record.topic_partition)
             too_many = self.progress.ahead(record.topic_partition) > self._max_ahead

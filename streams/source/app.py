@@ -30,7 +30,7 @@ from infra.kafka.consumer import GroupConsumer
 from infra.kafka.offsets_lookup import OffsetsClient
 from infra.kafka.stage_keys import MIN_REQUEST_TIMEOUT_MS, StageKeys, stage_keys
 from infra.kafka.topic_ids import TopicIds
-from infra.kafka.topics import Lane, group
+from infra.kafka.topics import CLIENT_ID, Lane, group
 from infra.process import metrics
 from infra.settings import MIB, Settings
 from streams.source import lenient_records, metadata
@@ -189,7 +189,7 @@ def _consumer_arguments(settings: Settings, group_id: str, keys: StageKeys) -> d
     """Of aiokafka's consumer: ours, and over them what the user's keys say."""
     stream = settings.stream
     return {
-        "client_id": "sightline",
+        "client_id": CLIENT_ID,
         "group_id": group_id,
         "group_instance_id": stream.group_instance_id or None,
         "auto_offset_reset": "none",  # `streams.source.positions` decides

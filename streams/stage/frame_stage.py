@@ -34,7 +34,9 @@ ALONE_S = 2.0
 class Cache(Protocol):
     """The part of `inference.cache.exact` that the stage uses. It raises nothing when Redis is unreachable."""
 
-    async def lookup(self, hashes: Sequence[bytes]) -> list[CachedLabel | None]: ...
+    async def lookup(
+        self, hashes: Sequence[bytes], replay_ids: Sequence[str | None] = ()
+    ) -> list[CachedLabel | None]: ...
 
 
 class Pool(HardPool, Protocol):
@@ -62,6 +64,7 @@ class FrameStage:
     ) -> None:
         stream, self._loop = outputs.settings.stream, asyncio.get_running_loop()
         self._registry, self._pool, self._cache, self._fail = outputs.registry, pool, cache, fail
+        self._is_live = outputs.lane == "live"
         deliveries = Deliveries(self._loop, lambda text: fail(Stalled(text)))
         self._writer = Writer(outputs, deliveries, self._finish)
         self._results = OrderedWriter(outputs, self._writer)
@@ -142,9 +145,18 @@ class FrameStage:
         return frames
 
     async def _look_up(self, frames: list[ParsedFrame]) -> Sequence[CachedLabel | None]:
-        if self._cache is None or not frames:
-            return [None] * len(frames)
-        return await self._cache.lookup([parsed.image_hash for parsed in frames])
+        """Not of frames without a replay id on the replay lane: the past would be answered by the present."""
+        found: dict[int, CachedLabel | None] = {}
+        asked = [
+            index
+            for index, parsed in enumerate(frames)
+            if parsed.pending.may_be_cached and (self._is_live or parsed.pending.replay_id is not None)
+        ]
+        if self._cache is not None and asked:
+            hashes = [frames[index].image_hash for index in asked]
+            answers = await self._cache.lookup(hashes, [frames[index].pending.replay_id for index in asked])
+            found = dict(zip(asked, answers, strict=True))
+        return [found.get(index) for index in range(len(frames))]
 
     async def _decode(self, frames: list[ParsedFrame]) -> None:
         """Returns when the frames are decoded, except those of hard sources, which go a way of their own."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from inference.image import Prepared
 from infra.failures.outcomes import FrameRecord
 from schemas import headers
+from schemas.cache_headers import may_be_cached
 from schemas.clocks import clock_of
 from schemas.coordinates import Coordinates
 from schemas.errors import BadFrame
@@ -42,6 +43,7 @@ class PendingFrame:
     size: int = field(init=False)
     replay_id: str | None = field(init=False)
     replay_of: Coordinates | None = field(init=False)
+    may_be_cached: bool = field(init=False)
     traceparent: str | None = field(init=False)
     span: "Span | None" = field(default=None, init=False)
 
@@ -49,6 +51,7 @@ class PendingFrame:
         self.size = held_bytes(self.record)
         self.replay_id = headers.replay_id_of(self.record.headers)
         self.replay_of = headers.replay_of(self.record.headers)
+        self.may_be_cached = may_be_cached(self.record.headers)
         self.traceparent = headers.traceparent_of(self.record.headers)
 
     def drop_bytes(self) -> None:

@@ -1,10 +1,11 @@
-"""Prepared frames into MicroBatches: one source partition, one replay id and one attempt each, size-limited. Pure."""
+"""Prepared frames into MicroBatches, size-limited: one source partition, replay id and attempt each. Pure."""
 
 import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from schemas import headers
+from schemas.cache_headers import NO_CACHE
 from schemas.clocks import batch_clocks
 from schemas.headers import Header
 from schemas.records import BatchItem, MicroBatch, PixelEncoding
@@ -25,12 +26,13 @@ class PackedBatch:
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """What all frames of one MicroBatch have in common; its record holds replay id and attempt only once."""
+    """What all frames of one MicroBatch have in common; its record tells replay id, attempt and cache only once."""
 
     topic: str
     partition: int
     replay_id: str | None
     attempt: int
+    may_be_cached: bool
     width: int
     height: int
 
@@ -55,7 +57,15 @@ def pack(
 def _group_of(prepared: PreparedFrame) -> _Group:
     pending, image = prepared.pending, prepared.image
     source = pending.record.source
-    return _Group(source.topic, source.partition, pending.replay_id, pending.record.attempt, image.width, image.height)
+    return _Group(
+        source.topic,
+        source.partition,
+        pending.replay_id,
+        pending.record.attempt,
+        pending.may_be_cached,
+        image.width,
+        image.height,
+    )
 
 
 def _split(frames: list[PreparedFrame], max_frames: int, max_bytes: int) -> Iterator[list[PreparedFrame]]:
@@ -119,6 +129,8 @@ def _headers(group: _Group, frames: list[PreparedFrame]) -> list[Header]:
         made.append((headers.REPLAY_ID, group.replay_id.encode()))
     if group.attempt:
         made.append((headers.ATTEMPT, str(group.attempt).encode()))
+    if not group.may_be_cached:
+        made.append(NO_CACHE)
     made.extend(headers.batch_traceparents([prepared.pending.traceparent for prepared in frames]))
     made.extend(batch_clocks([prepared.clock_ms for prepared in frames]))
     return made

@@ -17,9 +17,10 @@ from infra.process.end_to_end import observe_end_to_end
 from infra.process.times import now_us
 from infra.settings import KIB, Settings
 from schemas import codec
+from schemas.cache_headers import preparation_headers
 from schemas.clocks import clock_headers
 from schemas.errors import BadFrame, ConfigError
-from schemas.headers import REPLAY_ID, TRACEPARENT, Header, preparation_headers
+from schemas.headers import REPLAY_ID, TRACEPARENT, Header
 from schemas.records import Decision, ModelRef, Origin, PixelEncoding
 from streams.stage.frames import FailedFrame, ParsedFrame, PendingFrame
 from streams.stage.packing import ITEM_OVERHEAD_BYTES, PackedBatch

@@ -60,13 +60,16 @@ async def until_closed(cache: ExactCache) -> None:
 
 
 async def test_values_expire(deployment: Deployment) -> None:
-    cache = open_cache(deployment.settings(redis={"ttl_s": 77}, infer={"top_k": 2}), info())
-    assert cache.store([CacheEntry(ONE, label())])
+    ttls = {"ttl_s": 77, "replay_ttl_s": 7}
+    cache = open_cache(deployment.settings(redis=ttls, infer={"top_k": 2}), info())
+    assert cache.store([CacheEntry(ONE, label()), CacheEntry(ONE, label(), replay_id="r1")])
     client = connect(deployment.settings())
     left_s = client.ttl(cache.label_key(ONE))
+    replay_left_s = client.ttl(cache.label_key(ONE, replay_id="r1"))
     client.close()
     await cache.aclose()
-    assert 0 < int(str(left_s)) <= 77
+    assert 70 < int(str(left_s)) <= 77
+    assert 0 < int(str(replay_left_s)) <= 7
     assert cache.label_key(ONE).startswith(deployment.prefix)
 
 

@@ -86,7 +86,16 @@ class CacheContract:
         assert await cache.lookup([ONE, TWO]) == [None, label(2)]
         assert await values.get_many([cache.label_key(ONE, other)]) != [None]
 
+    async def test_a_replay_finds_its_own_labels_and_nobody_elses(self, values: KeyValues) -> None:
+        cache = new_cache(values)
+        assert cache.store([CacheEntry(ONE, label(1)), CacheEntry(ONE, label(2), replay_id="r1")])
+        assert cache.store([CacheEntry(TWO, label(3)), CacheEntry(THREE, label(4), replay_id="r1")])
+        found = await cache.lookup([ONE, ONE, ONE, TWO, THREE, THREE], [None, "r1", "r2", "r1", "r1", None])
+        assert found == [label(1), label(2), None, None, label(4), None]
+
     async def test_a_key_is_kind_scope_and_image(self, values: KeyValues) -> None:
         scope = CacheScope.of(Settings(), info()).key()
         assert new_cache(values).label_key(THREE) == f"t-x:{scope}:000102030405060708090a0b0c0d0e0f"
         assert new_cache(values).embedding_key(THREE) == f"t-e:{scope}:000102030405060708090a0b0c0d0e0f"
+        of_replay = CacheScope.of(Settings(), info()).of_replay("r1").key()
+        assert new_cache(values).label_key(THREE, replay_id="r1") == f"t-replay:x:{of_replay}:{THREE.hex()}"

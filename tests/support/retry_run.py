@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from infra.kafka.consumer import CommitReport, PartitionFault, Rebalance
 from infra.kafka.errors import FaultKind, KafkaFailure, KafkaFault
 from infra.kafka.records import ConsumedRecord
+from infra.kafka.topics import Lane
 from infra.process.lifecycle import Deadline
 from infra.settings import RetrySettings, Settings
 from infra.settings.streams import StreamSettings
@@ -112,7 +113,9 @@ class FakeInputs:
 class Run:
     """What a retry consumer did until its script was over: the frames that it gave, the errors that it ended with."""
 
-    def __init__(self, consumer: FakeConsumer, max_held_frames: int = 10, finish: bool = True) -> None:
+    def __init__(
+        self, consumer: FakeConsumer, max_held_frames: int = 10, finish: bool = True, lane: Lane = "live"
+    ) -> None:
         """`finish`: the stage finishes each frame at once."""
         self._consumer, self._finish = consumer, finish
         self._over = threading.Event()
@@ -121,7 +124,7 @@ class Run:
         retry = RetrySettings(delays_ms=(60_000,), max_held_frames=max_held_frames)
         self.stage = FakeInputs(self._take)
         self._retry = RetryConsumer(
-            Settings(retry=retry, stream=StreamSettings(max_frames_ahead=8)), "live", self.stage, self._fail
+            Settings(retry=retry, stream=StreamSettings(max_frames_ahead=8)), lane, self.stage, self._fail
         )
 
     def until_over(self) -> "Run":

@@ -12,11 +12,12 @@ from infra.failures.outcomes import FrameRecord
 from infra.kafka.errors import FaultKind, KafkaFault
 from infra.kafka.records import ConsumedRecord
 from infra.kafka.sender import DeliveryReport, OutRecord
+from infra.kafka.topics import Lane
 from infra.settings import Settings
 from schemas import codec
 from schemas.coordinates import Coordinates
 from schemas.errors import BadFrame, Busy
-from schemas.headers import read_failure
+from schemas.headers import Header, read_failure
 from schemas.records import Encoding, Frame, ModelRef, Prediction, Quality, SourceKind
 from streams.stage.frame_stage import FrameStage, Pool
 from streams.stage.frames import PendingFrame
@@ -85,9 +86,12 @@ class FakeSender:
 class FakeCache:
     def __init__(self, hits: int) -> None:
         self._hits, self.calls = hits, 0
+        # Of each image that was asked for, the replay that asked.
+        self.asked: list[str | None] = []
 
-    async def lookup(self, hashes: Sequence[bytes]) -> list[CachedLabel | None]:
+    async def lookup(self, hashes: Sequence[bytes], replay_ids: Sequence[str | None] = ()) -> list[CachedLabel | None]:
         self.calls += 1
+        self.asked += replay_ids
         return [CACHED if index < self._hits else None for index in range(len(hashes))]
 
 
@@ -122,13 +126,18 @@ class Rig:
     """A stage with a fake sender and cache; it records the offsets that the stage finished."""
 
     def __init__(
-        self, cache: FakeCache | None = None, busy: int = 0, pool: Pool | None = None, **sections: Any
+        self,
+        cache: FakeCache | None = None,
+        busy: int = 0,
+        pool: Pool | None = None,
+        lane: Lane = "live",
+        **sections: Any,
     ) -> None:
         self.reread, self.is_current = FakeTopic(), True
         self.sender, self.failures, self.finished = FakeSender(busy), list[BaseException](), list[int]()
         sections["stream"] = {"batch_deadline_ms": 1, **sections.get("stream", {})}
         settings = Settings(**sections)
-        outputs = Outputs(settings, "live", self.sender, ModelRef("m", "1", "none"), None, 12, Mock(), PREPARATION)
+        outputs = Outputs(settings, lane, self.sender, ModelRef("m", "1", "none"), None, 12, Mock(), PREPARATION)
         self.stage = FrameStage(outputs, pool or ThreadPool(work), cache, self.reread, self.failures.append)
 
     def take(
@@ -139,10 +148,11 @@ class Rig:
         partition: int = 0,
         recorded_ms: int = 99,
         source: str = "cam",
+        headers: Sequence[Header] = (),
     ) -> None:
         frame = Frame(f"{source}/1/{offset}", source, SourceKind.CAMERA, 1, offset, 7, 8, Encoding.JPEG, image)
         place = Coordinates("frames.raw", partition, offset)
-        record = FrameRecord(place, recorded_ms, b"cam", value or codec.encode(frame), [])
+        record = FrameRecord(place, recorded_ms, b"cam", value or codec.encode(frame), list(headers))
         self.reread.records[offset] = record
         self.stage.take(PendingFrame(record, lambda: self.finished.append(offset), lambda: self.is_current))
 

@@ -7,7 +7,7 @@ from typing import Any
 import fastavro
 import pytest
 
-from schemas import codec, foreign, records
+from schemas import codec, foreign, records, replays
 from schemas.coordinates import Coordinates
 from schemas.errors import UnknownVersion
 
@@ -27,6 +27,8 @@ FINGERPRINTS = {
     records.MicroBatch: ["5f6f52ecb7f75b55", "1d3fe2fed7297f62"],
     records.Label: ["fb83ad46c8f1eabb", "fcf610e193d89c6e"],
     records.ProcessStatus: ["c31b1da8098c74cc"],
+    replays.ReplayProgress: ["9b07f412cfe3bad7"],
+    replays.ReplayRequest: ["474ab61ae94f1a3c"],
 }
 QUALITY = records.Quality(1.5, 2.5, 3.5, ("dark",))
 LABEL = records.Label(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas import headers
+from schemas import cache_headers, headers
 from schemas.coordinates import Coordinates
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -246,7 +246,17 @@ def test_an_origin_that_cannot_lie_in_kafka_is_none(name: str, value: bytes) -> 
 
 @pytest.mark.parametrize("value", [b"", b"0" * 31, b"0" * 33, b"G" * 32, b"0" * 31 + b"\n", b"\xff" * 32])
 def test_a_preparation_of_another_form_is_none(value: bytes) -> None:
-    assert headers.preparation_of([(headers.PREPARATION, value)]) is None
-    assert headers.preparation_of(None) is None
-    assert headers.preparation_of(headers.preparation_headers("0f" * 16)) == "0f" * 16
-    assert headers.preparation_headers(None) == []
+    assert cache_headers.preparation_of([(cache_headers.PREPARATION, value)]) is None
+    assert cache_headers.preparation_of(None) is None
+    assert cache_headers.preparation_of(cache_headers.preparation_headers("0f" * 16)) == "0f" * 16
+    assert cache_headers.preparation_headers(None) == []
+
+
+@pytest.mark.parametrize(("value", "may"), [(b"none", False), (b"", True), (b"NONE", True), (b"exact", True)])
+def test_only_none_keeps_a_label_out_of_the_cache(value: bytes, may: bool) -> None:
+    assert cache_headers.may_be_cached([(headers.CACHE, value)]) is may
+
+
+def test_a_frame_that_is_not_cached_stays_so_at_each_attempt() -> None:
+    assert cache_headers.may_be_cached(None)
+    assert not cache_headers.may_be_cached(headers.failure_headers([cache_headers.NO_CACHE], FAILURE))

@@ -6,14 +6,21 @@ from typing import Any
 
 import pytest
 
-from schemas import codec, records
+from schemas import codec, records, replays
 from tests.support import avro_compat
 from tests.support.paths import SHARED
 
 AVRO_CASES = SHARED / "data" / "avro"
 needs_cases = pytest.mark.skipif(not AVRO_CASES.is_dir(), reason="the Avro cases are not here")
 
-RECORD_TYPES = [records.Frame, records.MicroBatch, records.Label, records.ProcessStatus]
+RECORD_TYPES = [
+    records.Frame,
+    records.MicroBatch,
+    records.Label,
+    records.ProcessStatus,
+    replays.ReplayProgress,
+    replays.ReplayRequest,
+]
 
 
 @pytest.mark.parametrize("record_type", RECORD_TYPES)

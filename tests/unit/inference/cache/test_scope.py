@@ -51,6 +51,8 @@ CHANGED: dict[str, Callable[[], CacheScope]] = {
     "stream.encoding JPEG": lambda: scope(stream={"encoding": "JPEG"}),
     "stream.sample_range full": lambda: scope(stream={"sample_range": "full"}),
     "stream.sample_range named": lambda: scope(stream={"sample_range": "7000-9200"}),
+    "a replay": lambda: scope().of_replay("r1"),
+    "another replay": lambda: scope().of_replay("r2"),
     "stream.sample_range other": lambda: scope(stream={"sample_range": "7000-9201"}),
 }
 KEPT: dict[str, Callable[[], CacheScope]] = {

@@ -105,3 +105,18 @@ async def test_a_label_lies_where_pixels_of_its_making_are_looked_up() -> None:
         keys = [cache.label_key(each.items[0].image_hash, preparation) for each in (untold, other, jpeg)]
         found[name] = [value is not None for value in await cache._values.get_many(keys)]
     assert found == {"own": [False] * 3, "other": [False, True, False], "jpeg": [False, False, True]}
+
+
+async def test_what_a_replay_labels_is_found_by_that_replay_alone_and_without_its_embedding() -> None:
+    values = MemoryKeyValues()
+    cache = ExactCache(values, SCOPE, prefix="t-", top_k=1, ttl_s=60, breaker_open_ms=200)
+    writer = CacheWriter(cache, JPEG, with_embeddings=True)
+    replayed, unwanted = work(1), work(2)
+    replayed.replay_id, unwanted.replay_id, unwanted.may_be_cached = "r1", "r1", False
+    writer.put(replayed)
+    writer.put(unwanted)
+    writer.close(5)
+    image_hash = replayed.items[0].image_hash
+    assert list(values._values) == [cache.label_key(image_hash, replay_id="r1")]
+    assert await cache.lookup([image_hash] * 3, ["r1", "r2", None]) != [None] * 3
+    assert await cache.lookup([image_hash] * 2, ["r2", None]) == [None] * 2

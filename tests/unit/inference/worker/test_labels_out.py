@@ -10,6 +10,7 @@ from infra.kafka.records import ConsumedRecord
 from infra.kafka.topics import TopicNames
 from infra.settings import RetrySettings
 from schemas import codec
+from schemas.cache_headers import NO_CACHE, may_be_cached
 from schemas.clocks import batch_clocks, read_clock
 from schemas.coordinates import Coordinates, TopicPartition
 from schemas.errors import BadFrame, ModelError
@@ -205,3 +206,13 @@ def test_a_frame_of_the_replay_lane_that_is_gone_still_says_which_frame_it_repea
     given.outcomes = {index: FrameFailure(ModelError("no")) for index in range(3)}
     gone = out(given).records(given)[2]
     assert (gone.topic, replay_of(gone.headers)) == ("frames.dead", place)
+
+
+def test_a_frame_that_is_not_to_be_cached_stays_so_also_when_it_cannot_be_read_again() -> None:
+    given = work(0, ("sightline-replay-id", b"r1"), NO_CACHE)
+    given.outcomes = {index: FrameFailure(ModelError("on purpose")) for index in range(3)}
+    records = out(given).records(given)
+    assert [record.topic for record in records] == ["frames.retry", "frames.retry", "frames.dead"]
+    for record in records:
+        assert not may_be_cached(record.headers)
+        assert replay_id_of(record.headers) == "r1"

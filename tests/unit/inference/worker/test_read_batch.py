@@ -13,10 +13,11 @@ from inference.models.null import INFO
 from inference.worker.read_batch import read_work
 from infra.failures.unknown_versions import VersionGuard
 from schemas import codec
+from schemas.cache_headers import NO_CACHE, PREPARATION
 from schemas.coordinates import Coordinates, TopicPartition
 from schemas.errors import BadFrame, Stalled
 from schemas.fields import MAX_ID_BYTES
-from schemas.headers import PREPARATION, REPLAY_ID, Header
+from schemas.headers import REPLAY_ID, Header
 from schemas.records import MicroBatch, PixelEncoding, Quality
 from tests.support.batches import ROW_BYTES, batch_record, frame, micro_batch
 
@@ -88,6 +89,23 @@ def test_how_its_pixels_were_made_is_read_with_the_batch() -> None:
     value = codec.encode(micro_batch("frames.raw", 3, [1]))
     assert read_value(value, (PREPARATION, b"0f" * 16)).preparation == "0f" * 16
     assert read_value(value).preparation is None  # of a stage of an earlier version
+
+
+@pytest.mark.parametrize(
+    ("lane", "headers", "may"),
+    [
+        ("live", [], True),
+        ("live", [(REPLAY_ID, b"r1")], True),
+        ("live", [(REPLAY_ID, b"r1"), NO_CACHE], False),
+        ("live", [NO_CACHE], False),
+        ("replay", [(REPLAY_ID, b"r1")], True),
+        ("replay", [(REPLAY_ID, b"r1"), NO_CACHE], False),
+        ("replay", [], False),
+    ],
+)
+def test_whether_its_labels_may_go_to_the_cache(lane: str, headers: list[Header], may: bool) -> None:
+    value = codec.encode(replace(micro_batch("frames.raw", 3, [1]), lane=lane))
+    assert read_value(value, *headers).may_be_cached is may
 
 
 def test_a_sound_batch_waits_for_the_model() -> None:

@@ -55,6 +55,28 @@ def test_a_redriven_frame_that_was_labelled_counts_as_label_and_is_no_duplicate(
     assert balanced(ledger) == Balance(1, 1, 0, 0, [], 0)
 
 
+def test_a_correction_is_no_outcome_and_no_duplicate_of_one() -> None:
+    ledger = Ledger([Span(TOPIC, 0, 0, 4)])
+    for offset in (0, 1, 1):
+        ledger.label(at(offset), frame_id=f"f{offset}")
+    ledger.dead_letter(at(2), frame_id="f2")
+    for offset in (0, 0, 1, 2, 3, 9):  # 3 has no outcome, 9 is outside the range
+        ledger.correction(at(offset), f"f{offset}")
+    found = balanced(ledger)
+    assert found == Balance(4, 2, 1, 1, [at(3)], 1, corrections=5)
+
+
+def test_a_correction_counts_within_the_period_and_for_its_own_frame() -> None:
+    ledger = Ledger([Span(TOPIC, 0, 0, 3)], Period(1_000_000, 2_000_000))
+    for offset, frame_ms in enumerate((500, 1_500, 1_500)):
+        ledger.label(at(offset), frame_ms, f"f{offset}", written_ms=1_500)
+    ledger.correction(at(0), "f0")
+    ledger.correction(at(1), "f1")
+    ledger.correction(at(2), "of an earlier topic")
+    found = balanced(ledger)
+    assert (found.frames, found.labels, found.duplicates, found.corrections) == (2, 2, 0, 1)
+
+
 def test_surplus_outcomes_are_duplicates_and_do_not_spoil_the_account() -> None:
     ledger = Ledger([Span(TOPIC, 0, 0, 3)])
     for offset in (0, 0, 0, 1, 2):

@@ -1,5 +1,6 @@
 """Child processes of the demo and the benchmarks: their end in words, their readiness, and that none is left."""
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -104,3 +105,15 @@ def test_a_block_leaves_no_child_when_it_fails(start: Start, tmp_path: Path) -> 
         pid = child.pid
         raise RuntimeError("nothing was measured")
     assert pid and not psutil.pid_exists(pid)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no sessions that share out the cores")
+def test_a_nice_child_yields_to_others_with_its_session(start: Start, tmp_path: Path) -> None:
+    start(WILLING).kill()
+    child = Child(["stream"], tmp_path / "nice.log", niceness=4)
+    try:
+        assert psutil.Process(child.pid).nice() == min(19, os.getpriority(os.PRIO_PROCESS, 0) + 4)
+        group = Path(f"/proc/{child.pid}/autogroup")
+        assert not group.exists() or group.read_text().split()[-1] == "4"
+    finally:
+        child.kill()

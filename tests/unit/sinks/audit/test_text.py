@@ -16,6 +16,10 @@ def test_people_read_the_coordinates_of_what_is_missing() -> None:
         "frames.raw/0 offsets 20 to 22",
         "frames.raw/1 offset 3",
     ]
+    corrected = describe(Balance(9, 9, 0, 1, [], 0, corrections=4), [])
+    assert "duplicates    1" in corrected
+    assert "corrections   4  labels promoted from replays" in corrected
+    assert "corrections" not in describe(Balance(9, 9, 0, 1, [], 0), [])
     text = describe(Balance(1_234, 1_000, 3, 2, missing, 231), ["a note"])
     assert "frames        1,234" in text
     assert "and 226 more" in text

@@ -84,3 +84,10 @@ def test_memory_stays_bounded_over_any_number_of_replays() -> None:
 def test_refuses_a_size_of_nothing(window: int, partitions: int) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         Deduplicator(window, partitions)
+
+
+def test_a_correction_is_no_repeat_of_what_it_corrects_and_has_repeats_of_its_own() -> None:
+    dedupe = Deduplicator()
+    given = [(None, 0), ("run-1", 7), ("run-1", 7), ("run-1", 8), (None, 0)]
+    answers = [dedupe.is_first("frames.raw", 0, 5, replay_id, "cam/1/5", revision) for replay_id, revision in given]
+    assert answers == [True, True, False, True, False]

@@ -39,6 +39,8 @@ def test_every_part_of_the_identity_counts() -> None:
         a_label(Coordinates("frames.raw", 1, 8)),
         a_label(Coordinates("frames.raw", 2, 7)),
         a_label(Coordinates("frames.replay", 1, 7)),
+        a_label(source, replay_id="run-1", revision=7),
+        a_label(source, replay_id="run-1", revision=8),
         a_label(source),
     ]
     assert len({identity_of(label) for label in others}) == len(others)

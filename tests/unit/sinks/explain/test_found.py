@@ -61,6 +61,16 @@ def test_labels_of_the_frame_are_told_from_those_of_others_and_of_an_earlier_top
     assert [each.at.offset for each in found(*records, known=False).labels] == [0, 2], "who knows which is older"
 
 
+def test_corrections_are_apart_and_the_highest_revision_is_the_valid_label() -> None:
+    first, second = (replace(OWN, replay_id=f"r{revision}", revision=revision) for revision in (20, 10))
+    findings = found(labelled("labels", 0, OWN), labelled("labels", 1, first), labelled("labels", 2, second))
+    assert [each.at.offset for each in findings.labels] == [0]
+    assert [each.at.offset for each in findings.corrections] == [1, 2]
+    assert findings.valid is not None and findings.valid.label.replay_id == "r20"
+    plain = found(labelled("labels", 0, OWN))
+    assert plain.valid is plain.labels[0]
+
+
 def test_a_damaged_label_of_the_place_is_counted_once() -> None:
     assert found(record("labels", 0, codec.encode(OWN) + b"x")).undecodable == 1
 

@@ -134,6 +134,24 @@ def test_of_a_frame_that_is_gone_the_label_tells_what_it_can() -> None:
     assert (given.frame_id, given.captured_us) == (FRAME.frame_id, FRAME.captured_at)
 
 
+def test_a_correction_is_told_with_what_it_corrected() -> None:
+    correction = label(
+        predictions=(Prediction("504", "coffee mug", 0.8),), replay_id="try-1", revision=MS + 86_400_000,
+        decision=Decision.REVIEW,
+    )  # fmt: skip
+    given = life(labels=[label()], corrections=[replace(correction, written_ms=MS + 86_400_000)])
+    state, sentence = verdict(given)
+    assert state is State.LABELLED
+    assert sentence == (
+        "corrected to coffee mug (80.0%), review by replay try-1 (model lite0 1); "
+        "the pipeline said espresso (91.2%), accepted"
+    )
+    assert steps(given)[-1].name == "corrected"
+    assert "coffee mug" in shown(given) and "by replay try-1" in shown(given)
+    assert life_json(given, "x", None)["corrections"][0]["revision"] == MS + 86_400_000
+    assert verdict(life(dead=[failed("frames.dead", 1)], corrections=[correction]))[0] is State.LABELLED
+
+
 def test_the_json_has_every_record_and_no_number_that_json_lacks() -> None:
     given = life(batch=BATCH, labels=[label()], replays=[label(replay_id="r1")], retries=[failed("frames.retry", 4)])
     found = json.loads(json.dumps(life_json(given, "frames.raw/3/17", None)))

@@ -39,6 +39,13 @@ def test_every_criterion_that_is_given_must_hold(criteria: dict[str, Any], passe
     assert LabelFilter(**criteria).passes(a_label()) is passes
 
 
+def test_corrections_are_left_out_unless_asked_for() -> None:
+    correction = a_label(replay_id="run-1", revision=1_764_158_400_000)
+    assert not LabelFilter().passes(correction)
+    assert LabelFilter(corrections=True).passes(correction)
+    assert LabelFilter().passes(a_label(replay_id="run-1")), "in the replay lane every label has a replay id"
+
+
 @pytest.mark.parametrize("glob", ["SKU-42", "sku-*", "Sku-4?"])
 def test_a_class_id_is_found_whatever_its_case(glob: str) -> None:
     label = a_label(predictions=(Prediction("SKU-42", "blue box", 0.9),))

@@ -11,6 +11,7 @@ from prometheus_client import REGISTRY
 
 from infra.kafka.consumer import PartitionFault
 from infra.kafka.errors import FaultKind, KafkaFault
+from infra.kafka.topics import Lane
 from infra.settings import Settings
 from schemas import headers
 from schemas.coordinates import Coordinates
@@ -53,7 +54,7 @@ def test_what_is_finished_is_committed_when_its_partition_goes_without_waiting_f
 
 def test_of_a_partition_that_was_lost_nothing_is_committed(consumer: FakeConsumer) -> None:
     run = Run(consumer, finish=False)
-    consumer.script += [record(0, 5, 3600), None, lambda: consumer.lose(P0), run.finish_first]
+    consumer.script += [record(0, 5, 3600), None, lambda: consumer.lose(P0), lambda: run.taken[0].finish()]  # noqa: PLW0108
     assert run.until_over().errors == []
     assert consumer.commits == []
 
@@ -64,7 +65,7 @@ def test_a_frame_that_is_finished_after_its_partition_went_and_came_back_counts_
     run = Run(consumer, finish=False)
     consumer.script += [
         record(0, 5, 3600), None, lambda: consumer.revoke(P0), lambda: consumer.rebalance.on_assign([P0]),
-        record(0, 5, 3600), None, run.finish_first,
+        record(0, 5, 3600), None, lambda: run.taken[0].finish(),  # noqa: PLW0108
     ]  # fmt: skip
     assert run.until_over().errors == []
     assert (len(run.taken), consumer.commits) == (2, [])
@@ -99,12 +100,14 @@ def test_a_full_consumer_is_paused_until_it_has_room(consumer: FakeConsumer) -> 
     assert paused == [False, True, False]
 
 
-def test_a_frame_of_the_other_lane_is_left_to_its_processor(consumer: FakeConsumer) -> None:
-    origin = Failure(Coordinates("frames.replay", 0, 3), 42, "infer", "MemoryError", "no room", 1)
-    consumer.script += [record(0, 5, 3600, headers.failure_headers((), origin))]
-    run = Run(consumer).until_over()
-    assert (run.errors, run.taken) == ([], [])
-    assert consumer.commits == [(P0, 6)]
+@pytest.mark.parametrize(("lane", "taken"), [("live", [4, 7]), ("replay", [3])])
+def test_a_frame_of_the_other_lane_is_left_to_it(consumer: FakeConsumer, lane: Lane, taken: list[int]) -> None:
+    for offset, topic in ((5, "frames.replay"), (6, "frames.raw")):
+        origin = Failure(Coordinates(topic, 0, offset - 2), 42, "infer", "MemoryError", "no room", 1)
+        consumer.script.append(record(0, offset, 3600, headers.failure_headers((), origin)))
+    run = Run(consumer, lane=lane)
+    consumer.script.append(record(0, 7, 3600))  # written by hand, without an origin
+    assert (run.until_over().errors, run.offsets(), consumer.commits) == ([], taken, [(P0, 8)])
 
 
 @pytest.mark.parametrize(("kind", "ends"), [(FaultKind.FATAL, True), (FaultKind.GONE, False)])

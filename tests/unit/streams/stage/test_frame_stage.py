@@ -9,6 +9,7 @@ from prometheus_client import REGISTRY
 
 from infra.failures.outcomes import FrameRecord
 from schemas import codec, headers
+from schemas.cache_headers import preparation_headers, preparation_of
 from schemas.clocks import read_clock
 from schemas.coordinates import Coordinates
 from schemas.errors import BadFrame, Stalled
@@ -27,7 +28,7 @@ async def test_a_frame_is_finished_only_by_the_report_of_its_batch() -> None:
     batch = codec.decode(MicroBatch, sent.value)
     assert [item.offset for item in batch.items] == [0, 1]
     assert (sent.record.key, sent.record.partition) == ("0", 0)
-    assert headers.preparation_of(sent.record.headers) == PREPARATION
+    assert preparation_of(sent.record.headers) == PREPARATION
     await rig.written()
     assert (rig.finished, rig.stage.gate.frames) == ([0, 1], 0)
 
@@ -227,7 +228,7 @@ async def test_headers_that_no_label_can_carry_are_left_behind() -> None:
         rig.stage.take(PendingFrame(record, lambda offset=offset: rig.finished.append(offset)))  # type: ignore[misc]
     await rig.settle()
     (batch,), (dead,) = rig.sender.to("frames.batches"), rig.sender.to("frames.dead")
-    assert batch.record.headers == headers.preparation_headers(PREPARATION)
+    assert batch.record.headers == preparation_headers(PREPARATION)
     assert headers.to_map(dead.record.headers)[headers.ERROR_CLASS] == b"bad_fields"
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from inference.image import ImageInfo, Prepared
 from infra.failures.outcomes import FrameRecord
 from schemas import codec, headers
+from schemas.cache_headers import may_be_cached
 from schemas.clocks import read_batch_clocks
 from schemas.coordinates import Coordinates
 from schemas.records import Encoding, Frame, PixelEncoding, Quality, SourceKind
@@ -28,11 +29,13 @@ def prepared(
     frame_id: str = "",
     recorded_ms: int = 0,
     replay_of: str = "",
+    cache: str = "",
 ) -> PreparedFrame:
     found = [
         (headers.REPLAY_ID, replay.encode()),
         (headers.TRACEPARENT, trace.encode()),
         (headers.REPLAY_OF, replay_of.encode()),
+        (headers.CACHE, cache.encode()),
     ]
     record = FrameRecord(
         Coordinates("frames.raw", partition, offset),
@@ -142,3 +145,11 @@ def test_a_frame_of_the_replay_lane_says_which_frame_it_repeats() -> None:
     frames = [prepared(1, replay="r1", replay_of="frames.raw/3/17"), prepared(2, replay="r1", replay_of="nothing")]
     (packed,) = pack(frames, "replay", PixelEncoding.I420, 10, 10_000)
     assert [item.replay_of for item in packed.batch.items] == [Coordinates("frames.raw", 3, 17), None]
+
+
+def test_frames_that_are_not_to_be_cached_have_micro_batches_of_their_own() -> None:
+    frames = [prepared(offset, replay="r1", cache="none" if offset % 2 else "") for offset in range(4)]
+    cached, uncached = pack(frames, "replay", PixelEncoding.I420, 10, 10_000)
+    assert [item.offset for item in cached.batch.items] == [0, 2]
+    assert [item.offset for item in uncached.batch.items] == [1, 3]
+    assert (may_be_cached(cached.headers), may_be_cached(uncached.headers)) == (True, False)
