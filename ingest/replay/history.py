@@ -98,9 +98,9 @@ class ArchivedHistory:
         last: list[Span] = []
         for ranges in by_partition(spans):
             parts = [part for span in ranges for part in pieces(span, self._held)]
-            while parts and not parts[-1][1]:
-                last.append(parts.pop()[0])
-            yield from self._pieces(parts, stop)
+            switch = max((number + 1 for number, (_, is_held) in enumerate(parts) if is_held), default=0)
+            yield from self._pieces(parts[:switch], stop)
+            last += [span for span, _ in parts[switch:]]
         yield from self._topic.records(last, stop)
 
     def partition(self, spans: Sequence[Span], stop: Stopped) -> Iterator[ConsumedRecord]:

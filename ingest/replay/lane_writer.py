@@ -43,6 +43,7 @@ class LaneWriter:
         keys = {
             "transactional.id": f"{settings.topic_prefix}sightline-replay-{replay_id}",
             "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
+            "delivery.timeout.ms": TRANSACTION_TIMEOUT_MS,
             "linger.ms": 20,
         }
         self._producer = transactional_producer(settings, keys, "kafka.client or kafka.producer")

@@ -116,7 +116,7 @@ def _run(settings: Settings, progress: ReplayProgress, how: How, stop: Stop, *, 
         begun = _take_lane(settings, progress, writer, is_new=is_new)
         screen = closing.enter_context(Screen())
         screen.show(begun)
-        done = _copy(settings, begun, writer, screen, stop)
+        done = copy_frames(settings, begun, writer, screen, stop)
         if done.state is not ReplayState.COMPLETED or not (how.stages or how.limit is not None):
             return Outcome(done)
         counts = _wait_for_labels(settings, done, screen, stop, stages)
@@ -167,7 +167,9 @@ def _check_topic(settings: Settings, progress: ReplayProgress) -> None:
         )
 
 
-def _copy(settings: Settings, begun: ReplayProgress, writer: LaneWriter, screen: Screen, stop: Stop) -> ReplayProgress:
+def copy_frames(
+    settings: Settings, begun: ReplayProgress, writer: LaneWriter, screen: Screen, stop: Stop
+) -> ReplayProgress:
     """Copy until the end, the stop or a request. Raises Stalled or Unavailable; `resume` then goes on."""
     rate = parse_rate(begun.rate)
     archive = None if begun.archive is None else open_archive(begun.archive)
