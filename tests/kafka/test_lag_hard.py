@@ -106,6 +106,7 @@ def test_a_share_group_is_listed_and_not_judged(deployment: Deployment, monitor:
     assert "share group" in found[group].cause
 
 
+@pytest.mark.system
 def test_a_user_who_may_describe_and_nothing_else(tmp_path: Path) -> None:
     """Not even the topic of statuses may be read: the verdict says so, and everything else is told."""
     with local_services(tmp_path, properties=PROPERTIES) as services, new_deployment(services) as limited:
