@@ -31,8 +31,8 @@ from streams.source.app import StreamApp, build_app
 from streams.source.commits import CommitsByHand
 from streams.source.intake import Intake
 from streams.stage.frame_stage import FrameStage
-from streams.stage.frames import PendingFrame
 from streams.stage.gate import Reason
+from streams.stage.inputs import StageInputs
 from streams.stage.read_again import LookupThread
 from streams.stage.writer import Outputs
 from streams.watch.backlog import Backlog
@@ -77,12 +77,9 @@ def build_processor(settings: Settings, lane: Lane, model: ModelInfo, stop: Stop
     # Where frames come from: the source topic, and the retry topic.
     app = build_app(settings, lane, topic_ids)
     app.commits.max_ahead = settings.stream.max_frames_ahead
+    app.commits.on_ahead = stage.defer_before
     intake = Intake(app, names.frames, stage, stop.set)
-
-    def take_retried(pending: PendingFrame) -> None:
-        loop.call_soon_threadsafe(stage.take, pending)
-
-    retry = RetryConsumer(settings, lane, take_retried, lambda: stage.gate.is_open, stop.set, topic_ids)
+    retry = RetryConsumer(settings, lane, StageInputs(loop, stage), stop.set, topic_ids)
 
     # Who pauses the stage while the workers are behind, and ends it when it has stalled.
     progress = partial(stage_progress, stage, app.commits, retry, pool, intake, heartbeat)

@@ -26,6 +26,8 @@ RECORD_OVERHEAD_BYTES = 4 * KIB
 BATCHES_SKIPPED = "batches_skipped"
 # That of the dead letter which stands for offsets of the frames topic that were gone before the stream stage read them.
 FRAMES_SKIPPED = "frames_skipped"
+# That of a record of `frames.retry` for a frame that has not failed: it waits for the decoder, its bytes in its topic.
+DEFERRED = "deferred"
 # A key or header larger than this is neither an id nor a trace context. It is left out when the value is left out.
 MAX_KEPT_BYTES = KIB
 
@@ -50,6 +52,11 @@ class FrameRecord:
     def captured_ms(self) -> int | None:
         """The time of the frame's record: when it was captured, or sent where that is not credible. None: not known."""
         return self.timestamp_ms if self.timestamp_ms > 0 else None
+
+    @property
+    def is_deferred(self) -> bool:
+        """Whether this stands for a frame that waits for the decoder, whose bytes are in its source topic."""
+        return not self.value and headers.to_map(self.headers).get(headers.ERROR_CLASS) == DEFERRED.encode()
 
     @property
     def size(self) -> int:
@@ -94,6 +101,16 @@ def retry_or_dead(
         return dead_letter(names, record, stage, error, max_record_bytes=max_record_bytes, on_delivery=on_delivery)
     failure = _failure(record, stage, error, record.attempt + 1)
     return _out_record(names.retry, record, failure, metrics.RETRIES, on_delivery)
+
+
+def deferred(names: TopicNames, record: FrameRecord, stage: str, on_delivery: OnDelivery) -> OutRecord:
+    """The record for `frames.retry` of a frame that waits for the decoder: no bytes, the attempt as before.
+
+    It lets the committed offset of the source topic move past the frame, which is read again from there.
+    """
+    why = "waits until the decoder has room; the picture is in its own topic"
+    failure = Failure(record.source, record.timestamp_ms, stage, DEFERRED, why, record.attempt)
+    return _out_record(names.retry, record.without_value(), failure, metrics.RETRIES, on_delivery)
 
 
 def dead_letter(

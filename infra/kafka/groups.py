@@ -142,6 +142,11 @@ class GroupProgress(Generic[T]):
         owned = self._owned.get(partition)
         return 0 if owned is None else len(owned.in_flight)
 
+    def oldest(self, partition: TopicPartition) -> Ticket[T] | None:
+        """The first record of the partition that is started and not finished; None where there is none."""
+        owned = self._owned.get(partition)
+        return owned.in_flight[0] if owned is not None and owned.in_flight else None
+
     def newest_ms(self) -> dict[TopicPartition, int]:
         """The capture time of the newest frame that is finished, of each owned partition that has one. Any thread."""
         owned = list(self._owned.items())

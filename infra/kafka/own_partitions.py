@@ -6,7 +6,7 @@ owner.
 
 import threading
 from collections.abc import Callable, Collection, Mapping
-from typing import Self
+from typing import Any, Self
 
 from prometheus_client import Gauge
 
@@ -66,7 +66,7 @@ class OwnPartitionsWatch:
         self._closed = threading.Event()
 
     @classmethod
-    def of(cls, settings: Settings, group: str, topic: str, progress: GroupProgress[None]) -> Self:
+    def of(cls, settings: Settings, group: str, topic: str, progress: GroupProgress[Any]) -> Self:
         """Of the partitions in this book."""
 
         def owned() -> set[int]:

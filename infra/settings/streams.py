@@ -14,9 +14,9 @@ class StreamSettings(Section):
 
     `max_inflight_bytes`: bytes on `frames.batches` that no worker has finished. `max_buffer_bytes`: frames held by this
     process.
-    `max_frames_ahead`: how many frames of a partition are read past one that takes the decoder long; then the partition
-    waits. `decoders`: how many images are decoded at once, beside one that takes long. `decode_timeout_ms`: for up to 8
-    images, or for one large image.
+    `max_frames_ahead`: how many frames of a partition are read past one that is not finished; then the partition waits.
+    From half of that on, frames that wait for the decoder are deferred to the retry topic. `decoders`: how many images
+    are decoded at once, beside one that takes long. `decode_timeout_ms`: for up to 8 images, or for one large image.
     `sample_range`: which samples of a picture of more than 8 bits become black and white. `auto`: the darkest and the
     brightest of the picture; `full`: 0 and the largest that its format holds; `LOW-HIGH` such as `7000-9200`: these.
     """

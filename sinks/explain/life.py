@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from infra.failures.outcomes import DEFERRED
 from schemas.clocks import clock_of
 from schemas.coordinates import Coordinates
 from schemas.records import Label, Origin, micros_to_iso
@@ -100,6 +101,8 @@ def _waits(life: Life) -> str:
     positions, batch = life.positions, life.batch
     retry = life.findings.retries[-1] if life.findings.retries else None
     if retry is not None and positions.before("retry", retry.at) is not None:
+        if retry.failure.error_class == DEFERRED:
+            return "waits until the decoder has room: pictures of its source take it long"
         due_ms = retry.written_ms + _delay_ms(life.delays_ms, retry.failure.attempt)
         return f"waits in {retry.at} for attempt {retry.failure.attempt}, from {iso(due_ms)} on"
     if batch is not None and (before := positions.before("infer", batch.at)) is not None:
@@ -123,7 +126,10 @@ def steps(life: Life) -> list[Step]:
         found.append(Step("prepared and batched", batch.written_ms, which))
     elif labels and labels[0].label.origin is Origin.MODEL:
         found.append(Step("prepared and batched", None, "its micro-batch was not found"))
-    later = [_failed("attempt failed", each) for each in life.findings.retries]
+    later = [
+        _failed("deferred" if each.failure.error_class == DEFERRED else "attempt failed", each)
+        for each in life.findings.retries
+    ]
     later += [_failed("dead letter", each) for each in life.findings.dead]
     for number, each in enumerate(labels):
         model = each.label.model

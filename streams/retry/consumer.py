@@ -2,6 +2,7 @@
 
 A thread reads `frames.retry` in a consumer group of its own, holds each frame until it is due, and hands it to the
 stage as if it had just been read from its source topic. A waiting frame does not block frames of the source topic.
+Deferred frames, which wait for the decoder and come without their bytes, are handed over at once.
 Offsets are committed up to the first frame that the stage has not finished.
 """
 
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from infra.failures.outcomes import FrameRecord
 from infra.kafka.consumer import CommitReport, GroupConsumer, PartitionFault
 from infra.kafka.errors import KafkaFailure, raise_if_final
 from infra.kafka.first_commits import FirstCommits
@@ -20,9 +22,10 @@ from infra.kafka.topics import Lane, TopicNames, group
 from infra.process import logs, metrics
 from infra.process.lifecycle import Deadline
 from infra.settings import Settings
-from schemas.coordinates import TopicPartition
+from schemas.coordinates import Coordinates, TopicPartition
 from streams.retry.waiting import HeldFrame, WaitingFrames, due_ms, retried_frame
 from streams.stage.frames import PendingFrame
+from streams.stage.inputs import Inputs
 
 log = logs.get(__name__)
 
@@ -35,31 +38,31 @@ CLIENT_KEYS = {"queued.max.messages.kbytes": 8 * 1024, "topic.metadata.refresh.i
 
 
 class RetryConsumer:
-    """Calls `take` for each frame that is due, while `may_take` allows it and few retried frames are in the stage.
+    """Gives the stage each frame that is due, while its gate is open and few retried frames are in it.
 
-    `take` and `may_take` are called in the thread of the consumer. The stage calls `finish` of a frame in its own
-    thread. Any thread may read `finished`, the number of frames that the stage has finished, and ask `progress` what
-    any thread may ask.
+    The stage calls `finish` of a frame in its own thread. Any thread may read `finished`, the number of frames that the
+    stage has finished, and ask `progress` what any thread may ask.
     """
 
     def __init__(
         self,
         settings: Settings,
         lane: Lane,
-        take: Callable[[PendingFrame], None],
-        may_take: Callable[[], bool],
+        stage: Inputs,
         fail: Callable[[BaseException], None],
         topic_ids: TopicIds | None = None,
     ) -> None:
         self._settings = settings.retry
         self._topic = TopicNames.for_lane(settings.topic_prefix, lane).retry
         self._other_frames = TopicNames.for_lane(settings.topic_prefix, "replay" if lane == "live" else "live").frames
-        self._take, self._may_take, self._fail = take, may_take, fail
+        self._stage, self._fail = stage, fail
+        self._max_ahead = settings.stream.max_frames_ahead // 2
         self._waiting = WaitingFrames(settings.retry)
         metrics.QUEUE_FRAMES.labels("retry").set_function(lambda: len(self._waiting))
         metrics.QUEUE_BYTES.labels("retry").set_function(lambda: self._waiting.size_bytes)
         self._lock = threading.Lock()  # around `_progress` and the counts, which the stage's thread changes as well
-        self.progress: GroupProgress[None] = GroupProgress()
+        # A ticket holds the origin of a deferred frame.
+        self.progress: GroupProgress[Coordinates | None] = GroupProgress()
         self._in_stage = 0
         self.finished = 0
         self._is_committing = False
@@ -129,28 +132,44 @@ class RetryConsumer:
                 self._waiting.drop([record.topic_partition])
             elif last_read is not None and record.offset > last_read + 1:
                 self._first_commits.jumped(record.topic_partition, range(last_read + 1, record.offset))
-            ticket = self.progress.start(record.topic_partition, record.offset, None)
+            origin = frame.source if frame.is_deferred else None
+            ticket = self.progress.start(record.topic_partition, record.offset, origin)
             if ticket is None:
                 return
             if frame.source.topic == self._other_frames:
                 self.progress.finish(ticket)  # the processor of the other lane has its own group and retries it
                 return
+            oldest = self.progress.oldest(record.topic_partition)
+            too_many = self.progress.ahead(record.topic_partition) > self._max_ahead
+        if oldest is not None and oldest.item is not None and too_many:
+            self._stage.defer_again(oldest.item)
+        if frame.is_deferred:
+            self._hand_over_deferred(frame, ticket)
+            return
         due = due_ms(self._settings, record.timestamp_ms, frame.attempt, time.time() * 1000)
         self._waiting.add(HeldFrame(due, record.partition, record.offset, ticket, frame))
 
     def _hand_over(self) -> None:
-        while self._in_stage < MAX_IN_STAGE and self._may_take():
+        while self._in_stage < MAX_IN_STAGE and self._stage.is_open:
             held = self._waiting.take_due(time.time() * 1000)
             if held is None:
                 break
             with self._lock:
                 self._in_stage += 1
-            self._take(PendingFrame(held.record, partial(self._on_finished, held.ticket, held.record.captured_ms)))
+            finish = partial(self._on_finished, held.ticket, held.record.captured_ms, in_stage=1)
+            self._stage.take(PendingFrame(held.record, finish))
         metrics.RETRY_HELD.set(len(self._waiting))
 
-    def _on_finished(self, ticket: Ticket[None], captured_ms: int | None) -> None:
+    def _hand_over_deferred(self, frame: FrameRecord, ticket: Ticket[Coordinates | None]) -> None:
+        def is_current() -> bool:
+            return self.progress.generation(ticket.topic_partition) == ticket.generation
+
+        finish = partial(self._on_finished, ticket, frame.captured_ms, in_stage=0)
+        self._stage.take_deferred(PendingFrame(frame, finish, is_current))
+
+    def _on_finished(self, ticket: Ticket[Coordinates | None], captured_ms: int | None, in_stage: int) -> None:
         with self._lock:
-            self._in_stage -= 1
+            self._in_stage -= in_stage
             self.finished += 1
             self.progress.finish(ticket, captured_ms)
 

@@ -9,7 +9,7 @@ from infra.kafka.groups import Ticket
 from infra.kafka.records import ConsumedRecord
 from infra.settings import RetrySettings
 from schemas import headers
-from schemas.coordinates import TopicPartition
+from schemas.coordinates import Coordinates, TopicPartition
 from streams.stage.frames import held_bytes
 
 
@@ -20,7 +20,7 @@ class HeldFrame:
     due_ms: float
     partition: int
     offset: int
-    ticket: Ticket[None] = field(compare=False)
+    ticket: Ticket[Coordinates | None] = field(compare=False)
     record: FrameRecord = field(compare=False)
 
     @property

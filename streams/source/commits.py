@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from faust.transport.consumer import Consumer
@@ -10,7 +10,7 @@ from faust.types import TP
 
 from infra.kafka.groups import GroupProgress, Ticket
 from infra.process import logs, metrics
-from schemas.coordinates import TopicPartition
+from schemas.coordinates import Coordinates, TopicPartition
 
 log = logs.get(__name__)
 
@@ -34,8 +34,9 @@ class CommitsByHand(Consumer):
     It also looks for offsets without a record (transaction markers, aborted or compacted records) and stumbles over
     them: behind such a gap after offset 0 it never commits again, and elsewhere it commits one series of adjacent
     offsets at a time. And it drops records below its own read offset, in a topic that was made again for example.
-    A partition of which `max_ahead` messages lie behind one that is not finished is held. For the event loop; any
-    thread may read `commits`, `uncommitted` and `held`.
+    A partition of which `max_ahead` messages lie behind one that is not finished is held. From the half of that on,
+    each message calls `on_ahead` with the place that lies as far before it. For the event loop; any thread may read
+    `commits`, `uncommitted` and `held`.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -44,6 +45,7 @@ class CommitsByHand(Consumer):
         self.commits = 0  # successful commits that moved an offset forward
         self._read_offset = _ReadEverything()
         self.max_ahead = sys.maxsize
+        self.on_ahead: Callable[[Coordinates], None] = lambda _: None
         # Partitions that are not read on for now. Any thread may read it; it is replaced, never changed.
         self.held: frozenset[TopicPartition] = frozenset()
         self._generation: int | None = None
@@ -68,6 +70,8 @@ class CommitsByHand(Consumer):
         if self.progress.ahead(partition) >= self.max_ahead and partition not in self.held:
             log.warning("a partition waits for its oldest frame", partition=str(partition), frames=self.max_ahead)
             self.held |= {partition}
+        if self.progress.ahead(partition) > self.max_ahead // 2:
+            self.on_ahead(Coordinates(*partition, offset - self.max_ahead // 2))
         return ticket
 
     def is_current(self, message: Any) -> bool:

@@ -9,6 +9,7 @@ from inference.image import image_hash
 from infra.kafka.traces import FRAME_ID
 from infra.process import metrics
 from schemas import codec
+from schemas.coordinates import Coordinates
 from schemas.errors import BadFrame, Stalled
 from schemas.records import Frame
 from streams.stage.frames import ParsedFrame, PendingFrame, check_fields
@@ -69,8 +70,11 @@ class FrameStage:
         self._builder = WindowBuilder[PendingFrame](
             max(1, stream.max_buffer_frames // WINDOWS), max_window_bytes, stream.batch_deadline_ms
         )
-        around = Around(self._start, self._on_hard, self._has_only_hard)
-        self._hard = HardFrames(pool, read_again, around, outputs.registry, stream.decoders, max_window_bytes)
+        around = Around(self._start, self._on_hard, self._defer, self._results.enter, self._has_only_hard)
+        max_deferred = stream.max_frames_ahead // 4
+        self._hard = HardFrames(
+            pool, read_again, around, outputs.registry, stream.decoders, max_window_bytes, max_deferred
+        )
         self._easy_s = 0.0  # when a frame of a source that is not hard was last decoded
         self._frames_read = metrics.FRAMES_READ.labels(outputs.lane)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -86,6 +90,21 @@ class FrameStage:
         for window in self._builder.add(pending, pending.size, self._now_ms()):
             self._start(self.process(window))
         self._arm()
+
+    def take_deferred(self, pending: PendingFrame) -> None:
+        """Take a frame that was deferred, which comes without its bytes."""
+        self.gate.hold_aside()
+        self._traces.begin(pending)
+        pending.is_aside = True
+        self._hard.add_deferred(pending)
+
+    def defer_before(self, limit: Coordinates) -> None:
+        """Many frames were read past those of this partition with lower offsets: which wait for the decoder, defer."""
+        self._hard.defer_before(limit)
+
+    def defer_again(self, origin: Coordinates) -> None:
+        """Many frames were read past the record on the retry topic that stands for this one. If it waits, defer it."""
+        self._hard.defer_again(origin)
 
     def close_window(self) -> None:
         """Close the open window now, whatever its deadline."""
@@ -155,19 +174,26 @@ class FrameStage:
         self.gate.set_aside(parsed.pending.size)
         parsed.pending.is_aside = True
         if begun is None:
-            self._hard.add(HardFrame(parsed))
+            self._hard.add(HardFrame.of(parsed))
         else:
-            self._hard.caught(HardFrame(parsed), begun)
+            self._hard.caught(HardFrame.of(parsed), begun)
 
     async def _on_hard(self, frame: HardFrame, result: Result | None) -> None:
         if result is None:
-            self._results.leave_out(frame.place)
+            if frame.place is not None:
+                self._results.leave_out(frame.place)
             self._finish([frame.pending])
         elif isinstance(result, Exception):
             self._results.failed(frame.pending, result, frame.place)
         else:
             assert frame.parsed is not None
             self._results.decoded(frame.parsed, result)
+        await self._results.write()
+
+    async def _defer(self, frame: HardFrame) -> None:
+        if frame.place is not None:
+            self._results.leave_out(frame.place)
+        await self._writer.defer(frame.pending)
         await self._results.write()
 
     def _has_only_hard(self) -> bool:

@@ -48,6 +48,10 @@ class Gate:
         self.release(size)
         self._aside += 1
 
+    def hold_aside(self) -> None:
+        """A frame of a hard source was taken without its bytes."""
+        self._aside += 1
+
     def release_aside(self) -> None:
         """A frame that was set aside has its outcome."""
         self._aside -= 1

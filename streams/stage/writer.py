@@ -8,7 +8,7 @@ from inference.cache.record import CachedLabel
 from inference.labelling.decide import label_for
 from inference.labelling.decision_metrics import DecisionMetrics
 from inference.models import InputSpec
-from infra.failures.outcomes import error_class_of, retry_or_dead
+from infra.failures.outcomes import deferred, error_class_of, retry_or_dead
 from infra.kafka.sender import DeliveryReport, OnDelivery, OutRecord, Sender, send_async
 from infra.kafka.topics import Lane, TopicNames
 from infra.kafka.traces import batch_around, sent_by, sent_within
@@ -118,6 +118,12 @@ class Writer:
         if pending.span is not None:
             pending.span.fail(error_class_of(error), str(error))
         await send_async(sender, sent_within(pending.span, record))
+
+    async def defer(self, pending: PendingFrame) -> None:
+        """A record for the retry topic without the frame's bytes, which are read again from its own topic."""
+        report = self._deliveries.expect(lambda: self._finish([pending]))
+        record = deferred(self._names, pending.record, STAGE, report)
+        await send_async(self._outputs.sender, sent_within(pending.span, record))
 
     async def batch(self, packed: PackedBatch) -> None:
         """A micro-batch, for the partition with the number of its frames' source partition."""

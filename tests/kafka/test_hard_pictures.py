@@ -113,3 +113,33 @@ def test_eleven_cameras_go_on_while_a_twelfth_sends_pictures_that_take_seconds_e
     written = hard_offsets(outcomes)
     assert written == of_hard[: len(written)], "in order"
     assert committed_of(deployment, HARD % PARTITIONS) <= of_hard[len(written)], "not past a frame without an outcome"
+
+
+def test_a_camera_that_sends_more_than_the_decoders_can_do_keeps_no_partition_waiting_and_loses_nothing(
+    deployment: Deployment, sightline: Runner, outcomes: Outcomes
+) -> None:
+    hard = encoded(Image.new("RGB", (5000, 5000), (10, 20, 30)), "JPEG2000")
+    cameras = Cameras(deployment)
+    words = ("stream", "--model", "null", "--no-cache")
+    few = {"SIGHTLINE_STREAM__MAX_FRAMES_AHEAD": "160"}
+    stage = sightline.start(*words, env=few)
+    cameras.send(WARM_UP_S)
+    alone_us = time.time() * 1e6
+    cameras.send(14, hard)
+    end_us = time.time() * 1e6
+    cameras.close()
+    deferred = stage.metric("sightline_retries_total", stage="stream", reason="deferred")
+    assert deferred > 5, stage.metric("sightline_stream_hard_frames")
+    easy = {place for place, camera in cameras.places.items() if camera != HARD}
+    outcomes.wait_for(easy, 30)
+    sharing = {camera for camera in range(CAMERAS - 1) if camera % PARTITIONS == HARD % PARTITIONS}
+    assert p95_s(outcomes, sharing, alone_us, end_us) < LEAST_P95_S * MAX_RATIO
+    stage.kill()  # what is deferred by now is on the retry topic alone
+    committed = committed_of(deployment, HARD % PARTITIONS)
+    again = sightline.start(*words, env=few)
+    found = outcomes.wait_for(set(cameras.places), 120)
+    mine = {place for place in easy if place[0] == HARD % PARTITIONS}
+    assert {found[place] for place in mine if place[1] < committed} == {1}, "what was committed is not read again"
+    assert committed > 0
+    assert not outcomes.dead
+    assert again.stop() == 0, again.stderr

@@ -16,6 +16,7 @@ from infra.settings import Settings
 from schemas import codec
 from schemas.coordinates import Coordinates
 from schemas.errors import BadFrame, Busy
+from schemas.headers import read_failure
 from schemas.records import Encoding, Frame, ModelRef, Prediction, Quality, SourceKind
 from streams.stage.frame_stage import FrameStage, Pool
 from streams.stage.frames import PendingFrame
@@ -144,6 +145,21 @@ class Rig:
         record = FrameRecord(place, recorded_ms, b"cam", value or codec.encode(frame), [])
         self.reread.records[offset] = record
         self.stage.take(PendingFrame(record, lambda: self.finished.append(offset), lambda: self.is_current))
+
+    def take_deferred(self, offset: int, recorded_ms: int = 99) -> None:
+        record = FrameRecord(Coordinates("frames.raw", 0, offset), recorded_ms, b"cam", None, [])
+        self.stage.take_deferred(PendingFrame(record, lambda: self.finished.append(offset)))
+
+    def come_back(self, sent: Sent) -> None:
+        """The retry consumer has read this record."""
+        failure = read_failure(sent.record.headers)
+        assert failure is not None
+        self.take_deferred(failure.source.offset, failure.timestamp_ms)
+
+    async def settle_sent(self, topic: str, count: int) -> None:
+        async with asyncio.timeout(20):
+            while len(self.sender.to(topic)) < count:
+                await asyncio.sleep(0.005)
 
     async def settle(self) -> None:
         """Wait until every window is closed and processed. Delivery reports are not awaited."""

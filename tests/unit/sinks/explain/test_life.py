@@ -46,6 +46,11 @@ def failed(topic: str, offset: int, attempt: int = 1, redriven: bool = False) ->
     return FailureFound(failure, Coordinates(topic, 1, offset), MS + 500, redriven)
 
 
+def put_off() -> FailureFound:
+    failure = Failure(PLACE, MS, "stream", "deferred", "waits until the decoder has room", 0)
+    return FailureFound(failure, Coordinates("frames.retry", 1, 4), MS + 500)
+
+
 def life(frame: FrameFound = THERE, batch: BatchFound | None = None, **found: Any) -> Life:
     """Of stages that have finished everything, unless `committed` says otherwise."""
     committed = found.pop("committed", {("frames.raw", 3): 100, ("frames.batches", 3): 100, ("frames.retry", 1): 100})
@@ -83,6 +88,7 @@ READ = {("frames.raw", 3): 18}
          "waits in frames.retry/1/4 for attempt 2, from 2025-11-26T12:00:30.500000Z on"),
         (life(retries=[failed("frames.retry", 4)], dead=[failed("frames.dead", 1, redriven=True)], committed=READ),
          State.WAITS, "waits in frames.retry"),
+        (life(retries=[put_off()], committed=READ), State.WAITS, "waits until the decoder has room"),
         (life(), State.MISSING, "no outcome, and no stage has the frame"),
         (life(complete=False), State.UNKNOWN, "before the time was over"),
         (life(unknown={"stream": "how far sightline-stream is: no right"}), State.UNKNOWN,

@@ -134,8 +134,9 @@ async def test_a_process_that_was_killed_from_outside_costs_no_image(no_process_
 async def test_a_process_that_dies_idle_is_replaced(no_process_left: None) -> None:
     pool = processes(1)
     await run(pool, [b"a"])
-    for process in psutil.Process().children():
-        process.kill()
+    psutil.Process().children()[
+        0
+    ].kill()  # one of two: an image that two dead ones were given is tried by the stage later
     assert await ran(pool, [b"b"]) == [[b"bb"]]
 
 

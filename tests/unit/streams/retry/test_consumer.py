@@ -1,151 +1,26 @@
 """The consumer of the retry topic: what it commits, when it pauses, what a rebalance makes it forget."""
 
 import queue
-import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
 from prometheus_client import REGISTRY
 
-from infra.kafka.consumer import CommitReport, PartitionFault, Rebalance
-from infra.kafka.errors import FaultKind, KafkaFailure, KafkaFault
-from infra.kafka.records import ConsumedRecord
-from infra.process.lifecycle import Deadline
-from infra.settings import RetrySettings, Settings
+from infra.kafka.consumer import PartitionFault
+from infra.kafka.errors import FaultKind, KafkaFault
+from infra.settings import Settings
 from schemas import headers
-from schemas.coordinates import Coordinates, TopicPartition
+from schemas.coordinates import Coordinates
 from schemas.errors import Stalled
-from schemas.headers import Failure, RawHeaders
+from schemas.headers import Failure
 from streams.processor import Heartbeat, stage_progress
 from streams.retry.consumer import RetryConsumer
 from streams.stage.frames import PendingFrame
 from streams.watch.progress_rule import ProgressRule, WatchdogInput
-
-P0, P1 = (TopicPartition("frames.retry", number) for number in range(2))
-
-
-class FakeConsumer:
-    """Follows its script, one step for each poll: a record or fault that it returns, or something that happens.
-
-    A commit is answered by the next poll while `answers`, as the client does, which answers none inside a rebalance.
-    """
-
-    def __init__(self, partitions: list[TopicPartition]) -> None:
-        self.owned = partitions
-        self.on_commit: Callable[[CommitReport], None]
-        self.asked: list[dict[TopicPartition, int]] = []
-        self.answers, self.log_start = True, 0
-        self.offsets = dict.fromkeys(partitions, 0)
-        self.script: deque[ConsumedRecord | PartitionFault | Callable[[], None] | None] = deque()
-        self.commits: list[tuple[TopicPartition, int]] = []
-        self.refused: list[KafkaFault] = []
-        self.is_paused = False
-
-    def subscribe(self, topics: list[str], rebalance: Rebalance) -> None:
-        self.rebalance = rebalance
-        rebalance.on_assign(self.owned)
-
-    def poll(self, timeout_s: float) -> ConsumedRecord | PartitionFault | None:
-        if self.asked and self.answers:
-            self._answer(self.asked.pop(0))
-        step = self.script.popleft() if self.script else None
-        if not callable(step):
-            return step
-        step()
-        return None
-
-    def revoke(self, partition: TopicPartition) -> None:
-        self.rebalance.on_revoke([partition])
-
-    def lose(self, partition: TopicPartition) -> None:
-        self.rebalance.on_lost([partition])
-
-    def pause(self) -> None:
-        self.is_paused = True
-
-    def resume(self) -> None:
-        self.is_paused = False
-
-    def commit_soon(self, offsets: Mapping[TopicPartition, int]) -> None:
-        if self.refused and self.refused[-1].kind is FaultKind.OTHER:
-            raise KafkaFailure(self.refused.pop())
-        self.asked.append(dict(offsets))
-
-    def commit_within(self, offsets: Mapping[TopicPartition, int], deadline: Deadline) -> str | None:
-        self.commits += offsets.items()
-        return None
-
-    def committed(self, partitions: Iterable[TopicPartition], timeout_s: float) -> dict[TopicPartition, int]:
-        return {one: self.offsets[one] for one in partitions}
-
-    def log_range(self, partition: TopicPartition, timeout_s: float) -> tuple[int, int]:
-        return (self.log_start, 100)
-
-    def _answer(self, offsets: dict[TopicPartition, int]) -> None:
-        if self.refused:
-            self.on_commit(CommitReport({}, self.refused.pop()))
-        else:
-            self.commits += offsets.items()
-            self.on_commit(CommitReport(offsets))
-
-    def close(self) -> None:
-        pass
-
-
-@pytest.fixture
-def consumer(monkeypatch: pytest.MonkeyPatch) -> FakeConsumer:
-    made = FakeConsumer([P0, P1])
-
-    def make(*_: Any, on_commit: Callable[[CommitReport], None], **__: Any) -> FakeConsumer:
-        made.on_commit = on_commit
-        return made
-
-    monkeypatch.setattr("streams.retry.consumer.GroupConsumer", make)
-    return made
-
-
-def record(partition: int, offset: int, age_s: float, found: RawHeaders = ()) -> ConsumedRecord:
-    written_ms = int((time.time() - age_s) * 1000)
-    return ConsumedRecord("frames.retry", partition, offset, written_ms, b"cam", b"frame", found)
-
-
-class Run:
-    """What a retry consumer did until its script was over: the frames that it gave, the errors that it ended with."""
-
-    def __init__(self, consumer: FakeConsumer, max_held_frames: int = 10, finish: bool = True) -> None:
-        """`finish`: the stage finishes each frame at once."""
-        self._consumer, self._finish = consumer, finish
-        self._over = threading.Event()
-        self.taken: list[PendingFrame] = []
-        self.errors: list[BaseException] = []
-        settings = Settings(retry=RetrySettings(delays_ms=(60_000,), max_held_frames=max_held_frames))
-        self._retry = RetryConsumer(settings, "live", self._take, lambda: True, self._fail)
-
-    def until_over(self) -> "Run":
-        self._consumer.script.append(self._over.set)
-        self._retry.start()
-        assert self._over.wait(5)
-        self._retry.close(5)
-        return self
-
-    def finish_first(self) -> None:
-        self.taken[0].finish()
-
-    def offsets(self) -> list[int]:
-        return [pending.record.source.offset for pending in self.taken]
-
-    def _take(self, pending: PendingFrame) -> None:
-        self.taken.append(pending)
-        if self._finish:
-            pending.finish()
-
-    def _fail(self, error: BaseException) -> None:
-        self.errors.append(error)
-        self._over.set()
+from tests.support.retry_run import P0, P1, FakeConsumer, FakeInputs, Run, record
 
 
 def test_frames_of_partitions_that_stay_are_neither_forgotten_nor_passed_over(consumer: FakeConsumer) -> None:
@@ -246,7 +121,7 @@ def given(consumer: FakeConsumer) -> Iterator[tuple[RetryConsumer, "queue.Queue[
     consumer.script += [record(1, offset, 3600) for offset in range(5)]
     taken: queue.Queue[PendingFrame] = queue.Queue()
     failures: list[BaseException] = []
-    retry = RetryConsumer(Settings(), "live", taken.put, lambda: True, failures.append)
+    retry = RetryConsumer(Settings(), "live", FakeInputs(taken.put), failures.append)
     retry.start()
     yield retry, taken
     retry.close(5)

@@ -21,7 +21,7 @@ def frame(attempt: int = 0, value: bytes = b"frame") -> FrameRecord:
 
 
 def held(due: float, size: int = 1, partition: int = 0, offset: int = 0) -> HeldFrame:
-    ticket = Ticket[None](TopicPartition("frames.retry", partition), offset, 1, None)
+    ticket = Ticket[Coordinates | None](TopicPartition("frames.retry", partition), offset, 1, None)
     return HeldFrame(due, partition, offset, ticket, frame(value=b"x" * size))
 
 

@@ -9,6 +9,7 @@ from faust.types.tuples import ConsumerMessage
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.coordinates import Coordinates
 from tests.support.faust_bench import PLACE, TOPIC, Bench, FaustConsumer, OurConsumer
 
 
@@ -242,6 +243,20 @@ async def test_a_commit_without_an_answer_does_not_hold_a_rebalance(
     await consumer.on_partitions_revoked({PLACE})
     assert asyncio.get_running_loop().time() - began_s < 10
     assert periodic is None or not periodic.done()
+
+
+async def test_from_half_of_the_limit_on_it_is_told_what_lies_so_far_back(ours: Bench) -> None:
+    consumer: Any = ours.consumer
+    told: list[Coordinates] = []
+    consumer.max_ahead, consumer.on_ahead = 8, told.append
+    tickets = [begin(ours, offset) for offset in range(10, 14)]
+    assert told == []
+    tickets += [begin(ours, offset) for offset in (14, 15)]
+    assert told == [Coordinates(TOPIC, 0, 10), Coordinates(TOPIC, 0, 11)]
+    for ticket in tickets[:3]:
+        consumer.finish(ticket)
+    begin(ours, 16)
+    assert len(told) == 2, "no more than that lie behind the oldest by now"
 
 
 async def test_a_partition_is_held_while_too_many_messages_lie_behind_one_that_is_not_finished(ours: Bench) -> None:

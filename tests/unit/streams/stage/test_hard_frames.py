@@ -1,6 +1,7 @@
 """Frames whose pictures take the decoder long, through the whole stage: they hold up their own source alone."""
 
 import asyncio
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -8,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas import codec, headers
-from schemas.records import MicroBatch
+from schemas.coordinates import Coordinates
+from schemas.records import Frame, MicroBatch
 from streams.stage.hard_queue import KEPT_FRAMES
 from tests.support.hard_pool import HardPool
 from tests.support.stage_rig import Rig
@@ -123,6 +125,73 @@ async def test_frames_of_a_partition_that_was_lost_are_left_to_its_next_owner() 
     await rig.acknowledge()
     assert rig.stage.gate.frames == 0
     assert rig.reread.places == []
+
+
+async def test_a_frame_that_is_deferred_waits_on_the_retry_topic_and_comes_back_from_there() -> None:
+    pool = HardPool()
+    rig = Rig(pool=pool)
+    for offset in range(12):
+        rig.take(offset, b"hard %d" % offset)
+    await working(pool, b"hard 0", b"hard 1")
+    rig.stage.defer_before(Coordinates("frames.raw", 1, 9))
+    rig.stage.defer_before(Coordinates("frames.raw", 0, 3))
+    await rig.settle_sent("frames.retry", 1)
+    (sent,) = rig.sender.to("frames.retry")
+    assert sent.record.value is None
+    failure = headers.read_failure(sent.record.headers)
+    assert failure is not None
+    assert (failure.error_class, failure.attempt, failure.source) == ("deferred", 0, Coordinates("frames.raw", 0, 2))
+    await rig.acknowledge()
+    assert rig.finished == [2], "what is at work stays"
+
+    rig.come_back(sent)
+    rig.stage.defer_again(Coordinates("frames.raw", 0, 2))
+    await rig.settle_sent("frames.retry", 2)
+    await rig.acknowledge()
+    rig.come_back(rig.sender.to("frames.retry")[1])
+    for offset in (0, 1, *range(3, 12), 2):
+        async with asyncio.timeout(5):
+            while b"hard %d" % offset not in pool.at_work:
+                await asyncio.sleep(0.001)
+        pool.done(b"hard %d" % offset)
+    await until(rig, 12)
+    assert offsets(rig, "cam") == [0, 1, *range(3, 12), 2], "behind all that its source has sent"
+    await rig.acknowledge()
+    assert sorted(rig.finished) == sorted([*range(12), 2, 2]), "one record of three each time"
+    assert rig.stage.gate.frames == 0
+
+
+async def test_a_deferred_frame_whose_place_holds_another_frame_by_now_is_a_dead_letter() -> None:
+    pool = HardPool()
+    rig = Rig(pool=pool)
+    rig.take(0, b"hard 0")
+    await working(pool, b"hard 0")
+    for offset in (1, 2):
+        rig.reread.records[offset] = replace(rig.reread.records[0], timestamp_ms=1_000 + offset)
+        rig.take_deferred(offset, recorded_ms=1_001)
+    rig.reread.gone = {1}
+    pool.done(b"hard 0")
+    await rig.settle_sent("frames.dead", 2)
+    reasons = {headers.to_map(one.record.headers)[headers.ERROR_CLASS] for one in rig.sender.to("frames.dead")}
+    assert reasons == {b"frame_gone"}
+    await rig.acknowledge()
+    assert sorted(rig.finished) == [0, 1, 2]
+
+
+async def test_when_too_many_are_deferred_the_oldest_becomes_a_dead_letter_with_its_picture() -> None:
+    pool = HardPool()
+    rig = Rig(pool=pool, stream={"max_frames_ahead": 12})
+    for offset in range(6):
+        rig.take(offset, b"hard %d" % offset)
+    await working(pool, b"hard 0", b"hard 1")
+    for offset in range(10, 15):
+        rig.reread.records[offset] = rig.reread.records[0]
+        rig.take_deferred(offset, recorded_ms=99)
+    await rig.settle_sent("frames.dead", 2)
+    dead = {headers.read_failure(one.record.headers).source.offset: one for one in rig.sender.to("frames.dead")}  # type: ignore[union-attr]
+    assert sorted(dead) == [10, 11]
+    assert headers.to_map(dead[10].record.headers)[headers.ERROR_CLASS] == b"decoder_behind"
+    assert codec.decode(Frame, dead[10].value).image == b"hard 0"
 
 
 async def test_a_hard_picture_that_is_bad_is_a_dead_letter_and_holds_nothing_up() -> None:
