@@ -128,6 +128,6 @@ def test_a_user_who_may_describe_and_nothing_else(tmp_path: Path) -> None:
         assert (reports[group]["lag_s_kind"], reports[group]["lag_s"] > 0) == (LagTimeKind.EXACT, True)
         assert "no member reads" in reports[group]["cause"]
         assert found["bottleneck"]["stage"] == "unknown"
-        assert "pipeline.status" in done.stderr
+        assert "what the processes say cannot be read" in done.stderr
         refused = sightline.run("subscribe", "--limit", "1")
         assert "Read on topic" in refused.stderr, "this user may read nothing"
