@@ -125,7 +125,8 @@ def test_a_user_who_may_describe_and_nothing_else(tmp_path: Path) -> None:
         found = json.loads(done.stdout)
         reports = {report["group"]: report for report in found["groups"]}
         assert (reports[group]["status"], reports[group]["total_lag"]) == ("ERR", 5), reports[group]
-        assert (reports[group]["lag_s_kind"], reports[group]["lag_s"] > 0) == (LagTimeKind.EXACT, True)
+        assert reports[group]["lag_s"] > 0
+        assert reports[group]["lag_s_kind"] in (LagTimeKind.EXACT, LagTimeKind.BOUND)
         assert "no member reads" in reports[group]["cause"]
         assert found["bottleneck"]["stage"] == "unknown"
         assert "what the processes say cannot be read" in done.stderr
