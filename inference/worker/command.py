@@ -65,6 +65,7 @@ def serve(settings: Settings, lane: Lane, stop: Stop) -> None:
     probes = Probes(stop)
     try:
         with HealthServer(settings.http, probes.live, probes.ready, labels={"lane": lane}) as health:
+            metrics.MODEL_READY.set(0)
             # The first start ever also converts the model: tens of seconds.
             model = stop.unless_stopped(lambda: load_model(settings.infer.model, settings.infer))
             if model is not None:

@@ -165,7 +165,7 @@ def _nothing() -> tuple[None, LagTimeKind, float, float, None, int]:
 def _sample(group: GroupLook, partition: TopicPartition, ends: LogEnds, look: ClusterLook) -> Sample:
     """Behind the last stable offset a transaction is open. A group that has read further reads uncommitted records."""
     committed = group.committed.get(partition, -1)
-    if Unread(partition, committed) in look.bare:
+    if look.bare and Unread(partition, committed) in look.bare:
         return Sample(look.at_s, committed, ends.start, committed)
     end = ends.end if committed > ends.stable else ends.stable
     return Sample(look.at_s, committed if committed >= 0 else None, ends.start, end)

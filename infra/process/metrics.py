@@ -6,6 +6,7 @@ Units are seconds and bytes, and labels have few values: no label holds a file n
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 
+from infra.process.own_gauge import OwnGauge
 from infra.process.source_series import SourceGauge, SourceLabels
 
 LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
@@ -184,9 +185,9 @@ RETRY_SKIPPED = Counter(
 )
 
 # inference
-MODEL_READY = Gauge("sightline_model_ready", "1 once the model is loaded and warm")
+MODEL_READY = OwnGauge("sightline_model_ready", "1 once the model is loaded and warm")
 INFER_BATCH_SIZE = Histogram("sightline_infer_batch_size", "images per model run", buckets=SIZE_BUCKETS)
-INFER_MAX_BATCH_SIZE = Gauge("sightline_infer_max_batch_size", "images that a model run may have")
+INFER_MAX_BATCH_SIZE = OwnGauge("sightline_infer_max_batch_size", "images that a model run may have")
 MODEL_RUN_SECONDS = Histogram(
     "sightline_model_run_seconds", "one run of the model that succeeded, without retries", buckets=STAGE_BUCKETS
 )
@@ -199,7 +200,9 @@ BATCHES_SKIPPED = Counter(
     "micro-batches that retention removed before a worker had read them: their frames have no outcome",
 )
 CACHE_STORES = Counter("sightline_cache_stores_total", "labels offered to the cache", ["result"])
-CACHE_UP = Gauge("sightline_cache_up", "1 while Redis does what it is asked, 0 while look-ups or stores are left alone")
+CACHE_UP = OwnGauge(
+    "sightline_cache_up", "1 while Redis does what it is asked, 0 while look-ups or stores are left alone"
+)
 FRAMES_OPEN = Gauge("sightline_infer_open_frames", "frames read by this worker whose outcome is not settled yet")
 # Names and texts of metrics that exist only where a GPU does (`inference.device.gpu_metrics`).
 GPU_UTILIZATION = ("sightline_gpu_utilization_ratio", "share of the time in which the GPU was busy")

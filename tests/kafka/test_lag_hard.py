@@ -106,6 +106,7 @@ def test_a_share_group_is_listed_and_not_judged(deployment: Deployment, monitor:
     assert "share group" in found[group].cause
 
 
+@pytest.mark.system
 def test_a_user_who_may_describe_and_nothing_else(tmp_path: Path) -> None:
     """Not even the topic of statuses may be read: the verdict says so, and everything else is told."""
     with local_services(tmp_path, properties=PROPERTIES) as services, new_deployment(services) as limited:
@@ -114,19 +115,20 @@ def test_a_user_who_may_describe_and_nothing_else(tmp_path: Path) -> None:
         commit(limited, group, topic, 4)
         for kind in (ResourceType.TOPIC, ResourceType.GROUP):
             allow(limited, kind, "*", "ANONYMOUS", AclOperation.DESCRIBE)
-        # The last right that is given: from now on this user has none on the cluster itself.
-        allow(limited, ResourceType.BROKER, "kafka-cluster", "somebody", AclOperation.ALTER)
-        time.sleep(1.0)
+        # The last right that is given: on the cluster itself this user now has what its broker needs, and no Describe.
+        allow(limited, ResourceType.BROKER, "kafka-cluster", "ANONYMOUS", AclOperation.CLUSTER_ACTION)
+        time.sleep(1.0)  # until the authorizer knows it
         env = {"SIGHTLINE_LAG__STUCK_AFTER_S": "1"}
         sightline = Runner(limited.env)
         done = sightline.run("lag", "--json", "--pipeline", env=env)
         assert done.returncode == 0, done.stderr
         found = json.loads(done.stdout)
         reports = {report["group"]: report for report in found["groups"]}
-        assert (reports[group]["status"], reports[group]["total_lag"]) == ("ERR", 5)
-        assert (reports[group]["lag_s_kind"], reports[group]["lag_s"] > 0) == (LagTimeKind.EXACT, True)
+        assert (reports[group]["status"], reports[group]["total_lag"]) == ("ERR", 5), reports[group]
+        assert reports[group]["lag_s"] > 0
+        assert reports[group]["lag_s_kind"] in (LagTimeKind.EXACT, LagTimeKind.BOUND)
         assert "no member reads" in reports[group]["cause"]
         assert found["bottleneck"]["stage"] == "unknown"
-        assert "pipeline.status" in done.stderr
+        assert "what the processes say cannot be read" in done.stderr
         refused = sightline.run("subscribe", "--limit", "1")
         assert "Read on topic" in refused.stderr, "this user may read nothing"

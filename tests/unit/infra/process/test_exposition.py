@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable
 
 import pytest
@@ -10,6 +11,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from infra.process.end_to_end import MAX_EXEMPLAR_CHARACTERS, exemplar_of
 from infra.process.exposition import exposition
+from infra.process.own_gauge import OwnGauge
 
 TRACE = f"00-{7:032x}-{1:016x}-01"
 # As Prometheus asks.
@@ -66,3 +68,18 @@ def test_promtool_finds_no_fault_in_the_catalogue() -> None:
     text, _ = exposition("", {"lane": "live"})
     found = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, check=False)
     assert (found.returncode, found.stdout + found.stderr) == (0, b"")
+
+
+def test_a_process_without_a_model_or_a_cache_does_not_say_that_they_are_down() -> None:
+    registry = CollectorRegistry()
+    gauge = OwnGauge("sightline_thing_up", "1 while the thing is there", registry=registry)
+    assert b"sightline_thing_up" not in exposition("", {}, registry)[0]
+    gauge.set(0)
+    assert b"sightline_thing_up 0.0" in exposition("", {}, registry)[0]
+    code = (
+        "import infra.process.metrics; from infra.process.exposition import exposition; "
+        "print(exposition('', {})[0].decode())"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "sightline_labels_total" in said
+    assert not {name for name in ("sightline_model_ready", "sightline_cache_up") if name in said}

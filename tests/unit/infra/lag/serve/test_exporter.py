@@ -1,6 +1,8 @@
 """Metrics under the names of published dashboards: nothing unknown is told, and nothing of the last look stays."""
 
 import math
+import shutil
+import subprocess
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -183,3 +185,17 @@ def test_values_of_a_cluster_that_is_slow_are_fresh_for_longer_than_the_interval
     one.update(seen(group_report()))  # a look that took 0.25 s
     time.sleep(0.1)
     assert one.ready() is None
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+def test_promtool_finds_fault_with_names_that_published_dashboards_ask_for_and_no_others() -> None:
+    one = served()
+    one.update(seen(group_report(partitions=[partition_report(0, 20, start=10, lost=5, retention_s=12.0)])))
+    page = one.answer("GET", "/metrics")
+    assert page is not None
+    found = subprocess.run(["promtool", "check", "metrics"], input=page.body, capture_output=True, check=False)
+    assert {line.split()[0] for line in (found.stdout + found.stderr).decode().splitlines()} == {
+        "kafka_consumergroup_poll_time_ms",
+        "kafka_consumergroup_current_offset_sum",
+        "kafka_consumergroup_lag_sum",
+    }
