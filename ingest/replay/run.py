@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import partial
 
 from infra.kafka.group_listing import GroupListing
 from infra.kafka.reader import Reader
@@ -68,7 +67,7 @@ def resume(settings: Settings, replay_id: str, how: How, stop: Stop, rate: str |
 
     Raises SightlineError when it runs, is over, or another one has the lane.
     """
-    found = _resumable(settings, replay_id)
+    found = check_resumable(settings, replay_id)
     return _run(settings, found if rate is None else replace(found, rate=rate), how, stop, is_new=False)
 
 
@@ -91,7 +90,16 @@ def check_lane(there: Iterable[ReplayProgress], replay_id: str) -> None:
             )
 
 
-def _resumable(settings: Settings, replay_id: str) -> ReplayProgress:
+def prepare(settings: Settings, new: ReplayProgress, stop: Stop) -> None:
+    """Takes the lane for a new replay and leaves it PAUSED, for another process to resume. Raises as `start`."""
+    writer = LaneWriter(settings, new.replay_id, stop, registry_of(settings))
+    begun = _take_lane(settings, new, writer, is_new=True)
+    writer.begin([], replace(begun, state=ReplayState.PAUSED, reason="a process in the background takes it over"))
+    writer.wait()
+
+
+def check_resumable(settings: Settings, replay_id: str) -> ReplayProgress:
+    """The replay, which nobody runs. Raises SightlineError when it runs or is over."""
     until = time.monotonic() + TAKE_OVER_S
     with progress_topic(settings) as topic:
         first = found = known(topic.look().progress, replay_id)
@@ -107,8 +115,9 @@ def _resumable(settings: Settings, replay_id: str) -> ReplayProgress:
 
 def _run(settings: Settings, progress: ReplayProgress, how: How, stop: Stop, *, is_new: bool) -> Outcome:
     with ExitStack() as closing:
+        has_stages = how.stages or progress.model is not None
         closing.enter_context(tracing.running(settings.tracing, "sightline-replay"))
-        stages = closing.enter_context(LaneStages(progress.model, stop=stop)) if how.stages else None
+        stages = closing.enter_context(LaneStages(progress.model, stop=stop)) if has_stages else None
         if stages is None:
             _tell_of_idle_lane(settings, needed=how.limit is not None)
         registry = registry_of(settings)
@@ -117,7 +126,7 @@ def _run(settings: Settings, progress: ReplayProgress, how: How, stop: Stop, *, 
         screen = closing.enter_context(Screen())
         screen.show(begun)
         done = copy_frames(settings, begun, writer, screen, stop)
-        if done.state is not ReplayState.COMPLETED or not (how.stages or how.limit is not None):
+        if done.state is not ReplayState.COMPLETED or not (has_stages or how.limit is not None):
             return Outcome(done)
         counts = _wait_for_labels(settings, done, screen, stop, stages)
     if how.limit is None or stop.is_set():
@@ -177,12 +186,15 @@ def copy_frames(
         log_spans = reader.spans(begun.topic)
     period = Period(begun.from_at, begun.to_at)
     history, _ = open_history(settings, begun.topic, log_spans, archive, period, begun.source_glob)
-    read = partial(in_order_of_time, history) if rate.is_original_pace else history.records
     lane = TopicNames.for_lane(settings.topic_prefix, "replay").frames
     with ControlWatch(settings, begun.replay_id) as control, BrakeWatch(settings) as brake:
 
-        def records(spans: Sequence[Span]) -> Iterator[ConsumedRecord]:
-            for record in read(spans, lambda: stop.is_set() or control.asked() is not None):
+        def is_to_end() -> bool:
+            return stop.is_set() or control.asked() is not None
+
+        def records(spans: Sequence[Span], below: int | None) -> Iterator[ConsumedRecord]:
+            at_pace = in_order_of_time(history, spans, is_to_end) if rate.is_original_pace else None
+            for record in at_pace or history.records(spans, is_to_end, below):
                 yield record
                 screen.show(writer.committed or begun)
 
