@@ -43,6 +43,17 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "dead show": ("sinks.dead.command:show_command", "show one dead letter in full"),
     "dead export": ("sinks.dead.command:export_command", "write dead letters to files"),
     "redrive": ("ingest.redrive.command:command", "send dead letters through the pipeline again"),
+    "replay plan": ("ingest.replay.command:plan_command", "show what a replay of a time range would copy"),
+    "replay start": ("ingest.replay.command:start_command", "run frames of the past through the replay lane"),
+    "replay list": ("ingest.replay.control_command:list_command", "list all replays"),
+    "replay status": ("ingest.replay.control_command:status_command", "show how far a replay is"),
+    "replay pause": ("ingest.replay.control_command:pause_command", "pause a replay"),
+    "replay resume": ("ingest.replay.command:resume_command", "go on with a paused or broken replay"),
+    "replay cancel": ("ingest.replay.control_command:cancel_command", "end a replay for good"),
+    "replay delete": ("ingest.replay.control_command:delete_command", "forget a replay that does not run"),
+    "archive run": ("ingest.archive.command:run_command", "archive frames as Parquet files, by hour"),
+    "archive verify": ("ingest.archive.command:verify_command", "prove every file of an archive"),
+    "archive list": ("ingest.archive.command:list_command", "list the hours of an archive, and its gaps"),
     "bench": ("streams.bench.command:command", "measure the pipeline and compare it with the limit of the machine"),
 }
 

@@ -10,6 +10,8 @@ SightlineError
  ├─ Busy            try this again later, it was not done. Caught by the stage: wait, then again.
  ├─ ModelError      the model failed on input that was sound. Caught by the worker: split, run again, retried.
  ├─ SinkError       an output refused what it was given. Caught by the loop of the sink: not committed.
+ ├─ ArchiveError    an archive is cut, altered, incomplete or in use. Caught by the CLI: exit 1.
+ │   └─ NoRoom          its storage is full. Caught by `archive run`: tried again, or exit 1.
  ├─ KafkaFailure    a call to Kafka failed (infra/kafka/errors.py). Caught by whoever knows whether to try again.
  └─ Stalled         the process cannot keep its promises any more and must end. Caught by the CLI: exit 1.
 
@@ -86,6 +88,14 @@ class ModelError(SightlineError):
 
 class SinkError(SightlineError):
     """An output did not take what it was given; nothing may be committed past it."""
+
+
+class ArchiveError(SightlineError):
+    """An archive of frames is not what its manifests say, or cannot be used; names the file."""
+
+
+class NoRoom(ArchiveError):
+    """The storage of an archive is full; nothing half written counts."""
 
 
 class Stalled(SightlineError):

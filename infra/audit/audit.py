@@ -23,7 +23,8 @@ from infra.audit.balance import Balance
 from infra.audit.compare import compare_frames
 from infra.audit.expired import ExpiredOffsets
 from infra.audit.ledger import Ledger
-from infra.audit.outcome_reader import CLOCK_MARGIN_US, OutcomeReader, StopLatch, frame_id_of
+from infra.audit.outcome_reader import CLOCK_MARGIN_US, OutcomeReader, StopLatch
+from infra.failures.dead_letters import frame_id_of
 from infra.kafka.reader import Reader
 from infra.kafka.schema_registry import registry_of
 from infra.kafka.spans import Period, Span

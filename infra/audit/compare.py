@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from infra.audit.ledger import Ledger
-from infra.audit.outcome_reader import frame_id_of
+from infra.failures.dead_letters import frame_id_of
 from infra.kafka.records import ConsumedRecord
 from infra.kafka.spans import Span
 from schemas.codec import Registry

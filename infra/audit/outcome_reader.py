@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from infra.audit.ledger import Ledger
+from infra.failures.dead_letters import frame_id_of
 from infra.failures.outcomes import BATCHES_SKIPPED, FRAMES_SKIPPED
 from infra.kafka.reader import Reader
 from infra.kafka.records import ConsumedRecord
@@ -14,11 +15,10 @@ from infra.kafka.topics import TopicNames
 from infra.settings import Settings
 from schemas import codec
 from schemas.clocks import read_clock
-from schemas.codec import Registry
 from schemas.coordinates import Coordinates, TopicPartition
 from schemas.errors import BadFrame, UnknownVersion
 from schemas.headers import read_failure, redriven_letter
-from schemas.records import Frame, Label, Micros
+from schemas.records import Label, Micros
 
 # Reading starts this long before the first frame, because clocks differ; `look_back` handles a larger difference.
 CLOCK_MARGIN_US = 10 * 60 * 1_000_000
@@ -175,11 +175,3 @@ class OutcomeReader:
             frame_id = frame_id_of(record, self._registry)
             self._ledger.dead_letter(failure.source, failure.timestamp_ms or None, frame_id, record.timestamp_ms)
         return failure.source
-
-
-def frame_id_of(record: ConsumedRecord, registry: Registry | None) -> str:
-    """The id of the frame that is the record's value; empty for anything else."""
-    try:
-        return codec.decode(Frame, record.value, registry).frame_id
-    except BadFrame:
-        return ""

@@ -8,10 +8,12 @@ from fnmatch import fnmatchcase
 from infra.kafka.reader import Reader
 from infra.kafka.records import ConsumedRecord
 from infra.kafka.spans import Period
+from schemas import codec
+from schemas.codec import Registry
 from schemas.coordinates import Coordinates
-from schemas.errors import ConfigError
+from schemas.errors import BadFrame, ConfigError
 from schemas.headers import Failure, RawHeaders, read_failure, redriven_letter
-from schemas.records import Micros
+from schemas.records import Frame, Micros
 
 # (partition, offset) on `frames.dead`.
 Place = tuple[int, int]
@@ -105,6 +107,14 @@ def parse(record: ConsumedRecord) -> DeadLetter | Mark:
     if marked is not None:
         return Mark(marked, failure.source if failure else None, place, record.timestamp_ms)
     return DeadLetter(place, record.timestamp_ms, record.key, record.value, record.headers, failure)
+
+
+def frame_id_of(record: ConsumedRecord, registry: Registry | None) -> str:
+    """The id of the frame that is the record's value; empty for anything else."""
+    try:
+        return codec.decode(Frame, record.value, registry).frame_id
+    except BadFrame:
+        return ""
 
 
 def parse_place(text: str, topic: str) -> Place:

@@ -55,6 +55,8 @@ class Reader:
             settings, "sightline-reader", **{"enable.partition.eof": True, "auto.offset.reset": "error", **extra}
         )
         self.expired: list[Span] = []
+        # How long records are gathered: shorter where each read leads to a jump.
+        self.poll_s = POLL_S
         # Partitions whose position changed while a batch was processed: the rest of the batch is from the old position.
         self._moved: set[TopicPartition] = set()
 
@@ -90,10 +92,20 @@ class Reader:
         ends = self._offsets(keys, _LATEST)
         starts = self._offsets(keys, _EARLIEST)
         if from_us is not None:
-            starts = self._first_at(keys, from_us, ends)
+            found = self.first_at(keys, from_us)
+            starts = {key: ends[key] if (first := found[key]) is None else first for key in keys}
         if to_us is not None:
-            ends = self._first_at(keys, to_us, ends)
+            found = self.first_at(keys, to_us)
+            ends = {key: ends[key] if (first := found[key]) is None else min(first, ends[key]) for key in keys}
         return [Span(*key, min(starts[key], ends[key]), ends[key]) for key in keys]
+
+    def first_at(self, keys: Iterable[TopicPartition], at_us: Micros) -> dict[TopicPartition, int | None]:
+        """The first record of that time or later, per partition; None where there is none. A disordered log has
+        records of a later time before it, never one that it passed over.
+        """
+        # A negative timestamp means something else to Kafka; -1 as the answer: no record is as late as that.
+        found = self._offsets(list(keys), OffsetSpec.for_timestamp(max(0, -(-at_us // 1000))))
+        return {key: None if offset < 0 else offset for key, offset in found.items()}
 
     def tail(self, topic: str) -> list[Span]:
         """Empty ranges at the end of every partition: the start for a reader of new records only."""
@@ -171,7 +183,8 @@ class Reader:
 
     def _consume(self) -> list[tuple[ConsumedRecord, KafkaError | None]]:
         return [
-            (consumed_record(message), message.error()) for message in self._consumer.consume(POLL_MESSAGES, POLL_S)
+            (consumed_record(message), message.error())
+            for message in self._consumer.consume(POLL_MESSAGES, self.poll_s)
         ]
 
     def _advance(self, record: ConsumedRecord, left: _Left) -> Iterator[ConsumedRecord]:
@@ -247,14 +260,6 @@ class Reader:
 
     def _offsets(self, keys: list[TopicPartition], spec: OffsetSpec) -> dict[TopicPartition, int]:
         return {key: int(place.offset) for key, place in self._look_up(keys, spec).items()}
-
-    def _first_at(
-        self, keys: list[TopicPartition], at_us: Micros, ends: dict[TopicPartition, int]
-    ) -> dict[TopicPartition, int]:
-        """The first record that is as late as that; the end where none is."""
-        # A negative timestamp means something else to Kafka; -1 as the answer: no record is as late as that.
-        found = self._offsets(keys, OffsetSpec.for_timestamp(max(0, -(-at_us // 1000))))
-        return {key: ends[key] if found[key] < 0 else min(found[key], ends[key]) for key in keys}
 
     def _look_up(self, keys: list[TopicPartition], spec: OffsetSpec) -> dict[TopicPartition, ListOffsetsResultInfo]:
         """Asks again while a partition has no leader; raises Unavailable when that takes too long."""

@@ -39,6 +39,18 @@ def begin(
     return span, span.traceparent
 
 
+def begin_again(
+    operation: str, topic: str, former: str | None, *, partition: int = -1, offset: int = -1
+) -> "tuple[Span | None, str]":
+    """The span of a frame that is sent once more, and the context to pass on: a new trace, linked to the former one."""
+    tracer = tracing.active
+    if tracer is None or not tracer.samples():
+        return None, unsampled_traceparent()
+    given, links = attributes(operation, topic, partition, offset), [] if former is None else [former]
+    span = tracer.start(f"{operation} {topic}", operation, given, links=links)
+    return span, span.traceparent
+
+
 def follow(
     operation: str, topic: str, traceparent: str | None, *, partition: int = -1, offset: int = -1, group: str = ""
 ) -> "Span | None":

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from enum import Enum, auto
 from typing import Any, Protocol
 
@@ -12,7 +13,7 @@ from confluent_kafka import KafkaError
 from infra.kafka.clients import Keys, new_client, producer_config
 from infra.kafka.conversions import commits_of
 from infra.kafka.key_values import given_keys
-from infra.kafka.sender import OnDelivery, OutRecord, delivery_report
+from infra.kafka.sender import DeliveryReport, OnDelivery, OutRecord, delivery_report
 from infra.kafka.topic_ids import TopicIds
 from infra.process import logs
 from infra.process.lifecycle import Deadline, Stop
@@ -74,9 +75,16 @@ class Transaction:
         group_metadata: Any,
         give_up: Callable[[], bool],
         topic_ids: TopicIds | None = None,
+        closing: Callable[[Sequence[DeliveryReport]], OutRecord] | None = None,
     ) -> None:
-        """`topic_ids` are written with the offsets, as `GroupConsumer` does in its commits."""
+        """`topic_ids` are written with the offsets, as `GroupConsumer` does in its commits.
+
+        `closing` makes the last record of the transaction, from the reports of all others: it can tell where they lie.
+        Without a group (`group_metadata` None) no offsets are written.
+        """
         self._producer, self._records, self.offsets = producer, records, offsets
+        self._closing = closing
+        self._reports: list[DeliveryReport] = []
         self._topic_ids = topic_ids or {}
         self._group_metadata, self.give_up = group_metadata, give_up
         self.is_aborted = False
@@ -95,8 +103,11 @@ class Transaction:
         try:
             self._producer.begin_transaction()
             for record in self._records:
-                self._produce(record)
-            self._send_offsets(commits_of(self.offsets, self._topic_ids))
+                self._produce(record if self._closing is None else replace(record, on_delivery=self._reports.append))
+            if self._closing is not None:
+                self._produce(self._closing(self._await_reports()))
+            if self._group_metadata is not None:
+                self._send_offsets(commits_of(self.offsets, self._topic_ids))
             self._commit()
         except confluent_kafka.KafkaException as error:  # begin_transaction: nothing was opened
             raise _end("begin a transaction", error.args[0]) from error
@@ -126,6 +137,17 @@ class Transaction:
                 # A failed transaction accepts no record; the abort tells the cause.
                 log.warning("a record was refused", topic=record.topic, error=error.args[0].str())
                 raise _Aborted from error
+
+    def _await_reports(self) -> Sequence[DeliveryReport]:
+        while len(self._reports) < len(self._records):
+            self._producer.poll(PAUSE_S)
+            if self.give_up():
+                raise _Aborted
+        fault = next((report.fault for report in self._reports if report.fault is not None), None)
+        if fault is not None:
+            log.warning("transaction aborted", call="produce", error=str(fault))
+            raise _Aborted
+        return self._reports
 
     def _send_offsets(self, positions: list[Any]) -> None:
         while True:

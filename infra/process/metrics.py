@@ -74,6 +74,24 @@ CAMERA_RECONNECTS = Counter(
     ["source_id", "reason"],
 )
 
+# ingest: the archive
+ARCHIVED_FRAMES = Counter("sightline_archive_frames_total", "frames that were archived: written and read back")
+ARCHIVED_BYTES = Counter("sightline_archive_bytes_total", "bytes of the files in which frames were archived")
+ARCHIVE_FILES = Counter("sightline_archive_files_total", "files of the archive: written, removed by age", ["result"])
+ARCHIVE_GAPS = Counter(
+    "sightline_archive_gap_offsets_total",
+    "offsets that are in no file of the archive: retention (they were gone before), no_record, none_selected",
+    ["reason"],
+)
+ARCHIVE_LATE_EVENTS = Counter(
+    "sightline_archive_late_events_total",
+    "labels and dead letters that came after frames around them had been passed over",
+)
+ARCHIVE_WAITING = Gauge("sightline_archive_waiting_records", "offsets of the frames topic that are not archived yet")
+ARCHIVE_LAST_LOOK = Gauge(
+    "sightline_archive_last_look_timestamp_seconds", "end of the last look at the topic that succeeded"
+)
+
 # every stage
 STAGE_SECONDS = Histogram(
     "sightline_stage_duration_seconds",

@@ -88,18 +88,19 @@ class Tracer:
         attributes: Mapping[str, Attribute],
         *,
         parent: Span | str | None = None,
-        links: Iterable[Span] = (),
+        links: Iterable[Span | str] = (),
         start_ns: int | None = None,
     ) -> Span:
         """`kind`: send, process, or anything else for work inside a process. `parent`: a span here, or the
-        `traceparent` of one in another process; without it a trace begins. `start_ns`: since 1970; None: now.
+        `traceparent` of one in another process; without it a trace begins. `links` name spans in the same two ways.
+        `start_ns`: since 1970; None: now.
         """
         otel = self._tracer.start_span(
             name,
             _context(parent),
             KINDS.get(kind, SpanKind.INTERNAL),
             attributes,
-            [Link(one.context) for one in links],
+            [Link(_context_of(one)) for one in links],
             start_ns,
         )
         return Span(self, otel)
@@ -112,8 +113,11 @@ def _context(parent: Span | str | None) -> Context:
     """A `traceparent` whose ids are all zero is nobody's: a trace begins."""
     if parent is None:
         return Context()
-    found = _remote(parent) if isinstance(parent, str) else parent.context
-    return set_span_in_context(NonRecordingSpan(found), Context())
+    return set_span_in_context(NonRecordingSpan(_context_of(parent)), Context())
+
+
+def _context_of(span: Span | str) -> SpanContext:
+    return _remote(span) if isinstance(span, str) else span.context
 
 
 def _remote(traceparent: str) -> SpanContext:

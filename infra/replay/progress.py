@@ -17,7 +17,7 @@ from infra.settings import Settings
 from schemas.codec import Registry, decode, encode
 from schemas.coordinates import TopicPartition
 from schemas.errors import BadFrame, ConfigError, Stalled, Unavailable
-from schemas.replays import ReplayAction, ReplayProgress, ReplayRequest
+from schemas.replays import ReplayAction, ReplayProgress, ReplayRequest, ReplayState
 
 log = logs.get(__name__)
 
@@ -33,8 +33,8 @@ class Replays:
         self._registry = registry
         self.progress: dict[str, ReplayProgress] = {}
         self.requests: dict[str, ReplayRequest] = {}
-        # Where each replay's first record that is still there lies: whoever wrote first has the lane.
-        self.first_offsets: dict[str, int] = {}
+        # Where each replay said that it runs: of two that say so at once, the first has the lane.
+        self.taken_at: dict[str, int] = {}
 
     def add(self, record: ConsumedRecord) -> None:
         """Take a record into account. One of a later version of the schema, or of somebody else, is left out."""
@@ -47,8 +47,9 @@ class Replays:
             if key.endswith(REQUEST):
                 self.requests[replay_id] = decode(ReplayRequest, record.value, self._registry)
             else:
-                self.progress[replay_id] = decode(ReplayProgress, record.value, self._registry)
-                self.first_offsets.setdefault(replay_id, record.offset)
+                progress = self.progress[replay_id] = decode(ReplayProgress, record.value, self._registry)
+                if progress.state in (ReplayState.STARTED, ReplayState.RESUMED):
+                    self.taken_at[replay_id] = record.offset
         except BadFrame as error:
             log.warning("a record of replay.progress is left out", key=key, error=str(error))
 

@@ -18,7 +18,7 @@ from infra.settings.infra import (
     RetrySettings,
     TopicSettings,
 )
-from infra.settings.ingest import CameraSettings
+from infra.settings.ingest import ArchiveSettings, CameraSettings
 from infra.settings.lag import GroupLimits, LagSettings, NotifySettings
 from infra.settings.load import load_settings
 from infra.settings.places import home
@@ -30,6 +30,7 @@ from infra.settings.whole import Settings
 __all__ = [
     "KIB",
     "MIB",
+    "ArchiveSettings",
     "BreakerSettings",
     "CameraSettings",
     "ClientKeys",

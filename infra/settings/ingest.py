@@ -36,3 +36,19 @@ class CameraSettings(Section):
     password: SecretStr = SecretStr("")
     use_proxy: bool = False
     rtsp_transport: Literal["auto", "tcp", "udp"] = "auto"
+
+
+class ArchiveSettings(Section):
+    """`url`: where frames are archived and replayed from, where a command names no other; a path or a URL of fsspec.
+
+    A file is closed at the end of an hour, or before it has more than `max_file_bytes`; a run needs about four times
+    that in memory. A continuous run looks every `look_interval_s`, and archives an hour that is not over once its first
+    frame is `max_delay_s` old. Where frames are selected by what became of them (`--only`), frames are decided on
+    `settle_s` after the last event that could concern them.
+    """
+
+    url: str = ""
+    max_file_bytes: Positive = 128 * MIB
+    look_interval_s: Positive = 60
+    max_delay_s: Positive = 7_200
+    settle_s: Positive = 600

@@ -18,7 +18,7 @@ from infra.settings.infra import (
     RetrySettings,
     TopicSettings,
 )
-from infra.settings.ingest import CameraSettings
+from infra.settings.ingest import ArchiveSettings, CameraSettings
 from infra.settings.lag import LagSettings
 from infra.settings.places import config_file
 from infra.settings.sinks import JsonlSettings, SinkSettings
@@ -50,6 +50,7 @@ class Settings(BaseSettings):
     redis: RedisSettings = RedisSettings()
     topics: TopicSettings = TopicSettings()
     camera: CameraSettings = CameraSettings()
+    archive: ArchiveSettings = ArchiveSettings()
     stream: StreamSettings = StreamSettings()
     infer: InferSettings = InferSettings()
     confidence: ConfidenceSettings = ConfidenceSettings()

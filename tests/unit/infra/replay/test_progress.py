@@ -61,7 +61,7 @@ def test_the_last_word_counts_and_requests_are_kept_apart() -> None:
     found = seen(("other", b"of somebody else"), ("again", first), (str(request.key), request.value), ("again", last))
     assert found.progress == {"again": FULL}
     assert found.requests["again"].action is ReplayAction.PAUSE
-    assert found.first_offsets == {"again": 1}
+    assert found.taken_at == {"again": 1}
 
 
 def test_a_forgotten_replay_is_gone_with_its_request() -> None:
