@@ -135,7 +135,7 @@ def start_command(
     """Copy frames of the past into the replay lane, each exactly once, and show how far it is.
 
     Ctrl-C pauses it; `resume` goes on, also after a crash. With --detach it goes on without this terminal. Exit code
-    1: it could not; 3: it is done, but frames were gone; 4: more changed than --fail-if-changed allows.
+    1: it is not done; 3: it is done, but frames were gone; 4: more changed than --fail-if-changed allows.
     """
     settings = _settings()
     now = now_us()
@@ -243,7 +243,7 @@ def _end(settings: Settings, outcome: Outcome, as_json: bool) -> None:
         raise SightlineError(
             f"nothing was copied: no frame of the range is of a source that matches {done.source_glob!r}"
         )
-    if done.state is ReplayState.ABORTED:
+    if done.state is not ReplayState.COMPLETED:
         sys.exit(1)
     if outcome.is_changed:
         sys.exit(EXIT_CHANGED)

@@ -135,7 +135,7 @@ def test_paused_resumed_cancelled_and_forgotten(sightline: Runner, deployment: D
     ) == (1, 1)
     paused = sightline.run("replay", "pause", "slow")
     assert (paused.returncode, "slow PAUSED" in paused.stdout) == (0, True), paused.stderr
-    assert process.wait(10) == 0
+    assert process.wait(10) == 1
     code, found, _ = replay(sightline, "status", "slow")
     assert found["state"] == "PAUSED"
     assert 10 < found["copied"] < len(wanted)
@@ -169,7 +169,7 @@ def test_a_copier_that_was_killed_is_taken_over_and_sigterm_pauses(
     process = sightline.start("replay", "resume", "killed", "--rate", "30/s", http=False)
     wait_copied(deployment, "killed", 25, process)
     process.signal(signal.SIGTERM)
-    assert process.wait(10) == 0
+    assert process.wait(10) == 1
     assert "`sightline replay resume killed` goes on" in process.stderr
     assert read(deployment.settings(), "killed").state is ReplayState.PAUSED
     assert replay(sightline, "resume", "killed", "--rate", "10000/s")[0] == 0
