@@ -80,8 +80,10 @@ class Reader:
             raise Unavailable("Kafka", self._address, hint, answers=True)
         return sorted(found.partitions)
 
-    def spans(self, topic: str, from_us: Micros | None = None) -> list[Span]:
+    def spans(self, topic: str, from_us: Micros | None = None, to_us: Micros | None = None) -> list[Span]:
         """Every partition from its first record that is not older than `from_us` to its present end.
+
+        With `to_us` it ends before the first record from `from_us` on that is as late as that, if there is one.
 
         No record written later is in the ranges, and no record of `from_us` or later lies before them. Older records
         may be in them, and no offset marks the last record of a time: for a Period, check the timestamp of each record.
@@ -92,6 +94,9 @@ class Reader:
         if from_us is not None:
             found = self.first_at(keys, from_us)
             starts = {key: ends[key] if (first := found[key]) is None else first for key in keys}
+        if to_us is not None:
+            found = self.first_at(keys, to_us)
+            ends = {key: ends[key] if (first := found[key]) is None else min(first, ends[key]) for key in keys}
         return [Span(*key, min(starts[key], ends[key]), ends[key]) for key in keys]
 
     def first_at(self, keys: Iterable[TopicPartition], at_us: Micros) -> dict[TopicPartition, int | None]:

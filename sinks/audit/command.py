@@ -16,8 +16,11 @@ from infra.kafka.topics import TopicNames
 from infra.process import logs
 from infra.process.lifecycle import Deadline
 from infra.process.times import now_us, parse_time_range
+from infra.replay.gaps import missed
+from infra.replay.progress import read_all
 from infra.settings import load_settings
-from sinks.audit.text import describe
+from schemas.errors import Unavailable
+from sinks.audit.text import describe, gap_notes
 
 WaitOption = Annotated[
     float,
@@ -36,7 +39,8 @@ def command(
     """Prove that every frame of a time range has an outcome: a label or a dead letter.
 
     Without --from and --to the range is every frame that Kafka still holds. If a frame has no outcome, its coordinates
-    are printed and the exit code is 1. With --json the result is one JSON object.
+    are printed and the exit code is 1. With --json the result is one JSON object. With `--lane replay` it also tells
+    what replays could not read any more, which is not on the lane.
     """
     settings = load_settings()
     logs.setup(settings.log)
@@ -46,10 +50,18 @@ def command(
     with Reader(settings) as reader:
         audit = Audit.of_time(settings, reader, lane, from_us, to_us)
         balance = audit.settle(Deadline(wait_s).remaining_s)
+    gaps, notes = [], audit.notes(balance)
+    if lane == "replay":
+        try:
+            gaps = missed(read_all(settings).values(), from_us, to_us)
+        except Unavailable as error:
+            notes.append(f"what replays could not read is not known: {error}")
+        notes += gap_notes(gaps)
     if as_json:
-        print(json.dumps(audit_json(audit, balance)))
+        found = {**audit_json(audit, balance), "notes": notes}
+        print(json.dumps({**found, "gaps": [gap.as_json() for gap in gaps]} if lane == "replay" else found))
     else:
-        print(describe(balance, audit.notes(balance)))
+        print(describe(balance, notes))
     if not balance.ok:
         sys.exit(1)
 

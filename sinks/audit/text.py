@@ -1,6 +1,11 @@
 """The result of an audit as text for people. Pure."""
 
+from collections.abc import Sequence
+
 from infra.audit.balance import Balance
+from infra.replay.gaps import MissedByReplay
+
+MAX_GAPS_NAMED = 20
 
 
 def describe(balance: Balance, notes: list[str]) -> str:
@@ -26,6 +31,12 @@ def describe(balance: Balance, notes: list[str]) -> str:
         lines.append(f"  and {hidden:,} more")
     lines += [f"note: {note}" for note in notes]
     return "\n".join([*lines, verdict(balance)])
+
+
+def gap_notes(gaps: Sequence[MissedByReplay]) -> list[str]:
+    """A sentence for each gap, up to a few of them, and how many more there are."""
+    hidden = len(gaps) - MAX_GAPS_NAMED
+    return [str(gap) for gap in gaps[:MAX_GAPS_NAMED]] + [f"and {hidden:,} more gaps of replays"] * (hidden > 0)
 
 
 def verdict(balance: Balance) -> str:

@@ -8,10 +8,12 @@ import os
 import select
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,19 +24,22 @@ from infra.kafka.reader import Reader
 from infra.kafka.records import ConsumedRecord
 from infra.kafka.schema_registry import registry_of
 from infra.kafka.start_checks import require_topics
-from infra.kafka.topics import Lane, TopicNames
+from infra.kafka.topic_ids import read_topic_ids
+from infra.kafka.topics import TopicNames
 from infra.process import logs, metrics
 from infra.process.health import HealthServer
 from infra.process.lifecycle import Stop
-from infra.process.times import now_us, parse_time
+from infra.process.times import now_us
 from infra.settings import Settings, load_settings
 from schemas import codec
 from schemas.codec import Registry
 from schemas.errors import BadFrame
-from schemas.records import Decision, Label, Micros
+from schemas.records import Decision, Label
 from sinks.base.dedupe import Deduplicator
 from sinks.base.label_text import Columns, json_line
+from sinks.subscribe.bounds import Bounds
 from sinks.subscribe.filters import LabelFilter
+from sinks.subscribe.positions import Positions
 
 
 class Format(StrEnum):
@@ -58,6 +63,22 @@ LimitOption = Annotated[int | None, typer.Option(min=1, help="End after this man
 FormatOption = Annotated[
     Format | None, typer.Option("--format", help="Default: table on a terminal, otherwise json.", show_default=False)
 ]
+UntilOption = Annotated[
+    str | None,
+    typer.Option(
+        "--to", metavar="T", help="End before this time, written like --from; `end`: at the end that there is now."
+    ),
+]
+PositionsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--positions",
+        metavar="FILE",
+        help="Go on where the last one with this file ended, and note there how far this one gets. --from counts only "
+        "while there is no such file.",
+        dir_okay=False,
+    ),
+]
 DedupeOption = Annotated[bool, typer.Option("--dedupe", help="Leave out further labels of the same frame.")]
 
 
@@ -68,6 +89,8 @@ def command(
     min_probability: ProbabilityOption = None,
     decision: DecisionOption = None,
     from_: FromOption = None,
+    to: UntilOption = None,
+    positions: PositionsOption = None,
     limit: LimitOption = None,
     format_: FormatOption = None,
     dedupe: DedupeOption = False,
@@ -76,14 +99,17 @@ def command(
 ) -> None:
     """Print labels as they are written, or from the time --from on: as a table, or as one JSON object a line.
 
+    A time is that of the label's record. With --to reading ends at offsets that are fixed at the start.
     Health and metrics are served only if --http-port is given. The exit code is 0 after Ctrl-C, after SIGTERM, and when
     the program that reads the output closes the pipe.
     """
     settings = load_settings({"http": {"port": http_port}})
     logs.setup(settings.log)
-    start_us = parse_time(from_, now_us()) if from_ else None
+    bounds = Bounds.parse(from_, to, now_us(), with_positions=positions is not None)
     stop = Stop().install()
-    require_topics(settings, reads=[TopicNames.for_lane(settings.topic_prefix, lane).labels])
+    topic = TopicNames.for_lane(settings.topic_prefix, lane).labels
+    require_topics(settings, reads=[topic])
+    kept = None if positions is None else Positions.of(positions, topic, read_topic_ids(settings, [topic])[topic])
     selection = Selection(
         LabelFilter(source_id, class_, min_probability, decision), Deduplicator() if dedupe else None, limit
     )
@@ -94,7 +120,7 @@ def command(
             if http_port is not None:
                 waiting = "the broker has not told yet at which offsets to start"
                 closing.enter_context(HealthServer(settings.http, ready=lambda: None if ready.is_set() else waiting))
-            run(settings, lane, start_us, selection, emit, stop, ready)
+            run(settings, Reading(topic, bounds.going_on(kept), kept), selection, emit, stop, ready)
     except BrokenPipeError:
         # The reader, such as `| head`, closed the pipe. Python flushes stdout at exit, which must not fail either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -110,6 +136,7 @@ class Selection:
     limit: int | None = None
     passed: int = 0
     undecodable: dict[str, int] = field(default_factory=dict)
+    expired: int = 0
 
     def takes(self, label: Label) -> bool:
         """Whether to print this label. Only labels that pass the filter move the window of the deduplication."""
@@ -132,31 +159,56 @@ class Selection:
         return self.limit is not None and self.passed >= self.limit
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a subscriber reads; `positions`: of the file that notes how far it got."""
+
+    topic: str
+    bounds: Bounds
+    positions: Positions | None = None
+
+
 def run(
-    settings: Settings,
-    lane: Lane,
-    start_us: Micros | None,
-    selection: Selection,
-    emit: Emit,
-    stop: Stop,
-    ready: threading.Event,
+    settings: Settings, reading: Reading, selection: Selection, emit: Emit, stop: Stop, ready: threading.Event
 ) -> None:
-    """Read records, decode labels, select, print; until the limit is reached, `stop` is set or stdout is closed.
+    """Read records, decode labels, select, print; until the end, the limit, `stop`, or until stdout is closed.
 
     `ready` is set when the start offsets are known: no label that is written later is missed.
     """
-    topic = TopicNames.for_lane(settings.topic_prefix, lane).labels
-    with Reader(settings) as reader:
-        starts = stop.unless_stopped(lambda: reader.tail(topic) if start_us is None else reader.spans(topic, start_us))
-        if starts is None:
+    bounds, positions = reading.bounds, reading.positions
+    with Reader(settings) as reader, saved(positions):
+        spans = stop.unless_stopped(lambda: bounds.spans(reader, reading.topic, positions))
+        if spans is None:
             return
+        if positions is not None:
+            positions.began(spans)
         ready.set()
-        records = reader.follow(starts)
+
+        def over() -> bool:
+            return stop.is_set() or stdout_is_closed()
+
+        records = reader.read(spans, over) if bounds.has_end else reader.follow(spans)
         for record, label in decoded_labels(records, registry_of(settings), selection.undecodable, stop):
-            if selection.takes(label):
+            if bounds.holds(record.timestamp_ms) and selection.takes(label):
                 emit(label, record)
+            if positions is not None:
+                positions.read(record)
+                positions.save_when_due(time.monotonic())
             if selection.is_full():
                 return
+        selection.expired = sum(map(len, reader.expired))
+        if positions is not None and bounds.has_end and not over():
+            positions.ended(spans)
+
+
+@contextmanager
+def saved(positions: Positions | None) -> Iterator[None]:
+    """A block at whose end, whatever it is, the positions are saved."""
+    try:
+        yield
+    finally:
+        if positions is not None:
+            positions.save()
 
 
 def decoded_labels(
@@ -221,6 +273,8 @@ def report(selection: Selection) -> None:
             f"sightline: {sum(selection.undecodable.values())} records were not valid labels ({reasons})",
             file=sys.stderr,
         )
+    if selection.expired:
+        print(f"sightline: retention removed {selection.expired} offsets before they were read", file=sys.stderr)
     if selection.dedupe and selection.dedupe.repeats:
         print(f"sightline: {selection.dedupe.repeats} repeated labels were left out", file=sys.stderr)
     if selection.dedupe and selection.dedupe.beyond_window:

@@ -1,12 +1,7 @@
 """Both stages, from frames on Kafka to labels on Kafka: throughput, latency, and memory during a backlog."""
 
-import time
-
 from inference.models import Model, load_model
-from infra.kafka.publisher import Publisher
-from infra.kafka.sender import OutRecord
 from infra.settings import load_settings
-from schemas import codec
 from streams.bench import sample_frames
 from streams.bench.bare import plain_program
 from streams.bench.infer import BATCH_SIZE
@@ -14,6 +9,7 @@ from streams.bench.measure import WARM_UP_SHARE, ProcessMeter, Usage, median_rat
 from streams.bench.report import Options, Report
 from streams.bench.stream import SOURCES
 from streams.bench.testbed import testbed
+from streams.bench.traffic import latencies_ms, send_paced
 
 TIMEOUT_S = 900.0
 BACKLOG_FRAMES = 20_000
@@ -43,19 +39,11 @@ def bench_latency(options: Options) -> Report:
     jpegs = sample_frames.jpegs()
     per_s = _drain(jpegs, "null", options.frames)[0] / 2
     with testbed() as bed, bed.stage("infer", "--model", "null"), bed.stage("stream", "--model", "null") as stream:
-        publisher = Publisher(bed.settings)
         count = int(per_s * options.seconds)
-        started_s = time.monotonic()
-        for number in range(count):
-            time.sleep(max(0.0, started_s + number / per_s - time.monotonic()))
-            image = sample_frames.unique(jpegs[number % len(jpegs)], number)
-            frame = sample_frames.frame(image, f"camera-{number % SOURCES}", number)
-            publisher.send(OutRecord(bed.topics.frames, frame.source_id, codec.encode(frame)))
-        publisher.close(30)
+        send_paced(bed, jpegs, per_s, count, SOURCES)
         bed.wait_for(bed.topics.labels, count, [stream], TIMEOUT_S)
-        labels = sorted(bed.labels(), key=lambda label: label.captured_at)[int(count * WARM_UP_SHARE) :]
-    latencies_ms = [(label.labelled_at - label.captured_at) / 1000 for label in labels]
-    p50, p95, p99 = (percentile(latencies_ms, share) for share in (0.5, 0.95, 0.99))
+        measured_ms = latencies_ms(bed.labels())[int(count * WARM_UP_SHARE) :]
+    p50, p95, p99 = (percentile(measured_ms, share) for share in (0.5, 0.95, 0.99))
     report.ratio("p95_over_250_ms", p95 / 250, "<=", 1.0)
     report.figures = {"offered_frames_per_s": round(per_s, 1), "p50_ms": p50, "p95_ms": p95, "p99_ms": p99}
     return report

@@ -51,7 +51,7 @@ class Testbed:
     def publish(self, frames: Iterable[records.Frame]) -> int:
         """Write all frames and wait until they are acknowledged; returns how many."""
         topic = self.topics.frames
-        return self._write(
+        return self.write(
             OutRecord(topic, frame.source_id, codec.encode(frame), timestamp_ms=frame.captured_at // 1000)
             for frame in frames
         )
@@ -59,7 +59,7 @@ class Testbed:
     def publish_batches(self, batches: Iterable[records.MicroBatch]) -> None:
         """Write micro-batches to the partitions that they name, and wait until they are acknowledged."""
         topic = self.topics.batches
-        self._write(
+        self.write(
             OutRecord(topic, str(batch.source_partition), codec.encode(batch), partition=batch.source_partition)
             for batch in batches
         )
@@ -118,7 +118,8 @@ class Testbed:
         finally:
             offsets.close()
 
-    def _write(self, out_records: Iterable[OutRecord]) -> int:
+    def write(self, out_records: Iterable[OutRecord]) -> int:
+        """Write all records and wait until they are acknowledged; returns how many."""
         count = 0
         publisher = Publisher(self.settings)
         for record in out_records:

@@ -177,7 +177,7 @@ def test_what_is_finished_is_committed_when_its_partition_goes_without_waiting_f
 
 def test_of_a_partition_that_was_lost_nothing_is_committed(consumer: FakeConsumer) -> None:
     run = Run(consumer, finish=False)
-    consumer.script += [record(0, 5, 3600), None, lambda: consumer.lose(P0), lambda: run.taken[0].finish()]
+    consumer.script += [record(0, 5, 3600), None, lambda: consumer.lose(P0), lambda: run.taken[0].finish()]  # noqa: PLW0108
     assert run.until_over().errors == []
     assert consumer.commits == []
 
@@ -188,7 +188,7 @@ def test_a_frame_that_is_finished_after_its_partition_went_and_came_back_counts_
     run = Run(consumer, finish=False)
     consumer.script += [
         record(0, 5, 3600), None, lambda: consumer.revoke(P0), lambda: consumer.rebalance.on_assign([P0]),
-        record(0, 5, 3600), None, lambda: run.taken[0].finish(),
+        record(0, 5, 3600), None, lambda: run.taken[0].finish(),  # noqa: PLW0108
     ]  # fmt: skip
     assert run.until_over().errors == []
     assert (len(run.taken), consumer.commits) == (2, [])
