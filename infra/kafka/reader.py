@@ -182,10 +182,8 @@ class Reader:
         )
 
     def _consume(self) -> list[tuple[ConsumedRecord, KafkaError | None]]:
-        return [
-            (consumed_record(message), message.error())
-            for message in self._consumer.consume(POLL_MESSAGES, self.poll_s)
-        ]
+        messages = self._consumer.consume(POLL_MESSAGES, self.poll_s)
+        return [(consumed_record(message), message.error()) for message in messages]
 
     def _advance(self, record: ConsumedRecord, left: _Left) -> Iterator[ConsumedRecord]:
         span = left[record.topic_partition][0]

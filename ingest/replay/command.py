@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from infra.commands.options import JsonOption, ModelOption, SourceIdOption
+from infra.commands.options import HttpPortOption, JsonOption, ModelOption, SourceIdOption
 from infra.kafka.lanes import settings_of_lane
 from infra.kafka.topic_ids import read_topic_ids
 from infra.kafka.topics import TopicNames
@@ -130,19 +130,20 @@ def start_command(
     noise: NoiseOption = None,
     fail_if_changed: LimitOption = None,
     detach: DetachOption = False,
+    http_port: HttpPortOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Copy frames of the past into the replay lane, each exactly once, and show how far it is.
 
     Ctrl-C pauses it; `resume` goes on, also after a crash. With --detach it goes on without this terminal. Exit code
-    1: it could not; 3: it is done, but frames were gone; 4: more changed than --fail-if-changed allows.
+    1: it is not done; 3: it is done, but frames were gone; 4: more changed than --fail-if-changed allows.
     """
-    settings = _settings()
+    settings = _settings(http_port)
     now = now_us()
     wish = parse_wish(from_, to, tz, now, source_id, sample, rate)
     replay_id = parse_name(name, now)
     limit = None if fail_if_changed is None else parse_limit(fail_if_changed)
-    how = How(run or model is not None, limit)
+    how = How(run or model is not None, limit, http_port is not None)
     stop = Stop().install()
     there = read_all(settings)
     check_name(there, replay_id)
@@ -184,15 +185,16 @@ def resume_command(
     run: RunOption = False,
     fail_if_changed: LimitOption = None,
     detach: DetachOption = False,
+    http_port: HttpPortOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Go on with a replay that is paused or whose process ended, where its last transaction ended.
 
     The exit codes are those of `start`.
     """
-    settings = _settings()
+    settings = _settings(http_port)
     limit = None if fail_if_changed is None else parse_limit(fail_if_changed)
-    how = How(run, limit)
+    how = How(run, limit, http_port is not None)
     if detach:
         if rate is not None:
             raise ConfigError("--detach keeps the rate that the replay has: leave --rate out")
@@ -202,8 +204,8 @@ def resume_command(
         _end(settings, resume(settings, replay_id, how, Stop().install(), rate), as_json)
 
 
-def _settings() -> Settings:
-    settings = load_settings()
+def _settings(http_port: int | None = None) -> Settings:
+    settings = load_settings({"http": {"port": http_port}})
     logs.setup(settings.log)
     return settings_of_lane(settings, "replay")
 
@@ -243,7 +245,7 @@ def _end(settings: Settings, outcome: Outcome, as_json: bool) -> None:
         raise SightlineError(
             f"nothing was copied: no frame of the range is of a source that matches {done.source_glob!r}"
         )
-    if done.state is ReplayState.ABORTED:
+    if done.state is not ReplayState.COMPLETED:
         sys.exit(1)
     if outcome.is_changed:
         sys.exit(EXIT_CHANGED)

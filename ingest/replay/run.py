@@ -5,17 +5,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
-from infra.kafka.group_listing import GroupListing
 from infra.kafka.reader import Reader
 from infra.kafka.records import ConsumedRecord
 from infra.kafka.schema_registry import registry_of
 from infra.kafka.spans import Period, Span
 from infra.kafka.topic_ids import read_topic_ids
-from infra.kafka.topics import TopicNames, group
-from infra.process import logs, tracing
+from infra.kafka.topics import TopicNames
+from infra.process import tracing
+from infra.process.health import HealthServer
 from infra.process.lifecycle import Stop
 from infra.process.times import now_us
-from infra.replay.answers import AnswerCounter, Counts, compare
+from infra.replay.answers import Counts, compare
 from infra.replay.brake import BrakeWatch
 from infra.replay.gate import exceeds, sentence
 from infra.replay.lane import LaneStages
@@ -25,17 +25,14 @@ from ingest.archive.reading import open_archive
 from ingest.replay.control import ControlWatch, is_silent, this_process
 from ingest.replay.copier import Copier
 from ingest.replay.history import in_order_of_time, open_history
+from ingest.replay.lane_labels import tell_of_idle_lane, wait_for_labels
 from ingest.replay.lane_writer import LaneWriter
 from ingest.replay.pacing import parse_rate
 from ingest.replay.screen import Screen
-from schemas.errors import SightlineError
+from schemas.errors import SightlineError, Stalled, Unavailable
 from schemas.replays import ReplayProgress, ReplayState
 
-log = logs.get(__name__)
-
 LOOK_S = 1.0
-# Without a new label for so long, the lane does not work.
-NO_LABELS_S = 300.0
 TAKE_OVER_S = 20.0
 
 
@@ -51,10 +48,13 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class How:
-    """`stages`: run the lane's own stages meanwhile. `limit`: the share of frames that may change, if any."""
+    """`stages`: run the lane's own stages meanwhile. `limit`: the share of frames that may change, if any. `serves`:
+    health and metrics over HTTP.
+    """
 
     stages: bool = False
     limit: float | None = None
+    serves: bool = False
 
 
 def start(settings: Settings, new: ReplayProgress, how: How, stop: Stop) -> Outcome:
@@ -117,9 +117,11 @@ def _run(settings: Settings, progress: ReplayProgress, how: How, stop: Stop, *, 
     with ExitStack() as closing:
         has_stages = how.stages or progress.model is not None
         closing.enter_context(tracing.running(settings.tracing, "sightline-replay"))
+        if how.serves:
+            closing.enter_context(HealthServer(settings.http, labels={"lane": "replay"}))
         stages = closing.enter_context(LaneStages(progress.model, stop=stop)) if has_stages else None
         if stages is None:
-            _tell_of_idle_lane(settings, needed=how.limit is not None)
+            tell_of_idle_lane(settings, needed=how.limit is not None)
         registry = registry_of(settings)
         writer = LaneWriter(settings, progress.replay_id, stop, registry)
         begun = _take_lane(settings, progress, writer, is_new=is_new)
@@ -128,8 +130,8 @@ def _run(settings: Settings, progress: ReplayProgress, how: How, stop: Stop, *, 
         done = copy_frames(settings, begun, writer, screen, stop)
         if done.state is not ReplayState.COMPLETED or not (has_stages or how.limit is not None):
             return Outcome(done)
-        counts = _wait_for_labels(settings, done, screen, stop, stages)
-    if how.limit is None or stop.is_set():
+        counts = wait_for_labels(settings, done, screen, stop, stages)
+    if how.limit is None:
         return Outcome(done, counts)
     found = compare(settings, done, stop.is_set)
     return Outcome(done, counts, sentence(found, how.limit), exceeds(found, how.limit))
@@ -209,51 +211,18 @@ def copy_frames(
             asked=control.asked,
             braking=brake.now,
         )
-        done = copier.run()
+        try:
+            done = copier.run()
+        except (Stalled, Unavailable) as error:
+            raise Stalled(f"the replay {begun.replay_id} stopped: {error}; {_how_to_go_on(begun)}") from error
+        except SightlineError as error:
+            latest = replace(writer.committed or begun, lane=begun.lane)
+            writer.begin([], replace(latest, state=ReplayState.PAUSED, reason=str(error)))
+            writer.wait()
+            raise SightlineError(f"the replay {begun.replay_id} is paused: {error}; {_how_to_go_on(begun)}") from error
     screen.show(done)
     return done
 
 
-def _tell_of_idle_lane(settings: Settings, *, needed: bool) -> None:
-    """Says so when nobody reads the lane; raises SightlineError where its labels are waited for."""
-    prefix = settings.topic_prefix
-    wanted = {"stream": group("stream", prefix, "replay"), "infer": group("infer", prefix, "replay")}
-    listing = GroupListing(settings)
-    try:
-        members, refused = listing.members(wanted.values())
-    finally:
-        listing.close()
-    idle = [stage for stage, name in wanted.items() if not members.get(name) and name not in refused]
-    if not idle:
-        return
-    frames = TopicNames.for_lane(prefix, "replay").frames
-    hours = settings.topics.frames_retention_h
-    how = " and ".join(f"`sightline {stage} --lane replay`" for stage in idle)
-    sentence_ = f"nobody works on the replay lane: start {how}, or say --run"
-    if needed:
-        raise SightlineError(f"{sentence_}. --fail-if-changed needs the labels of the replay")
-    log.warning(f"{sentence_}. The frames wait on {frames} for {hours} h", idle=idle)
-
-
-def _wait_for_labels(
-    settings: Settings, done: ReplayProgress, screen: Screen, stop: Stop, stages: LaneStages | None
-) -> Counts:
-    """Until each copy has an outcome. Raises SightlineError when none comes for NO_LABELS_S, or a stage has ended."""
-    last_s, last = time.monotonic(), -1
-    with Reader(settings) as reader:
-        counter = AnswerCounter(settings, reader)
-        while True:
-            counts = counter.read(done)
-            answered = counts.labels + counts.dead
-            screen.show(done, answered)
-            if (answered >= done.copied and counts.noise >= done.noise_copied) or stop.wait(LOOK_S):
-                return counts
-            if stages is not None:
-                stages.check()
-            if answered + counts.noise > last:
-                last_s, last = time.monotonic(), answered + counts.noise
-            elif time.monotonic() - last_s > NO_LABELS_S:
-                raise SightlineError(
-                    f"the replay {done.replay_id} is copied, but no label came for {NO_LABELS_S:g} s: "
-                    f"{answered:,} of {done.copied:,} frames have an outcome. Is the replay lane running?"
-                )
+def _how_to_go_on(progress: ReplayProgress) -> str:
+    return f"`sightline replay resume {progress.replay_id}` goes on where its last transaction ended"
