@@ -55,6 +55,8 @@ class Reader:
             settings, "sightline-reader", **{"enable.partition.eof": True, "auto.offset.reset": "error", **extra}
         )
         self.expired: list[Span] = []
+        # How long records are gathered: shorter where each read leads to a jump.
+        self.poll_s = POLL_S
         # Partitions whose position changed while a batch was processed: the rest of the batch is from the old position.
         self._moved: set[TopicPartition] = set()
 
@@ -180,7 +182,7 @@ class Reader:
 
     def _consume(self) -> list[tuple[ConsumedRecord, KafkaError | None]]:
         """The first one that comes, and what has come with it: for a full list the client waits for the whole time."""
-        messages = self._consumer.consume(1, POLL_S)
+        messages = self._consumer.consume(1, self.poll_s)
         if messages:
             messages += self._consumer.consume(POLL_MESSAGES - 1, 0)
         return [(consumed_record(message), message.error()) for message in messages]

@@ -88,7 +88,7 @@ class Log(TopicHistory):
     def __init__(self) -> None:
         super().__init__(Settings())
 
-    def records(self, spans: Sequence[Span], stop: Stopped) -> Iterator[ConsumedRecord]:
+    def records(self, spans: Sequence[Span], stop: Stopped, below: int | None = None) -> Iterator[ConsumedRecord]:
         for span in spans:
             for offset in range(span.start, span.end):
                 yield ConsumedRecord(TOPIC, span.partition, offset, offset, None, b"topic", None)
