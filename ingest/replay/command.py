@@ -21,7 +21,7 @@ from ingest.replay.control import this_process
 from ingest.replay.detach import resume_detached
 from ingest.replay.opening import find_archive, plan_of
 from ingest.replay.run import How, Outcome, check_lane, check_name, check_resumable, prepare, resume, start
-from ingest.replay.text import describe, describe_plan, plan_json, progress_json, seconds_json
+from ingest.replay.text import describe, describe_plan, plan_json, progress_json, seconds_json, wish_json
 from ingest.replay.wish import parse_name, parse_wish
 from schemas.errors import ConfigError, SightlineError
 from schemas.replays import ReplayProgress, ReplayState
@@ -111,7 +111,9 @@ def plan_command(
     found = plan_of(settings, wish, find_archive(settings, archive), stop, exact=exact)
     seconds = seconds_json(wish, found.plan)
     print(
-        json.dumps({"plan": plan_json(found.plan), "seconds": seconds}) if as_json else describe_plan(wish, found.plan)
+        json.dumps({**wish_json(wish), "plan": plan_json(found.plan), "seconds": seconds})
+        if as_json
+        else describe_plan(wish, found.plan)
     )
 
 
