@@ -21,7 +21,7 @@ from ingest.replay.control import this_process
 from ingest.replay.detach import resume_detached
 from ingest.replay.opening import find_archive, plan_of
 from ingest.replay.run import How, Outcome, check_lane, check_name, check_resumable, prepare, resume, start
-from ingest.replay.text import describe, describe_plan, plan_json, progress_json, seconds_json
+from ingest.replay.text import describe, describe_plan, plan_json, progress_json, seconds_json, wish_json
 from ingest.replay.wish import parse_name, parse_wish
 from schemas.errors import ConfigError, SightlineError
 from schemas.replays import ReplayProgress, ReplayState
@@ -42,6 +42,16 @@ RateOption = Annotated[
     str | None,
     typer.Option(
         "--rate", metavar="RATE", help="At most 50/s frames or 20MB/s, or 2x the original pace.", show_default=False
+    ),
+]
+LateOption = Annotated[
+    str | None,
+    typer.Option(
+        "--late",
+        metavar="AGE",
+        help="No frame was sent later than so long after its time, such as 10m: less is read behind the range "
+        "(default: half of the retention).",
+        show_default=False,
     ),
 ]
 SampleOption = Annotated[
@@ -96,6 +106,7 @@ def plan_command(
     source_id: SourceIdOption = None,
     sample: SampleOption = None,
     rate: RateOption = None,
+    late: LateOption = None,
     archive: ArchiveOption = None,
     exact: ExactOption = False,
     as_json: JsonOption = False,
@@ -107,11 +118,13 @@ def plan_command(
     """
     settings = _settings()
     stop = Stop().install()
-    wish = parse_wish(from_, to, tz, now_us(), source_id, sample, rate)
+    wish = parse_wish(from_, to, tz, now_us(), source_id, sample, rate, late)
     found = plan_of(settings, wish, find_archive(settings, archive), stop, exact=exact)
     seconds = seconds_json(wish, found.plan)
     print(
-        json.dumps({"plan": plan_json(found.plan), "seconds": seconds}) if as_json else describe_plan(wish, found.plan)
+        json.dumps({**wish_json(wish), "plan": plan_json(found.plan), "seconds": seconds})
+        if as_json
+        else describe_plan(wish, found.plan)
     )
 
 
@@ -123,6 +136,7 @@ def start_command(
     source_id: SourceIdOption = None,
     sample: SampleOption = None,
     rate: RateOption = None,
+    late: LateOption = None,
     archive: ArchiveOption = None,
     name: NameOption = None,
     model: ModelOption = None,
@@ -140,7 +154,7 @@ def start_command(
     """
     settings = _settings(http_port)
     now = now_us()
-    wish = parse_wish(from_, to, tz, now, source_id, sample, rate)
+    wish = parse_wish(from_, to, tz, now, source_id, sample, rate, late)
     replay_id = parse_name(name, now)
     limit = None if fail_if_changed is None else parse_limit(fail_if_changed)
     how = How(run or model is not None, limit, http_port is not None)

@@ -19,10 +19,8 @@ from schemas.records import micros_to_iso
 from schemas.replays import ReplayState
 from tests.support.batches import read_all
 from tests.support.deployment import Deployment
-from tests.support.deployment import deployment as new_deployment
 from tests.support.history import History
 from tests.support.runner import Runner, Running
-from tests.support.services import Services
 
 MINUTE_MS = 60_000
 
@@ -237,25 +235,3 @@ def test_partitions_that_were_added_since_have_no_part_and_the_lane_must_have_ro
     time.sleep(1)
     assert replay(sightline, "start", "--from", "-3h", "--name", "all")[0] == 0
     assert originals(copies(deployment)) == Counter(one.coordinates for one in written.records)
-
-
-@pytest.mark.system
-@pytest.mark.timeout(600)
-def test_twenty_thousand_frames_over_twelve_partitions_killed_five_times(services: Services) -> None:
-    with new_deployment(services, SIGHTLINE_TOPICS__PARTITIONS="12") as made:
-        sightline = Runner(made.env)
-        history = History.written(made, frames=20_000, spread_ms=20 * MINUTE_MS, seed=11, image_bytes=2_000)
-        from_ms, to_ms = history.middle
-        words, wanted = range_of(from_ms, to_ms), history.places(from_ms, to_ms)
-        assert replay(sightline, "start", *words, "--name", "whole")[0] == 0
-        assert originals(copies(made, "whole")) == Counter(wanted)
-        process = sightline.start("replay", "start", *words, "--name", "killed", "--rate", "600/s", http=False)
-        copied = 0
-        for _ in range(5):
-            copied = wait_copied(made, "killed", copied + 300, process)
-            process.kill()
-            process = sightline.start("replay", "resume", "killed", http=False)
-        sightline.close()
-        code, done, _ = replay(sightline, "resume", "killed", "--rate", "100000/s")
-        assert (code, done["copied"]) == (0, len(wanted))
-        assert originals(copies(made, "killed")) == Counter(wanted)
