@@ -55,6 +55,8 @@ class Reader:
             settings, "sightline-reader", **{"enable.partition.eof": True, "auto.offset.reset": "error", **extra}
         )
         self.expired: list[Span] = []
+        # How long records are gathered: shorter where each read leads to a jump.
+        self.poll_s = POLL_S
         # Partitions whose position changed while a batch was processed: the rest of the batch is from the old position.
         self._moved: set[TopicPartition] = set()
 
@@ -179,7 +181,7 @@ class Reader:
 
     def _consume(self) -> list[tuple[ConsumedRecord, KafkaError | None]]:
         return [
-            (consumed_record(message), message.error()) for message in self._consumer.consume(POLL_MESSAGES, POLL_S)
+            (consumed_record(message), message.error()) for message in self._consumer.consume(POLL_MESSAGES, self.poll_s)
         ]
 
     def _advance(self, record: ConsumedRecord, left: _Left) -> Iterator[ConsumedRecord]:

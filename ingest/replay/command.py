@@ -7,10 +7,7 @@ from typing import Annotated
 import typer
 
 from infra.commands.options import JsonOption, ModelOption, SourceIdOption
-from infra.kafka.clients import bootstrap
 from infra.kafka.lanes import settings_of_lane
-from infra.kafka.reader import Reader
-from infra.kafka.start_checks import require_topics
 from infra.kafka.topic_ids import read_topic_ids
 from infra.kafka.topics import TopicNames
 from infra.process import logs
@@ -20,17 +17,14 @@ from infra.replay.answers import labels_of
 from infra.replay.gate import EXIT_CHANGED, parse_limit
 from infra.replay.progress import read_all
 from infra.settings import Settings, load_settings
-from ingest.archive.reading import Archive, open_archive
 from ingest.replay.control import this_process
-from ingest.replay.history import open_history
-from ingest.replay.plan import Found, Planner
-from ingest.replay.run import How, Outcome, check_lane, check_name, resume, start
+from ingest.replay.detach import resume_detached
+from ingest.replay.opening import find_archive, plan_of
+from ingest.replay.run import How, Outcome, check_lane, check_name, check_resumable, prepare, resume, start
 from ingest.replay.text import describe, describe_plan, plan_json, progress_json, seconds_json
-from ingest.replay.wish import Wish, parse_name, parse_wish
-from schemas.errors import ArchiveError, SightlineError, Unavailable
+from ingest.replay.wish import parse_name, parse_wish
+from schemas.errors import ConfigError, SightlineError
 from schemas.replays import ReplayProgress, ReplayState
-
-log = logs.get(__name__)
 
 EXIT_GAPS = 3
 # Frames that a gate runs twice more, to know how far the answers differ by themselves.
@@ -88,6 +82,9 @@ LimitOption = Annotated[
         show_default=False,
     ),
 ]
+DetachOption = Annotated[
+    bool, typer.Option("--detach", help="Leave it to a process in the background; `status --watch` shows it.")
+]
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The id of the replay.")]
 
 
@@ -111,7 +108,7 @@ def plan_command(
     settings = _settings()
     stop = Stop().install()
     wish = parse_wish(from_, to, tz, now_us(), source_id, sample, rate)
-    found = make_plan(settings, wish, find_archive(settings, archive), stop, exact=exact)
+    found = plan_of(settings, wish, find_archive(settings, archive), stop, exact=exact)
     seconds = seconds_json(wish, found.plan)
     print(
         json.dumps({"plan": plan_json(found.plan), "seconds": seconds}) if as_json else describe_plan(wish, found.plan)
@@ -132,12 +129,13 @@ def start_command(
     run: RunOption = False,
     noise: NoiseOption = None,
     fail_if_changed: LimitOption = None,
+    detach: DetachOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Copy frames of the past into the replay lane, each exactly once, and show how far it is.
 
-    Ctrl-C pauses it; `resume` goes on, and so it does after a crash. Exit code 1: it could not; 3: it is done, but
-    frames were gone; 4: more changed than --fail-if-changed allows.
+    Ctrl-C pauses it; `resume` goes on, also after a crash. With --detach it goes on without this terminal. Exit code
+    1: it is not done; 3: it is done, but frames were gone; 4: more changed than --fail-if-changed allows.
     """
     settings = _settings()
     now = now_us()
@@ -150,7 +148,7 @@ def start_command(
     check_name(there, replay_id)
     check_lane(list(there.values()), replay_id)
     opened = find_archive(settings, archive)
-    found = make_plan(settings, wish, opened, stop)
+    found = plan_of(settings, wish, opened, stop)
     topic = TopicNames.for_lane(settings.topic_prefix).frames
     new = ReplayProgress(
         replay_id=replay_id,
@@ -172,7 +170,11 @@ def start_command(
         plan=found.plan,
     )
     print(describe_plan(wish, found.plan), file=sys.stderr)
-    _end(settings, start(settings, new, how, stop), as_json)
+    if detach:
+        prepare(settings, new, stop)
+        _leave(settings, replay_id, how, fail_if_changed, as_json)
+    else:
+        _end(settings, start(settings, new, how, stop), as_json)
 
 
 def resume_command(
@@ -181,6 +183,7 @@ def resume_command(
     rate: RateOption = None,
     run: RunOption = False,
     fail_if_changed: LimitOption = None,
+    detach: DetachOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Go on with a replay that is paused or whose process ended, where its last transaction ended.
@@ -189,47 +192,36 @@ def resume_command(
     """
     settings = _settings()
     limit = None if fail_if_changed is None else parse_limit(fail_if_changed)
-    _end(settings, resume(settings, replay_id, How(run, limit), Stop().install(), rate), as_json)
-
-
-def make_plan(settings: Settings, wish: Wish, archive: Archive | None, stop: Stop, *, exact: bool = False) -> Found:
-    """Raises SightlineError where there is nothing to replay, or the lane cannot hold it."""
-    live, lane = (TopicNames.for_lane(settings.topic_prefix, one) for one in ("live", "replay"))
-    require_topics(settings, reads=[live.frames, live.progress], writes=[lane.frames, live.progress])
-    with Reader(settings) as reader:
-        spans = reader.spans(live.frames)
-        history, archived = open_history(settings, live.frames, spans, archive, wish.period, wish.source_glob)
-        found = Planner(settings, reader, history, live.frames, archived).plan(wish, stop.is_set, exact=exact)
-        room = len(reader.partitions(lane.frames))
-    highest = max((one.partition for one in found.plan.partitions), default=0)
-    if highest >= room:
-        raise Unavailable(
-            "Kafka",
-            bootstrap(settings),
-            f"has {room} partitions of {lane.frames}, and there are frames of the range in partition {highest} of "
-            f"{live.frames}: add some (kafka-topics.sh --alter --topic {lane.frames} --partitions {highest + 1})",
-            answers=True,
-        )
-    return found
-
-
-def find_archive(settings: Settings, url: str | None) -> Archive | None:
-    """The archive that is named, or that of the settings where there is one yet. Raises ArchiveError, ConfigError."""
-    if url is not None:
-        return open_archive(url)
-    if not settings.archive.url:
-        return None
-    try:
-        return open_archive(settings.archive.url)
-    except ArchiveError as error:
-        log.warning("the replay has the topic alone", reason=str(error))
-        return None
+    how = How(run, limit)
+    if detach:
+        if rate is not None:
+            raise ConfigError("--detach keeps the rate that the replay has: leave --rate out")
+        check_resumable(settings, replay_id)
+        _leave(settings, replay_id, how, fail_if_changed, as_json)
+    else:
+        _end(settings, resume(settings, replay_id, how, Stop().install(), rate), as_json)
 
 
 def _settings() -> Settings:
     settings = load_settings()
     logs.setup(settings.log)
     return settings_of_lane(settings, "replay")
+
+
+def _leave(settings: Settings, replay_id: str, how: How, fail_if_changed: str | None, as_json: bool) -> None:
+    """Let the replay go on in the background, and say how to see it again."""
+    options = ["--run"] if how.stages else []
+    options += [] if fail_if_changed is None else ["--fail-if-changed", fail_if_changed]
+    found = resume_detached(settings, replay_id, options)
+    if as_json:
+        print(json.dumps(progress_json(found)))
+    else:
+        print(describe(found))
+    print(
+        f"it goes on in the background: `sightline replay status {replay_id} --watch` shows it, "
+        f"`sightline replay pause {replay_id}` stops it",
+        file=sys.stderr,
+    )
 
 
 def _end(settings: Settings, outcome: Outcome, as_json: bool) -> None:
@@ -251,7 +243,7 @@ def _end(settings: Settings, outcome: Outcome, as_json: bool) -> None:
         raise SightlineError(
             f"nothing was copied: no frame of the range is of a source that matches {done.source_glob!r}"
         )
-    if done.state is ReplayState.ABORTED:
+    if done.state is not ReplayState.COMPLETED:
         sys.exit(1)
     if outcome.is_changed:
         sys.exit(EXIT_CHANGED)

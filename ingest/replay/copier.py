@@ -35,14 +35,15 @@ class Writer(Protocol):
     def wait(self) -> None: ...
 
 
-Records = Callable[[Sequence[Span]], Iterator[ConsumedRecord]]
+Records = Callable[[Sequence[Span], int | None], Iterator[ConsumedRecord]]
 
 
 class Copier:
     """Runs one replay from its progress on; for one thread.
 
-    `records`: the frames of the given ranges. `gaps`: what was found to be gone, which `records` adds to. `asked`: what
-    somebody asked this replay to do. `braking`: how far it gives way to the live lane.
+    `records`: the frames of the given ranges; those whose hash is not below the given bound may be left out. `gaps`:
+    what was found to be gone, which `records` adds to. `asked`: what somebody asked this replay to do. `braking`: how
+    far it gives way to the live lane.
     """
 
     def __init__(
@@ -93,7 +94,7 @@ class Copier:
     def _copy(self, part: Part) -> bool:
         """Copy what is left of a part. False: it ended early, because of the stop or a request."""
         pacer, selection, spans = Pacer(self._rate, self._clock()), part.selection, self._left()
-        for record in self._records(spans):
+        for record in self._records(spans, selection.below):
             if self._is_to_end():
                 return False
             if not selection.takes(record.partition, record.offset, record.timestamp_ms, record.key):

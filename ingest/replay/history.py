@@ -11,12 +11,16 @@ from infra.kafka.topic_admin import log_id
 from infra.settings import KIB, MIB, Settings
 from ingest.archive.reading import Archive
 from ingest.replay.archived import NO_ARCHIVE, Archived, archived, pieces
+from ingest.replay.candidates import candidates, is_sparse
 from schemas.errors import ConfigError
 from schemas.replays import ReplayGap
 
 EXPIRED = "retention removed them while the replay ran"
 # What the client of one partition may hold, where each partition has one.
 SMALL_KEYS = {"queued.max.messages.kbytes": 4 * MIB // KIB, "fetch.max.bytes": 16 * MIB}
+# Of a client that fetches single frames: what comes behind them is not wanted.
+SINGLE_KEYS = {"max.partition.fetch.bytes": 64 * KIB, "queued.min.messages": 1}
+SINGLE_POLL_S = 0.01
 
 Stopped = Callable[[], bool]
 
@@ -27,8 +31,11 @@ class History(Protocol):
     @property
     def gaps(self) -> Sequence[ReplayGap]: ...
 
-    def records(self, spans: Sequence[Span], stop: Stopped) -> Iterator[ConsumedRecord]:
-        """The records of the ranges that are still there, in the order of offsets within each partition."""
+    def records(self, spans: Sequence[Span], stop: Stopped, below: int | None = None) -> Iterator[ConsumedRecord]:
+        """The records of the ranges that are still there, in the order of offsets within each partition.
+
+        `below`: those whose places have no hash below it may be left out.
+        """
 
     def partition(self, spans: Sequence[Span], stop: Stopped) -> Iterator[ConsumedRecord]:
         """The same for ranges of one partition, by a client of its own."""
@@ -55,9 +62,14 @@ class TopicHistory:
         self._settings = settings
         self.gaps: list[ReplayGap] = []
 
-    def records(self, spans: Sequence[Span], stop: Stopped) -> Iterator[ConsumedRecord]:
-        with Reader(self._settings) as reader:
-            yield from self._read(reader, spans, stop)
+    def records(self, spans: Sequence[Span], stop: Stopped, below: int | None = None) -> Iterator[ConsumedRecord]:
+        if below is None or not is_sparse(below):
+            with Reader(self._settings) as reader:
+                yield from self._read(reader, spans, stop)
+            return
+        with Reader(self._settings, **SINGLE_KEYS) as reader:
+            reader.poll_s = SINGLE_POLL_S
+            yield from self._read(reader, candidates(spans, below), stop)
 
     def partition(self, spans: Sequence[Span], stop: Stopped) -> Iterator[ConsumedRecord]:
         with Reader(self._settings, **SMALL_KEYS) as reader:
@@ -93,15 +105,15 @@ class ArchivedHistory:
     def gaps(self) -> Sequence[ReplayGap]:
         return self._topic.gaps
 
-    def records(self, spans: Sequence[Span], stop: Stopped) -> Iterator[ConsumedRecord]:
+    def records(self, spans: Sequence[Span], stop: Stopped, below: int | None = None) -> Iterator[ConsumedRecord]:
         """Partition by partition up to the last offset that the archive has; then the rest of all of them at once."""
         last: list[Span] = []
         for ranges in by_partition(spans):
             parts = [part for span in ranges for part in pieces(span, self._held)]
-            while parts and not parts[-1][1]:
-                last.append(parts.pop()[0])
-            yield from self._pieces(parts, stop)
-        yield from self._topic.records(last, stop)
+            switch = max((number + 1 for number, (_, is_held) in enumerate(parts) if is_held), default=0)
+            yield from self._pieces(parts[:switch], stop)
+            last += [span for span, _ in parts[switch:]]
+        yield from self._topic.records(last, stop, below)
 
     def partition(self, spans: Sequence[Span], stop: Stopped) -> Iterator[ConsumedRecord]:
         for span in spans:

@@ -43,6 +43,7 @@ class LaneWriter:
         keys = {
             "transactional.id": f"{settings.topic_prefix}sightline-replay-{replay_id}",
             "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
+            "delivery.timeout.ms": TRANSACTION_TIMEOUT_MS,
             "linger.ms": 20,
         }
         self._producer = transactional_producer(settings, keys, "kafka.client or kafka.producer")
@@ -72,13 +73,13 @@ class LaneWriter:
         while self._open is not None:
             self._open.ended.wait()
             if self._open.error is not None:
-                raise self._ended(self._open.error) from self._open.error
+                raise self._open.error
             if not self._open.is_aborted:
                 assert self._next is not None
                 (self._session, self.committed), self._open, self._pending = self._next, None, None
                 return
             if self._budget.expired():
-                raise self._ended(Stalled("the last frames were not written in time"))
+                raise Stalled("the last frames were not written in time")
             time.sleep(back_off_s)
             back_off_s = min(LONGEST_BACK_OFF_S, 2 * back_off_s)
             self._start()
@@ -95,7 +96,3 @@ class LaneWriter:
 
         self._open = Transaction(self._producer, records, {}, None, self._budget.expired, closing=closing)
         in_thread(self._open.run)
-
-    def _ended(self, error: BaseException) -> Stalled:
-        how = f"`sightline replay resume {self._replay_id}` goes on where the last transaction ended"
-        return Stalled(f"the replay {self._replay_id} stopped: {error}; {how}")

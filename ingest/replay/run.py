@@ -4,19 +4,17 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import partial
 
-from infra.kafka.group_listing import GroupListing
 from infra.kafka.reader import Reader
 from infra.kafka.records import ConsumedRecord
 from infra.kafka.schema_registry import registry_of
 from infra.kafka.spans import Period, Span
 from infra.kafka.topic_ids import read_topic_ids
-from infra.kafka.topics import TopicNames, group
-from infra.process import logs, tracing
+from infra.kafka.topics import TopicNames
+from infra.process import tracing
 from infra.process.lifecycle import Stop
 from infra.process.times import now_us
-from infra.replay.answers import AnswerCounter, Counts, compare
+from infra.replay.answers import Counts, compare
 from infra.replay.brake import BrakeWatch
 from infra.replay.gate import exceeds, sentence
 from infra.replay.lane import LaneStages
@@ -26,17 +24,14 @@ from ingest.archive.reading import open_archive
 from ingest.replay.control import ControlWatch, is_silent, this_process
 from ingest.replay.copier import Copier
 from ingest.replay.history import in_order_of_time, open_history
+from ingest.replay.lane_labels import tell_of_idle_lane, wait_for_labels
 from ingest.replay.lane_writer import LaneWriter
 from ingest.replay.pacing import parse_rate
 from ingest.replay.screen import Screen
-from schemas.errors import SightlineError
+from schemas.errors import SightlineError, Stalled, Unavailable
 from schemas.replays import ReplayProgress, ReplayState
 
-log = logs.get(__name__)
-
 LOOK_S = 1.0
-# Without a new label for so long, the lane does not work.
-NO_LABELS_S = 300.0
 TAKE_OVER_S = 20.0
 
 
@@ -68,7 +63,7 @@ def resume(settings: Settings, replay_id: str, how: How, stop: Stop, rate: str |
 
     Raises SightlineError when it runs, is over, or another one has the lane.
     """
-    found = _resumable(settings, replay_id)
+    found = check_resumable(settings, replay_id)
     return _run(settings, found if rate is None else replace(found, rate=rate), how, stop, is_new=False)
 
 
@@ -91,7 +86,16 @@ def check_lane(there: Iterable[ReplayProgress], replay_id: str) -> None:
             )
 
 
-def _resumable(settings: Settings, replay_id: str) -> ReplayProgress:
+def prepare(settings: Settings, new: ReplayProgress, stop: Stop) -> None:
+    """Takes the lane for a new replay and leaves it PAUSED, for another process to resume. Raises as `start`."""
+    writer = LaneWriter(settings, new.replay_id, stop, registry_of(settings))
+    begun = _take_lane(settings, new, writer, is_new=True)
+    writer.begin([], replace(begun, state=ReplayState.PAUSED, reason="a process in the background takes it over"))
+    writer.wait()
+
+
+def check_resumable(settings: Settings, replay_id: str) -> ReplayProgress:
+    """The replay, which nobody runs. Raises SightlineError when it runs or is over."""
     until = time.monotonic() + TAKE_OVER_S
     with progress_topic(settings) as topic:
         first = found = known(topic.look().progress, replay_id)
@@ -107,20 +111,21 @@ def _resumable(settings: Settings, replay_id: str) -> ReplayProgress:
 
 def _run(settings: Settings, progress: ReplayProgress, how: How, stop: Stop, *, is_new: bool) -> Outcome:
     with ExitStack() as closing:
+        has_stages = how.stages or progress.model is not None
         closing.enter_context(tracing.running(settings.tracing, "sightline-replay"))
-        stages = closing.enter_context(LaneStages(progress.model, stop=stop)) if how.stages else None
+        stages = closing.enter_context(LaneStages(progress.model, stop=stop)) if has_stages else None
         if stages is None:
-            _tell_of_idle_lane(settings, needed=how.limit is not None)
+            tell_of_idle_lane(settings, needed=how.limit is not None)
         registry = registry_of(settings)
         writer = LaneWriter(settings, progress.replay_id, stop, registry)
         begun = _take_lane(settings, progress, writer, is_new=is_new)
         screen = closing.enter_context(Screen())
         screen.show(begun)
-        done = _copy(settings, begun, writer, screen, stop)
-        if done.state is not ReplayState.COMPLETED or not (how.stages or how.limit is not None):
+        done = copy_frames(settings, begun, writer, screen, stop)
+        if done.state is not ReplayState.COMPLETED or not (has_stages or how.limit is not None):
             return Outcome(done)
-        counts = _wait_for_labels(settings, done, screen, stop, stages)
-    if how.limit is None or stop.is_set():
+        counts = wait_for_labels(settings, done, screen, stop, stages)
+    if how.limit is None:
         return Outcome(done, counts)
     found = compare(settings, done, stop.is_set)
     return Outcome(done, counts, sentence(found, how.limit), exceeds(found, how.limit))
@@ -167,7 +172,9 @@ def _check_topic(settings: Settings, progress: ReplayProgress) -> None:
         )
 
 
-def _copy(settings: Settings, begun: ReplayProgress, writer: LaneWriter, screen: Screen, stop: Stop) -> ReplayProgress:
+def copy_frames(
+    settings: Settings, begun: ReplayProgress, writer: LaneWriter, screen: Screen, stop: Stop
+) -> ReplayProgress:
     """Copy until the end, the stop or a request. Raises Stalled or Unavailable; `resume` then goes on."""
     rate = parse_rate(begun.rate)
     archive = None if begun.archive is None else open_archive(begun.archive)
@@ -175,12 +182,15 @@ def _copy(settings: Settings, begun: ReplayProgress, writer: LaneWriter, screen:
         log_spans = reader.spans(begun.topic)
     period = Period(begun.from_at, begun.to_at)
     history, _ = open_history(settings, begun.topic, log_spans, archive, period, begun.source_glob)
-    read = partial(in_order_of_time, history) if rate.is_original_pace else history.records
     lane = TopicNames.for_lane(settings.topic_prefix, "replay").frames
     with ControlWatch(settings, begun.replay_id) as control, BrakeWatch(settings) as brake:
 
-        def records(spans: Sequence[Span]) -> Iterator[ConsumedRecord]:
-            for record in read(spans, lambda: stop.is_set() or control.asked() is not None):
+        def is_to_end() -> bool:
+            return stop.is_set() or control.asked() is not None
+
+        def records(spans: Sequence[Span], below: int | None) -> Iterator[ConsumedRecord]:
+            at_pace = in_order_of_time(history, spans, is_to_end) if rate.is_original_pace else None
+            for record in at_pace or history.records(spans, is_to_end, below):
                 yield record
                 screen.show(writer.committed or begun)
 
@@ -195,51 +205,18 @@ def _copy(settings: Settings, begun: ReplayProgress, writer: LaneWriter, screen:
             asked=control.asked,
             braking=brake.now,
         )
-        done = copier.run()
+        try:
+            done = copier.run()
+        except (Stalled, Unavailable) as error:
+            raise Stalled(f"the replay {begun.replay_id} stopped: {error}; {_how_to_go_on(begun)}") from error
+        except SightlineError as error:
+            latest = replace(writer.committed or begun, lane=begun.lane)
+            writer.begin([], replace(latest, state=ReplayState.PAUSED, reason=str(error)))
+            writer.wait()
+            raise SightlineError(f"the replay {begun.replay_id} is paused: {error}; {_how_to_go_on(begun)}") from error
     screen.show(done)
     return done
 
 
-def _tell_of_idle_lane(settings: Settings, *, needed: bool) -> None:
-    """Says so when nobody reads the lane; raises SightlineError where its labels are waited for."""
-    prefix = settings.topic_prefix
-    wanted = {"stream": group("stream", prefix, "replay"), "infer": group("infer", prefix, "replay")}
-    listing = GroupListing(settings)
-    try:
-        members, refused = listing.members(wanted.values())
-    finally:
-        listing.close()
-    idle = [stage for stage, name in wanted.items() if not members.get(name) and name not in refused]
-    if not idle:
-        return
-    frames = TopicNames.for_lane(prefix, "replay").frames
-    hours = settings.topics.frames_retention_h
-    how = " and ".join(f"`sightline {stage} --lane replay`" for stage in idle)
-    sentence_ = f"nobody works on the replay lane: start {how}, or say --run"
-    if needed:
-        raise SightlineError(f"{sentence_}. --fail-if-changed needs the labels of the replay")
-    log.warning(f"{sentence_}. The frames wait on {frames} for {hours} h", idle=idle)
-
-
-def _wait_for_labels(
-    settings: Settings, done: ReplayProgress, screen: Screen, stop: Stop, stages: LaneStages | None
-) -> Counts:
-    """Until each copy has an outcome. Raises SightlineError when none comes for NO_LABELS_S, or a stage has ended."""
-    last_s, last = time.monotonic(), -1
-    with Reader(settings) as reader:
-        counter = AnswerCounter(settings, reader)
-        while True:
-            counts = counter.read(done)
-            answered = counts.labels + counts.dead
-            screen.show(done, answered)
-            if (answered >= done.copied and counts.noise >= done.noise_copied) or stop.wait(LOOK_S):
-                return counts
-            if stages is not None:
-                stages.check()
-            if answered + counts.noise > last:
-                last_s, last = time.monotonic(), answered + counts.noise
-            elif time.monotonic() - last_s > NO_LABELS_S:
-                raise SightlineError(
-                    f"the replay {done.replay_id} is copied, but no label came for {NO_LABELS_S:g} s: "
-                    f"{answered:,} of {done.copied:,} frames have an outcome. Is the replay lane running?"
-                )
+def _how_to_go_on(progress: ReplayProgress) -> str:
+    return f"`sightline replay resume {progress.replay_id}` goes on where its last transaction ended"

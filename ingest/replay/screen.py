@@ -11,7 +11,7 @@ from infra.process.text import printable
 from ingest.replay.text import mb
 from schemas.replays import ReplayProgress
 
-LINE_EVERY_S = 5.0
+SHOW_EVERY_S, LINE_EVERY_S = 0.2, 5.0
 
 
 class Screen:
@@ -20,7 +20,7 @@ class Screen:
     def __init__(self) -> None:
         console = Console(stderr=True, highlight=False)
         self._bar: Progress | None = None
-        self._console, self._line_s = console, 0.0
+        self._console, self._line_s, self._shown_s = console, 0.0, 0.0
         self._last = ""
         if console.is_terminal:
             self._bar = Progress(
@@ -45,15 +45,19 @@ class Screen:
             self._bar.stop()
 
     def show(self, progress: ReplayProgress, labelled: int | None = None) -> None:
-        """Called often. `labelled`: frames with an outcome, where those are waited for."""
+        """Called very often. `labelled`: frames with an outcome, where those are waited for."""
+        now_s = time.monotonic()
+        if now_s - self._shown_s < SHOW_EVERY_S and not progress.state.is_final:
+            return
+        self._shown_s = now_s
         done, total = done_of(progress) if labelled is None else (labelled, progress.copied)
         what = f"{progress.replay_id} {progress.state if labelled is None else 'labels'}"
         more = f"{done:,} of {total:,} frames, {mb(progress.copied_bytes)} {printable(progress.reason or '')}".rstrip()
         if self._bar is not None:
             self._bar.update(self._task, description=what, completed=done, total=max(1, total), more=more)
-        elif time.monotonic() - self._line_s >= LINE_EVERY_S and (line := f"{what}: {more}") != self._last:
+        elif now_s - self._line_s >= LINE_EVERY_S and (line := f"{what}: {more}") != self._last:
             self._console.print(line, soft_wrap=True)
-            self._line_s, self._last = time.monotonic(), line
+            self._line_s, self._last = now_s, line
 
 
 def done_of(progress: ReplayProgress) -> tuple[int, int]:

@@ -18,6 +18,7 @@ from streams.bench.e2e import bench_backlog, bench_e2e, bench_latency
 from streams.bench.infer import bench_infer
 from streams.bench.kafka import bench_kafka
 from streams.bench.lag import bench_lag
+from streams.bench.replay import bench_replay
 from streams.bench.report import Options, Report
 from streams.bench.stream import bench_stream
 from streams.bench.testbed import services
@@ -33,6 +34,7 @@ BENCHMARKS: dict[str, Callable[[Options], Report]] = {
     "delivery": bench_delivery,
     "kafka": bench_kafka,
     "lag": bench_lag,
+    "replay": bench_replay,
 }
 
 

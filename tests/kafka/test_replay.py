@@ -1,20 +1,28 @@
 """`sightline replay` on a real broker: the right frames of a range, each exactly once, in the lane."""
 
 import json
+import signal
+import time
 from collections import Counter
 from typing import Any
 
+import confluent_kafka
 import pytest
 
+from infra.kafka.clients import admin
 from infra.kafka.records import ConsumedRecord
 from infra.kafka.topics import TopicNames
+from infra.replay.progress import read
 from schemas.coordinates import Coordinates
 from schemas.headers import ORIGIN_TIMESTAMP, replay_id_of, replay_of, to_map, traceparent_of
 from schemas.records import micros_to_iso
+from schemas.replays import ReplayState
 from tests.support.batches import read_all
 from tests.support.deployment import Deployment
+from tests.support.deployment import deployment as new_deployment
 from tests.support.history import History
-from tests.support.runner import Runner
+from tests.support.runner import Runner, Running
+from tests.support.services import Services
 
 MINUTE_MS = 60_000
 
@@ -23,8 +31,9 @@ def lane(deployment: Deployment) -> TopicNames:
     return TopicNames.for_lane(deployment.prefix, "replay")
 
 
-def copies(deployment: Deployment) -> list[ConsumedRecord]:
-    return read_all(deployment.settings(), lane(deployment).frames)
+def copies(deployment: Deployment, replay_id: str | None = None) -> list[ConsumedRecord]:
+    found = read_all(deployment.settings(), lane(deployment).frames)
+    return [one for one in found if replay_id in (None, replay_id_of(one.headers))]
 
 
 def originals(found: list[ConsumedRecord]) -> Counter[Coordinates]:
@@ -33,10 +42,27 @@ def originals(found: list[ConsumedRecord]) -> Counter[Coordinates]:
     return Counter(place for place in places if place is not None)
 
 
-def replay(sightline: Runner, *words: str, timeout_s: float = 120) -> tuple[int, dict[str, Any], str]:
+def replay(sightline: Runner, *words: str, timeout_s: float = 120) -> tuple[int, Any, str]:
     done = sightline.run("replay", *words, "--json", timeout_s=timeout_s)
     assert "Traceback" not in done.stderr, done.stderr
     return done.returncode, json.loads(done.stdout or "{}"), done.stderr
+
+
+def range_of(from_ms: int, to_ms: int) -> tuple[str, ...]:
+    return "--from", micros_to_iso(from_ms * 1000), "--to", micros_to_iso(to_ms * 1000)
+
+
+def wait_copied(deployment: Deployment, replay_id: str, more_than: int, process: Running) -> int:
+    """Until so many frames are copied, as the progress says."""
+    until = time.monotonic() + 60
+    while True:
+        assert time.monotonic() < until, process.stderr
+        found = read_all(deployment.settings(), deployment.topics.progress)
+        if any((one.key or b"").decode() == replay_id for one in found):
+            copied = read(deployment.settings(), replay_id).copied
+            if copied > more_than or process.exit_code is not None:
+                return copied
+        time.sleep(0.1)
 
 
 @pytest.fixture
@@ -47,8 +73,7 @@ def history(deployment: Deployment) -> History:
 
 def test_a_middle_range_gives_exactly_its_frames(sightline: Runner, deployment: Deployment, history: History) -> None:
     from_ms, to_ms = history.middle
-    words = ("--from", micros_to_iso(from_ms * 1000), "--to", micros_to_iso(to_ms * 1000))
-    wanted = history.places(from_ms, to_ms)
+    words, wanted = range_of(from_ms, to_ms), history.places(from_ms, to_ms)
     assert 50 < len(wanted) < 300
 
     code, planned, _ = replay(sightline, "plan", *words)
@@ -72,7 +97,164 @@ def test_a_middle_range_gives_exactly_its_frames(sightline: Runner, deployment: 
         assert to_map(copy.headers)["x-own"] == b"1"
 
     assert replay(sightline, "start", *words, "--name", "once-more")[0] == 0
-    twice = [one for one in copies(deployment) if replay_id_of(one.headers) == "once-more"]
-    assert originals(twice) == Counter(wanted)
+    assert originals(copies(deployment, "once-more")) == Counter(wanted)
     code, listed, _ = replay(sightline, "list")
-    assert [(one["replay_id"], one["state"]) for one in listed] == [("once-more", "COMPLETED"), ("again", "COMPLETED")]  # type: ignore[index]
+    assert [(one["replay_id"], one["state"]) for one in listed] == [("once-more", "COMPLETED"), ("again", "COMPLETED")]
+    occupied = read(deployment.settings(), "once-more").lane
+    places = {(one.partition, one.offset) for one in copies(deployment, "once-more")}
+    assert all(any(p == one.partition and one.from_offset <= o < one.to_offset for one in occupied) for p, o in places)
+
+
+def test_a_source_and_a_sample_are_chosen_the_same_each_time(
+    sightline: Runner, deployment: Deployment, history: History
+) -> None:
+    from_ms, to_ms = history.middle
+    wanted = history.places(from_ms, to_ms, "dock-1")
+    words = (*range_of(from_ms, to_ms), "--source-id", "dock-1", "--sample", "11", "--noise", "4")
+    for name in ("first", "second"):
+        code, done, _ = replay(sightline, "start", *words, "--name", name)
+        assert (code, done["copied"], done["plan"]["frames"]) == (0, 11, 11)
+    first, second = (originals(copies(deployment, name)) for name in ("first", "second"))
+    assert first == second
+    assert set(first) <= set(wanted)
+    noise = [originals(copies(deployment, name)) for name in ("first.a", "first.b", "second.a")]
+    assert noise[0] == noise[1] == noise[2]
+    assert set(noise[0]) <= set(first)
+
+
+def test_paused_resumed_cancelled_and_forgotten(sightline: Runner, deployment: Deployment, history: History) -> None:
+    from_ms, to_ms = history.middle
+    words, wanted = range_of(from_ms, to_ms), history.places(from_ms, to_ms)
+    process = sightline.start("replay", "start", *words, "--name", "slow", "--rate", "20/s", http=False)
+    wait_copied(deployment, "slow", 10, process)
+    code, _, told = replay(sightline, "start", *words, "--name", "second")
+    assert (code, "the replay lane is taken: slow runs" in told) == (1, True)
+    assert (
+        sightline.run("replay", "resume", "slow").returncode,
+        sightline.run("replay", "delete", "slow").returncode,
+    ) == (1, 1)
+    paused = sightline.run("replay", "pause", "slow")
+    assert (paused.returncode, "slow PAUSED" in paused.stdout) == (0, True), paused.stderr
+    assert process.wait(10) == 1
+    code, found, _ = replay(sightline, "status", "slow")
+    assert found["state"] == "PAUSED"
+    assert 10 < found["copied"] < len(wanted)
+
+    code, done, _ = replay(sightline, "resume", "slow", "--rate", "10000/s")
+    assert (code, done["state"], done["copied"]) == (0, "COMPLETED", len(wanted))
+    assert originals(copies(deployment)) == Counter(wanted)
+    over = sightline.run("replay", "resume", "slow")
+    assert (over.returncode, "is over (COMPLETED)" in over.stderr) == (1, True)
+
+    process = sightline.start("replay", "start", *words, "--name", "unwanted", "--rate", "20/s", http=False)
+    wait_copied(deployment, "unwanted", 5, process)
+    assert sightline.run("replay", "cancel", "unwanted").returncode == 0
+    assert process.wait(10) == 1
+    assert read(deployment.settings(), "unwanted").state is ReplayState.ABORTED
+    assert sightline.run("replay", "delete", "unwanted").returncode == 0
+    unknown = sightline.run("replay", "status", "unwanted")
+    assert (unknown.returncode, "there is no replay 'unwanted': there are slow" in unknown.stderr) == (2, True)
+
+
+def test_a_copier_that_was_killed_is_taken_over_and_sigterm_pauses(
+    sightline: Runner, deployment: Deployment, history: History
+) -> None:
+    from_ms, to_ms = history.middle
+    words, wanted = range_of(from_ms, to_ms), history.places(from_ms, to_ms)
+    process = sightline.start("replay", "start", *words, "--name", "killed", "--rate", "30/s", http=False)
+    wait_copied(deployment, "killed", 10, process)
+    process.kill()
+    blocked = sightline.run("replay", "start", *words, "--name", "other")
+    assert (blocked.returncode, "its copier is silent: resume or cancel it" in blocked.stderr) == (1, True)
+    process = sightline.start("replay", "resume", "killed", "--rate", "30/s", http=False)
+    wait_copied(deployment, "killed", 25, process)
+    process.signal(signal.SIGTERM)
+    assert process.wait(10) == 1
+    assert "`sightline replay resume killed` goes on" in process.stderr
+    assert read(deployment.settings(), "killed").state is ReplayState.PAUSED
+    assert replay(sightline, "resume", "killed", "--rate", "10000/s")[0] == 0
+    assert originals(copies(deployment)) == Counter(wanted)
+
+
+def test_what_retention_removed_is_a_gap_and_the_exit_code_says_so(
+    sightline: Runner, deployment: Deployment, history: History
+) -> None:
+    deployment.delete_before(deployment.topics.frames, 30)
+    words = ("--from", "-3h")
+    code, planned, _ = replay(sightline, "plan", *words)
+    gap = {"topic": deployment.topics.frames, "partition": 0, "from": 0, "to": 30}
+    assert [{**gap, "reason": one["reason"]} for one in planned["plan"]["gaps"]] == planned["plan"]["gaps"]
+    assert len(planned["plan"]["gaps"]) == 1
+    process = sightline.start("replay", "start", *words, "--name", "eaten", "--rate", "1x", http=False)
+    wait_copied(deployment, "eaten", 0, process)
+    process.kill()
+    deployment.delete_before(deployment.topics.frames, 60)
+    code, done, _ = replay(sightline, "resume", "eaten", "--rate", "10000/s")
+    assert (code, done["state"]) == (3, "COMPLETED")
+    (found,) = done["gaps"]
+    assert (found["partition"], found["to"]) == (0, 60)
+    there = [one.coordinates for one in history.records if one.partition or not found["from"] <= one.offset < 60]
+    assert originals(copies(deployment)) == Counter(one for one in there if one.partition or one.offset >= 30)
+
+
+def test_what_cannot_be_is_one_sentence_and_nothing_is_started(
+    sightline: Runner, deployment: Deployment, history: History
+) -> None:
+    cases = [
+        (("--from", "-1m", "--to", "-2m"), 2, "is not before --to"),
+        (("--from", "-1m", "--to", "+5m"), 2, "in the future"),
+        (("--from", "2026-01-01T00:00:00"), 2, "has no time zone"),
+        (("--from", "-1m"), 1, "there is no frame from"),
+        (("--from", "-3h", "--source-id", "nobody"), 1, "is of a source that matches 'nobody'"),
+        (("--from", "-3h", "--name", "a/b"), 2, "--name"),
+        (("--from", "-3h", "--rate", "fast"), 2, "--rate 'fast'"),
+        (("--from", "-3h", "--fail-if-changed", "2"), 2, "is no percentage"),
+        (("--from", "-3h", "--fail-if-changed", "2%"), 1, "nobody works on the replay lane"),
+        (("--from", "-3h", "--archive", "/nowhere/at/all"), 1, "holds no archive"),
+    ]
+    for words, code, told in cases:
+        done = sightline.run("replay", "start", *words)
+        assert (done.returncode, told in done.stderr) == (code, True), (words, done.stderr)
+        assert "Traceback" not in done.stderr
+    assert replay(sightline, "list")[1] == []
+    assert copies(deployment) == []
+
+
+def test_partitions_that_were_added_since_have_no_part_and_the_lane_must_have_room(
+    sightline: Runner, deployment: Deployment, history: History
+) -> None:
+    client = admin(deployment.settings())
+    more = [confluent_kafka.admin.NewPartitions(deployment.topics.frames, 6)]
+    for future in client.create_partitions(more).values():
+        future.result(30)
+    time.sleep(1)
+    written = History.written(deployment, frames=60, spread_ms=0, seed=3)
+    done = sightline.run("replay", "start", "--from", "-3h")
+    assert (done.returncode, "has 4 partitions of" in done.stderr) == (1, True), done.stderr
+    for future in client.create_partitions([confluent_kafka.admin.NewPartitions(lane(deployment).frames, 6)]).values():
+        future.result(30)
+    time.sleep(1)
+    assert replay(sightline, "start", "--from", "-3h", "--name", "all")[0] == 0
+    assert originals(copies(deployment)) == Counter(one.coordinates for one in written.records)
+
+
+@pytest.mark.system
+@pytest.mark.timeout(600)
+def test_twenty_thousand_frames_over_twelve_partitions_killed_five_times(services: Services) -> None:
+    with new_deployment(services, SIGHTLINE_TOPICS__PARTITIONS="12") as made:
+        sightline = Runner(made.env)
+        history = History.written(made, frames=20_000, spread_ms=20 * MINUTE_MS, seed=11, image_bytes=2_000)
+        from_ms, to_ms = history.middle
+        words, wanted = range_of(from_ms, to_ms), history.places(from_ms, to_ms)
+        assert replay(sightline, "start", *words, "--name", "whole")[0] == 0
+        assert originals(copies(made, "whole")) == Counter(wanted)
+        process = sightline.start("replay", "start", *words, "--name", "killed", "--rate", "600/s", http=False)
+        copied = 0
+        for _ in range(5):
+            copied = wait_copied(made, "killed", copied + 300, process)
+            process.kill()
+            process = sightline.start("replay", "resume", "killed", http=False)
+        sightline.close()
+        code, done, _ = replay(sightline, "resume", "killed", "--rate", "100000/s")
+        assert (code, done["copied"]) == (0, len(wanted))
+        assert originals(copies(made, "killed")) == Counter(wanted)

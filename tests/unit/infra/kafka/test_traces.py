@@ -6,7 +6,7 @@ from opentelemetry.trace import SpanKind
 from infra.kafka.errors import FaultKind, KafkaFault
 from infra.kafka.records import ConsumedRecord
 from infra.kafka.sender import DeliveryReport, OutRecord
-from infra.kafka.traces import batch_around, begin, follow, follow_record, sent_by, sent_within
+from infra.kafka.traces import batch_around, begin, begin_again, follow, follow_record, sent_by, sent_within
 from schemas.headers import traceparent_of
 from schemas.trace_context import is_sampled
 from tests.support.spans import recorded
@@ -38,6 +38,23 @@ def test_off_headers_pass_untouched() -> None:
     )
     record = OutRecord("labels", b"", b"")
     assert sent_within(None, record) is record
+
+
+def test_what_is_sent_again_begins_a_trace_that_links_to_the_former_one() -> None:
+    span, passed_on = begin_again("send", "frames.replay", SAMPLED)
+    assert span is None
+    assert TRACE not in passed_on
+    assert not is_sampled(passed_on), "off, no later stage chooses anew"
+    with recorded(sample_ratio=1.0) as found:
+        span, passed_on = begin_again("send", "frames.replay", SAMPLED, partition=3, offset=17)
+        assert span is not None
+        span.end()
+    assert passed_on == span.traceparent
+    assert TRACE not in passed_on
+    (sent,) = found.spans["send frames.replay"]
+    assert [f"{link.context.span_id:016x}" for link in sent.links] == [SPAN]
+    with recorded(sample_ratio=0.0):
+        assert begin_again("send", "frames.replay", SAMPLED)[0] is None
 
 
 def test_the_one_who_begins_decides_for_all_that_follow() -> None:

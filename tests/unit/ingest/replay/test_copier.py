@@ -72,7 +72,7 @@ class Waiting(Stop):
         return self.is_set()
 
 
-def reading(spans: Sequence[Span]) -> Iterator[ConsumedRecord]:
+def reading(spans: Sequence[Span], below: int | None = None) -> Iterator[ConsumedRecord]:
     for span in spans:
         yield from (one for one in RECORDS if one.partition == span.partition and span.start <= one.offset < span.end)
 
@@ -81,7 +81,7 @@ def copied(
     progress: ReplayProgress,
     log: Log,
     *,
-    records: Callable[[Sequence[Span]], Iterator[ConsumedRecord]] = reading,
+    records: Callable[[Sequence[Span], int | None], Iterator[ConsumedRecord]] = reading,
     gaps: list[ReplayGap] | None = None,
     step_s: float = 0.0,
     stop: Stop | None = None,
@@ -178,7 +178,7 @@ def test_while_it_waits_the_progress_is_written() -> None:
 def test_what_is_gone_is_a_gap_and_is_not_found_again() -> None:
     gaps: list[ReplayGap] = []
 
-    def eaten(spans: Sequence[Span]) -> Iterator[ConsumedRecord]:
+    def eaten(spans: Sequence[Span], below: int | None) -> Iterator[ConsumedRecord]:
         for record in reading(spans):
             if record.partition == 1 and record.offset < 4:
                 continue
