@@ -58,9 +58,8 @@ def main(brokers: str, since_hours: float, topic: str = "labels") -> None:
 
     # Where the past ends: fixed once, before anything is read. Records that come later are the present.
     latest = {TopicPartition(topic, number): OffsetSpec.latest() for number in partitions}  # type: ignore[no-untyped-call]
-    answers = AdminClient({"bootstrap.servers": brokers}).list_offsets(
-        latest, isolation_level=confluent_kafka.IsolationLevel.READ_COMMITTED
-    )
+    admin = AdminClient({"bootstrap.servers": brokers})  # its answers come only while it exists
+    answers = admin.list_offsets(latest, isolation_level=confluent_kafka.IsolationLevel.READ_COMMITTED)
     ends = {place.partition: answer.result(TIMEOUT_S).offset for place, answer in answers.items()}
 
     since_ms = int((time.time() - since_hours * 3600) * 1000)
@@ -83,7 +82,9 @@ def main(brokers: str, since_hours: float, topic: str = "labels") -> None:
             raise confluent_kafka.KafkaException(error)
         # The end of a partition is reached by position: its last records may be markers, which nobody is given.
         position = offset + (error is None)
-        if error is None:
+        # The broker finds the first record of that time, which may be a marker: older labels can lie behind it.
+        is_older = offset < ends[number] and message.timestamp()[1] < since_ms
+        if error is None and not is_older:
             label = labels.read(message.value() or b"")
             line = {**label, "topic": topic, "partition": number, "offset": offset}
             print(json.dumps(line, default=str), flush=True)

@@ -92,9 +92,11 @@ class Reader:
         ends = self._offsets(keys, _LATEST)
         starts = self._offsets(keys, _EARLIEST)
         if from_us is not None:
-            starts = self._first_or_end(keys, from_us, ends)
+            found = self.first_at(keys, from_us)
+            starts = {key: ends[key] if (first := found[key]) is None else first for key in keys}
         if to_us is not None:
-            ends = self._first_or_end(keys, to_us, ends)
+            found = self.first_at(keys, to_us)
+            ends = {key: ends[key] if (first := found[key]) is None else min(first, ends[key]) for key in keys}
         return [Span(*key, min(starts[key], ends[key]), ends[key]) for key in keys]
 
     def first_at(self, keys: Iterable[TopicPartition], at_us: Micros) -> dict[TopicPartition, int | None]:
@@ -180,9 +182,8 @@ class Reader:
         )
 
     def _consume(self) -> list[tuple[ConsumedRecord, KafkaError | None]]:
-        return [
-            (consumed_record(message), message.error()) for message in self._consumer.consume(POLL_MESSAGES, self.poll_s)
-        ]
+        messages = self._consumer.consume(POLL_MESSAGES, self.poll_s)
+        return [(consumed_record(message), message.error()) for message in messages]
 
     def _advance(self, record: ConsumedRecord, left: _Left) -> Iterator[ConsumedRecord]:
         span = left[record.topic_partition][0]
@@ -257,12 +258,6 @@ class Reader:
 
     def _offsets(self, keys: list[TopicPartition], spec: OffsetSpec) -> dict[TopicPartition, int]:
         return {key: int(place.offset) for key, place in self._look_up(keys, spec).items()}
-
-    def _first_or_end(
-        self, keys: list[TopicPartition], at_us: Micros, ends: dict[TopicPartition, int]
-    ) -> dict[TopicPartition, int]:
-        """The first record that is as late as that; the end where none is."""
-        return {key: ends[key] if at is None else min(at, ends[key]) for key, at in self.first_at(keys, at_us).items()}
 
     def _look_up(self, keys: list[TopicPartition], spec: OffsetSpec) -> dict[TopicPartition, ListOffsetsResultInfo]:
         """Asks again while a partition has no leader; raises Unavailable when that takes too long."""

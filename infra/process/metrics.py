@@ -92,6 +92,10 @@ ARCHIVE_LAST_LOOK = Gauge(
     "sightline_archive_last_look_timestamp_seconds", "end of the last look at the topic that succeeded"
 )
 
+# ingest: replays
+REPLAYED_FRAMES = Counter("sightline_replay_frames_total", "frames that were copied into the replay lane: committed")
+REPLAYED_BYTES = Counter("sightline_replay_bytes_total", "their bytes")
+
 # every stage
 STAGE_SECONDS = Histogram(
     "sightline_stage_duration_seconds",

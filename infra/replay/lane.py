@@ -45,10 +45,11 @@ class LaneStages:
         stop: Stop | None = None,
         logs_dir: Path | None = None,
         ready_timeout_s: float = READY_TIMEOUT_S,
+        niceness: int = NICENESS,
     ) -> None:
         self._model = ["--model", model] if model else []
         self._env = {**NO_NAMES, **(env or {})}
-        self._stop, self._ready_timeout_s = stop or Stop(), ready_timeout_s
+        self._stop, self._ready_timeout_s, self._niceness = stop or Stop(), ready_timeout_s, niceness
         self._logs = logs_dir or home() / "replay"
         self.children: list[Child] = []
 
@@ -56,7 +57,7 @@ class LaneStages:
         try:
             for stage in ("infer", "stream"):
                 words = [stage, "--lane", "replay", *self._model]
-                self.children.append(Child(words, self._logs / f"{stage}.log", self._env, niceness=NICENESS))
+                self.children.append(Child(words, self._logs / f"{stage}.log", self._env, niceness=self._niceness))
             self._wait_ready()
         except BaseException:
             self.close()

@@ -13,12 +13,14 @@ from infra.process.lifecycle import Stop
 from infra.settings import Settings, load_settings
 from ingest.archive.book import Book
 from ingest.archive.events import Only, parse_duration_ms, parse_only
+from ingest.archive.manifest import RETENTION
 from ingest.archive.service import run_archive
 from ingest.archive.store import open_store
 from ingest.archive.text import describe_gaps, describe_result, list_json, list_table, result_json, verify_json
 from ingest.archive.verify import verify
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, SightlineError
 
+# The exit code of a run that found frames gone.
 WITH_GAPS = 3
 LINE_CHARACTERS = 140
 
@@ -68,7 +70,9 @@ def run_command(
     result = run_archive(settings, _url(settings, url), stop, once=once, keep_ms=keep_ms, only=wanted)
     complete = once and not stop.is_set()
     print(json.dumps(result_json(result, complete=complete)) if as_json else describe_result(result))
-    if once and result.gaps["retention"]:
+    if once and not complete:
+        raise SightlineError("stopped before the end: what was archived counts, and the next run goes on from there")
+    if once and result.gaps[RETENTION]:
         sys.exit(WITH_GAPS)
 
 

@@ -14,6 +14,7 @@ from schemas.errors import ArchiveError
 FORMAT = "sightline-archive/1"
 # So many ranges without a record are named for each file; the last one then reaches over all that follow.
 MAX_HOLES = 1_000
+RETENTION, NO_RECORD, NONE_SELECTED = "retention", "no_record", "none_selected"
 
 T = TypeVar("T")
 
@@ -45,7 +46,7 @@ class ArchivedFile:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Offsets that are in no file: `retention` removed them first, or there was `no_record`, or none `selected`."""
+    """Offsets that are in no file. `reason`: RETENTION removed them first, or there was NO_RECORD or NONE_SELECTED."""
 
     partition: int
     from_offset: int

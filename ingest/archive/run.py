@@ -14,10 +14,10 @@ from ingest.archive.due import Tail, is_due, worth_reading
 from ingest.archive.event_reader import EventReader
 from ingest.archive.events import Keep, everything
 from ingest.archive.layout import HOUR_MS
-from ingest.archive.manifest import Gap
+from ingest.archive.manifest import RETENTION, Gap
 from ingest.archive.rows import row_of
 from ingest.archive.slices import Slice, Slicer
-from ingest.archive.write import RETENTION, SliceWriter
+from ingest.archive.write import SliceWriter
 from schemas.errors import ArchiveError
 
 log = logs.get(__name__)

@@ -7,7 +7,8 @@ once all of it has arrived.
 import errno
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -39,34 +40,17 @@ class Store:
 
     def read(self, path: str, start: int | None = None, end: int | None = None) -> bytes:
         """The bytes from `start` to `end`, or all; fewer where the file ends before. Raises FileNotFoundError."""
-        try:
+        with self._told(path, "read"):
             found = bytes(self._fs.cat_file(self._at(path), start=start, end=end))
-        except FileNotFoundError:
-            raise
-        except (OSError, ValueError) as error:
-            raise self._failed(path, "read", error) from error
         self.bytes_read += len(found)
         return found
 
-    def size(self, path: str) -> int | None:
-        """The bytes of the file; None where there is none."""
-        try:
-            return int(self._fs.size(self._at(path)))
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError) as error:
-            raise self._failed(path, "read", error) from error
-
     def files(self, folder: str = "") -> list[str]:
         """Every file below the folder, sorted."""
-        try:
+        with self._told(folder, "listed"), suppress(FileNotFoundError):
             self._fs.invalidate_cache()
-            found = self._fs.find(self._at(folder))
-        except FileNotFoundError:
-            return []
-        except (OSError, ValueError) as error:
-            raise self._failed(folder, "listed", error) from error
-        return sorted(path.removeprefix(f"{self._root}/") for path in found)
+            return sorted(path.removeprefix(f"{self._root}/") for path in self._fs.find(self._at(folder)))
+        return []
 
     def write(self, path: str, fill: Callable[[BinaryIO], None]) -> None:
         """Write the file with `fill`, and replace one of that name. After an error there is no file, or the former."""
@@ -74,11 +58,17 @@ class Store:
             if self._local:
                 _write_durably(Path(self._at(path)), fill)
             else:
-                self._write_object(path, fill)
+                # Buffered whole: a file of fsspec that is closed after an error would store its half.
+                buffer = io.BytesIO()
+                fill(buffer)
+                with self._told(path, "written"):
+                    self._fs.pipe_file(self._at(path), buffer.getvalue())
         except OSError as error:
             raise self._failed(path, "written", error) from error
 
     def write_bytes(self, path: str, data: bytes) -> None:
+        """The same with bytes that are at hand."""
+
         def fill(out: BinaryIO) -> None:
             out.write(data)
 
@@ -86,21 +76,24 @@ class Store:
 
     def remove(self, path: str) -> None:
         """Remove the file if it exists."""
-        try:
+        with self._told(path, "removed"), suppress(FileNotFoundError):
             self._fs.rm_file(self._at(path))
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise self._failed(path, "removed", error) from error
 
     def _at(self, path: str) -> str:
         return f"{self._root}/{path}" if path else self._root
 
-    def _write_object(self, path: str, fill: Callable[[BinaryIO], None]) -> None:
-        # Buffered whole: closing a half-written object of fsspec, as its `with` does, would store the half.
-        buffer = io.BytesIO()
-        fill(buffer)
-        self._fs.pipe_file(self._at(path), buffer.getvalue())
+    @contextmanager
+    def _told(self, path: str, done: str) -> Iterator[None]:
+        """Raises ArchiveError for what goes wrong, and lets FileNotFoundError through."""
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except Exception as error:
+            # The clients of object stores raise classes of their own, which have no common base.
+            if self._local and not isinstance(error, OSError | ValueError):
+                raise
+            raise self._failed(path, done, error) from error
 
     def _failed(self, path: str, done: str, error: Exception) -> ArchiveError:
         number = error.errno if isinstance(error, OSError) else None
@@ -115,7 +108,10 @@ def open_store(url: str) -> Store:
 
     Raises ConfigError where the package for such URLs is not installed, and ArchiveError where it cannot be used.
     """
-    scheme = url.partition("://")[0] if "://" in url else "file"
+    scheme, found, _ = url.partition("://")
+    if not found:
+        # Any name of a folder: fsspec would take `::` in it for a chain of URLs.
+        return Store(LocalFileSystem(), str(Path(url).absolute()), url)
     try:
         fs, root = fsspec.core.url_to_fs(url)
     except ImportError as error:

@@ -7,14 +7,13 @@ from typing import BinaryIO
 
 from ingest.archive.book import BookWriter
 from ingest.archive.layout import day_of
-from ingest.archive.manifest import ArchivedFile, Gap
+from ingest.archive.manifest import NO_RECORD, NONE_SELECTED, RETENTION, ArchivedFile, Gap
 from ingest.archive.parquet import ArchiveFile, Written, missing, write_file
 from ingest.archive.rows import row_groups
 from ingest.archive.slices import Slice
 from schemas.errors import ArchiveError
 
 MAX_ROW_GROUP_BYTES = 64_000_000
-RETENTION, NO_RECORD, NONE_SELECTED = "retention", "no_record", "none_selected"
 
 
 @dataclass(frozen=True, slots=True)

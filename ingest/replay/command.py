@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from infra.commands.options import JsonOption, ModelOption, SourceIdOption
+from infra.commands.options import HttpPortOption, JsonOption, ModelOption, SourceIdOption
 from infra.kafka.lanes import settings_of_lane
 from infra.kafka.topic_ids import read_topic_ids
 from infra.kafka.topics import TopicNames
@@ -21,7 +21,7 @@ from ingest.replay.control import this_process
 from ingest.replay.detach import resume_detached
 from ingest.replay.opening import find_archive, plan_of
 from ingest.replay.run import How, Outcome, check_lane, check_name, check_resumable, prepare, resume, start
-from ingest.replay.text import describe, describe_plan, plan_json, progress_json, seconds_json
+from ingest.replay.text import describe, describe_plan, plan_json, progress_json, seconds_json, wish_json
 from ingest.replay.wish import parse_name, parse_wish
 from schemas.errors import ConfigError, SightlineError
 from schemas.replays import ReplayProgress, ReplayState
@@ -111,7 +111,9 @@ def plan_command(
     found = plan_of(settings, wish, find_archive(settings, archive), stop, exact=exact)
     seconds = seconds_json(wish, found.plan)
     print(
-        json.dumps({"plan": plan_json(found.plan), "seconds": seconds}) if as_json else describe_plan(wish, found.plan)
+        json.dumps({**wish_json(wish), "plan": plan_json(found.plan), "seconds": seconds})
+        if as_json
+        else describe_plan(wish, found.plan)
     )
 
 
@@ -130,6 +132,7 @@ def start_command(
     noise: NoiseOption = None,
     fail_if_changed: LimitOption = None,
     detach: DetachOption = False,
+    http_port: HttpPortOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Copy frames of the past into the replay lane, each exactly once, and show how far it is.
@@ -137,12 +140,12 @@ def start_command(
     Ctrl-C pauses it; `resume` goes on, also after a crash. With --detach it goes on without this terminal. Exit code
     1: it is not done; 3: it is done, but frames were gone; 4: more changed than --fail-if-changed allows.
     """
-    settings = _settings()
+    settings = _settings(http_port)
     now = now_us()
     wish = parse_wish(from_, to, tz, now, source_id, sample, rate)
     replay_id = parse_name(name, now)
     limit = None if fail_if_changed is None else parse_limit(fail_if_changed)
-    how = How(run or model is not None, limit)
+    how = How(run or model is not None, limit, http_port is not None)
     stop = Stop().install()
     there = read_all(settings)
     check_name(there, replay_id)
@@ -184,15 +187,16 @@ def resume_command(
     run: RunOption = False,
     fail_if_changed: LimitOption = None,
     detach: DetachOption = False,
+    http_port: HttpPortOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Go on with a replay that is paused or whose process ended, where its last transaction ended.
 
     The exit codes are those of `start`.
     """
-    settings = _settings()
+    settings = _settings(http_port)
     limit = None if fail_if_changed is None else parse_limit(fail_if_changed)
-    how = How(run, limit)
+    how = How(run, limit, http_port is not None)
     if detach:
         if rate is not None:
             raise ConfigError("--detach keeps the rate that the replay has: leave --rate out")
@@ -202,8 +206,8 @@ def resume_command(
         _end(settings, resume(settings, replay_id, how, Stop().install(), rate), as_json)
 
 
-def _settings() -> Settings:
-    settings = load_settings()
+def _settings(http_port: int | None = None) -> Settings:
+    settings = load_settings({"http": {"port": http_port}})
     logs.setup(settings.log)
     return settings_of_lane(settings, "replay")
 

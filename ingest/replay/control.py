@@ -31,7 +31,12 @@ def this_process() -> str:
 def has_ended_here(process: str) -> bool:
     """Whether the process ran on this machine and does not any more. False where that cannot be seen from here."""
     host, _, pid = process.rpartition("/")
-    return host == socket.gethostname() and pid.isdecimal() and not psutil.pid_exists(int(pid))
+    if host != socket.gethostname() or not pid.isdecimal():
+        return False
+    try:
+        return psutil.Process(int(pid)).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def is_silent(progress: ReplayProgress, now: Micros) -> bool:

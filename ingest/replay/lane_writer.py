@@ -8,7 +8,7 @@ from infra.kafka.clients import bootstrap
 from infra.kafka.sender import DeliveryReport, OutRecord
 from infra.kafka.topics import TopicNames
 from infra.kafka.transaction import Transaction, init_transactions, transactional_producer
-from infra.process import logs
+from infra.process import metrics
 from infra.process.lifecycle import Stop, StopBudget, in_thread
 from infra.process.times import now_us
 from infra.replay.progress import progress_record
@@ -17,8 +17,6 @@ from ingest.replay.lane_ranges import Session, lane_of, with_reports
 from schemas.codec import Registry
 from schemas.errors import Stalled
 from schemas.replays import ReplayProgress
-
-log = logs.get(__name__)
 
 START_S = 60.0
 # From the stop to the end of the last transaction.
@@ -76,6 +74,7 @@ class LaneWriter:
                 raise self._open.error
             if not self._open.is_aborted:
                 assert self._next is not None
+                self._count()
                 (self._session, self.committed), self._open, self._pending = self._next, None, None
                 return
             if self._budget.expired():
@@ -83,6 +82,12 @@ class LaneWriter:
             time.sleep(back_off_s)
             back_off_s = min(LONGEST_BACK_OFF_S, 2 * back_off_s)
             self._start()
+
+    def _count(self) -> None:
+        assert self._pending is not None
+        frames = [record for record in self._pending[0] if record.topic == self._lane_topic]
+        metrics.REPLAYED_FRAMES.inc(len(frames))
+        metrics.REPLAYED_BYTES.inc(sum(len(record.value or b"") for record in frames))
 
     def _start(self) -> None:
         assert self._pending is not None

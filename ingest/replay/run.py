@@ -12,6 +12,7 @@ from infra.kafka.spans import Period, Span
 from infra.kafka.topic_ids import read_topic_ids
 from infra.kafka.topics import TopicNames
 from infra.process import tracing
+from infra.process.health import HealthServer
 from infra.process.lifecycle import Stop
 from infra.process.times import now_us
 from infra.replay.answers import Counts, compare
@@ -47,10 +48,13 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class How:
-    """`stages`: run the lane's own stages meanwhile. `limit`: the share of frames that may change, if any."""
+    """`stages`: run the lane's own stages meanwhile. `limit`: the share of frames that may change, if any. `serves`:
+    health and metrics over HTTP.
+    """
 
     stages: bool = False
     limit: float | None = None
+    serves: bool = False
 
 
 def start(settings: Settings, new: ReplayProgress, how: How, stop: Stop) -> Outcome:
@@ -113,6 +117,8 @@ def _run(settings: Settings, progress: ReplayProgress, how: How, stop: Stop, *, 
     with ExitStack() as closing:
         has_stages = how.stages or progress.model is not None
         closing.enter_context(tracing.running(settings.tracing, "sightline-replay"))
+        if how.serves:
+            closing.enter_context(HealthServer(settings.http, labels={"lane": "replay"}))
         stages = closing.enter_context(LaneStages(progress.model, stop=stop)) if has_stages else None
         if stages is None:
             tell_of_idle_lane(settings, needed=how.limit is not None)

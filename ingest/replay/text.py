@@ -24,6 +24,10 @@ def plan_json(plan: ReplayPlan) -> dict[str, Any]:
     }
 
 
+def wish_json(wish: Wish) -> dict[str, Any]:
+    return {"from": micros_to_iso(wish.from_at), "to": micros_to_iso(wish.to_at), "source_id": wish.source_glob}
+
+
 def gap_json(gap: ReplayGap) -> dict[str, Any]:
     return {
         "topic": gap.topic,

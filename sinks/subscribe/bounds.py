@@ -1,6 +1,6 @@
 """From where to where a subscriber reads."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from infra.kafka.reader import Reader
 from infra.kafka.spans import Period, Span
@@ -18,7 +18,9 @@ CLOCK_MARGIN_US = 10 * 60 * 1_000_000
 class Bounds:
     """`from_us` and `to_us` bound the time of a label's record. `has_end`: reading ends at offsets fixed at the start.
 
-    Without `to_us` that end is the present one of each partition. Without any bound only new labels are read.
+    Without `to_us` that end is the present one of each partition. Without any bound only new labels are read. Each
+    record is asked for its time: records of several writers are out of order, and the first one that the broker finds
+    for a time may be the marker of a transaction, with older labels behind it.
     """
 
     from_us: Micros | None = None
@@ -39,10 +41,14 @@ class Bounds:
 
     def holds(self, timestamp_ms: int) -> bool:
         """Whether a record of that time is wanted; asked of every record that is read."""
-        return self.to_us is None or Period(self.from_us, self.to_us).holds(timestamp_ms)
+        return Period(self.from_us, self.to_us).holds(timestamp_ms)
+
+    def going_on(self, positions: Positions | None) -> "Bounds":
+        """Without the time to begin at, where the positions of a file say it."""
+        return replace(self, from_us=None) if positions is not None and positions.offsets else self
 
     def spans(self, reader: Reader, topic: str, positions: Positions | None) -> list[Span]:
-        """The offsets to read now; the ends matter only where `has_end`. Positions of a file overrule `from_us`."""
+        """The offsets to read now; the ends matter only where `has_end`. Positions of a file come first."""
         if positions is not None and positions.offsets:
             return positions.start(reader.spans(topic))
         if self.from_us is None and not self.has_end:

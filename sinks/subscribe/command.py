@@ -127,7 +127,7 @@ def command(
             if http_port is not None:
                 waiting = "the broker has not told yet at which offsets to start"
                 closing.enter_context(HealthServer(settings.http, ready=lambda: None if ready.is_set() else waiting))
-            run(settings, Reading(topic, bounds, kept), selection, emit, stop, ready)
+            run(settings, Reading(topic, bounds.going_on(kept), kept), selection, emit, stop, ready)
     except BrokenPipeError:
         # The reader, such as `| head`, closed the pipe. Python flushes stdout at exit, which must not fail either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -18,6 +18,7 @@ from schemas import records
 from schemas.replays import ReplayProgress, ReplayState
 from streams.bench import sample_frames
 from streams.bench.measure import median_ratio, rate_of
+from streams.bench.replay_beside import measure_beside
 from streams.bench.report import Options, Report
 from streams.bench.stream import SOURCES
 from streams.bench.testbed import Testbed, testbed
@@ -30,7 +31,10 @@ LONG_EACH = 667
 
 
 def bench_replay(options: Options) -> Report:
-    """Frames a second into the replay lane over those of a bare consume-and-produce; seconds until a range is found."""
+    """Frames a second into the replay lane over those of a bare consume-and-produce; seconds until a range is found.
+
+    And what the lane at work costs the live one.
+    """
     report = Report("replay")
     jpegs = sample_frames.jpegs()
     frames = options.frames * FRAMES_EACH
@@ -58,6 +62,7 @@ def bench_replay(options: Options) -> Report:
         "long_topic_frames": long,
         "range_frames": found.plan.frames,
     }
+    measure_beside(options, report)
     return report
 
 

@@ -1,8 +1,11 @@
 """Frames of a real topic become an archive, whatever ends the run, and are there when the topic has them no more."""
 
 import json
+import shutil
+import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -13,11 +16,16 @@ from confluent_kafka.admin import AdminClient
 from infra.kafka.clients import admin, producer_config
 from infra.kafka.reader import Reader
 from infra.kafka.records import ConsumedRecord
+from infra.process import metrics
 from infra.process.lifecycle import Stop
+from ingest.archive.book import BookWriter
+from ingest.archive.event_reader import EventReader
 from ingest.archive.events import parse_only
 from ingest.archive.layout import HOUR_MS
 from ingest.archive.reading import Archive, open_archive
+from ingest.archive.run import Archiver
 from ingest.archive.service import run_archive
+from ingest.archive.store import open_store
 from schemas import codec
 from schemas.records import Encoding, Frame, SourceKind
 from tests.support.archives import memory_url
@@ -25,7 +33,7 @@ from tests.support.deployment import PARTITIONS, Deployment
 from tests.support.runner import Runner
 from tests.support.sink_records import Wire, a_label
 
-FRAMES, CAMERAS, KILLS = 4_000, 24, 3
+FRAMES, CAMERAS, KILLS = 3_000, 24, 3
 SMALL_FILES = {"SIGHTLINE_ARCHIVE__MAX_FILE_BYTES": "2000000"}
 IMAGE = bytes(range(256)) * 40
 
@@ -205,6 +213,69 @@ def test_only_the_frames_around_events_are_kept(
     kept = [*frames[b"dock-1"][17:26], *frames[b"dock-2"][47:56]]
     assert archived(archive, topics.frames) == sorted(kept, key=lambda record: record.offset)
     assert (result.frames, archive.spans(topics.frames)[0].to_offset) == (18, 200)
+
+
+def test_events_that_come_late_are_counted_and_frames_wait_for_their_events(
+    deployment: Deployment, wire: Wire, reader: Reader
+) -> None:
+    """Look by look: frames younger than `settle_s` are not decided on, and their events arrive in between."""
+    topics, now_ms = deployment.topics, time.time_ns() // 1_000_000
+    old = wire.frames(3, timestamp_ms=now_ms - 900_000)
+    young = wire.frames(3, timestamp_ms=now_ms - 300_000)
+    settings = deployment.settings(archive={"settle_s": 600})
+    store, only = open_store(memory_url()), parse_only("review,before=1s,after=1s")
+    book = BookWriter.open(store, topics.frames, "log", str(only))
+    events = EventReader(settings, reader, only, since_us=0)
+    clock = [now_ms]
+    archiver = Archiver(settings, reader, book, lambda: clock[0], events=events)
+    late = metrics.ARCHIVE_LATE_EVENTS._value.get()
+
+    def look() -> list[int]:
+        archiver.look(lambda: False, whole=False)
+        return [one.offset for one in open_archive(store.url).records(topics.frames, 0, 0, 100)]
+
+    try:
+        assert look() == []
+        clock[0] += 3 * HOUR_MS  # the hour is over
+        review = a_label(source_id="dock-1", captured_at=(now_ms - 300_000) * 1000)
+        wire.send(topics.review, codec.encode(review))
+        assert look() == [one.offset for one in young]
+        assert book.next_offset(0) == len(old) + len(young)
+        wire.send(topics.review, codec.encode(replace(review, captured_at=(now_ms - 900_000) * 1000)))
+        look()
+        assert metrics.ARCHIVE_LATE_EVENTS._value.get() - late == 1
+    finally:
+        archiver.close()
+        book.close()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 3 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=3m", "sightline-archive", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("this process may not mount a small file system (it takes root)")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=False)
+
+
+def test_a_full_disk_costs_nothing_that_was_archived_and_more_room_lets_it_go_on(
+    deployment: Deployment, sightline: Runner, reader: Reader, small_disk: Path, two_hours_ago: int
+) -> None:
+    topic = deployment.topics.frames
+    send_two_hours(deployment, two_hours_ago, 800)
+    small_files = {"SIGHTLINE_ARCHIVE__MAX_FILE_BYTES": "500000"}
+    ended = sightline.run("archive", "run", str(small_disk), "--once", env=small_files)
+    assert ended.returncode == 1
+    last = ended.stderr.splitlines()[-1]
+    assert last.startswith(f"sightline: {small_disk} has no room: No space left on device"), ended.stderr
+    assert sightline.run("archive", "verify", str(small_disk)).returncode == 0
+    assert list(small_disk.rglob("*.part")) == []
+    subprocess.run(["mount", "-o", "remount,size=50m", str(small_disk)], check=True)
+    assert sightline.run("archive", "run", str(small_disk), "--once", env=small_files).returncode == 0
+    assert archived(open_archive(str(small_disk)), topic) == scan(reader, topic)
 
 
 def test_a_topic_that_was_made_again_is_not_put_into_the_archive_of_the_old_one(

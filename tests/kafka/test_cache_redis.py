@@ -157,3 +157,24 @@ def test_a_redis_that_is_slow_for_a_moment_is_there_and_one_that_says_nothing_is
     line.hold()
     with pytest.raises(Unavailable, match=rf"^Redis does not answer at 127\.0\.0\.1:{line.port}: "):
         require_redis(deployment.settings(redis={**redis, "start_timeout_ms": TIMEOUT_MS}))
+
+
+async def test_a_full_valkey_lets_labels_of_a_replay_go_and_keeps_the_live_ones(deployment: Deployment) -> None:
+    if deployment.services.valkey is None:
+        pytest.skip("the memory limit of somebody else's Redis is not ours to change")
+    client = connect(deployment.settings())
+    cache = open_cache(deployment.settings(infer={"top_k": 2}), info())
+    live = [number.to_bytes(16, "big") for number in range(500)]
+    try:
+        assert cache.store([CacheEntry(each, label()) for each in live])
+        used: dict[str, int] = client.info("memory")
+        client.config_set("maxmemory", str(used["used_memory"] + 2**20))
+        for first in range(0, 20_000, 500):
+            replayed = [(first + number).to_bytes(16, "big") for number in range(500)]
+            assert cache.store([CacheEntry(each, label(), replay_id="r1") for each in replayed])
+        assert client.info("stats")["evicted_keys"] > 0
+        assert None not in await cache.lookup(live)
+    finally:
+        client.config_set("maxmemory", "0")
+        client.close()
+        await cache.aclose()

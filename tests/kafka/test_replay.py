@@ -19,10 +19,8 @@ from schemas.records import micros_to_iso
 from schemas.replays import ReplayState
 from tests.support.batches import read_all
 from tests.support.deployment import Deployment
-from tests.support.deployment import deployment as new_deployment
 from tests.support.history import History
 from tests.support.runner import Runner, Running
-from tests.support.services import Services
 
 MINUTE_MS = 60_000
 
@@ -125,8 +123,8 @@ def test_a_source_and_a_sample_are_chosen_the_same_each_time(
 def test_paused_resumed_cancelled_and_forgotten(sightline: Runner, deployment: Deployment, history: History) -> None:
     from_ms, to_ms = history.middle
     words, wanted = range_of(from_ms, to_ms), history.places(from_ms, to_ms)
-    process = sightline.start("replay", "start", *words, "--name", "slow", "--rate", "20/s", http=False)
-    wait_copied(deployment, "slow", 10, process)
+    process = sightline.start("replay", "start", *words, "--name", "slow", "--rate", "5/s", http=False)
+    wait_copied(deployment, "slow", 3, process)
     code, _, told = replay(sightline, "start", *words, "--name", "second")
     assert (code, "the replay lane is taken: slow runs" in told) == (1, True)
     assert (
@@ -138,7 +136,7 @@ def test_paused_resumed_cancelled_and_forgotten(sightline: Runner, deployment: D
     assert process.wait(10) == 1
     code, found, _ = replay(sightline, "status", "slow")
     assert found["state"] == "PAUSED"
-    assert 10 < found["copied"] < len(wanted)
+    assert 3 < found["copied"] < len(wanted)
 
     code, done, _ = replay(sightline, "resume", "slow", "--rate", "10000/s")
     assert (code, done["state"], done["copied"]) == (0, "COMPLETED", len(wanted))
@@ -146,8 +144,8 @@ def test_paused_resumed_cancelled_and_forgotten(sightline: Runner, deployment: D
     over = sightline.run("replay", "resume", "slow")
     assert (over.returncode, "is over (COMPLETED)" in over.stderr) == (1, True)
 
-    process = sightline.start("replay", "start", *words, "--name", "unwanted", "--rate", "20/s", http=False)
-    wait_copied(deployment, "unwanted", 5, process)
+    process = sightline.start("replay", "start", *words, "--name", "unwanted", "--rate", "5/s", http=False)
+    wait_copied(deployment, "unwanted", 3, process)
     assert sightline.run("replay", "cancel", "unwanted").returncode == 0
     assert process.wait(10) == 1
     assert read(deployment.settings(), "unwanted").state is ReplayState.ABORTED
@@ -164,10 +162,11 @@ def test_a_copier_that_was_killed_is_taken_over_and_sigterm_pauses(
     process = sightline.start("replay", "start", *words, "--name", "killed", "--rate", "30/s", http=False)
     wait_copied(deployment, "killed", 10, process)
     process.kill()
+    copied = read(deployment.settings(), "killed").copied
     blocked = sightline.run("replay", "start", *words, "--name", "other")
     assert (blocked.returncode, "its copier is silent: resume or cancel it" in blocked.stderr) == (1, True)
-    process = sightline.start("replay", "resume", "killed", "--rate", "30/s", http=False)
-    wait_copied(deployment, "killed", 25, process)
+    process = sightline.start("replay", "resume", "killed", "--rate", "5/s", http=False)
+    wait_copied(deployment, "killed", copied, process)
     process.signal(signal.SIGTERM)
     assert process.wait(10) == 1
     assert "`sightline replay resume killed` goes on" in process.stderr
@@ -236,25 +235,3 @@ def test_partitions_that_were_added_since_have_no_part_and_the_lane_must_have_ro
     time.sleep(1)
     assert replay(sightline, "start", "--from", "-3h", "--name", "all")[0] == 0
     assert originals(copies(deployment)) == Counter(one.coordinates for one in written.records)
-
-
-@pytest.mark.system
-@pytest.mark.timeout(600)
-def test_twenty_thousand_frames_over_twelve_partitions_killed_five_times(services: Services) -> None:
-    with new_deployment(services, SIGHTLINE_TOPICS__PARTITIONS="12") as made:
-        sightline = Runner(made.env)
-        history = History.written(made, frames=20_000, spread_ms=20 * MINUTE_MS, seed=11, image_bytes=2_000)
-        from_ms, to_ms = history.middle
-        words, wanted = range_of(from_ms, to_ms), history.places(from_ms, to_ms)
-        assert replay(sightline, "start", *words, "--name", "whole")[0] == 0
-        assert originals(copies(made, "whole")) == Counter(wanted)
-        process = sightline.start("replay", "start", *words, "--name", "killed", "--rate", "600/s", http=False)
-        copied = 0
-        for _ in range(5):
-            copied = wait_copied(made, "killed", copied + 300, process)
-            process.kill()
-            process = sightline.start("replay", "resume", "killed", http=False)
-        sightline.close()
-        code, done, _ = replay(sightline, "resume", "killed", "--rate", "100000/s")
-        assert (code, done["copied"]) == (0, len(wanted))
-        assert originals(copies(made, "killed")) == Counter(wanted)

@@ -5,7 +5,7 @@ import itertools
 import os
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -86,10 +86,10 @@ class Deployment:
         self.delete(*topics)
         self.create_topics()
 
-    def delete_before(self, topic: str, offset: int) -> None:
-        """Delete the records of partition 0 before this offset, as retention does."""
-        client = admin(self.settings())
-        for future in client.delete_records([confluent_kafka.TopicPartition(topic, 0, offset)]).values():
+    def delete_before(self, topic: str, offset: int, partitions: Sequence[int] = (0,)) -> None:
+        """Delete the records of these partitions before this offset, as retention does."""
+        places = [confluent_kafka.TopicPartition(topic, one, offset) for one in partitions]
+        for future in admin(self.settings()).delete_records(places).values():
             future.result(30)
 
 

@@ -35,8 +35,8 @@ class History:
         image_bytes: int = 200,
         age_ms: int = 3_600_000,
     ) -> "History":
-        """Write frames, one a millisecond of the range [now - 2 * age, now - age], each up to `spread_ms` late or early,
-        and many with equal times.
+        """Write frames, one a millisecond of the range [now - 2 * age, now - age], each up to `spread_ms` late or
+        early, and many with equal times.
         """
         chosen = random.Random(seed)
         settings = deployment.settings()

@@ -129,6 +129,13 @@ def test_what_the_storage_changes_is_found_before_it_counts(monkeypatch: pytest.
     assert open_archive(url).spans(TOPIC) == []
 
 
+def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
+    folder = tmp_path / "a::b #1 *?[x] %41"
+    an_archive(RECORDS, str(folder))
+    assert len(list(open_archive(str(folder)).records(TOPIC, 0, 0, 40))) == 40
+    assert len(list(folder.rglob("*.parquet"))) == 4
+
+
 def test_a_url_that_cannot_be_opened_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="s3:// needs a package that is not installed"):
         open_store("s3://bucket/frames")

@@ -1,9 +1,12 @@
 """From where to where a subscriber reads, as the options say it."""
 
+from pathlib import Path
+
 import pytest
 
 from schemas.errors import ConfigError
 from sinks.subscribe.bounds import Bounds
+from sinks.subscribe.positions import Positions
 
 NOW = 1_790_000_000_000_000
 HOUR_US = 3_600_000_000
@@ -44,8 +47,16 @@ def test_positions_end_where_reading_ends_and_not_at_a_time() -> None:
     assert Bounds.parse("-2h", "end", NOW, with_positions=True).has_end
 
 
-def test_with_an_end_in_time_each_record_is_asked_for_its_own() -> None:
+def test_each_record_is_asked_for_its_time() -> None:
     bounds = Bounds.parse("-2h", "-1h", NOW)
     ages_h = (2.001, 2, 1.5, 1, 0.5)
     assert [bounds.holds((NOW - int(age * HOUR_US)) // 1000) for age in ages_h] == [False, True, True, False, False]
-    assert Bounds.parse("-2h", "end", NOW).holds(0)
+    assert not Bounds.parse("-2h", "end", NOW).holds(0)
+    assert Bounds.parse(None, "end", NOW).holds(0)
+
+
+def test_where_a_file_says_where_to_go_on_no_time_counts(tmp_path: Path) -> None:
+    bounds, kept = Bounds.parse("-2h", "end", NOW), Positions(tmp_path / "p", "labels", None)
+    assert bounds.going_on(None) == bounds.going_on(kept) == bounds
+    kept.offsets = {0: 5}
+    assert bounds.going_on(kept) == Bounds(None, None, True)
