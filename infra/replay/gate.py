@@ -44,4 +44,6 @@ def sentence(found: Diff, limit: float) -> str:
         f"{found.share_beyond_noise:.2%} of {found.frames:,} frames changed beyond noise "
         f"(95 %: {max(0.0, low):.2%} to {max(0.0, high):.2%}), the limit is {limit:.2%}"
     )
+    if lone := found.replay.lone + found.replay.lone_dead:
+        text += f"; {lone:,} frames have no live outcome and were not compared"
     return f"too much changed: {text}" if exceeds(found, limit) else f"within the limit: {text}"

@@ -32,6 +32,9 @@ def test_only_what_is_beyond_noise_counts() -> None:
     assert not exceeds(found(1000, 30, Noise(20, 1000)), 0.02)
     assert exceeds(found(1000, 60, Noise(20, 1000)), 0.02)
     assert "too much changed: 3.00% of 1,000 frames" in sentence(found(1000, 30), 0.02)
+    few = found(3, 0)
+    few = replace(few, replay=replace(few.replay, lone=990, lone_dead=7))
+    assert sentence(few, 0.02).endswith("; 997 frames have no live outcome and were not compared")
     assert sentence(found(1000, 30, Noise(30, 1000)), 0.02).startswith("within the limit: 0.00%")
 
 
