@@ -13,13 +13,15 @@ from infra.kafka.topics import Lane
 LaneOption = Annotated[Lane, typer.Option("--lane", help="The live lane, or the replay lane with its own topics.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
-FromOption = Annotated[
-    str | None,
-    typer.Option(
-        "--from", metavar="T", help="From this time on: ISO 8601 (2026-11-22T08:00:00Z) or relative to now (-10m)."
-    ),
-]
-ToOption = Annotated[str | None, typer.Option("--to", metavar="T", help="Before this time; written like --from.")]
+_FROM = typer.Option(
+    "--from", metavar="T", help="From this time on: ISO 8601 (2026-11-22T08:00:00Z) or relative to now (-10m)."
+)
+_TO = typer.Option("--to", metavar="T", help="Before this time; written like --from.")
+FromOption = Annotated[str | None, _FROM]
+ToOption = Annotated[str | None, _TO]
+# Of a command that needs both.
+RangeFromOption = Annotated[str, _FROM]
+RangeToOption = Annotated[str, _TO]
 
 HttpPortOption = Annotated[
     int | None,

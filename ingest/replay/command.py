@@ -6,7 +6,14 @@ from typing import Annotated
 
 import typer
 
-from infra.commands.options import HttpPortOption, JsonOption, ModelOption, SourceIdOption
+from infra.commands.options import (
+    HttpPortOption,
+    JsonOption,
+    ModelOption,
+    RangeFromOption,
+    RangeToOption,
+    SourceIdOption,
+)
 from infra.kafka.lanes import settings_of_lane
 from infra.kafka.topic_ids import read_topic_ids
 from infra.kafka.topics import TopicNames
@@ -30,11 +37,6 @@ EXIT_GAPS = 3
 # Frames that a gate runs twice more, to know how far the answers differ by themselves.
 GATE_NOISE = 500
 
-FromOption = Annotated[
-    str,
-    typer.Option("--from", metavar="T", help="Frames from this time on: ISO 8601 with a zone, or relative (-10m)."),
-]
-ToOption = Annotated[str, typer.Option("--to", metavar="T", help="Frames before this time; written like --from.")]
 ZoneOption = Annotated[
     str | None, typer.Option("--tz", metavar="ZONE", help="The zone of times without one, such as Europe/Berlin.")
 ]
@@ -100,8 +102,8 @@ IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The id of the rep
 
 def plan_command(
     *,
-    from_: FromOption,
-    to: ToOption = "now",
+    from_: RangeFromOption,
+    to: RangeToOption = "now",
     tz: ZoneOption = None,
     source_id: SourceIdOption = None,
     sample: SampleOption = None,
@@ -130,8 +132,8 @@ def plan_command(
 
 def start_command(
     *,
-    from_: FromOption,
-    to: ToOption = "now",
+    from_: RangeFromOption,
+    to: RangeToOption = "now",
     tz: ZoneOption = None,
     source_id: SourceIdOption = None,
     sample: SampleOption = None,

@@ -19,7 +19,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from infra.commands.options import FromOption, HttpPortOption, LaneOption, SourceIdOption
+from infra.commands.options import FromOption, HttpPortOption, LaneOption, SourceIdOption, ToOption
 from infra.kafka.reader import Reader
 from infra.kafka.records import ConsumedRecord
 from infra.kafka.schema_registry import registry_of
@@ -66,12 +66,6 @@ FormatOption = Annotated[
 CorrectionsOption = Annotated[
     bool, typer.Option("--corrections", help="Also labels of earlier frames that were promoted from replays.")
 ]
-UntilOption = Annotated[
-    str | None,
-    typer.Option(
-        "--to", metavar="T", help="End before this time, written like --from; `end`: at the end that there is now."
-    ),
-]
 PositionsOption = Annotated[
     Path | None,
     typer.Option(
@@ -92,7 +86,7 @@ def command(
     min_probability: ProbabilityOption = None,
     decision: DecisionOption = None,
     from_: FromOption = None,
-    to: UntilOption = None,
+    to: ToOption = None,
     positions: PositionsOption = None,
     limit: LimitOption = None,
     format_: FormatOption = None,
@@ -103,7 +97,8 @@ def command(
 ) -> None:
     """Print labels as they are written, or from the time --from on: as a table, or as one JSON object a line.
 
-    A time is that of the label's record. With --to reading ends at offsets that are fixed at the start.
+    A time is that of the label's record. With --to reading ends at offsets that are fixed at the start;
+    `--to end` is the end that there is now.
     Of the live lane, corrections (labels promoted from replays) are shown only with --corrections.
     Health and metrics are served only if --http-port is given. The exit code is 0 after Ctrl-C, after SIGTERM, and when
     the program that reads the output closes the pipe.
