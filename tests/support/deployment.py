@@ -89,7 +89,8 @@ class Deployment:
     def delete_before(self, topic: str, offset: int, partitions: Sequence[int] = (0,)) -> None:
         """Delete the records of these partitions before this offset, as retention does."""
         places = [confluent_kafka.TopicPartition(topic, one, offset) for one in partitions]
-        for future in admin(self.settings()).delete_records(places).values():
+        client = admin(self.settings())  # its answers come only while it is held
+        for future in client.delete_records(places).values():
             future.result(30)
 
 
