@@ -25,7 +25,8 @@ class ArchivedFile:
 
     `path` is below the folder of the topic. `frames` and `payload_bytes` (of values) are what it holds; `holes` are the
     ranges of its offsets that had no record (compacted, aborted, or a transaction's marker). Where only selected frames
-    are kept, an offset without one may also have been left out. `footer_start`, `footer_crc32`: the end of the file.
+    are kept, an offset without one may also have been left out. `footer_start`, `footer_crc32`: the end of the file,
+    which has the checksums of all before it.
     """
 
     path: str
@@ -38,7 +39,6 @@ class ArchivedFile:
     payload_bytes: int
     size_bytes: int
     sources: int
-    sha256: str
     footer_start: int
     footer_crc32: int
     holes: tuple[tuple[int, int], ...] = ()

@@ -123,19 +123,28 @@ class ArchiveFile:
             self._parts: list[tuple[int, int, int]] = json.loads(self._metadata.metadata[CHECKSUMS])
         except (pa.ArrowException, ValueError, KeyError, OSError) as error:
             raise self._altered() from error
+        # Every byte belongs to a part that has a checksum.
+        if [start for start, _, _ in self._parts] + [file.footer_start] != [
+            len(MAGIC),
+            *(end for _, end, _ in self._parts),
+        ]:
+            raise self._altered()
         self._columns = {self._metadata.schema.column(i).path: i for i in range(self._metadata.num_columns)}
 
     @staticmethod
-    def open(store: Store, topic: str, file: ArchivedFile) -> "ArchiveFile":
+    def open(
+        store: Store, topic: str, file: ArchivedFile, fetch: Callable[[int, int], Data] | None = None
+    ) -> "ArchiveFile":
+        """`fetch`: where the bytes are at hand already."""
         path = f"{topic}/{file.path}"
 
-        def fetch(start: int, end: int) -> bytes:
+        def read(start: int, end: int) -> bytes:
             try:
                 return store.read(path, start, end)
             except FileNotFoundError:
                 raise missing(store.named(path)) from None
 
-        return ArchiveFile(fetch, file, store.named(path))
+        return ArchiveFile(fetch or read, file, store.named(path))
 
     @property
     def group_count(self) -> int:

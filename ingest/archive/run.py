@@ -17,8 +17,8 @@ from ingest.archive.layout import HOUR_MS
 from ingest.archive.manifest import RETENTION, Gap
 from ingest.archive.rows import row_of
 from ingest.archive.slices import Slice, Slicer
-from ingest.archive.write import SliceWriter
-from schemas.errors import ArchiveError
+from ingest.archive.write import SliceWriter, Stored
+from schemas.errors import ArchiveError, SightlineError
 
 log = logs.get(__name__)
 
@@ -73,6 +73,13 @@ class Archiver:
 
         Raises NoRoom, ArchiveError or Unavailable; what was archived until then counts.
         """
+        try:
+            self._look(stop, whole)
+        except SightlineError:
+            self._count(self._writer.finish())
+            raise
+
+    def _look(self, stop: Callable[[], bool], whole: bool) -> None:
         topic = self._book.topic
         spans = self._reader.spans(topic)
         keep: Keep = everything
@@ -116,6 +123,7 @@ class Archiver:
             row = row_of(record, self._registry)
             self._store(slicer.add(row, keep=keep(row.source_id, record.timestamp_ms)))
         if stop():
+            self._count(self._writer.finish())
             return
         self._lost(slicer, known)
         rest = slicer.open_slice
@@ -124,6 +132,7 @@ class Archiver:
             self._store(slicer.end(span.end))
         else:
             self._tails[span.partition] = Tail(rest.from_offset, span.end, rest.size_bytes, rest.hour, rest.least_ms)
+        self._count(self._writer.finish())
 
     def _start(self, span: Span) -> int:
         """Where the partition goes on. What retention took before it was archived is a gap."""
@@ -137,42 +146,43 @@ class Archiver:
                 "Begin another archive"
             )
         if found < span.start:
-            self._gap(self._writer.lost(span.partition, found, span.start, self._now_ms()))
+            self._retention(span.partition, found, span.start)
         return max(found, span.start)
 
     def _lost(self, slicer: Slicer, known: int) -> int:
         """What retention took while it was read. Returns how many ranges are known now."""
         for gone in self._reader.expired[known:]:
             self._store(slicer.lost(gone.start, gone.end))
-            self._gap(self._writer.lost(gone.partition, gone.start, gone.end, self._now_ms()))
+            self._retention(gone.partition, gone.start, gone.end)
         return len(self._reader.expired)
 
     def _store(self, piece: Slice | None) -> None:
-        if piece is None:
-            return
-        stored = self._writer.store(piece, self._now_ms())
-        if stored.gap is not None:
-            self._gap(stored.gap)
-        if stored.file is not None:
-            self.result.files += 1
-            self.result.frames += stored.file.frames
-            self.result.bytes += stored.file.size_bytes
-            metrics.ARCHIVED_FRAMES.inc(stored.file.frames)
-            metrics.ARCHIVED_BYTES.inc(stored.file.size_bytes)
-            metrics.ARCHIVE_FILES.labels("written").inc()
-            log.info("archived", file=stored.file.path, frames=stored.file.frames, bytes=stored.file.size_bytes)
+        if piece is not None:
+            self._count(self._writer.store(piece, self._now_ms()))
 
-    def _gap(self, gap: Gap) -> None:
-        offsets = gap.to_offset - gap.from_offset
-        self.result.gaps[gap.reason] += offsets
-        metrics.ARCHIVE_GAPS.labels(gap.reason).inc(offsets)
-        if gap.reason == RETENTION:
-            log.warning(
-                "retention removed frames before they were archived",
-                partition=gap.partition,
-                from_offset=gap.from_offset,
-                to_offset=gap.to_offset,
-            )
+    def _retention(self, partition: int, from_offset: int, to_offset: int) -> None:
+        log.warning(
+            "retention removed frames before they were archived",
+            partition=partition,
+            from_offset=from_offset,
+            to_offset=to_offset,
+        )
+        self._count(self._writer.add_gap(Gap(partition, from_offset, to_offset, RETENTION, self._now_ms())))
+
+    def _count(self, counted: list[Stored]) -> None:
+        for one in counted:
+            if one.gap is not None:
+                offsets = one.gap.to_offset - one.gap.from_offset
+                self.result.gaps[one.gap.reason] += offsets
+                metrics.ARCHIVE_GAPS.labels(one.gap.reason).inc(offsets)
+            if one.file is not None:
+                self.result.files += 1
+                self.result.frames += one.file.frames
+                self.result.bytes += one.file.size_bytes
+                metrics.ARCHIVED_FRAMES.inc(one.file.frames)
+                metrics.ARCHIVED_BYTES.inc(one.file.size_bytes)
+                metrics.ARCHIVE_FILES.labels("written").inc()
+                log.info("archived", file=one.file.path, frames=one.file.frames, bytes=one.file.size_bytes)
 
     def _remove_older(self, before_ms: int) -> None:
         removed = self._book.remove_older(before_ms)

@@ -47,9 +47,10 @@ def run_archive(
         events = EventReader(settings, reader, only, since_us) if only else None
         archiver = Archiver(settings, reader, book, _now_ms, keep_ms=keep_ms, events=events)
         closing.callback(archiver.close)
-        archiver.remove_strays()
         while not stop.is_set():
             try:
+                if state.trouble is not None:  # at first, and after a look that failed
+                    archiver.remove_strays()
                 archiver.look(stop.is_set, whole=once)
                 state.trouble = None
             except (NoRoom, Unavailable) as error:

@@ -45,6 +45,11 @@ class Store:
         self.bytes_read += len(found)
         return found
 
+    def read_all(self, path: str) -> Callable[[int, int], memoryview]:
+        """The whole file by one request; returns what gives its parts. Raises FileNotFoundError."""
+        whole = memoryview(self.read(path))
+        return lambda start, end: whole[start:end]
+
     def files(self, folder: str = "") -> list[str]:
         """Every file below the folder, sorted."""
         with self._told(folder, "listed"), suppress(FileNotFoundError):

@@ -113,7 +113,6 @@ def _file_json(file: ArchivedFile) -> dict[str, Any]:
         "frames": file.frames,
         "bytes": file.size_bytes,
         "sources": file.sources,
-        "sha256": file.sha256,
         "holes": [list(hole) for hole in file.holes],
     }
 

