@@ -12,6 +12,7 @@ from confluent_kafka import KafkaError
 
 from infra.kafka.clients import Keys, new_client, producer_config
 from infra.kafka.conversions import commits_of
+from infra.kafka.errors import FaultKind, KafkaFault, fault_of
 from infra.kafka.key_values import given_keys
 from infra.kafka.sender import DeliveryReport, OnDelivery, OutRecord, delivery_report
 from infra.kafka.topic_ids import TopicIds
@@ -88,6 +89,8 @@ class Transaction:
         self._topic_ids = topic_ids or {}
         self._group_metadata, self.give_up = group_metadata, give_up
         self.is_aborted = False
+        # Why the broker never takes these records; None where the same transaction may succeed later.
+        self.refused: KafkaFault | None = None
         self.error: BaseException | None = None
         self.ended = threading.Event()
 
@@ -136,6 +139,7 @@ class Transaction:
             except confluent_kafka.KafkaException as error:
                 # A failed transaction accepts no record; the abort tells the cause.
                 log.warning("a record was refused", topic=record.topic, error=error.args[0].str())
+                self._note(fault_of(error.args[0]))
                 raise _Aborted from error
 
     def _await_reports(self) -> Sequence[DeliveryReport]:
@@ -143,11 +147,17 @@ class Transaction:
             self._producer.poll(PAUSE_S)
             if self.give_up():
                 raise _Aborted
-        fault = next((report.fault for report in self._reports if report.fault is not None), None)
-        if fault is not None:
-            log.warning("transaction aborted", call="produce", error=str(fault))
-            raise _Aborted
-        return self._reports
+        faults = [report.fault for report in self._reports if report.fault is not None]
+        if not faults:
+            return self._reports
+        for fault in faults:
+            self._note(fault)
+        log.warning("transaction aborted", call="produce", error=str(self.refused or faults[0]))
+        raise _Aborted
+
+    def _note(self, fault: KafkaFault) -> None:
+        if fault.kind in (FaultKind.TOO_LARGE, FaultKind.FORBIDDEN):
+            self.refused = fault
 
     def _send_offsets(self, positions: list[Any]) -> None:
         while True:

@@ -189,7 +189,7 @@ def start_command(
     print(describe_plan(wish, found.plan), file=sys.stderr)
     if detach:
         prepare(settings, new, stop)
-        _leave(settings, replay_id, how, fail_if_changed, as_json)
+        _leave(settings, replay_id, how, fail_if_changed, stop, as_json=as_json)
     else:
         _end(settings, start(settings, new, how, stop), as_json)
 
@@ -215,7 +215,7 @@ def resume_command(
         if rate is not None:
             raise ConfigError("--detach keeps the rate that the replay has: leave --rate out")
         check_resumable(settings, replay_id)
-        _leave(settings, replay_id, how, fail_if_changed, as_json)
+        _leave(settings, replay_id, how, fail_if_changed, Stop().install(), as_json=as_json)
     else:
         _end(settings, resume(settings, replay_id, how, Stop().install(), rate), as_json)
 
@@ -226,11 +226,13 @@ def _settings(http_port: int | None = None) -> Settings:
     return settings_of_lane(settings, "replay")
 
 
-def _leave(settings: Settings, replay_id: str, how: How, fail_if_changed: str | None, as_json: bool) -> None:
+def _leave(
+    settings: Settings, replay_id: str, how: How, fail_if_changed: str | None, stop: Stop, *, as_json: bool
+) -> None:
     """Let the replay go on in the background, and say how to see it again."""
     options = ["--run"] if how.stages else []
     options += [] if fail_if_changed is None else ["--fail-if-changed", fail_if_changed]
-    found = resume_detached(settings, replay_id, options)
+    found = resume_detached(settings, replay_id, options, stop)
     if as_json:
         print(json.dumps(progress_json(found)))
     else:

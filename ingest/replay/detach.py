@@ -1,11 +1,11 @@
 """Leaves a replay to a process of its own, which no terminal ends."""
 
 import socket
-import time
 from collections.abc import Sequence
 
 from infra.process.children import environment, module_command
 from infra.process.daemons import last_lines, spawn
+from infra.process.lifecycle import Stop
 from infra.replay.progress import progress_topic
 from infra.settings import Settings, home
 from infra.settings.places import config_file
@@ -15,10 +15,11 @@ from schemas.replays import ReplayProgress
 LOOK_S = 0.2
 
 
-def resume_detached(settings: Settings, replay_id: str, options: Sequence[str]) -> ReplayProgress:
+def resume_detached(settings: Settings, replay_id: str, options: Sequence[str], stop: Stop) -> ReplayProgress:
     """`sightline replay resume` in the background, its output in `replay/<id>.log` of the state folder.
 
-    Returns once that process runs the replay. Raises SightlineError, with its last lines, when it ends before.
+    Returns once that process runs the replay. Raises SightlineError, with its last lines, when it ends before; a stop
+    ends the wait alone.
     """
     log = home() / "replay" / f"{replay_id}.log"
     places = {"SIGHTLINE_HOME": str(home())}
@@ -35,4 +36,8 @@ def resume_detached(settings: Settings, replay_id: str, options: Sequence[str]) 
                 return found
             if not is_alive:
                 raise SightlineError(f"the replay {replay_id} does not go on in the background: {last_lines(log)}")
-            time.sleep(LOOK_S)
+            if stop.wait(LOOK_S):
+                raise SightlineError(
+                    f"the replay {replay_id} is not seen to run yet: process {child.pid} goes on with it in the "
+                    f"background, its output is in {log}"
+                )

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from infra.kafka.clients import bootstrap
+from infra.kafka.errors import FaultKind
 from infra.kafka.sender import DeliveryReport, OutRecord
 from infra.kafka.topics import TopicNames
 from infra.kafka.transaction import Transaction, init_transactions, transactional_producer
@@ -15,7 +16,7 @@ from infra.replay.progress import progress_record
 from infra.settings import Settings
 from ingest.replay.lane_ranges import Session, lane_of, with_reports
 from schemas.codec import Registry
-from schemas.errors import Stalled
+from schemas.errors import SightlineError, Stalled
 from schemas.replays import ReplayProgress
 
 START_S = 60.0
@@ -26,6 +27,10 @@ BATCH_BYTES, MAX_BATCH_BYTES = 1_000_000, 4_000_000
 FIRST_BACK_OFF_S, LONGEST_BACK_OFF_S = 0.1, 5.0
 # Longer than a broker's restart takes, and the longest that frames of a copier that was killed stay undecided.
 TRANSACTION_TIMEOUT_MS = 60_000
+_REMEDIES = {
+    FaultKind.TOO_LARGE: "max.message.bytes of the replay lane's frames must be that of the live lane's",
+    FaultKind.FORBIDDEN: "`sightline doctor` names the right that is missing",
+}
 
 
 class LaneWriter:
@@ -68,7 +73,8 @@ class LaneWriter:
     def wait(self) -> None:
         """Until the last transaction is committed; one that was aborted is tried again.
 
-        Raises Stalled when the broker does not let this replay go on, or does not answer after the stop.
+        Raises Stalled when the broker does not let this replay go on, or does not answer after the stop, and
+        SightlineError when it never takes these records: they are dropped then, and `begin` may follow.
         """
         back_off_s = FIRST_BACK_OFF_S
         while self._open is not None:
@@ -80,6 +86,9 @@ class LaneWriter:
                 self._count()
                 (self._session, self.committed), self._open, self._pending = self._next, None, None
                 return
+            if (fault := self._open.refused) is not None:
+                self._open, self._pending = None, None
+                raise SightlineError(f"the broker refuses its records: {fault} ({_REMEDIES[fault.kind]})")
             if self._budget.expired():
                 raise Stalled("the last frames were not written in time")
             time.sleep(back_off_s)

@@ -1,7 +1,9 @@
 """How fast a replay copies: a rate of frames or bytes, or the pace at which they came. Pure: time is an argument."""
 
+import math
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 
 from ingest.publish.token_bucket import TokenBucket
@@ -26,7 +28,8 @@ class Rate:
     unit: Unit = Unit.FRAMES
 
     def __str__(self) -> str:
-        return "" if self.value is None else f"{self.value:g}{self.unit}"
+        """As `parse_rate` reads it, so without an exponent."""
+        return "" if self.value is None else f"{Decimal(str(self.value)).normalize():f}{self.unit}"
 
     @property
     def is_original_pace(self) -> bool:
@@ -48,7 +51,7 @@ def parse_rate(text: str | None) -> Rate:
     if text is None:
         return FULL_SPEED
     match = _RATE.fullmatch(text)
-    if match is None or float(match[1]) <= 0:
+    if match is None or not 0 < float(match[1]) < math.inf:
         raise ConfigError(f"--rate {text!r}: write frames (50/s), megabytes (20MB/s), or times the original pace (2x)")
     return Rate(float(match[1]), Unit(match[2]))
 

@@ -67,8 +67,9 @@ def resume(settings: Settings, replay_id: str, how: How, stop: Stop, rate: str |
 
     Raises SightlineError when it runs, is over, or another one has the lane.
     """
+    wanted = None if rate is None else str(parse_rate(rate))
     found = check_resumable(settings, replay_id)
-    return _run(settings, found if rate is None else replace(found, rate=rate), how, stop, is_new=False)
+    return _run(settings, found if wanted is None else replace(found, rate=wanted), how, stop, is_new=False)
 
 
 def check_name(there: Mapping[str, ReplayProgress], replay_id: str) -> None:
@@ -181,7 +182,25 @@ def _check_topic(settings: Settings, progress: ReplayProgress) -> None:
 def copy_frames(
     settings: Settings, begun: ReplayProgress, writer: LaneWriter, screen: Screen, stop: Stop
 ) -> ReplayProgress:
-    """Copy until the end, the stop or a request. Raises Stalled or Unavailable; `resume` then goes on."""
+    """Copy until the end, the stop or a request.
+
+    Raises Stalled where Kafka does not go on, and SightlineError once the replay is PAUSED, so that the lane is free,
+    for what else keeps it from copying; `resume` then goes on.
+    """
+    try:
+        done = _copy(settings, begun, writer, screen, stop)
+    except (Stalled, Unavailable) as error:
+        raise Stalled(f"the replay {begun.replay_id} stopped: {error}; {_how_to_go_on(begun)}") from error
+    except SightlineError as error:
+        latest = replace(writer.committed or begun, lane=begun.lane)
+        writer.begin([], replace(latest, state=ReplayState.PAUSED, reason=str(error)))
+        writer.wait()
+        raise SightlineError(f"the replay {begun.replay_id} is paused: {error}; {_how_to_go_on(begun)}") from error
+    screen.show(done)
+    return done
+
+
+def _copy(settings: Settings, begun: ReplayProgress, writer: LaneWriter, screen: Screen, stop: Stop) -> ReplayProgress:
     rate = parse_rate(begun.rate)
     archive = None if begun.archive is None else open_archive(begun.archive)
     with Reader(settings) as reader:
@@ -211,17 +230,7 @@ def copy_frames(
             asked=control.asked,
             braking=brake.now,
         )
-        try:
-            done = copier.run()
-        except (Stalled, Unavailable) as error:
-            raise Stalled(f"the replay {begun.replay_id} stopped: {error}; {_how_to_go_on(begun)}") from error
-        except SightlineError as error:
-            latest = replace(writer.committed or begun, lane=begun.lane)
-            writer.begin([], replace(latest, state=ReplayState.PAUSED, reason=str(error)))
-            writer.wait()
-            raise SightlineError(f"the replay {begun.replay_id} is paused: {error}; {_how_to_go_on(begun)}") from error
-    screen.show(done)
-    return done
+        return copier.run()
 
 
 def _how_to_go_on(progress: ReplayProgress) -> str:

@@ -3,7 +3,7 @@
 import re
 import secrets
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from infra.kafka.spans import Period
@@ -70,7 +70,8 @@ def _parse_zoned(text: str, option: str, tz: str | None, now: Micros) -> Micros:
     if parsed.tzinfo is not None:
         return parse_time(text, now)
     if tz is None:
-        raise ConfigError(f"{option} {text} has no time zone: write {text}Z or {text}+02:00, or say --tz Europe/Berlin")
+        at = f"{text}T00:00" if _is_date(text) else text
+        raise ConfigError(f"{option} {text} has no time zone: write {at}Z or {at}+02:00, or say --tz Europe/Berlin")
     try:
         zone = ZoneInfo(tz)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -79,6 +80,14 @@ def _parse_zoned(text: str, option: str, tz: str | None, now: Micros) -> Micros:
     if there.utcoffset() != there.replace(fold=1).utcoffset():
         raise ConfigError(f"{option} {text} happens twice or never in {tz}: the clock changes there; write its offset")
     return parse_time(there.isoformat(), now)
+
+
+def _is_date(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def parse_name(name: str | None, now: Micros) -> str:

@@ -4,15 +4,18 @@ import json
 import signal
 import time
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import confluent_kafka
 import pytest
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from infra.kafka.clients import admin
 from infra.kafka.records import ConsumedRecord
 from infra.kafka.topics import TopicNames
-from infra.replay.progress import read
+from infra.process.times import now_us
+from infra.replay.progress import progress_record, read, write
 from schemas.coordinates import Coordinates
 from schemas.headers import ORIGIN_TIMESTAMP, replay_id_of, replay_of, to_map, traceparent_of
 from schemas.records import micros_to_iso
@@ -194,6 +197,39 @@ def test_what_retention_removed_is_a_gap_and_the_exit_code_says_so(
     assert (found["partition"], found["to"]) == (0, 60)
     there = [one.coordinates for one in history.records if one.partition or not found["from"] <= one.offset < 60]
     assert originals(copies(deployment)) == Counter(one for one in there if one.partition or one.offset >= 30)
+
+
+def test_what_keeps_a_copier_from_its_work_pauses_it_and_leaves_the_lane_free(
+    sightline: Runner, deployment: Deployment, history: History
+) -> None:
+    settings = deployment.settings()
+    limit_lane(deployment, 100)
+    done = sightline.run("replay", "start", "--from", "-3h", "--name", "large", "--rate", "2000000/s")
+    assert (done.returncode, "Message size too large" in done.stderr) == (1, True), done.stderr
+    assert "`sightline replay resume large` goes on" in done.stderr
+    assert read(settings, "large").state is ReplayState.PAUSED
+    limit_lane(deployment, 8 << 20)
+    done = sightline.run("replay", "resume", "large", "--rate", "fast")
+    assert (done.returncode, "--rate 'fast'" in done.stderr) == (2, True), done.stderr
+    assert read(settings, "large").rate == "2000000/s"
+    code, done_json, _ = replay(sightline, "resume", "large")
+    assert (code, done_json["state"]) == (0, "COMPLETED")
+    assert originals(copies(deployment)) == Counter(one.coordinates for one in history.records)
+
+    prefix, now = settings.topic_prefix, now_us()
+    lost = replace(read(settings, "large"), replay_id="lost", state=ReplayState.PAUSED, archive=f"/nowhere/{prefix}")
+    write(settings, [progress_record(settings, replace(lost, started_at=now, updated_at=now), None)])
+    done = sightline.run("replay", "resume", "lost")
+    assert (done.returncode, "holds no archive" in done.stderr) == (1, True), done.stderr
+    assert read(settings, "lost").state is ReplayState.PAUSED
+
+
+def limit_lane(deployment: Deployment, size_bytes: int) -> None:
+    """The largest record that `frames.replay` takes."""
+    entry = ConfigEntry("max.message.bytes", str(size_bytes), incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, lane(deployment).frames, incremental_configs=[entry])
+    for future in admin(deployment.settings()).incremental_alter_configs([resource]).values():
+        future.result(30)
 
 
 def test_what_cannot_be_is_one_sentence_and_nothing_is_started(

@@ -27,8 +27,10 @@ class Message:
 class Producer:
     """Reports each record at the next poll; `fail` is the report of the record with that number."""
 
-    def __init__(self, fail: int | None = None, commit: KafkaError | None = None) -> None:
-        self._fail, self._commit_fault = fail, commit
+    def __init__(
+        self, fail: int | None = None, commit: KafkaError | None = None, code: int = KafkaError._MSG_TIMED_OUT
+    ) -> None:
+        self._fail, self._commit_fault, self._code = fail, commit, code
         self._waiting: list[Any] = []
         self.open: list[tuple[str, Any]] | None = None
         self.committed: list[tuple[str, Any]] = []
@@ -48,7 +50,7 @@ class Producer:
     def poll(self, timeout: float) -> int:
         waiting, self._waiting = self._waiting, []
         for on_delivery, message, number in waiting:
-            on_delivery(KafkaError(KafkaError._MSG_TIMED_OUT) if number == self._fail else None, message)
+            on_delivery(KafkaError(self._code) if number == self._fail else None, message)
         return len(waiting)
 
     def send_offsets_to_transaction(self, positions: list[Any], group_metadata: Any, timeout: float) -> None:
@@ -97,6 +99,20 @@ def test_a_record_that_was_not_written_aborts_all(fail: int) -> None:
     producer = Producer(fail)
     assert run(producer).is_aborted
     assert (producer.committed, producer.open) == ([], None)
+
+
+@pytest.mark.parametrize(
+    ("code", "is_refused"),
+    [
+        (KafkaError._MSG_TIMED_OUT, False),
+        (KafkaError.MSG_SIZE_TOO_LARGE, True),
+        (KafkaError.TOPIC_AUTHORIZATION_FAILED, True),
+    ],
+)
+def test_it_tells_whether_the_same_records_can_be_written_later(code: int, is_refused: bool) -> None:
+    transaction = run(Producer(1, code=code))
+    assert transaction.is_aborted
+    assert (transaction.refused is not None) is is_refused
 
 
 def test_whoever_gives_up_while_records_wait_aborts() -> None:

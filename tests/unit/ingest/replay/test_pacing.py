@@ -14,6 +14,9 @@ from schemas.errors import ConfigError
         ("0.5/s", Rate(0.5, Unit.FRAMES)),
         ("20MB/s", Rate(20, Unit.MEGABYTES)),
         ("2x", Rate(2, Unit.TIMES)),
+        ("2000000/s", Rate(2e6, Unit.FRAMES)),
+        ("1234567.5/s", Rate(1234567.5, Unit.FRAMES)),
+        ("0.00001MB/s", Rate(1e-5, Unit.MEGABYTES)),
     ],
 )
 def test_a_rate_is_written_in_three_ways(text: str | None, rate: Rate) -> None:
@@ -21,7 +24,7 @@ def test_a_rate_is_written_in_three_ways(text: str | None, rate: Rate) -> None:
     assert str(rate) == (text or "")
 
 
-@pytest.mark.parametrize("text", ["", "50", "0/s", "-1x", "2 x", "nan/s", "5MB", "x"])
+@pytest.mark.parametrize("text", ["", "50", "0/s", "-1x", "2 x", "nan/s", "5MB", "x", "9" * 400 + "/s"])
 def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="--rate"):
         parse_rate(text)

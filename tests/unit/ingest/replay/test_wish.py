@@ -22,7 +22,7 @@ def test_times_with_a_zone_and_relative_ones() -> None:
 def test_a_time_without_a_zone_needs_one() -> None:
     with pytest.raises(ConfigError, match="no time zone: write 2026-09-21T14:00:00Z"):
         wish("2026-09-21T14:00:00")
-    with pytest.raises(ConfigError, match="--to 2026-09-21 has no time zone"):
+    with pytest.raises(ConfigError, match="--to 2026-09-21 has no time zone: write 2026-09-21T00:00Z"):
         wish("-10d", "2026-09-21")
     assert wish("2026-09-21T16:00:00", tz="Europe/Berlin").from_at == 1_789_999_200_000_000
     assert wish("2026-09-21T14:00:00Z", tz="Europe/Berlin").from_at == 1_789_999_200_000_000, "its own zone counts"
