@@ -148,7 +148,8 @@ class Comparison:
 
     def _live_side(self, places: Places) -> LabelTable:
         """The labels of those frames, in growing steps of time; where frames have none, also their dead letters."""
-        live = LabelTable(self._names, among(places), self._progress.replay_id)
+        started_ms = self._progress.started_at // 1000
+        live = LabelTable(self._names, among(places), self._progress.replay_id, started_ms)
         lacks_some = True
         for spans in self._steps():
             for record in self._reader.read(spans, self._stop):

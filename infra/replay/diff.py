@@ -31,7 +31,7 @@ def diff(
     is_changed = by_class | by_decision | by_outcome
     changes = before[is_changed], after[is_changed]
     pairs, pairs_count = _pairs(before[by_class | by_outcome], after[by_class | by_outcome], names)
-    cameras, cameras_count = _cameras(after["source"], is_changed, names)
+    cameras, cameras_moved, cameras_count = _cameras(after["source"], is_changed, names)
     return Diff(
         replay_id=replay_id,
         frames=len(before),
@@ -44,6 +44,7 @@ def diff(
         pairs_count=pairs_count,
         decisions=_decisions(*changes),
         cameras=cameras,
+        cameras_moved=cameras_moved,
         cameras_count=cameras_count,
         live=_side(before, live[live_alone]),
         replay=_side(after, replay[replay_alone]),
@@ -94,8 +95,8 @@ def _decisions(before: Rows, after: Rows) -> list[tuple[str, str, int]]:
     return [(left.name, right.name, count) for left, right, count in both if count]
 
 
-def _cameras(sources: NDArray[np.int64], is_changed: Mask, names: Names) -> tuple[list[Moved], int]:
-    """The sources with the most changed frames first, and how many sources were compared."""
+def _cameras(sources: NDArray[np.int64], is_changed: Mask, names: Names) -> tuple[list[Moved], int, int]:
+    """The sources with the most changed frames first, how many have such frames, and how many were compared."""
     found, where = np.unique(sources, return_inverse=True)
     of, changed = np.bincount(where, minlength=len(found)), np.bincount(where[is_changed], minlength=len(found))
     moved = [
@@ -104,7 +105,7 @@ def _cameras(sources: NDArray[np.int64], is_changed: Mask, names: Names) -> tupl
         if changed[index]
     ]
     moved.sort(key=lambda each: (-each.changed, each.of, each.source_id))
-    return moved[:MAX_CAMERAS], len(found)
+    return moved[:MAX_CAMERAS], int(np.count_nonzero(changed)), len(found)
 
 
 def _side(rows: Rows, alone: Rows) -> Side:

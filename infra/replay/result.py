@@ -82,8 +82,9 @@ class Diff:
     """The comparison. `changes`: the rows of the changed frames, live and replay; `shown`: which of them to show.
 
     `shift`: by how much the probability rose on the mean, of frames whose class stayed. `promoted`: frames of which a
-    label of this replay was promoted before. `sampled`: one frame in so many was compared. `unanswered`: frames of the
-    replay without an outcome on its side.
+    label of this replay was promoted before. `cameras_moved`, `cameras_count`: the sources with changed frames, and all
+    that were compared. `sampled`: one frame in so many was compared. `unanswered`: frames of the replay without an
+    outcome on its side.
     """
 
     replay_id: str
@@ -97,6 +98,7 @@ class Diff:
     pairs_count: int
     decisions: list[tuple[str, str, int]]
     cameras: list[Moved]
+    cameras_moved: int
     cameras_count: int
     live: Side
     replay: Side
@@ -159,6 +161,7 @@ class Diff:
             "pairs_count": self.pairs_count,
             "decisions": [{"from": before, "to": after, "count": count} for before, after, count in self.decisions],
             "cameras": [{"source_id": each.source_id, "changed": each.changed, "of": each.of} for each in self.cameras],
+            "cameras_moved": self.cameras_moved,
             "cameras_count": self.cameras_count,
             "live": _side_json(self.live),
             "replay": _side_json(self.replay),

@@ -91,10 +91,16 @@ class LabelTable:
     """
 
     def __init__(
-        self, names: Names, keep: Callable[[Places], Mask] | None = None, replay_id: str | None = None
+        self,
+        names: Names,
+        keep: Callable[[Places], Mask] | None = None,
+        replay_id: str | None = None,
+        since_ms: int = 0,
     ) -> None:
-        """`replay_id`: the replay whose promoted labels are marked."""
-        self._names, self._keep, self._replay_id = names, keep, replay_id
+        """`replay_id`, `since_ms`: the replay whose promoted labels are marked, and when it was started: a replay that
+        was deleted can have had its name.
+        """
+        self._names, self._keep, self._replay_id, self._since_ms = names, keep, replay_id, since_ms
         self._chunk: list[tuple[int | float, ...]] = []
         self._rows: Rows = np.zeros(0, ROW)
         self._parts: list[Rows] = []
@@ -104,7 +110,7 @@ class LabelTable:
         """`frame`: the place of the frame that is compared; `at`: the place of the label's own record."""
         best = label.predictions[0].probability if label.predictions else float("nan")
         outcome = Outcome.ACCEPTED if label.decision is Decision.ACCEPTED else Outcome.REVIEW
-        promoted = label.revision > 0 and label.replay_id == self._replay_id
+        promoted = label.revision > self._since_ms and label.replay_id == self._replay_id
         answer = label.revision, outcome, promoted, self._names.answer(label), best
         self._add(frame, label.frame_id, label.source_id, answer, at)
 

@@ -42,6 +42,12 @@ class Book:
             day = manifest_day(found.topic, path)
             if day is not None:
                 days[day] = read_manifest(store.read(path), store.named(path))
+        if lacking := set(found.days) - set(days):
+            # A run that removes by age lets the head go first, so a day that is still named there was not removed.
+            lacking &= set((find_head(store) or found).days)
+        for day in sorted(lacking):
+            name = store.named(manifest_path(found.topic, day))
+            raise ArchiveError(f"{name} is missing, although {ARCHIVE} names it: the files of that day are unknown")
         return Book(store, found, days)
 
     @property
@@ -82,7 +88,11 @@ class BookWriter(Book):
     def open(store: Store, topic: str, log_id: str, only: str | None) -> "BookWriter":
         """Begin or go on. Raises ArchiveError for the archive of another topic, or of other frames."""
         lock = _take_lock(store)
-        head = find_head(store) or Head(topic, log_id, only)
+        head = find_head(store)
+        if head is None:
+            if store.files(topic):
+                raise ArchiveError(f"{store.named(ARCHIVE)} is missing, although there are files of {topic} beside it")
+            head = Head(topic, log_id, only)
         _require_same(store, head, Head(topic, log_id, only))
         head = replace(head, writer=secrets.token_hex(8))
         store.write_bytes(ARCHIVE, head_bytes(head))
@@ -121,21 +131,16 @@ class BookWriter(Book):
         old = [file for file in self.files() if file.greatest_ms < before_ms]
         if not old and not any(gap.found_at_ms < before_ms for gap in self.gaps()):
             return []
+        kept = {day: manifest.without_older(before_ms) for day, manifest in self._days.items()}
+        days = tuple(sorted(day for day, manifest in kept.items() if manifest.files or manifest.gaps))
         self._require_own()
-        self.head = replace(self.head, passed=self.next_offsets())
-        self.store.write_bytes(ARCHIVE, head_bytes(self.head))
-        for manifest in list(self._days.values()):
-            kept = replace(
-                manifest,
-                files=tuple(file for file in manifest.files if file.greatest_ms >= before_ms),
-                gaps=tuple(gap for gap in manifest.gaps if gap.found_at_ms >= before_ms),
-            )
-            if kept.files or kept.gaps:
-                if kept != manifest:
-                    self._replace(kept)
-            else:
-                self.store.remove(manifest_path(self.topic, manifest.day))
-                del self._days[manifest.day]
+        self._write_head(replace(self.head, passed=self.next_offsets(), days=days))
+        for day, manifest in kept.items():
+            if day not in days:
+                self.store.remove(manifest_path(self.topic, day))
+                del self._days[day]
+            elif manifest != self._days[day]:
+                self._replace(manifest)
         for file in old:
             self.store.remove(f"{self.topic}/{file.path}")
         return old
@@ -150,6 +155,13 @@ class BookWriter(Book):
         self._require_own()
         self.store.write_bytes(manifest_path(self.topic, manifest.day), manifest_bytes(manifest))
         self._days[manifest.day] = manifest
+        if manifest.day not in self.head.days:
+            # After the manifest: a run that is killed in between leaves one that is not named, and that counts as well.
+            self._write_head(replace(self.head, days=tuple(sorted(self._days))))
+
+    def _write_head(self, head: Head) -> None:
+        self.store.write_bytes(ARCHIVE, head_bytes(head))
+        self.head = head
 
     def _require_own(self) -> None:
         found = find_head(self.store)

@@ -93,12 +93,15 @@ def verify_command(url: UrlArgument = None, *, as_json: JsonOption = False) -> N
         faults.append(fault)
         if not as_json:
             print(fault.sentence)
-    found = verify_json(book, faults, checked)
+    complete = not stop.is_set()
+    found = verify_json(book, faults, checked, complete=complete)
     if as_json:
         print(json.dumps(found))
-    elif not faults:
+    elif complete and not faults:
         print(f"{checked:,} files with {found['frames']:,} frames are whole")
-    if faults or stop.is_set():
+    if not complete:
+        raise SightlineError(f"stopped before the end: {checked:,} of {len(book.files()):,} files were found whole")
+    if faults:
         sys.exit(1)
 
 

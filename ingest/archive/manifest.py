@@ -75,12 +75,18 @@ class DayManifest:
                 return replace(self, gaps=(*self.gaps[:index], longer, *self.gaps[index + 1 :]))
         return replace(self, gaps=(*self.gaps, gap))
 
+    def without_older(self, before_ms: int) -> "DayManifest":
+        """Without files of which every record, and gaps of which the finding, is older."""
+        files = tuple(file for file in self.files if file.greatest_ms >= before_ms)
+        return replace(self, files=files, gaps=tuple(gap for gap in self.gaps if gap.found_at_ms >= before_ms))
+
 
 @dataclass(frozen=True, slots=True)
 class Head:
     """`log_id`: the cluster and topic that the offsets belong to. `only`: what is kept, None for every frame.
 
-    `passed`: per partition, the offset before which files were removed by age. `writer` changes with each run.
+    `passed`: per partition, the offset before which files were removed by age. `writer` changes with each run. `days`:
+    the manifests that must be there: without one its files would seem to be left over, and be removed.
     """
 
     topic: str
@@ -88,6 +94,7 @@ class Head:
     only: str | None = None
     writer: str = ""
     passed: Mapping[int, int] = field(default_factory=dict)
+    days: tuple[str, ...] = ()
 
 
 def manifest_bytes(manifest: DayManifest) -> bytes:
@@ -113,7 +120,12 @@ def read_manifest(data: bytes, where: str) -> DayManifest:
 
 def read_head(data: bytes, where: str) -> Head:
     """As `read_manifest`."""
-    return _opened(data, where, lambda fields: Head(**{**fields, "passed": dict(fields["passed"])}))
+    return _opened(data, where, lambda fields: Head(**_head_fields(fields)))
+
+
+def _head_fields(fields: dict[str, Any]) -> dict[str, Any]:
+    """An archive from before days were named has none."""
+    return {**fields, "passed": dict(fields["passed"]), "days": tuple(fields.get("days", ()))}
 
 
 def _sealed(fields: dict[str, Any]) -> bytes:

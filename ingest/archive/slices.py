@@ -42,7 +42,8 @@ class Slicer:
 
     def add(self, row: Row, *, keep: bool = True) -> Slice | None:
         """Returns the slice that ends before this record, if it ends one."""
-        hour, offset = row.record.timestamp_ms // HOUR_MS, row.record.offset
+        # A record without a time has -1: it counts for the first hour, and not as none.
+        hour, offset = max(0, row.record.timestamp_ms // HOUR_MS), row.record.offset
         size_bytes = row.size_bytes if keep else 0
         ended = None
         is_full = self._open.size_bytes and self._open.size_bytes + size_bytes > self._max_bytes

@@ -133,7 +133,7 @@ def _cameras(found: Diff) -> str:
         for each in found.cameras[:MAX_ROWS]
     ]
     heads = ["source", "#changed", "#frames", "#share", "bar"]
-    return _section("Most moved sources", heads, rows, max(0, len(found.cameras) - len(rows)), "No source moved.")
+    return _section("Most moved sources", heads, rows, found.cameras_moved - len(rows), "No source moved.")
 
 
 def _examples(examples: Sequence[Example], pictures: Sequence[bytes | None]) -> str:

@@ -77,7 +77,7 @@ def _cameras(found: Diff) -> Table:
         table.add_row(
             Text(printable(each.source_id)), f"{each.changed:,}", f"{each.of:,}", f"{each.changed / each.of:.1%}"
         )
-    _more(table, len(found.cameras) - MAX_ROWS, 3)
+    _more(table, found.cameras_moved - MAX_ROWS, 3)
     return table
 
 

@@ -79,6 +79,7 @@ def test_a_table_counted_by_hand(sides: Sides) -> None:
         Pair("3", "fox", "2", "dog", 1),
     ]
     assert found.cameras == [Moved("yard", 3, 7), Moved("gate", 2, 2), Moved("dock-1", 1, 1)]
+    assert found.cameras_moved == 3
     assert found.decisions == [("ACCEPTED", "REVIEW", 1), ("ACCEPTED", "DEAD", 1)]
     assert (found.live.accepted, found.live.review, found.live.dead) == (10, 0, 0)
     assert (found.replay.accepted, found.replay.review, found.replay.dead) == (8, 1, 1)

@@ -18,9 +18,9 @@ def frame(offset: int, partition: int = 0) -> Coordinates:
     return Coordinates("frames.raw", partition, offset)
 
 
-def filled(*labels: tuple[Coordinates, str, int, str], replay_id: str | None = None) -> LabelTable:
+def filled(*labels: tuple[Coordinates, str, int, str], replay_id: str | None = None, since_ms: int = 0) -> LabelTable:
     """(frame, frame id, revision, class id) each; the class DEAD is a dead letter."""
-    table = LabelTable(Names(), replay_id=replay_id)
+    table = LabelTable(Names(), replay_id=replay_id, since_ms=since_ms)
     for number, (place, frame_id, revision, class_id) in enumerate(labels):
         at = Coordinates("labels", 0, number)
         if class_id == "DEAD":
@@ -56,6 +56,8 @@ def test_what_was_promoted_from_this_replay_is_marked_also_under_a_later_correct
     labels = [(frame(1), "a", 0, "x"), (frame(1), "a", 5, "y"), (frame(2), "b", 0, "x")]
     assert list(filled(*labels, replay_id="r1").rows()["promoted"]) == [True, False]
     assert list(filled(*labels, replay_id="r2").rows()["promoted"]) == [False, False]
+    later = filled((frame(1), "a", 5, "y"), (frame(2), "b", 7, "y"), replay_id="r1", since_ms=6).rows()
+    assert list(later["promoted"]) == [False, True], "a deleted replay of that name promoted the first"
 
 
 def test_a_place_is_a_number_and_back() -> None:

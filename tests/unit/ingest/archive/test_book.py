@@ -1,6 +1,7 @@
 """What counts as archived, after whatever end of the run before."""
 
 import errno
+import json
 from pathlib import Path
 from typing import BinaryIO
 
@@ -8,7 +9,7 @@ import pytest
 
 import ingest.archive.write
 from ingest.archive.book import Book, BookWriter
-from ingest.archive.manifest import Gap
+from ingest.archive.manifest import Gap, _sealed
 from ingest.archive.reading import open_archive
 from ingest.archive.rows import row_of
 from ingest.archive.slices import Slicer
@@ -78,6 +79,26 @@ def test_a_run_that_is_killed_before_the_manifest_leaves_a_stray_and_nothing_els
     assert (book.next_offset(0), [span.to_offset for span in open_archive(url).spans(TOPIC)]) == (20, [10, 20])
     strays = ["0-20-30.parquet", "0-20-30.parquet.part", "0-30-40.parquet"]
     assert sorted(Path(path).name for path in book.strays()) == strays
+
+
+@pytest.mark.parametrize("lost", [f"{TOPIC}/day=2026-11-26/manifest.json", "archive.json"])
+def test_without_a_manifest_no_file_is_taken_for_a_stray(tmp_path: Path, lost: str) -> None:
+    url = an_archive(RECORDS, str(tmp_path))
+    (tmp_path / lost).unlink()
+    with pytest.raises(ArchiveError, match=f"{lost} is missing"):
+        the_book(url)
+    assert len(list(tmp_path.rglob("*.parquet"))) == 4
+
+
+def test_an_archive_from_before_days_were_named_is_read_and_gone_on_with(tmp_path: Path) -> None:
+    url = an_archive(RECORDS[:20], str(tmp_path))
+    head = tmp_path / "archive.json"
+    fields = json.loads(head.read_bytes())
+    del fields["days"], fields["checksum"]
+    head.write_bytes(_sealed({name: value for name, value in fields.items() if name != "format"}))
+    assert len(open_archive(url).spans(TOPIC)) == 2
+    archive_records(open_store(url), RECORDS[20:], start=20)
+    assert list(open_archive(url).records(TOPIC, 0, 0, 40)) == RECORDS
 
 
 def test_another_archive_is_never_gone_on_with() -> None:

@@ -88,3 +88,10 @@ def test_an_unfinished_slice_is_read_again_only_once_it_may_be_due() -> None:
     assert worth_reading(tail, 100, 360, NOON_MS + 1, settings), "by now it may be full"
     assert worth_reading(tail, 100, 200, NOON_MS + HOUR_MS, settings)
     assert worth_reading(tail, 150, 200, NOON_MS + 1, settings), "another slice"
+
+
+def test_records_without_a_time_fill_files_as_others_do() -> None:
+    slicer = Slicer(0, 0, 3_000)
+    rows = [row_of(a_record(offset, timestamp_ms=-1, image=b"x" * 1_000), None) for offset in range(4)]
+    ended = [piece for row in rows if (piece := slicer.add(row))]
+    assert [(piece.from_offset, piece.to_offset) for piece in ended] == [(0, 2)]
