@@ -112,8 +112,8 @@ class GroupListing:
         """After an error the client is made anew: it never forgets a coordinator that it once knew."""
         try:
             if self._lister is None:
-                # It warns of every long answer, and of what it tries again by itself.
-                logging.getLogger("kafka").setLevel(logging.ERROR)
+                # It logs every long answer and what it tries again by itself, with tracebacks; what fails, it raises.
+                logging.getLogger("kafka").setLevel(logging.CRITICAL)
                 self._lister = KafkaAdminClient(**python_client_keys(self._settings))
             return question(self._lister)
         except PythonKafkaError as error:

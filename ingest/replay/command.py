@@ -44,6 +44,16 @@ RateOption = Annotated[
         "--rate", metavar="RATE", help="At most 50/s frames or 20MB/s, or 2x the original pace.", show_default=False
     ),
 ]
+LateOption = Annotated[
+    str | None,
+    typer.Option(
+        "--late",
+        metavar="AGE",
+        help="No frame was sent later than so long after its time, such as 10m: less is read behind the range "
+        "(default: half of the retention).",
+        show_default=False,
+    ),
+]
 SampleOption = Annotated[
     int | None, typer.Option("--sample", metavar="N", min=1, help="Only N frames of the range, the same each time.")
 ]
@@ -96,6 +106,7 @@ def plan_command(
     source_id: SourceIdOption = None,
     sample: SampleOption = None,
     rate: RateOption = None,
+    late: LateOption = None,
     archive: ArchiveOption = None,
     exact: ExactOption = False,
     as_json: JsonOption = False,
@@ -107,7 +118,7 @@ def plan_command(
     """
     settings = _settings()
     stop = Stop().install()
-    wish = parse_wish(from_, to, tz, now_us(), source_id, sample, rate)
+    wish = parse_wish(from_, to, tz, now_us(), source_id, sample, rate, late)
     found = plan_of(settings, wish, find_archive(settings, archive), stop, exact=exact)
     seconds = seconds_json(wish, found.plan)
     print(
@@ -125,6 +136,7 @@ def start_command(
     source_id: SourceIdOption = None,
     sample: SampleOption = None,
     rate: RateOption = None,
+    late: LateOption = None,
     archive: ArchiveOption = None,
     name: NameOption = None,
     model: ModelOption = None,
@@ -142,7 +154,7 @@ def start_command(
     """
     settings = _settings(http_port)
     now = now_us()
-    wish = parse_wish(from_, to, tz, now, source_id, sample, rate)
+    wish = parse_wish(from_, to, tz, now, source_id, sample, rate, late)
     replay_id = parse_name(name, now)
     limit = None if fail_if_changed is None else parse_limit(fail_if_changed)
     how = How(run or model is not None, limit, http_port is not None)

@@ -18,7 +18,7 @@ from schemas.coordinates import Coordinates, TopicPartition
 from schemas.replays import ReplayAction, ReplayGap, ReplayProgress, ReplayState
 
 # A transaction holds no more than this, and frames wait no longer in it.
-MAX_BYTES, MAX_RECORDS, MAX_S = 32 * MIB, 5_000, 1.0
+MAX_BYTES, MAX_RECORDS, MAX_S = 64 * MIB, 20_000, 1.0
 # Without frames to copy, the progress is written this often: it also says that the copier is alive.
 HEARTBEAT_S = 4.0
 WAIT_STEP_S = 0.25

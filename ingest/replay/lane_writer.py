@@ -21,6 +21,8 @@ from schemas.replays import ReplayProgress
 START_S = 60.0
 # From the stop to the end of the last transaction.
 STOP_S = 8.0
+# One request is under way at a time, so that its size counts. The topic refuses batches above its limit of a record.
+BATCH_BYTES, MAX_BATCH_BYTES = 1_000_000, 4_000_000
 FIRST_BACK_OFF_S, LONGEST_BACK_OFF_S = 0.1, 5.0
 # Longer than a broker's restart takes, and the longest that frames of a copier that was killed stay undecided.
 TRANSACTION_TIMEOUT_MS = 60_000
@@ -42,7 +44,8 @@ class LaneWriter:
             "transactional.id": f"{settings.topic_prefix}sightline-replay-{replay_id}",
             "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
             "delivery.timeout.ms": TRANSACTION_TIMEOUT_MS,
-            "linger.ms": 20,
+            "linger.ms": 1,
+            "batch.size": max(BATCH_BYTES, min(MAX_BATCH_BYTES, settings.topics.max_frame_bytes // 2)),
         }
         self._producer = transactional_producer(settings, keys, "kafka.client or kafka.producer")
         init_transactions(self._producer, bootstrap(settings), stop, START_S)

@@ -78,7 +78,7 @@ class Planner:
         keys = [TopicPartition(self._topic, number) for number in self._reader.partitions(self._topic)]
         ends = {span.topic_partition: span.end for span in self._reader.spans(self._topic)}
         starts = self._reader.log_starts(keys)
-        late_us = self._settings.topics.frames_retention_h * HOUR_US // 2
+        late_us = self._settings.topics.frames_retention_h * HOUR_US // 2 if wish.late_us is None else wish.late_us
         asked_us = (wish.from_at, wish.to_at, bound_us(wish.to_at, late_us))
         firsts, pasts, beyonds = (self._reader.first_at(keys, at_us) for at_us in asked_us)
         return [PartitionTimes(key, starts[key], ends[key], firsts[key], pasts[key], beyonds[key]) for key in keys]

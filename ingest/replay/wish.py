@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from infra.kafka.spans import Period
 from infra.process.times import RELATIVE, parse_time
+from ingest.archive.events import parse_duration_ms
 from ingest.replay.pacing import FULL_SPEED, Rate, parse_rate
 from ingest.replay.parts import NOISE
 from schemas.errors import ConfigError
@@ -19,13 +20,17 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """The frames of [`from_at`, `to_at`) by record time, of sources that match `source_glob`, `sample` of them."""
+    """The frames of [`from_at`, `to_at`) by record time, of sources that match `source_glob`, `sample` of them.
+
+    `late_us`: how long after its time a frame can have been sent; None: as long as producers may.
+    """
 
     from_at: Micros
     to_at: Micros
     source_glob: str | None = None
     sample: int | None = None
     rate: Rate = FULL_SPEED
+    late_us: Micros | None = None
 
     @property
     def period(self) -> Period:
@@ -33,7 +38,14 @@ class Wish:
 
 
 def parse_wish(
-    from_: str, to: str, tz: str | None, now: Micros, source_glob: str | None, sample: int | None, rate: str | None
+    from_: str,
+    to: str,
+    tz: str | None,
+    now: Micros,
+    source_glob: str | None,
+    sample: int | None,
+    rate: str | None,
+    late: str | None = None,
 ) -> Wish:
     """Raises ConfigError for a range without a length, one that ends in the future, and for a time without a zone."""
     start, end = (_parse_zoned(text, name, tz, now) for text, name in ((from_, "--from"), (to, "--to")))
@@ -43,7 +55,8 @@ def parse_wish(
         raise ConfigError(
             f"--to {to} is in the future ({micros_to_iso(end)}): a replay has a fixed end, at the latest `now`"
         )
-    return Wish(start, end, source_glob, sample, parse_rate(rate))
+    late_us = None if late is None else parse_duration_ms(late, "--late") * 1000
+    return Wish(start, end, source_glob, sample, parse_rate(rate), late_us)
 
 
 def _parse_zoned(text: str, option: str, tz: str | None, now: Micros) -> Micros:

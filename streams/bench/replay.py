@@ -25,7 +25,7 @@ from streams.bench.testbed import Testbed, testbed
 
 HOUR_US = 3_600_000_000
 # Of the copy, for each frame that the options want: a copy of a second is too short to be compared.
-FRAMES_EACH = 4
+FRAMES_EACH = 8
 # Of the long topic, as many for each frame: 1,000,000 by default.
 LONG_EACH = 667
 

@@ -56,3 +56,10 @@ def test_names() -> None:
     for name in ("again.a", "again.b"):
         with pytest.raises(ConfigError, match="noise"):
             parse_name(name, NOW)
+
+
+def test_how_late_frames_can_be() -> None:
+    assert wish("-10m").late_us is None
+    assert parse_wish("-10m", "now", None, NOW, None, None, None, "10m").late_us == 600_000_000
+    with pytest.raises(ConfigError, match="--late"):
+        parse_wish("-10m", "now", None, NOW, None, None, None, "soon")
