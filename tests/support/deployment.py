@@ -88,8 +88,8 @@ class Deployment:
 
     def delete_before(self, topic: str, offset: int, partitions: Sequence[int] = (0,)) -> None:
         """Delete the records of these partitions before this offset, as retention does."""
-        client = admin(self.settings())  # kept until the end: without its client no future is ever answered
         places = [confluent_kafka.TopicPartition(topic, one, offset) for one in partitions]
+        client = admin(self.settings())  # its answers come only while it is held
         for future in client.delete_records(places).values():
             future.result(30)
 
