@@ -14,7 +14,7 @@ from tests.support.archives import NOON_MS, TOPIC, memory_url
 
 def a_book(least_ms: int) -> Book:
     path = "day=2026-11-26/hour=12/3-1200-4711.parquet"
-    file = ArchivedFile(path, 3, 0, 9, least_ms, NOON_MS + 456, 1_234_567, 9, 12_345_678_901, 2, "", 0, 0)
+    file = ArchivedFile(path, 3, 0, 9, least_ms, NOON_MS + 456, 1_234_567, 9, 12_345_678_901, 2, 0, 0)
     return Book(open_store(memory_url()), Head(TOPIC, "log"), {"2026-11-26": DayManifest(TOPIC, "2026-11-26", (file,))})
 
 
