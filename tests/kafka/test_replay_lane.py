@@ -149,6 +149,7 @@ def of_replay(replay_id: str, *more: Header) -> list[Header]:
     return [(REPLAY_ID, replay_id.encode()), *more]
 
 
+@pytest.mark.system
 def test_a_replay_runs_through_its_own_lane_and_changes_nothing_live(deployed: Deployment, tmp_path: Path) -> None:
     lanes = Lanes(deployed)
     seen, other, fails = picture(200), picture(90), picture(ALWAYS)
