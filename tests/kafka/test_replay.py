@@ -228,7 +228,8 @@ def limit_lane(deployment: Deployment, size_bytes: int) -> None:
     """The largest record that `frames.replay` takes."""
     entry = ConfigEntry("max.message.bytes", str(size_bytes), incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ResourceType.TOPIC, lane(deployment).frames, incremental_configs=[entry])
-    for future in admin(deployment.settings()).incremental_alter_configs([resource]).values():
+    client = admin(deployment.settings())
+    for future in client.incremental_alter_configs([resource]).values():
         future.result(30)
 
 
