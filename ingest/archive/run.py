@@ -87,12 +87,8 @@ class Archiver:
             horizon_ms = self._horizon_ms(whole)
             self._events.read(stop, self._settled_ms)
             keep = self._events.windows.holds
-            starts = {span.partition: span.start for span in self._reader.spans(topic, horizon_ms * 1000)}
-            spans = [
-                Span(span.topic, span.partition, span.start, min(span.end, starts[span.partition]))
-                for span in spans
-                if span.partition in starts
-            ]
+            if not whole:
+                spans = self._decided(spans, horizon_ms)
         self.result.waiting = 0
         for span in spans:
             if not stop():
@@ -105,6 +101,15 @@ class Archiver:
             self._remove_older(self._now_ms() - self._keep_ms)
         metrics.ARCHIVE_WAITING.set(self.result.waiting)
         metrics.ARCHIVE_LAST_LOOK.set(self._now_ms() / 1000)
+
+    def _decided(self, spans: list[Span], horizon_ms: int) -> list[Span]:
+        """The part of each range before its first frame that is not decided on."""
+        starts = {span.partition: span.start for span in self._reader.spans(self._book.topic, horizon_ms * 1000)}
+        return [
+            Span(span.topic, span.partition, span.start, min(span.end, starts[span.partition]))
+            for span in spans
+            if span.partition in starts
+        ]
 
     def _horizon_ms(self, whole: bool) -> int:
         """Frames before that time are decided on: every event that concerns them has been written, as far as known."""

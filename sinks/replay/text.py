@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.console import Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -85,7 +85,8 @@ def _table(*heads: str) -> Table:
     """Heads that begin with # stand over numbers."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for head in heads:
-        table.add_column(head.removeprefix("#"), justify="right" if head.startswith("#") else "left")
+        justify: JustifyMethod = "right" if head.startswith("#") else "left"
+        table.add_column(head.removeprefix("#"), justify=justify, overflow="fold")
     return table
 
 

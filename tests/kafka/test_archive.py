@@ -205,6 +205,8 @@ def test_only_the_frames_around_events_are_kept(
     wire.send(topics.review, codec.encode(a_label(source_id="dock-1", captured_at=captured_at)))
     wire.label(frames[b"dock-2"][50].coordinates, source_id="dock-2", captured_at=(two_hours_ago + 50_000) * 1000)
     wire.dead(frames[b"dock-2"][90].coordinates, key="dock-2")
+    ahead_ms = time.time_ns() // 1_000_000 + 120_000
+    wire.send(topics.frames, b"of a camera whose clock is ahead", partition=2, timestamp_ms=ahead_ms)
     url = memory_url()
     only = parse_only("review,class=espresso,before=3s,after=5s")
     result = run_archive(deployment.settings(), url, Stop(), once=True, only=only)
@@ -213,6 +215,7 @@ def test_only_the_frames_around_events_are_kept(
     kept = [*frames[b"dock-1"][17:26], *frames[b"dock-2"][47:56]]
     assert archived(archive, topics.frames) == sorted(kept, key=lambda record: record.offset)
     assert (result.frames, archive.spans(topics.frames)[0].to_offset) == (18, 200)
+    assert (result.gaps, result.waiting) == ({"none_selected": 1}, 0), "the last frame is decided on too"
 
 
 def test_events_that_come_late_are_counted_and_frames_wait_for_their_events(
