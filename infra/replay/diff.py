@@ -52,6 +52,8 @@ def diff(
         changes=changes,
         shown=_shown(*changes),
         promoted=int(before["promoted"].sum()),
+        promoted_since=int(before["revision"][before["promoted"]].min()) if before["promoted"].any() else None,
+        newest_revision=int(before["revision"].max(initial=0)),
         sampled=sampled,
     )
 

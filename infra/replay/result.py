@@ -82,7 +82,8 @@ class Diff:
     """The comparison. `changes`: the rows of the changed frames, live and replay; `shown`: which of them to show.
 
     `shift`: by how much the probability rose on the mean, of frames whose class stayed. `promoted`: frames of which a
-    label of this replay was promoted before. `cameras_moved`, `cameras_count`: the sources with changed frames, and all
+    label of this replay was promoted before, for the first time as revision `promoted_since`. `newest_revision`: the
+    highest of the live labels. `cameras_moved`, `cameras_count`: the sources with changed frames, and all
     that were compared. `sampled`: one frame in so many was compared. `unanswered`: frames of the replay without an
     outcome on its side.
     """
@@ -106,6 +107,8 @@ class Diff:
     changes: tuple[Rows, Rows]
     shown: list[int]
     promoted: int = 0
+    promoted_since: int | None = None
+    newest_revision: int = 0
     sampled: int = 1
     unanswered: int = 0
     examples: list[Example] = field(default_factory=list)

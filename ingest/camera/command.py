@@ -12,13 +12,18 @@ from infra.process import logs, tracing
 from infra.process.lifecycle import Stop
 from infra.settings import Settings, load_settings
 from ingest.camera import agent
-from ingest.camera.spec import CameraSpec, camera_spec, load_cameras
+from ingest.camera.spec import CameraSpec, camera_spec, duplicate_ids, load_cameras
 from schemas.errors import ConfigError
 
 log = logs.get(__name__)
 
 SourceOption = Annotated[
-    str | None, typer.Option(help="rtsp://, http://, a file, a folder, usb:0, sim:NAME", show_default=False)
+    list[str] | None,
+    typer.Option(
+        "--source",
+        help="rtsp://, http://, a file, a folder, usb:0, sim:NAME; may be given several times.",
+        show_default=False,
+    ),
 ]
 IdOption = Annotated[
     str | None, typer.Option("--id", help="The source id (default: made from the source).", show_default=False)
@@ -47,14 +52,15 @@ def command(
     settings = load_settings({"camera": {"fps": fps}, "http": {"port": http_port}})
     logs.setup(settings.log)
     given = {"source": source, "id": source_id, "loop": loop}
-    specs = _cameras(config, {key: value for key, value in given.items() if value}, settings)
+    specs = cameras(config, {key: value for key, value in given.items() if value}, settings)
     _log_left_out(specs)
     with tracing.running(settings.tracing, "sightline-camera"):
         require_topics(settings, writes=[TopicNames.for_lane(settings.topic_prefix).frames])
         agent.run(settings, specs, Stop().install())
 
 
-def _cameras(config: Path | None, given: dict[str, Any], settings: Settings) -> list[CameraSpec]:
+def cameras(config: Path | None, given: dict[str, Any], settings: Settings) -> list[CameraSpec]:
+    """The cameras that the options name; `given`: those of them that were given. Raises ConfigError."""
     if config is not None and given:
         raise ConfigError(
             f"--config names all cameras: leave out --{' and --'.join(given)}, or give one camera without --config"
@@ -65,7 +71,13 @@ def _cameras(config: Path | None, given: dict[str, Any], settings: Settings) -> 
         raise ConfigError(
             "give --source (rtsp://, http://, a file, a folder, usb:0, sim:NAME) or --config cameras.toml"
         )
-    return [camera_spec(given, settings.camera)]
+    sources = given.pop("source")
+    if len(sources) > 1 and "id" in given:
+        raise ConfigError("--id names one camera: leave it out, or give each camera its id in cameras.toml (--config)")
+    specs = [camera_spec({"source": source, **given}, settings.camera) for source in sources]
+    if faults := duplicate_ids(specs):
+        raise ConfigError(*faults)
+    return specs
 
 
 def _log_left_out(specs: list[CameraSpec]) -> None:

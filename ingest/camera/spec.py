@@ -94,7 +94,7 @@ def load_cameras(file: Path, settings: CameraSettings, environ: Mapping[str, str
             specs.append(camera_spec(entry, settings, environ, file.parent))
         except ConfigError as error:
             faults += [f"{file}: camera {entry.get('id', number)}: {fault}" for fault in error.faults]
-    faults += [f"{file}: {fault}" for fault in _duplicate_ids(specs)]
+    faults += [f"{file}: {fault}" for fault in duplicate_ids(specs)]
     if faults:
         raise ConfigError(*faults)
     return specs
@@ -198,7 +198,7 @@ def _text(given: Any, name: str, environ: Mapping[str, str], faults: list[str]) 
     return VARIABLE.sub(lambda match: environ[match.group(1)], given)
 
 
-def _duplicate_ids(specs: list[CameraSpec]) -> list[str]:
+def duplicate_ids(specs: list[CameraSpec]) -> list[str]:
     """One sentence for each id that several cameras share."""
     counts = Counter(spec.source_id for spec in specs)
     return [f"{count} cameras have the id {name}: give each one its own" for name, count in counts.items() if count > 1]

@@ -5,7 +5,7 @@ from typing import Any
 
 from infra.process.text import printable
 from ingest.replay.wish import Wish
-from schemas.records import micros_to_iso
+from schemas.records import Micros, micros_to_iso
 from schemas.replays import OffsetRange, ReplayGap, ReplayPlan, ReplayProgress
 
 # What a copy takes where nothing limits it: a machine of two cores with a broker on it copies frames at this pace.
@@ -111,14 +111,19 @@ def describe(progress: ReplayProgress, labels: int | None = None, dead: int | No
 
 
 def table(found: Iterable[ReplayProgress]) -> str:
-    """The lines of `replay list`."""
-    rows = [["REPLAY", "STATE", "COPIED", "OF", "FROM", "TO", "STARTED"]]
+    """The lines of `replay list`, of 80 columns where ids are not long. Times are cut to minutes."""
+    rows = [["REPLAY", "STATE", "COPIED", "RANGE (UTC)"]]
     for one in found:
-        of = f"{'' if one.plan.exact else '~'}{one.plan.frames:,}"
-        times = [micros_to_iso(at)[:19] + "Z" for at in (one.from_at, one.to_at, one.started_at)]
-        rows.append([one.replay_id, str(one.state), f"{one.copied:,}", of, *times])
+        copied = f"{one.copied:,}/{'' if one.plan.exact else '~'}{one.plan.frames:,}"
+        rows.append([one.replay_id, str(one.state), copied, _minutes(one.from_at, one.to_at)])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+
+
+def _minutes(from_at: Micros, to_at: Micros) -> str:
+    """`2026-11-26 17:07-17:20`; the day of the end where it is another one."""
+    begin, end = (micros_to_iso(at)[:16].replace("T", " ") for at in (from_at, to_at))
+    return f"{begin}-{end[11:] if begin[:10] == end[:10] else end}"
 
 
 def gap_lines(gaps: Iterable[ReplayGap]) -> list[str]:

@@ -20,18 +20,28 @@ MERGE_OFFSETS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """`rows`: the replay's labels to promote. `dead`: changed frames that the replay could not label; theirs stays."""
+    """`rows`: the replay's labels to promote. `dead`: changed frames that the replay could not label; theirs stays.
+
+    `overruled`: changed frames that another replay has corrected since this one was promoted.
+    """
 
     rows: Rows
     dead: int
+    overruled: int
 
 
 def choose(found: Diff) -> Choice:
-    """The changed labels, but for those that were promoted before: nothing is promoted twice."""
+    """The changed labels, but for those that were promoted before: nothing is promoted twice.
+
+    A replay is promoted once as a whole: a later run finishes one that was broken off, and takes back nothing that
+    another replay has corrected meanwhile.
+    """
     before, after = found.changes
     promoted: Mask = before["promoted"]
     is_dead: Mask = after["outcome"] == Outcome.DEAD
-    return Choice(after[~promoted & ~is_dead], int((is_dead & ~promoted).sum()))
+    is_overruled: Mask = ~promoted & (before["revision"] >= (found.promoted_since or np.iinfo(np.int64).max))
+    is_open = ~promoted & ~is_overruled
+    return Choice(after[is_open & ~is_dead], int((is_dead & is_open).sum()), int(is_overruled.sum()))
 
 
 def spans_of(topic: str, rows: Rows) -> list[Span]:

@@ -38,7 +38,8 @@ class Promotion:
     """`chosen`: changed labels to promote. `promoted` of them are written, `review` of those also for review.
 
     `already`: frames with a promoted label of this replay from before. `dead`: changed frames that the replay could not
-    label. `gone`: retention has removed the replay's label. `revision`: that of all corrections of this run, in ms.
+    label. `overruled`: changed frames that another replay has corrected since. `gone`: retention has removed the
+    replay's label. `revision` of the corrections of this run: the time in ms, or one more than the highest so far.
     """
 
     replay_id: str
@@ -49,6 +50,7 @@ class Promotion:
     promoted: int = 0
     review: int = 0
     already: int = 0
+    overruled: int = 0
     dead: int = 0
     gone: int = 0
     unanswered: int = 0
@@ -68,6 +70,9 @@ def promote(settings: Settings, progress: ReplayProgress, stop: Stop, *, execute
             result.chosen += len(choice.rows)
             result.already += found.promoted
             result.dead += choice.dead
+            result.overruled += choice.overruled
+            # A clock that is behind must not make corrections that lose against earlier ones.
+            result.revision = max(result.revision, found.newest_revision + 1)
             result.unanswered += found.unanswered
             if producer is not None:
                 _Publishing(settings, reader, producer, result, stop.is_set).publish(choice.rows)

@@ -111,6 +111,8 @@ def promotion_text(result: Promotion, *, execute: bool) -> str:
         lines.append(f"{result.review:,} of them are for review too")
     if result.already:
         lines.append(f"left out {result.already:,}: promoted before")
+    if result.overruled:
+        lines.append(f"left out {result.overruled:,}: another replay has corrected them since")
     if result.dead:
         lines.append(f"left alone {result.dead:,}: the replay could not label them, so their live label stays")
     if result.gone:

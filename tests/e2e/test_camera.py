@@ -217,6 +217,8 @@ def test_no_kafka_is_one_sentence(sightline: Runner) -> None:
         (["--config", "/no/cameras.toml"], "cannot be read"),
         (["--config", "cameras.toml", "--source", "sim:coffee"], "leave out --source"),
         (["--source", "sim:coffee", "--id", "a b"], "'a b'"),
+        (["--source", "sim:coffee", "--source", "sim:cat", "--id", "a"], "--id names one camera"),
+        (["--source", "sim:coffee", "--source", "sim:coffee"], "sim-coffee"),
         (["--source", "joe:geheim@cam/1"], "begins with rtsp://"),
         (["--source", "rtsp://joe:geheim#1@cam/1"], "# as %23"),
     ],

@@ -51,7 +51,9 @@ def test_a_status_is_safe_for_a_terminal() -> None:
     assert "3 labels, 1 dead letters" in told
     assert "labels" not in describe(PROGRESS)
     header, row = table([PROGRESS]).splitlines()
-    assert (header.split()[0], row.split()[:4]) == ("REPLAY", ["again", "PAUSED", "0", "~10"])
+    assert (header.split()[0], row.split()[:3]) == ("REPLAY", ["again", "PAUSED", "0/~10"])
+    long = replace(PROGRESS, replay_id="replay-20261126T170701-ab12", state=ReplayState.IN_PROGRESS, copied=1_000_000)
+    assert max(map(len, table([long]).splitlines())) <= 80
 
 
 def test_the_bar_reaches_its_end_though_the_plan_was_an_estimate() -> None:

@@ -1,5 +1,6 @@
 """Which labels are promoted, and what they become."""
 
+from collections.abc import Collection
 from dataclasses import replace
 
 import pytest
@@ -22,8 +23,11 @@ from tests.support.sink_records import a_label
 NAMES = TopicNames.for_lane("")
 
 
-def compared(*answers: tuple[str, str | None, str | None]) -> Diff:
-    """For each frame the live class, the class promoted from this replay before if any, and the class of the replay."""
+def compared(*answers: tuple[str, str | None, str | None], overruled: Collection[int] = ()) -> Diff:
+    """For each frame the live class, the class promoted from this replay before if any, and the class of the replay.
+
+    `overruled`: the frames that another replay has corrected since, to a class of its own.
+    """
     names = Names()
     live, replay = LabelTable(names, replay_id="r1"), LabelTable(names)
     for offset, (first, promoted, answer) in enumerate(answers):
@@ -35,6 +39,8 @@ def compared(*answers: tuple[str, str | None, str | None]) -> Diff:
         live.label(label(first), place, place)
         if promoted is not None:
             live.label(label(promoted, replay_id="r1", revision=5), place, place)
+        if offset in overruled:
+            live.label(label("other", replay_id="r2", revision=9), place, place)
         if answer is None:
             replay.dead_letter(place, "dock-1/1/1", "dock-1", place)
         else:
@@ -47,6 +53,17 @@ def test_changed_labels_are_chosen_and_what_was_promoted_is_left_out() -> None:
     choice = choose(found)
     assert [place_of("frames.raw", row["place"]).offset for row in choice.rows] == [1]
     assert (choice.dead, found.promoted) == (1, 2)
+
+
+def test_what_another_replay_has_corrected_since_is_left_alone() -> None:
+    answers = ("x", "y", "y"), ("x", "y", "y"), ("y", None, "y"), ("x", None, "y")
+    found = compared(*answers, overruled=(1, 2))
+    assert (found.changed, found.promoted, found.promoted_since, found.newest_revision) == (3, 2, 5, 9)
+    choice = choose(found)
+    assert [place_of("frames.raw", row["place"]).offset for row in choice.rows] == [3], "the first run was broken off"
+    assert choice.overruled == 1, "frame 2; frame 1 was promoted before"
+    first_time = compared(("x", None, "y"), overruled=(0,))
+    assert len(choose(first_time).rows) == 1, "a replay that was never promoted corrects what another one did"
 
 
 def test_a_correction_has_the_place_of_the_original_and_a_revision() -> None:
