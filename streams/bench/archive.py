@@ -18,7 +18,7 @@ from ingest.archive.store import open_store
 from ingest.archive.write import SliceWriter
 from schemas import codec
 from schemas.errors import SightlineError
-from streams.bench.measure import median_ratio, rate_of
+from streams.bench.measure import median_ratio, rate_of, rates_in_turn
 from streams.bench.report import Report
 from streams.bench.sample_frames import frame, jpegs, unique
 
@@ -37,13 +37,14 @@ def measure_archive(report: Report, repeats: int, frames: int = FRAMES, folder: 
     """
     records = _records(frames)
     payload_bytes = sum(len(record.value or b"") for record in records)
-    pairs = []
     with tempfile.TemporaryDirectory(dir=folder) as name:
-        for number in range(repeats):
-            home = Path(name) / str(number)
-            pairs.append((_ours(home, records), _bare(home, records)))
-            if number + 1 < repeats:
-                shutil.rmtree(home)
+        home = Path(name)
+
+        def ours(_number: int) -> float:
+            shutil.rmtree(home / "archive", ignore_errors=True)
+            return _ours(home, records)
+
+        pairs = rates_in_turn(repeats, ours, lambda _: _bare(home, records))
         share = _one_camera(home / "archive", records)
     report.ratio("archive_over_bare_pyarrow", median_ratio(pairs), ">=", WRITE_GOAL)
     report.ratio("archive_bytes_for_one_camera_of_100", share, "<=", READ_GOAL)

@@ -41,6 +41,21 @@ def rate_of(work: Callable[[], int]) -> float:
     return done / (time.perf_counter() - started_s)
 
 
+def rates_in_turn(
+    repeats: int, ours: Callable[[int], float], bare: Callable[[int], float]
+) -> list[tuple[float, float]]:
+    """Pairs of rates (ours, bare), measured in turn. Every other pair begins with the bare one: neither gains by it."""
+    pairs = []
+    for number in range(repeats):
+        if number % 2:
+            first = bare(number)
+            pairs.append((ours(number), first))
+        else:
+            first = ours(number)
+            pairs.append((first, bare(number)))
+    return pairs
+
+
 def percentile(values: Sequence[float], share: float) -> float:
     """The value below which `share` of the values lie (nearest rank)."""
     ordered = sorted(values)

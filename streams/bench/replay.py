@@ -17,7 +17,8 @@ from ingest.replay.wish import Wish
 from schemas import records
 from schemas.replays import ReplayProgress, ReplayState
 from streams.bench import sample_frames
-from streams.bench.measure import median_ratio, rate_of
+from streams.bench.archive import measure_archive
+from streams.bench.measure import median_ratio, rate_of, rates_in_turn
 from streams.bench.replay_beside import measure_beside
 from streams.bench.report import Options, Report
 from streams.bench.stream import SOURCES
@@ -33,18 +34,19 @@ LONG_EACH = 667
 def bench_replay(options: Options) -> Report:
     """Frames a second into the replay lane over those of a bare consume-and-produce; seconds until a range is found.
 
-    And what the lane at work costs the live one.
+    What an archive costs to write and to read, and what the lane at work costs the live one.
     """
     report = Report("replay")
     jpegs = sample_frames.jpegs()
     frames = options.frames * FRAMES_EACH
-    pairs = []
     with testbed() as bed:
         bed.publish(sample_frames.stream_of(jpegs, frames, SOURCES))
         wish = Wish(0, now_us())
-        for number in range(options.repeats):
-            bare = rate_of(lambda: bare_copy(bed.settings, bed.spans(bed.topics.frames), _lane(bed)))
-            pairs.append((_replay_rate(bed, wish, f"bench-{number}"), bare))
+        pairs = rates_in_turn(
+            options.repeats,
+            lambda number: _replay_rate(bed, wish, f"bench-{number}"),
+            lambda _: rate_of(lambda: bare_copy(bed.settings, bed.spans(bed.topics.frames), _lane(bed))),
+        )
     with testbed() as bed:
         long = bed.publish(_small_frames(options.frames * LONG_EACH))
         end_at = now_us()
@@ -62,6 +64,7 @@ def bench_replay(options: Options) -> Report:
         "long_topic_frames": long,
         "range_frames": found.plan.frames,
     }
+    measure_archive(report, options.repeats)
     measure_beside(options, report)
     return report
 
