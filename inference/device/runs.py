@@ -6,7 +6,7 @@ is idle: while the device is busy, a run that is not full can only gain by waiti
 
 from collections import deque
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 WorkT = TypeVar("WorkT")
@@ -14,11 +14,15 @@ WorkT = TypeVar("WorkT")
 
 @dataclass(frozen=True, slots=True)
 class Part(Generic[WorkT]):
-    """Rows `start .. start + count` of one piece of work; `count` is 0 for work without rows."""
+    """Rows `start .. start + count` of one piece of work; `count` is 0 for work without rows.
+
+    `arrived_ms`: when the work was added, by the clock of the caller.
+    """
 
     work: WorkT
     start: int
     count: int
+    arrived_ms: float = field(default=0.0, compare=False)
 
 
 @dataclass(slots=True)
@@ -69,7 +73,7 @@ class RunPlanner(Generic[WorkT]):
             if head.left and (head.kind != kind or room == 0):
                 break
             count = min(head.left, room)
-            parts.append(Part(head.work, head.taken, count))
+            parts.append(Part(head.work, head.taken, count, head.arrived_ms))
             head.taken += count
             self.rows -= count
             room -= count

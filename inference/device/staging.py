@@ -94,7 +94,11 @@ class Staging:
 
     def next_run(self) -> Run | None:
         """Waits for the next run; None after `close`."""
-        return self._runs.get()
+        run = self._runs.get()
+        arrived_ms = [part.arrived_ms for part in run.parts if part.count] if run is not None else []
+        if arrived_ms:
+            metrics.DEVICE_WAIT_SECONDS.observe((now_ms() - min(arrived_ms)) / 1000)
+        return run
 
     def finished(self, run: Run) -> None:
         """The device has read the run's pixels: their buffer can be filled again."""

@@ -124,7 +124,8 @@ STAGES = Board(
         Panel(
             "A run of the model",
             "s",
-            [(quantile(one, "sightline_model_run_seconds"), f"p{one * 100:.0f}") for one in (0.5, 0.95)],
+            [(quantile(one, "sightline_model_run_seconds"), f"p{one * 100:.0f}") for one in (0.5, 0.95)]
+            + [(quantile(0.95, "sightline_device_wait_seconds"), "p95 of the wait before it")],
             "Without retries.",
         ),
         Panel(

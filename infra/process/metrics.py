@@ -195,6 +195,11 @@ INFER_MAX_BATCH_SIZE = OwnGauge("sightline_infer_max_batch_size", "images that a
 MODEL_RUN_SECONDS = Histogram(
     "sightline_model_run_seconds", "one run of the model that succeeded, without retries", buckets=STAGE_BUCKETS
 )
+DEVICE_WAIT_SECONDS = Histogram(
+    "sightline_device_wait_seconds",
+    "from the arrival of a run's oldest micro-batch in the worker to the beginning of the run",
+    buckets=STAGE_BUCKETS,
+)
 OUT_OF_MEMORY = Counter(
     "sightline_infer_out_of_memory_total",
     "runs of the model that failed because memory was short; their images are run in smaller ones",

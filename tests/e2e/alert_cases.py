@@ -40,6 +40,17 @@ def saved(hits: str) -> dict[str, str]:
     return {'sightline_cache_requests_total{tier="exact",result="hit"}': hits}
 
 
+def waits(short: str) -> dict[str, str]:
+    """A worker with a run a second: runs take up to 0.1 s, and so many of the waits no longer; the rest up to 1 s."""
+    runs_begun, wait = "0+60x90", 'sightline_device_wait_seconds_bucket{instance="a",le='
+    return {
+        **{f'sightline_model_run_seconds_bucket{{instance="a",le="{le}"}}': runs_begun for le in ("0.1", "+Inf")},
+        f'{wait}"0.1"}}': short,
+        f'{wait}"1"}}': runs_begun,
+        f'{wait}"+Inf"}}': runs_begun,
+    }
+
+
 def runs(images: str) -> dict[str, str]:
     """One worker with two runs a minute, of 32 images at most."""
     return {
@@ -207,6 +218,9 @@ CASES = [
     Case("SightlineBatchesSmall", {**runs("0+2x30 60+30x60"), **bottleneck("infer")},
          [("8m", 0), ("25m", 1), ("60m", 0)]),
     Case("SightlineBatchesSmall", {**runs("0+2x60"), **bottleneck("stream")}, [("40m", 0)]),
+    Case("SightlineQueueDominates", {**waits("0x30 0+60x60"), **bottleneck("infer")},
+         [("8m", 0), ("25m", 1), ("60m", 0)]),
+    Case("SightlineQueueDominates", {**waits("0x90"), **bottleneck("stream")}, [("40m", 0)]),
     Case("SightlineGpuIdle", {**gpu("utilization_ratio", "0.1x40 0.9x30"), **LATE},
          [("8m", 0), ("15m", 1), ("65m", 0)]),
     Case("SightlineGpuIdle", gpu("utilization_ratio", "0.1x40"), [("30m", 0)]),  # nothing waits
