@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from prometheus_client import REGISTRY
 
 from inference.device.jpeg import DecodedRow
 from inference.device.runs import Part
@@ -233,6 +234,22 @@ def test_images_are_gathered_row_by_row_wherever_they_lie() -> None:
     assert run.pixels[:, 0].tolist() == [12, 10, 11, 20, 21]
     assert run.pixels.shape == (5, ROW_BYTES)
     assert all(part.work.pixels == b"" for part in run.parts)
+
+
+def test_the_wait_for_the_device_is_that_of_the_oldest_batch_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def total() -> float:
+        return REGISTRY.get_sample_value("sightline_device_wait_seconds_sum") or 0.0
+
+    clock = iter([1_000.0, 1_400.0, 1_500.0, 1_900.0])
+    monkeypatch.setattr("inference.device.staging.now_ms", lambda: next(clock))
+    before, staging = total(), Staging(INFO.input, 8, 0)
+    for partition in (3, 4):
+        staging.put(read(micro_batch("raw", partition, [10, 11])))
+    parts = staging._next_parts()
+    assert parts is not None
+    staging._runs.put(staging._fill(parts, 0))
+    assert staging.next_run() is not None
+    assert total() - before == pytest.approx(0.9)
 
 
 def test_jpegs_are_decoded_here_and_bad_ones_fail_alone() -> None:
