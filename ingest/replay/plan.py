@@ -132,7 +132,10 @@ class Planner:
                 "An archive may have them: --archive URL"
             )
         first_ms = [at for at in self._reader.first_times_ms([one.partition for one in times]).values() if at >= 0]
-        holds = f"its oldest frame is of {micros_to_iso(min(first_ms) * 1000)}" if first_ms else "it is empty"
+        removed = sum(one.start for one in times)
+        holds = f"it is empty: retention has removed all of its {removed:,} records" if removed else "it is empty"
+        if first_ms:
+            holds = f"its oldest frame is of {micros_to_iso(min(first_ms) * 1000)}"
         return f"there is no frame {range_} on {self._topic} ({holds}): nothing was started"
 
 

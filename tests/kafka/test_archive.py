@@ -33,6 +33,8 @@ from tests.support.deployment import PARTITIONS, Deployment
 from tests.support.runner import Runner
 from tests.support.sink_records import Wire, a_label
 
+pytestmark = pytest.mark.system
+
 FRAMES, CAMERAS, KILLS = 3_000, 24, 2
 SMALL_FILES = {"SIGHTLINE_ARCHIVE__MAX_FILE_BYTES": "2000000"}
 IMAGE = bytes(range(256)) * 40

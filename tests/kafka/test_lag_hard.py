@@ -25,6 +25,8 @@ from tests.support.paths import ROOT
 from tests.support.runner import Runner
 from tests.support.services import JARS_HOME, local_services
 
+pytestmark = pytest.mark.system
+
 LAG = {"stuck_after_s": 3, "trend_after_s": 4, "groups": {}}
 
 
@@ -106,7 +108,6 @@ def test_a_share_group_is_listed_and_not_judged(deployment: Deployment, monitor:
     assert "share group" in found[group].cause
 
 
-@pytest.mark.system
 def test_a_user_who_may_describe_and_nothing_else(tmp_path: Path) -> None:
     """Status, lag in records and seconds, cause and verdict are told."""
     with local_services(tmp_path, properties=PROPERTIES) as services, new_deployment(services) as limited:

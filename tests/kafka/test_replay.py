@@ -123,6 +123,7 @@ def test_a_source_and_a_sample_are_chosen_the_same_each_time(
     assert set(noise[0]) <= set(first)
 
 
+@pytest.mark.system
 def test_paused_resumed_cancelled_and_forgotten(sightline: Runner, deployment: Deployment, history: History) -> None:
     from_ms, to_ms = history.middle
     words, wanted = range_of(from_ms, to_ms), history.places(from_ms, to_ms)
@@ -199,6 +200,7 @@ def test_what_retention_removed_is_a_gap_and_the_exit_code_says_so(
     assert originals(copies(deployment)) == Counter(one for one in there if one.partition or one.offset >= 30)
 
 
+@pytest.mark.system
 def test_what_keeps_a_copier_from_its_work_pauses_it_and_leaves_the_lane_free(
     sightline: Runner, deployment: Deployment, history: History
 ) -> None:
@@ -233,6 +235,7 @@ def limit_lane(deployment: Deployment, size_bytes: int) -> None:
         future.result(30)
 
 
+@pytest.mark.system
 def test_what_cannot_be_is_one_sentence_and_nothing_is_started(
     sightline: Runner, deployment: Deployment, history: History
 ) -> None:

@@ -17,6 +17,8 @@ from tests.support.deployment import PARTITIONS, Deployment
 from tests.support.history import History
 from tests.support.runner import Runner
 
+pytestmark = pytest.mark.system
+
 MINUTE_MS = 60_000
 ALL = range(PARTITIONS)
 END = -1  # of DeleteRecords: all that there is
@@ -65,7 +67,7 @@ def test_what_retention_has_removed_comes_from_the_archive(
 
     deployment.delete_before(topic, END, ALL)
     code, _, err = start(sightline, "nothing", *words)
-    assert (code, "retention has removed" in err) == (1, True)
+    assert (code, "retention has removed" in err) == (1, True), err
     code, told, err = start(sightline, "whole", *words, "--archive", archive, "--rate", "600x")
     assert (code, told["copied"]) == (0, len(wanted)), err
     assert set(copies(deployment, "whole")) == wanted

@@ -14,6 +14,8 @@ from tests.support.batches import Feeder, wait_for
 from tests.support.deployment import Deployment
 from tests.support.runner import Runner
 
+pytestmark = pytest.mark.system
+
 
 def test_a_worker_that_falls_behind_is_seen_and_one_that_is_gone_is_not_waited_for(
     feeder: Feeder, sightline: Runner, deployment: Deployment

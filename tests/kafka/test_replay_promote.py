@@ -21,6 +21,8 @@ from tests.support.replayed import Replayed
 from tests.support.runner import Runner
 from tests.support.sink_records import Wire
 
+pytestmark = pytest.mark.system
+
 
 @pytest.fixture
 def replayed(deployment: Deployment, wire: Wire) -> Replayed:

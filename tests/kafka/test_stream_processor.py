@@ -37,7 +37,8 @@ def test_good_bad_and_known_frames(deployment: Deployment, sightline: Runner, fe
     with_label.close()
     for number in range(40):
         feed.send(number, traceparent=f"00-{number:032x}-{1:016x}-01".encode())
-    feed.send(40, image=seen, sightline_replay_id=b"r1")
+    feed.send(40, image=seen)
+    feed.send(45, image=seen, sightline_replay_id=b"r1")
     feed.send(41, image=jpeg(5)[:700])
     feed.send(42, value=b"these are no Avro bytes")
     feed.send(43, image=b"<html>not found</html>")
@@ -48,7 +49,9 @@ def test_good_bad_and_known_frames(deployment: Deployment, sightline: Runner, fe
     assert set(found.values()) == {1}
     assert sum(len(batch.items) for batch, _ in outcomes.batches) >= 40
     (label,) = outcomes.labels
-    assert (label.origin, label.replay_id, label.predictions[0].name) == (Origin.CACHE_EXACT, "r1", "null 3")
+    assert (label.origin, label.replay_id, label.predictions[0].name) == (Origin.CACHE_EXACT, None, "null 3")
+    replayed = [batch for batch, record in outcomes.batches if headers.replay_id_of(record.headers) == "r1"]
+    assert [item.frame_id for batch in replayed for item in batch.items] == ["cam/1/45"], "a replay has its own cache"
     reasons = sorted(headers.to_map(one.headers)[headers.ERROR_CLASS].decode() for one in outcomes.dead)
     assert {"not_avro", "empty"} <= set(reasons)
     assert b"these are no Avro bytes" in [one.value for one in outcomes.dead]

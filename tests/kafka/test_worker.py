@@ -50,6 +50,7 @@ def test_every_frame_gets_its_own_label_in_order(
         assert offsets == sorted(offsets)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("protocol", ["consumer", "classic"])
 def test_a_worker_that_stands_by_without_a_partition_is_ready(services: Services, protocol: str) -> None:
     variables = {"SIGHTLINE_TOPICS__PARTITIONS": "1", "SIGHTLINE_INFER__GROUP_PROTOCOL": protocol}
@@ -100,6 +101,7 @@ def test_what_is_no_batch_is_a_dead_letter_and_the_rest_goes_on(feeder: Feeder, 
     assert [failure.source.topic for failure in failures if failure] == [feeder.names.batches] * 3
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("protocol", ["consumer", "classic"])
 def test_offsets_that_a_dead_worker_left_open_are_waited_for(
     feeder: Feeder, sightline: Runner, deployment: Deployment, protocol: str
