@@ -34,6 +34,7 @@ from schemas.headers import (
 from schemas.records import Encoding, Frame, Label, Origin, SourceKind
 from tests.support.deployment import PARTITIONS, Deployment, deployment
 from tests.support.models import ALWAYS
+from tests.support.paths import ROOT
 from tests.support.runner import Runner
 from tests.support.services import Services
 
@@ -153,7 +154,7 @@ def of_replay(replay_id: str, *more: Header) -> list[Header]:
 def test_a_replay_runs_through_its_own_lane_and_changes_nothing_live(deployed: Deployment, tmp_path: Path) -> None:
     lanes = Lanes(deployed)
     seen, other, fails = picture(200), picture(90), picture(ALWAYS)
-    with closing(Runner(deployed.env)) as runner:
+    with closing(Runner({**deployed.env, "PYTHONPATH": str(ROOT)})) as runner:
         live = [runner.start("infer"), runner.start("stream")]
         lanes.publish(seen)
         lanes.wait_labels(lanes.live.labels, 1)
