@@ -231,6 +231,7 @@ def test_faults_are_found_before_anything_is_opened(sightline: Runner, words: li
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.system
 @NEEDS_RTSP
 def test_an_rtsp_camera_that_is_cut_and_restored_goes_on_with_a_new_epoch(
     sightline: Runner, topic: FramesTopic

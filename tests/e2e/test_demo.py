@@ -83,6 +83,7 @@ def test_from_nothing_to_a_summary_and_back_to_nothing(fresh: dict[str, str]) ->
         assert word in done.stderr
 
 
+@pytest.mark.system
 def test_ctrl_c_ends_everything_within_its_budget(sightline: Runner, deployment: Deployment, tmp_path: Path) -> None:
     process = demo(sightline, deployment, tmp_path, "--duration", "600", "--json")
     wait_for_line(process, "00:05")
@@ -112,6 +113,7 @@ def test_sigterm_while_kafka_starts_ends_it_and_what_has_started(fresh: dict[str
         process.close()
 
 
+@pytest.mark.system
 def test_kill_9_leaves_no_child_and_no_service(fresh: dict[str, str]) -> None:
     process = Running(["demo", *SOURCES, "--duration", "600"], fresh, http=False)
     try:
@@ -127,6 +129,7 @@ def test_kill_9_leaves_no_child_and_no_service(fresh: dict[str, str]) -> None:
         process.close()
 
 
+@pytest.mark.system
 def test_a_part_that_dies_is_named_with_its_last_words(
     sightline: Runner, deployment: Deployment, tmp_path: Path
 ) -> None:
@@ -141,6 +144,7 @@ def test_a_part_that_dies_is_named_with_its_last_words(
     assert "Traceback" not in process.stderr
 
 
+@pytest.mark.system
 def test_a_worker_that_stands_still_is_named(sightline: Runner, deployment: Deployment, tmp_path: Path) -> None:
     process = demo(sightline, deployment, tmp_path, "--duration", "600")
     wait_for_line(process, "00:00")

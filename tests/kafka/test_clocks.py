@@ -79,6 +79,7 @@ def written_with_the_time_of_1970(deployed: Deployment) -> str:
     return topic
 
 
+@pytest.mark.system
 def test_an_outage_takes_no_frame_of_a_camera_whose_clock_is_off_and_their_day_still_ends(deployed: Deployment) -> None:
     """The stages are away until retention has taken whatever has the time of 1970."""
     for source_id, captured_at in CLOCKS.items():

@@ -93,6 +93,7 @@ def until_named(settings_of: Deployment, words: str, **wanted: object) -> str:
     return said
 
 
+@pytest.mark.system
 def test_a_right_that_is_missing_is_named_with_its_topic_or_group(old: Deployment, limited: Services) -> None:
     names, settings = old.topics, old.settings()
     require_topics(settings, reads=[names.batches], writes=[names.labels], groups={"workers": names.batches})

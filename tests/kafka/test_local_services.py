@@ -42,6 +42,7 @@ def machine(tmp_path: Path) -> Iterator[Runner]:
         runner.run("down")
 
 
+@pytest.mark.system
 def test_up_status_crash_and_down(machine: Runner) -> None:
     home = Path(machine.env["SIGHTLINE_HOME"])
     assert _status(machine, exit_code=1)["kafka"]["up"] is False

@@ -80,6 +80,7 @@ def start_all(sightline: Runner, folder: Path, delivery: str, protocol: str) -> 
     ]
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(("delivery", "protocol"), [("at_least_once", "consumer"), ("exactly_once", "classic")])
 def test_partitions_without_a_record_have_a_committed_offset(
     deployment: Deployment, sightline: Runner, groups: Groups, tmp_path: Path, delivery: str, protocol: str

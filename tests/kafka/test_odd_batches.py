@@ -34,6 +34,7 @@ def committed(deployment: Deployment, partition: int) -> int | None:
     return committed_offsets(deployment.settings(), group("infer", deployment.prefix), [key], 30).get(key)
 
 
+@pytest.mark.system
 @BOTH
 def test_a_batch_of_a_newer_version_stops_the_worker_and_nothing_is_committed_past_it(
     feeder: Feeder, sightline: Runner, deployment: Deployment, delivery: str

@@ -51,6 +51,7 @@ def until(is_so: Callable[[], bool], timeout_s: float = 60.0) -> None:
         time.sleep(0.3)
 
 
+@pytest.mark.system
 def test_every_stage_tells_of_its_own_partitions_and_no_others(
     deployment: Deployment, sightline: Runner, feed: Feed, tmp_path: Path
 ) -> None:

@@ -158,6 +158,7 @@ def test_paused_resumed_cancelled_and_forgotten(sightline: Runner, deployment: D
     assert (unknown.returncode, "there is no replay 'unwanted': there are slow" in unknown.stderr) == (2, True)
 
 
+@pytest.mark.system
 def test_a_copier_that_was_killed_is_taken_over_and_sigterm_pauses(
     sightline: Runner, deployment: Deployment, history: History
 ) -> None:

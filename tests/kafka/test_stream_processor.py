@@ -139,6 +139,7 @@ def test_nothing_is_lost_when_it_is_killed(
     wait_committed(deployment, 600)
 
 
+@pytest.mark.system
 def test_two_share_the_partitions_and_one_leaves(
     deployment: Deployment, sightline: Runner, feed: Feed, outcomes: Outcomes
 ) -> None:

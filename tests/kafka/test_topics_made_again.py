@@ -52,6 +52,7 @@ def make_again(deployment: Deployment, topic: str, kind: str) -> None:
     client.close()
 
 
+@pytest.mark.system
 def test_the_stage_reads_a_new_topic_from_its_beginning(deployment: Deployment, sightline: Runner) -> None:
     with closing(Feed(deployment)) as before:
         for number in range(40):

@@ -158,6 +158,7 @@ def test_the_rights_on_a_group_are_known_while_a_dead_worker_holds_its_offsets(
     open_transaction.abort_transaction(10)
 
 
+@pytest.mark.system
 @BOTH
 def test_batches_that_retention_deleted_before_they_were_read_are_told_and_nothing_else_is_passed_over(
     feeder: Feeder, sightline: Runner, deployment: Deployment, delivery: str
