@@ -8,17 +8,12 @@ import confluent_kafka
 
 from infra.kafka import clients
 from infra.kafka.errors import FaultKind, failure_of, fault_of
+from infra.kafka.group_offsets import ONLY_A_LOOK
 from infra.settings import Settings
 from schemas.coordinates import TopicPartition
 
 POLL_S = 0.05
-_KEYS = {
-    "auto.offset.reset": "error",
-    "enable.partition.eof": True,
-    "queued.min.messages": 1,
-    "max.partition.fetch.bytes": 1024,  # the broker gives one batch at least
-    "fetch.wait.max.ms": 10,
-}
+_KEYS: clients.Keys = {**ONLY_A_LOOK, "auto.offset.reset": "error", "fetch.wait.max.ms": 10}
 
 
 class LastRecords:

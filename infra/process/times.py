@@ -38,3 +38,15 @@ def parse_time_range(from_: str | None, to: str | None, now: Micros) -> tuple[Mi
     if start is not None and end is not None and start > end:
         raise ConfigError(f"--from {from_} is later than --to {to}")
     return start, end
+
+
+def parse_duration_ms(text: str, what: str) -> int:
+    """`30s`, `15m`, `30d`. Raises ConfigError, which begins with `what`."""
+    number, unit = text.rstrip("mshdw"), text.lstrip("0123456789.")
+    try:
+        found = float(number) * UNIT_S[unit]
+    except (ValueError, KeyError):
+        found = -1.0
+    if not 0 <= found < 1e10:
+        raise ConfigError(f"{what}: {text!r} is not a duration: write 30s, 15m, 12h or 30d")
+    return int(found * 1000)

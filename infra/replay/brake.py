@@ -10,6 +10,7 @@ from infra.lag.monitor import LagMonitor, stage_groups
 from infra.lag.reports import GroupReport
 from infra.lag.rules.status import LagStatus
 from infra.process import logs
+from infra.process.watch_thread import WatchThread
 from infra.settings import Settings
 from schemas.errors import SightlineError
 
@@ -24,7 +25,6 @@ MIN_FACTOR = 1 / 16
 LOOK_S = 2.0
 # A watch that has not looked for so long does not know, and does not hold the replay up.
 STALE_S = 30.0
-CLOSE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,38 +135,24 @@ class LiveLag:
         return state
 
 
-class BrakeWatch:
+class BrakeWatch(WatchThread):
     """Looks every LOOK_S in a thread of its own; `now` is what the replay should do. Use as a context manager."""
 
     def __init__(self, settings: Settings, look_s: float = LOOK_S) -> None:
+        super().__init__("brake", self._look_on)
         self._settings, self._look_s = settings, look_s
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="brake", daemon=True)
         self._braking, self._looked_s = FULL_RATE, time.monotonic()
-        self._error: BaseException | None = None
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._closing.set()
-        self._thread.join(CLOSE_S)
 
     def now(self) -> Braking:
         """For any thread. Raises what ended the watch, which is a defect."""
-        if self._error is not None:
-            raise self._error
+        self.check()
         stale = time.monotonic() - self._looked_s > STALE_S
         return FULL_RATE if stale else self._braking
 
-    def _run(self) -> None:
+    def _look_on(self, closing: threading.Event) -> None:
         brake = Brake()
-        try:
-            with LiveLag(self._settings) as live:
-                while not self._closing.is_set():
-                    self._braking = brake.update(live.look(), time.monotonic())
-                    self._looked_s = time.monotonic()
-                    self._closing.wait(self._look_s)
-        except Exception as error:  # noqa: BLE001 - `now` raises it where somebody sees it
-            self._error = error
+        with LiveLag(self._settings) as live:
+            while not closing.is_set():
+                self._braking = brake.update(live.look(), time.monotonic())
+                self._looked_s = time.monotonic()
+                closing.wait(self._look_s)

@@ -10,9 +10,10 @@ from rich.console import Console
 from infra.commands.options import HttpPortOption, JsonOption
 from infra.process import logs
 from infra.process.lifecycle import Stop
+from infra.process.times import parse_duration_ms
 from infra.settings import Settings, load_settings
 from ingest.archive.book import Book
-from ingest.archive.events import Only, parse_duration_ms, parse_only
+from ingest.archive.events import Only, parse_only
 from ingest.archive.manifest import RETENTION
 from ingest.archive.service import run_archive
 from ingest.archive.store import open_store

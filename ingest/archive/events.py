@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from infra.process.times import UNIT_S
+from infra.process.times import parse_duration_ms
 from schemas.errors import ConfigError
 from schemas.records import Label
 
@@ -60,18 +60,6 @@ def parse_only(text: str) -> Only:
     if not (review or dead or classes):
         raise ConfigError(f"--only {text} names no event; {HELP}")
     return Only(review, dead, tuple(sorted(classes)), times["before"], times["after"])
-
-
-def parse_duration_ms(text: str, what: str) -> int:
-    """`30s`, `15m`, `30d`. Raises ConfigError, which begins with `what`."""
-    number, unit = text.rstrip("mshdw"), text.lstrip("0123456789.")
-    try:
-        found = float(number) * UNIT_S[unit]
-    except (ValueError, KeyError):
-        found = -1.0
-    if not 0 <= found < 1e10:
-        raise ConfigError(f"{what}: {text!r} is not a duration: write 30s, 15m, 12h or 30d")
-    return int(found * 1000)
 
 
 @dataclass(slots=True)

@@ -4,11 +4,11 @@ import os
 import socket
 import threading
 import time
-from typing import Self
 
 import psutil
 
 from infra.process import logs
+from infra.process.watch_thread import WatchThread
 from infra.replay.progress import ProgressTopic, progress_topic
 from infra.settings import Settings
 from schemas.errors import SightlineError
@@ -18,7 +18,6 @@ from schemas.replays import ReplayAction, ReplayProgress
 log = logs.get(__name__)
 
 LOOK_S = 1.0
-CLOSE_S = 5.0
 # A copier writes its progress every few seconds; one that was silent for so long is gone, or cut off.
 SILENT_S = 15.0
 
@@ -44,40 +43,26 @@ def is_silent(progress: ReplayProgress, now: Micros) -> bool:
     return has_ended_here(progress.process) or now - progress.updated_at > SILENT_S * 1e6
 
 
-class ControlWatch:
+class ControlWatch(WatchThread):
     """Looks for requests to one replay, in a thread of its own. Use as a context manager.
 
     A copier removes the requests to the one before it with its first record.
     """
 
     def __init__(self, settings: Settings, replay_id: str) -> None:
+        super().__init__("control", self._look_on)
         self._settings, self._replay_id = settings, replay_id
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="control", daemon=True)
         self._action: ReplayAction | None = None
-        self._error: BaseException | None = None
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._closing.set()
-        self._thread.join(CLOSE_S)
 
     def asked(self) -> ReplayAction | None:
         """For any thread. Raises what ended the watch, which is a defect."""
-        if self._error is not None:
-            raise self._error
+        self.check()
         return self._action
 
-    def _run(self) -> None:
-        try:
-            with progress_topic(self._settings) as topic:
-                while not self._closing.wait(LOOK_S):
-                    self._look(topic)
-        except Exception as error:  # noqa: BLE001 - `asked` raises it where somebody sees it
-            self._error = error
+    def _look_on(self, closing: threading.Event) -> None:
+        with progress_topic(self._settings) as topic:
+            while not closing.wait(LOOK_S):
+                self._look(topic)
 
     def _look(self, topic: ProgressTopic) -> None:
         try:

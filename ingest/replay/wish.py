@@ -7,8 +7,7 @@ from datetime import date, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from infra.kafka.spans import Period
-from infra.process.times import RELATIVE, parse_time
-from ingest.archive.events import parse_duration_ms
+from infra.process.times import RELATIVE, parse_duration_ms, parse_time
 from ingest.replay.pacing import FULL_SPEED, Rate, parse_rate
 from ingest.replay.parts import NOISE
 from schemas.errors import ConfigError

@@ -9,13 +9,16 @@ import pytest
 
 from infra.kafka.records import ConsumedRecord
 from infra.kafka.topics import TopicNames
+from infra.process.times import now_us
+from schemas import codec
 from schemas.coordinates import Coordinates
 from schemas.headers import replay_id_of, replay_of
-from schemas.records import micros_to_iso
+from schemas.records import Label, micros_to_iso
 from tests.support.batches import read_all
 from tests.support.deployment import PARTITIONS, Deployment
 from tests.support.history import History
 from tests.support.runner import Runner
+from tests.support.stream_ends import Feed, jpeg
 
 pytestmark = pytest.mark.system
 
@@ -41,6 +44,31 @@ def start(sightline: Runner, name: str, *words: str) -> tuple[int, dict[str, Any
 @pytest.fixture
 def history(deployment: Deployment) -> History:
     return History.written(deployment, frames=400, spread_ms=20 * MINUTE_MS, seed=5)
+
+
+def test_the_archive_gives_the_labels_that_the_topic_gave(
+    deployment: Deployment, sightline: Runner, feed: Feed, tmp_path: Path
+) -> None:
+    archive, begin_us = str(tmp_path / "archive"), now_us()
+    for number in range(40):
+        feed.send(number, jpeg(number))
+    feed.close()
+    words = ("--from", micros_to_iso(begin_us), "--to", micros_to_iso(now_us()), "--model", "null")
+    code, told, err = start(sightline, "topic", *words)
+    assert (code, told["labels"], told["dead"]) == (0, 40, 0), err
+    done = sightline.run("archive", "run", archive, "--once")
+    assert done.returncode == 0, done.stderr
+    deployment.delete_before(deployment.topics.frames, END, ALL)
+    code, told, err = start(sightline, "archive", *words, "--archive", archive)
+    assert (code, told["labels"], told["dead"]) == (0, 40, 0), err
+    lane = TopicNames.for_lane(deployment.prefix, "replay")
+    labels = [codec.decode(Label, one.value) for one in read_all(deployment.settings(), lane.labels)]
+    first, second = (
+        {(one.replay_of, one.frame_id): (one.predictions, one.decision) for one in labels if one.replay_id == name}
+        for name in ("topic", "archive")
+    )
+    assert len(first) == 40
+    assert first == second
 
 
 def test_what_retention_has_removed_comes_from_the_archive(

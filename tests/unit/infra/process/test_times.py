@@ -2,7 +2,7 @@
 
 import pytest
 
-from infra.process.times import parse_time, parse_time_range
+from infra.process.times import parse_duration_ms, parse_time, parse_time_range
 from schemas.errors import ConfigError
 from schemas.records import micros_to_iso
 
@@ -62,3 +62,10 @@ def test_a_range_is_read_with_one_now() -> None:
 def test_a_reversed_range_is_refused() -> None:
     with pytest.raises(ConfigError, match="--from -5m is later than --to -10m"):
         parse_time_range("-5m", "-10m", NOW)
+
+
+def test_durations() -> None:
+    assert [parse_duration_ms(text, "x") for text in ("250ms", "1.5s", "30d")] == [250, 1_500, 2_592_000_000]
+    for text in ("30", "d", "1y", "1e9d", "nan", "s30"):
+        with pytest.raises(ConfigError, match="is not a duration"):
+            parse_duration_ms(text, "--keep")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.archive.events import Only, Windows, parse_duration_ms, parse_only
+from ingest.archive.events import Only, Windows, parse_only
 from schemas.errors import ConfigError
 from schemas.records import Prediction
 from tests.support.sink_records import a_label
@@ -23,13 +23,6 @@ def test_the_words_of_only() -> None:
 def test_other_words_are_refused_with_a_sentence(text: str) -> None:
     with pytest.raises(ConfigError, match=r"^--only"):
         parse_only(text)
-
-
-def test_durations() -> None:
-    assert [parse_duration_ms(text, "x") for text in ("250ms", "1.5s", "30d")] == [250, 1_500, 2_592_000_000]
-    for text in ("30", "d", "1y", "1e9d", "nan", "s30"):
-        with pytest.raises(ConfigError, match="is not a duration"):
-            parse_duration_ms(text, "--keep")
 
 
 def test_an_event_is_told_by_the_best_class() -> None:
