@@ -138,12 +138,17 @@ class Reader:
             self._moved.clear()
             records = self._consume()
             for record, error in records:
-                if record.topic_partition in self._moved:
+                key = record.topic_partition
+                if key in self._moved:
                     continue
                 if error is not None:
                     self._on_error(error, record, left)
-                elif record.topic_partition in left:
-                    yield from self._advance(record, left)
+                elif key in left:
+                    span = left[key][0]
+                    if span.start <= record.offset < span.end:
+                        yield record
+                    if record.offset + 1 >= span.end:
+                        self._finish(key, record.offset + 1, left)
             if records:
                 heard_s = time.monotonic()  # after the caller's work: its time does not count
             elif time.monotonic() - heard_s > SILENCE_S:
@@ -186,13 +191,6 @@ class Reader:
         if messages:
             messages += self._consumer.consume(POLL_MESSAGES - 1, 0)
         return [(consumed_record(message), message.error()) for message in messages]
-
-    def _advance(self, record: ConsumedRecord, left: _Left) -> Iterator[ConsumedRecord]:
-        span = left[record.topic_partition][0]
-        if span.start <= record.offset < span.end:
-            yield record
-        if record.offset + 1 >= span.end:
-            self._finish(record.topic_partition, record.offset + 1, left)
 
     def _finish(self, key: TopicPartition, position: int, left: _Left) -> None:
         """The first range of the partition is read, and every other that ends before `position`."""

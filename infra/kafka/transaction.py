@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from enum import Enum, auto
 from typing import Any, Protocol
 
@@ -58,6 +57,10 @@ class TransactionalProducer(Protocol):
     def abort_transaction(self, timeout: float) -> None: ...
 
 
+# What the client calls with an error or None, and the message.
+OnReport = Callable[[KafkaError | None, Any], None]
+
+
 class _Aborted(Exception):
     pass
 
@@ -65,7 +68,8 @@ class _Aborted(Exception):
 class Transaction:
     """`run` it once, in any thread. Afterwards either it is committed, or one of `is_aborted` and `error` is set.
 
-    With `error` the process must end: only the broker knows then whether the transaction was committed.
+    With `error` the process must end: only the broker knows then whether the transaction was committed. Before `run`
+    the caller's list of records may grow; `send_new` sends what is there by then, so that `run` has less to wait for.
     """
 
     def __init__(
@@ -86,6 +90,9 @@ class Transaction:
         self._producer, self._records, self.offsets = producer, records, offsets
         self._closing = closing
         self._reports: list[DeliveryReport] = []
+        self._sent, self._is_open, self._is_lost = 0, False, False
+        # One callback for all records. They need one only where `closing` wants to know where they lie.
+        self._on_report = None if closing is None else _callback(self._reports.append)
         self._topic_ids = topic_ids or {}
         self._group_metadata, self.give_up = group_metadata, give_up
         self.is_aborted = False
@@ -93,6 +100,24 @@ class Transaction:
         self.refused: KafkaFault | None = None
         self.error: BaseException | None = None
         self.ended = threading.Event()
+
+    def send_new(self) -> None:
+        """Send the records that are new in the list, from the thread that lets it grow.
+
+        Raises Stalled when no transaction can be begun. What else fails shows when `run` has ended.
+        """
+        try:
+            self._send()
+            self._producer.poll(0)
+        except confluent_kafka.KafkaException as error:
+            raise _end("begin a transaction", error.args[0]) from error
+        except _Aborted:
+            self._is_lost = True
+
+    def abandon(self) -> None:
+        """Abort it instead of `run`. Raises Stalled when the broker does not answer in time after `give_up`."""
+        if self._is_open:
+            self._abort()
 
     def run(self) -> None:
         try:
@@ -104,9 +129,7 @@ class Transaction:
 
     def _write(self) -> bool:
         try:
-            self._producer.begin_transaction()
-            for record in self._records:
-                self._produce(record if self._closing is None else replace(record, on_delivery=self._reports.append))
+            self._send()
             if self._closing is not None:
                 self._produce(self._closing(self._await_reports()))
             if self._group_metadata is not None:
@@ -119,7 +142,18 @@ class Transaction:
             return False
         return True
 
-    def _produce(self, record: OutRecord) -> None:
+    def _send(self) -> None:
+        if self._is_lost:
+            raise _Aborted
+        if not self._is_open:
+            self._producer.begin_transaction()
+            self._is_open = True
+        while self._sent < len(self._records):
+            record = self._records[self._sent]
+            self._produce(record, self._on_report or _callback(record.on_delivery))
+            self._sent += 1
+
+    def _produce(self, record: OutRecord, on_report: OnReport | None = None) -> None:
         while True:
             try:
                 self._producer.produce(
@@ -129,7 +163,7 @@ class Transaction:
                     headers=list(record.headers),
                     partition=record.partition,
                     timestamp=record.timestamp_ms,
-                    on_delivery=_callback(record.on_delivery),
+                    on_delivery=on_report,
                 )
                 return
             except BufferError:
@@ -228,7 +262,7 @@ def init_transactions(producer: TransactionalProducer, address: str, stop: Stop,
                 raise Unavailable("Kafka", address, hint) from error
 
 
-def _callback(on_delivery: OnDelivery | None) -> Callable[[KafkaError | None, Any], None] | None:
+def _callback(on_delivery: OnDelivery | None) -> OnReport | None:
     return None if on_delivery is None else lambda error, message: on_delivery(delivery_report(error, message))
 
 

@@ -128,9 +128,8 @@ def _take_over(settings: Settings, replay_id: str, wanted: ReplayState) -> Repla
     progress = read(settings, replay_id)
     if progress.state.is_final:
         return progress
-    writer.begin(
-        [], replace(progress, state=wanted, reason="its copier did not answer" if progress.state.is_running else None)
-    )
+    reason = "its copier did not answer" if progress.state.is_running else None
+    writer.commit(replace(progress, state=wanted, reason=reason))
     writer.wait()
     assert writer.committed is not None
     return writer.committed

@@ -31,7 +31,8 @@ class Writer(Protocol):
 
     committed: ReplayProgress | None
 
-    def begin(self, records: Sequence[OutRecord], progress: ReplayProgress) -> None: ...
+    def add(self, record: OutRecord) -> None: ...
+    def commit(self, progress: ReplayProgress) -> None: ...
     def wait(self) -> None: ...
 
 
@@ -67,8 +68,8 @@ class Copier:
         self._copied, self._copied_bytes, self._skipped = progress.copied, progress.copied_bytes, progress.skipped
         self._noise_copied = progress.noise_copied
         self._main_gaps: int | None = None if progress.part == MAIN else 0
-        self._batch: list[OutRecord] = []
-        self._batch_bytes = 0
+        # Of the transaction that is being filled.
+        self._added, self._added_bytes = 0, 0
         self._begun_s = self._worked_s = clock()
 
     def run(self) -> ReplayProgress:
@@ -131,10 +132,10 @@ class Copier:
         return True
 
     def _take(self, record: ConsumedRecord, part: Part) -> None:
-        copy = copy_of(record, self._lane_topic, part.replay_id, no_cache=part.is_noise)
+        self._writer.add(copy_of(record, self._lane_topic, part.replay_id, no_cache=part.is_noise))
         size_bytes = len(record.value or b"")
-        self._batch.append(copy)
-        self._batch_bytes += size_bytes
+        self._added += 1
+        self._added_bytes += size_bytes
         if part.is_noise:
             self._noise_copied += 1
         else:
@@ -143,14 +144,15 @@ class Copier:
 
     def _wait_turn(self, pacer: Pacer, record: ConsumedRecord) -> bool:
         """Wait until the record may go. False: the copier is to end first."""
-        while not self._is_to_end():
+        while True:
             now_s = self._clock()
             wait_s = self._rest_s(now_s) or pacer.wait_s(now_s, record.timestamp_ms, len(record.value or b""))
             if wait_s <= 0:
                 return True
             self._stop.wait(min(wait_s, WAIT_STEP_S))
             self._commit_when_due()
-        return False
+            if self._is_to_end():
+                return False
 
     def _rest_s(self, now_s: float) -> float:
         """How long to rest for the live lane's sake."""
@@ -169,14 +171,14 @@ class Copier:
 
     def _commit_when_due(self) -> None:
         since_s = self._clock() - self._begun_s
-        is_full = self._batch_bytes >= MAX_BYTES or len(self._batch) >= MAX_RECORDS
-        if is_full or since_s >= (MAX_S if self._batch else HEARTBEAT_S):
+        is_full = self._added_bytes >= MAX_BYTES or self._added >= MAX_RECORDS
+        if is_full or since_s >= (MAX_S if self._added else HEARTBEAT_S):
             self._commit(ReplayState.IN_PROGRESS, self._braking().reason or None)
 
     def _commit(self, state: ReplayState, reason: str | None = None) -> None:
         """What was copied so far, and how far that is."""
-        self._writer.begin(self._batch, self._now(state, reason))
-        self._batch, self._batch_bytes, self._begun_s = [], 0, self._clock()
+        self._writer.commit(self._now(state, reason))
+        self._added, self._added_bytes, self._begun_s = 0, 0, self._clock()
 
     def _now(self, state: ReplayState, reason: str | None = None) -> ReplayProgress:
         for gap in self._gaps:

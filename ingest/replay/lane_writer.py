@@ -34,7 +34,7 @@ _REMEDIES = {
 
 
 class LaneWriter:
-    """One transaction at a time, in a thread beside the reading. From one thread.
+    """One transaction at a time: the frames as they come, its end in a thread beside the reading. From one thread.
 
     Its transactional id is that of the replay: whoever makes a writer fences the one before, whose open transaction is
     aborted then. So progress that is read afterwards is the last word of the former copier.
@@ -54,46 +54,70 @@ class LaneWriter:
         }
         self._producer = transactional_producer(settings, keys, "kafka.client or kafka.producer")
         init_transactions(self._producer, bootstrap(settings), stop, START_S)
-        self._open: Transaction | None = None
+        # The frames of the transaction that is still filled, and of the one that ends meanwhile with its progress.
+        self._frames: list[OutRecord] = []
+        self._filled: Transaction | None = None
+        self._ending: Transaction | None = None
         self._pending: tuple[Sequence[OutRecord], ReplayProgress] | None = None
         self._session: Session = {}
-        # What the transaction that is under way makes true.
+        # What the transaction that ends makes true.
         self._next: tuple[Session, ReplayProgress] | None = None
         self.committed: ReplayProgress | None = None
 
-    def begin(self, records: Sequence[OutRecord], progress: ReplayProgress) -> None:
-        """Write these in one transaction, once the one before has ended. `progress.lane` is that of former processes.
+    def add(self, record: OutRecord) -> None:
+        """Write it in the next transaction: at once where the one before has ended, else with a later call.
 
         Raises as `wait`.
         """
+        self._frames.append(record)
+        if self._filled is None:
+            if self._ending is not None and not self._ending.ended.is_set():
+                return
+            self.wait()
+            self._filled = self._transaction(self._frames)
+        self._filled.send_new()
+
+    def commit(self, progress: ReplayProgress) -> None:
+        """End the transaction of the frames added, once the one before has ended, with this progress in it.
+
+        `progress.lane` is that of former processes. Raises as `wait`.
+        """
         self.wait()
-        self._pending = (records, progress)
-        self._start()
+        self._pending = self._frames, progress
+        self._end(self._filled or self._transaction(self._frames))
+        self._frames, self._filled = [], None
+
+    def discard(self) -> None:
+        """Forget the frames that were added since the last `commit`."""
+        filled, self._filled, self._frames = self._filled, None, []
+        if filled is not None:
+            filled.abandon()
 
     def wait(self) -> None:
         """Until the last transaction is committed; one that was aborted is tried again.
 
         Raises Stalled when the broker does not let this replay go on, or does not answer after the stop, and
-        SightlineError when it never takes these records: they are dropped then, and `begin` may follow.
+        SightlineError when it never takes these records: they are dropped then, and those added since.
         """
         back_off_s = FIRST_BACK_OFF_S
-        while self._open is not None:
-            self._open.ended.wait()
-            if self._open.error is not None:
-                raise self._open.error
-            if not self._open.is_aborted:
+        while self._ending is not None:
+            self._ending.ended.wait()
+            if self._ending.error is not None:
+                raise self._ending.error
+            if not self._ending.is_aborted:
                 assert self._next is not None
                 self._count()
-                (self._session, self.committed), self._open, self._pending = self._next, None, None
+                (self._session, self.committed), self._ending, self._pending = self._next, None, None
                 return
-            if (fault := self._open.refused) is not None:
-                self._open, self._pending = None, None
+            if (fault := self._ending.refused) is not None:
+                self._ending, self._pending, self._frames = None, None, []
                 raise SightlineError(f"the broker refuses its records: {fault} ({_REMEDIES[fault.kind]})")
             if self._budget.expired():
                 raise Stalled("the last frames were not written in time")
             time.sleep(back_off_s)
             back_off_s = min(LONGEST_BACK_OFF_S, 2 * back_off_s)
-            self._start()
+            assert self._pending is not None
+            self._end(self._transaction(self._pending[0]))
 
     def _count(self) -> None:
         assert self._pending is not None
@@ -101,15 +125,18 @@ class LaneWriter:
         metrics.REPLAYED_FRAMES.inc(len(frames))
         metrics.REPLAYED_BYTES.inc(sum(len(record.value or b"") for record in frames))
 
-    def _start(self) -> None:
+    def _transaction(self, records: Sequence[OutRecord]) -> Transaction:
+        return Transaction(self._producer, records, {}, None, self._budget.expired, closing=self._closing)
+
+    def _closing(self, reports: Sequence[DeliveryReport]) -> OutRecord:
+        """The progress behind the frames: it also tells where they lie."""
         assert self._pending is not None
-        records, progress = self._pending
+        _, progress = self._pending
+        session = with_reports(self._session, (one for one in reports if one.topic == self._lane_topic))
+        written = replace(progress, lane=lane_of(progress.lane, session), updated_at=now_us())
+        self._next = session, written
+        return progress_record(self._settings, written, self._registry)
 
-        def closing(reports: Sequence[DeliveryReport]) -> OutRecord:
-            session = with_reports(self._session, (one for one in reports if one.topic == self._lane_topic))
-            written = replace(progress, lane=lane_of(progress.lane, session), updated_at=now_us())
-            self._next = session, written
-            return progress_record(self._settings, written, self._registry)
-
-        self._open = Transaction(self._producer, records, {}, None, self._budget.expired, closing=closing)
-        in_thread(self._open.run)
+    def _end(self, transaction: Transaction) -> None:
+        self._ending = transaction
+        in_thread(transaction.run)

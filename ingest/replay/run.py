@@ -95,7 +95,7 @@ def prepare(settings: Settings, new: ReplayProgress, stop: Stop) -> None:
     """Takes the lane for a new replay and leaves it PAUSED, for another process to resume. Raises as `start`."""
     writer = LaneWriter(settings, new.replay_id, stop, registry_of(settings))
     begun = _take_lane(settings, new, writer, is_new=True)
-    writer.begin([], replace(begun, state=ReplayState.PAUSED, reason="a process in the background takes it over"))
+    writer.commit(replace(begun, state=ReplayState.PAUSED, reason="a process in the background takes it over"))
     writer.wait()
 
 
@@ -157,14 +157,16 @@ def _take_lane(settings: Settings, progress: ReplayProgress, writer: LaneWriter,
                 raise SightlineError(f"the replay {replay_id} is over ({latest.state}): there is nothing to resume")
             _check_topic(settings, latest)
         begun = replace(latest, state=state, reason=None, process=this_process())
-        writer.begin(request, begun)
+        for record in request:
+            writer.add(record)
+        writer.commit(begun)
         writer.wait()
         there = topic.look()
         others = [one for one in there.progress.values() if one.state.is_running and one.replay_id != replay_id]
         first = [one for one in others if there.taken_at.get(one.replay_id, -1) < there.taken_at[replay_id]]
         if first:
             given_up = ReplayState.ABORTED if is_new else ReplayState.PAUSED
-            writer.begin([], replace(begun, state=given_up, reason=f"{first[0].replay_id} had the lane"))
+            writer.commit(replace(begun, state=given_up, reason=f"{first[0].replay_id} had the lane"))
             writer.wait()
             check_lane(first, replay_id)
     return begun
@@ -192,8 +194,10 @@ def copy_frames(
     except (Stalled, Unavailable) as error:
         raise Stalled(f"the replay {begun.replay_id} stopped: {error}; {_how_to_go_on(begun)}") from error
     except SightlineError as error:
+        writer.discard()
+        writer.wait()  # what is committed until then is not copied again
         latest = replace(writer.committed or begun, lane=begun.lane)
-        writer.begin([], replace(latest, state=ReplayState.PAUSED, reason=str(error)))
+        writer.commit(replace(latest, state=ReplayState.PAUSED, reason=str(error)))
         writer.wait()
         raise SightlineError(f"the replay {begun.replay_id} is paused: {error}; {_how_to_go_on(begun)}") from error
     screen.show(done)

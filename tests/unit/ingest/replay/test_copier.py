@@ -32,14 +32,19 @@ class Log:
 
     def __init__(self, left: int = 1_000) -> None:
         self.copies: list[OutRecord] = []
+        self._added: list[OutRecord] = []
         self.committed: ReplayProgress | None = None
         self.left = left
 
-    def begin(self, records: Sequence[OutRecord], progress: ReplayProgress) -> None:
+    def add(self, record: OutRecord) -> None:
+        self._added.append(record)
+
+    def commit(self, progress: ReplayProgress) -> None:
+        added, self._added = self._added, []
         if not self.left:
             raise ConnectionError("killed")
         self.left -= 1
-        self.copies += records
+        self.copies += added
         self.committed = progress
 
     def wait(self) -> None:
