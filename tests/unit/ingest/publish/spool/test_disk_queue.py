@@ -158,7 +158,9 @@ class Model:
 
 
 @given(st.lists(OPERATIONS, max_size=40), st.sampled_from([1 << 40, 200_000]))
-def test_every_frame_that_no_damage_hit_is_delivered_in_order(operations: list[tuple[Any, ...]], max_bytes: int) -> None:
+def test_every_frame_that_no_damage_hit_is_delivered_in_order(
+    operations: list[tuple[Any, ...]], max_bytes: int
+) -> None:
     """With the lower limit, which is not reached, each segment has a record or two."""
     with tempfile.TemporaryDirectory() as folder:
         model = Model(Path(folder), Limits(max_bytes, 1 << 50))
