@@ -3,7 +3,7 @@
 import errno
 import resource
 import tempfile
-from collections import Counter, defaultdict
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,11 @@ from infra.process import metrics
 from infra.settings import MIB
 from ingest.publish.frame import ReadyFrame
 from ingest.publish.spool import progress as progress_file
-from ingest.publish.spool.disk_queue import DiskQueue, Entry, Limits
+from ingest.publish.spool.disk_queue import DiskQueue, Limits
 from ingest.publish.spool.progress import Progress, read_progress, write_progress
 from ingest.publish.spool.segment import Segment
+from tests.support.spool_model import SpoolModel, frame_of
 
-NO_LIMITS = Limits(1 << 40, 1 << 50)
 SOURCES = st.sampled_from(["cam", "gate", "a/b"])
 WHERE = st.floats(0, 1, exclude_max=True)
 OPERATIONS = st.one_of(
@@ -36,134 +36,13 @@ OPERATIONS = st.one_of(
 )
 
 
-def frame_of(source_id: str, number: int, size: int = 10) -> ReadyFrame:
-    value = f"{source_id} {number} ".encode().ljust(size, b"x")
-    return ReadyFrame(source_id, f"{source_id}/1/{number}", number, None, value)
-
-
-class Model:
-    """A queue in a folder, and what must become of each frame."""
-
-    def __init__(self, folder: Path, limits: Limits = NO_LIMITS) -> None:
-        self.folder, self.limits, self.lost = folder, limits, Counter[str]()
-        self.taken: dict[str, list[str]] = defaultdict(list)
-        self.delivered: dict[str, list[str]] = defaultdict(list)
-        self.damaged: set[str] = set()
-        # Delivered since the last sync, and what may therefore come again after a kill.
-        self.unsynced: set[str] = set()
-        self.may_repeat: set[str] = set()
-        self.places: list[tuple[Path, int, int, str]] = []
-        self.under_way: dict[str, list[tuple[Entry, str]]] = defaultdict(list)
-        self.open()
-
-    def open(self) -> None:
-        self.under_way.clear()
-        self.may_repeat |= self.unsynced
-        self.queue = DiskQueue(self.folder, self.limits, lambda _source_id, reason: self.lost.update([reason]))
-
-    def append(self, source_id: str, size: int) -> None:
-        frame = frame_of(source_id, len(self.taken[source_id]), size)
-        entry = self.queue.append(frame, 0)
-        self.taken[source_id].append(frame.frame_id)
-        self.places.append((entry.segment.path, entry.offset, entry.offset + entry.length, frame.frame_id))
-
-    def send(self, source_id: str) -> bool:
-        entry = self.queue.head(source_id)
-        if entry is None:
-            return False
-        frame = self.queue.read(entry)
-        if frame is None:
-            assert self.damaged, "only what was damaged cannot be read"
-            return True
-        assert frame.value.startswith(f"{source_id} {frame.captured_at} ".encode())
-        self.queue.sent(entry)
-        self.under_way[source_id].append((entry, frame.frame_id))
-        return True
-
-    def deliver(self, source_id: str) -> None:
-        if self.under_way[source_id]:
-            entry, frame_id = self.under_way[source_id].pop(0)
-            self.queue.done(entry)
-            assert frame_id not in self.delivered[source_id] or frame_id in self.may_repeat
-            self.delivered[source_id].append(frame_id)
-            self.unsynced.add(frame_id)
-
-    def fail(self, source_id: str) -> None:
-        self.queue.put_back(entry for entry, _ in self.under_way.pop(source_id, []))
-
-    def sync(self) -> None:
-        self.queue.sync()
-        self.unsynced.clear()
-
-    def kill(self) -> None:
-        self.open()
-
-    def close(self) -> None:
-        self.queue.close()
-        self.unsynced.clear()
-        self.open()
-
-    def cut(self, count: int) -> None:
-        if files := self.files():
-            size = files[-1].stat().st_size
-            self.harm(files[-1], max(0, size - count), size, removes=True)
-
-    def flip(self, which: float, where: float) -> None:
-        if files := self.files():
-            file = files[int(which * len(files))]
-            at = int(where * file.stat().st_size)
-            self.harm(file, at, at + 1, removes=False)
-
-    def remove(self, which: float, where: float, count: int) -> None:
-        if files := self.files():
-            file = files[int(which * len(files))]
-            size = file.stat().st_size
-            at = int(where * size)
-            self.harm(file, at, min(size, at + count), removes=True)
-
-    def progress(self) -> None:
-        """Its file gets lost: whatever is still there is sent again."""
-        (self.folder / progress_file.NAME).unlink(missing_ok=True)
-        self.may_repeat |= {frame_id for frame_ids in self.delivered.values() for frame_id in frame_ids}
-        self.open()
-
-    def harm(self, file: Path, start: int, end: int, *, removes: bool) -> None:
-        found = bytearray(file.read_bytes())
-        if removes:
-            del found[start:end]
-        else:
-            found[start] ^= 0x55
-        file.write_bytes(found)
-        shift = end - start if removes else 0
-        places = []
-        for path, begin, over, frame_id in self.places:
-            if path == file and begin < end and start < over:
-                self.damaged.add(frame_id)
-            elif path == file and begin >= end:
-                places.append((path, begin - shift, over - shift, frame_id))
-            else:
-                places.append((path, begin, over, frame_id))
-        self.places = places
-        self.open()
-
-    def files(self) -> list[Path]:
-        return [path for path in sorted(self.folder.glob("*.spool")) if path.stat().st_size]
-
-    def drain(self) -> None:
-        for source_id in list(self.taken):
-            while self.send(source_id):
-                self.deliver(source_id)
-            while self.under_way[source_id]:
-                self.deliver(source_id)
-
-
 @given(st.lists(OPERATIONS, max_size=40), st.sampled_from([1 << 40, 200_000]))
 def test_every_frame_that_no_damage_hit_is_delivered_in_order(
     operations: list[tuple[Any, ...]], max_bytes: int
 ) -> None:
     """With the lower limit, which is not reached, each segment has a record or two."""
     with tempfile.TemporaryDirectory() as folder:
-        model = Model(Path(folder), Limits(max_bytes, 1 << 50))
+        model = SpoolModel(Path(folder), Limits(max_bytes, 1 << 50))
         for name, *arguments in operations:
             getattr(model, name)(*arguments)
         model.drain()
@@ -177,7 +56,7 @@ def test_every_frame_that_no_damage_hit_is_delivered_in_order(
 
 
 def test_what_was_done_and_synced_does_not_come_again(tmp_path: Path) -> None:
-    model = Model(tmp_path)
+    model = SpoolModel(tmp_path)
     for _ in range(10):
         model.append("cam", 100)
         model.append("gate", 100)
@@ -233,7 +112,7 @@ def test_frames_and_age_have_limits_too(tmp_path: Path) -> None:
 
 
 def test_damage_is_counted_and_told_with_its_range(tmp_path: Path) -> None:
-    model = Model(tmp_path)
+    model = SpoolModel(tmp_path)
     for _ in range(5):
         model.append("cam", 1_000)
     path, begin, end, _ = model.places[2]
@@ -251,7 +130,7 @@ def test_damage_is_counted_and_told_with_its_range(tmp_path: Path) -> None:
 
 
 def test_a_picture_that_looks_like_a_record_is_none(tmp_path: Path) -> None:
-    model = Model(tmp_path)
+    model = SpoolModel(tmp_path)
     model.append("cam", 10)
     inner = (model.places[0][0]).read_bytes()
     queue = model.queue
@@ -263,7 +142,7 @@ def test_a_picture_that_looks_like_a_record_is_none(tmp_path: Path) -> None:
 
 def test_a_disk_that_is_full_leaves_no_half_record(tmp_path: Path) -> None:
     """The limit on a file's size stands in for the disk's."""
-    model = Model(tmp_path)
+    model = SpoolModel(tmp_path)
     model.append("cam", 1_000)
     size = model.files()[0].stat().st_size
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -284,7 +163,7 @@ def test_a_disk_that_is_full_leaves_no_half_record(tmp_path: Path) -> None:
 def test_a_read_takes_no_more_memory_than_its_frame(tmp_path: Path) -> None:
     import tracemalloc
 
-    model = Model(tmp_path)
+    model = SpoolModel(tmp_path)
     for _ in range(40):
         model.append("cam", MIB // 4)
     tracemalloc.start()
