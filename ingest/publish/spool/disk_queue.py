@@ -175,8 +175,8 @@ class DiskQueue:
         try:
             self.sync()
         finally:
-            for segment in list(self._segments)[-1:]:
-                segment.seal()
+            for segment in self._segments:
+                segment.close()
 
     # -- details
 
@@ -212,7 +212,7 @@ class DiskQueue:
         self._segments.remove(segment)
         self._bytes -= segment.size_bytes
         try:
-            segment.seal()
+            segment.close()
             segment.path.unlink(missing_ok=True)
         except OSError as error:
             log.warning("a file of the spool cannot be deleted", file=str(segment.path), why=error.strerror)

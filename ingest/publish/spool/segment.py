@@ -37,6 +37,7 @@ class Segment:
         self.path, self.first_number, self.marker, self.size_bytes = path, first_number, marker, size_bytes
         self.pending = 0
         self._descriptor: int | None = None
+        self._reader: int | None = None  # kept, so that the kernel reads ahead
         self._is_synced = True
 
     @classmethod
@@ -78,11 +79,9 @@ class Segment:
 
     def read(self, offset: int, length: int) -> ReadyFrame | None:
         """The frame of the record at that place; None when it is damaged."""
-        descriptor = os.open(self.path, os.O_RDONLY)
-        try:
-            return unpack(self.marker, os.pread(descriptor, length, offset))
-        finally:
-            os.close(descriptor)
+        if self._reader is None:
+            self._reader = os.open(self.path, os.O_RDONLY)
+        return unpack(self.marker, os.pread(self._reader, length, offset))
 
     def sync(self) -> None:
         """Let the disk have what was appended."""
@@ -99,6 +98,13 @@ class Segment:
                     os.fdatasync(descriptor)
             finally:
                 os.close(descriptor)
+
+    def close(self) -> None:
+        """Seal it, and close its file."""
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            os.close(reader)
+        self.seal()
 
     def scan(self) -> Iterator[tuple[int, RecordHeader] | Damage]:
         """Every record with its offset, and every damaged range. Bodies are not read: `read` checks them."""
