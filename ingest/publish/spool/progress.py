@@ -20,7 +20,7 @@ class Progress:
     oldest: dict[str, int] = field(default_factory=dict)
 
     def needs(self, source_id: str, number: int) -> bool:
-        return number >= min(self.next_number, self.oldest.get(source_id, self.next_number))
+        return number >= self.oldest.get(source_id, self.next_number)
 
 
 def write_progress(folder: Path, progress: Progress) -> None:

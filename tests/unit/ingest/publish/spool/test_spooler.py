@@ -1,6 +1,7 @@
 """Which way frames go while Kafka comes and goes, on a sender in memory and a clock that the test turns."""
 
 import errno
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -218,6 +219,27 @@ def test_with_a_full_disk_frames_still_go_to_the_clients_own_queue(rig: Rig, mon
     rig.publish(2)
     assert rig.sent() == ids(0, 1, 2, 3)
     assert rig.drops.total() == {}
+
+
+def test_no_copy_goes_behind_younger_frames(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is full for the copy of the frame that is under way, and not for the one behind it."""
+    real, calls = os.writev, 0
+
+    def full_once(*given: Any) -> int:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(*given)
+
+    rig.publish()
+    rig.now_s += AFTER_S + 0.5
+    monkeypatch.setattr("ingest.publish.spool.segment.os.writev", full_once)
+    rig.publish(2)
+    rig.sender = MemorySender()
+    rig.start()
+    rig.wait(1.0, answers=True)
+    assert rig.sent() == ids(1, 2)
 
 
 def test_frames_have_the_age_limit_of_their_camera_also_on_disk(rig: Rig) -> None:
