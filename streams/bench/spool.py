@@ -31,7 +31,8 @@ def measure_spool(report: Report, repeats: int, total_bytes: int = TOTAL_BYTES) 
     Both write 60 KiB at a time, sync every second and at the end, and read what is no longer in memory. The folder is
     in the state folder, where a spool is.
     """
-    frames = [_frame(number) for number in range(total_bytes // FRAME_BYTES)]
+    pictures = [os.urandom(FRAME_BYTES) for _ in range(CAMERAS)]
+    frames = [_frame(number, pictures[number % CAMERAS]) for number in range(total_bytes // FRAME_BYTES)]
     disk, spool = [], []
     home().mkdir(parents=True, exist_ok=True)
     for _ in range(repeats):
@@ -47,9 +48,9 @@ def measure_spool(report: Report, repeats: int, total_bytes: int = TOTAL_BYTES) 
         report.figures[name] = [round(rate / 1e6) for rate in rates]
 
 
-def _frame(number: int) -> ReadyFrame:
+def _frame(number: int, picture: bytes) -> ReadyFrame:
     camera = f"cam-{number % CAMERAS}"
-    return ReadyFrame(camera, f"{camera}/1700000000000/{number // CAMERAS}", number, None, os.urandom(FRAME_BYTES))
+    return ReadyFrame(camera, f"{camera}/1700000000000/{number // CAMERAS}", number, None, picture)
 
 
 def _over(mine: float, bare: float) -> float:
