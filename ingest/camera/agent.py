@@ -64,10 +64,12 @@ def run(settings: Settings, specs: list[CameraSpec], stop: Stop, spool: Path | N
             _registry(settings, closing),
             retention_h=settings.topics.frames_retention_h,
         )
-        rates = {spec.source_id: spec.fps for spec in specs}
-        route = closing.enter_context(
-            open_route(settings.spool, spool, outbox, lambda source_id: rates.get(source_id, settings.camera.fps))
-        )
+
+        def rate_of(source_id: str) -> float:
+            fps = (feed.spec.fps for feed in feeds if feed.spec.source_id == source_id)
+            return next(fps, settings.camera.fps)
+
+        route = closing.enter_context(open_route(settings.spool, spool, outbox, rate_of))
         reporter = Reporter(feeds, outbox, buffer, drops, route, publisher.produce_wait_ms)
         health = closing.enter_context(HealthServer(settings.http, *probes(publisher, feeds)))
         for feed in feeds:

@@ -83,8 +83,8 @@ def cameras(config: Path | None, given: dict[str, Any], settings: Settings) -> l
 
 
 def _spool_folder(settings: Settings, specs: list[CameraSpec], config: Path | None) -> Path | None:
-    """Where frames of live sources go while Kafka is away; None where they go nowhere."""
-    if not settings.spool.enabled or not any(spec.source.live for spec in specs):
+    """Where frames of live sources go while Kafka is away; None where they go nowhere, or there is no such source."""
+    if not settings.spool.enabled or (config is None and not any(spec.source.live for spec in specs)):
         return None
     names = [spec.source_id for spec in specs] if config is None else [str(config.absolute())]
     return folder_for(settings.spool, TopicNames.for_lane(settings.topic_prefix).frames, names)

@@ -27,7 +27,7 @@ CATCH_UP = 2.0
 # After a kill -9 the frames that were acknowledged within this time may be sent a second time.
 SYNC_EVERY_S = 1.0
 LOOK_EVERY_S = 0.25
-_SHORTEST_PAUSE_S = 0.005
+DRAIN_EVERY_S = 0.05
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -95,11 +95,7 @@ class Spooler:
 
     def pause_s(self, longest_s: float) -> float:
         """How long the caller may wait for a frame before it calls `work` again."""
-        waiting = self._queue.waiting()
-        if not waiting:
-            return longest_s
-        fastest_per_s = max(CATCH_UP * self._rate_of(source_id) for source_id in waiting)
-        return min(longest_s, max(_SHORTEST_PAUSE_S, 1.0 / fastest_per_s))
+        return longest_s if self.is_empty() else min(longest_s, DRAIN_EVERY_S)
 
     def work(self) -> None:
         """What is due: settle reports, save what waits too long, send what waits on disk, sync."""

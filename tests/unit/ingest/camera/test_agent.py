@@ -2,6 +2,7 @@
 
 import threading
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -127,6 +128,43 @@ def test_the_buffer_is_emptied_after_the_last_feed_has_ended() -> None:
     assert list(frames_to_publish(rig.buffer, [rig.feed], rig.route, Stop(), lambda: True)) == [], (
         "giving up leaves the rest"
     )
+
+
+class Spooled(DirectRoute):
+    """Has frames on disk for some looks, and no room for others."""
+
+    looks = 3
+
+    def work(self) -> None:
+        self.looks -= 1
+
+    def pause_s(self, longest_s: float) -> float:
+        return 0.01
+
+    def is_empty(self) -> bool:
+        return self.looks <= 0
+
+    def has_room(self) -> bool:
+        return self.is_empty()
+
+
+def test_what_is_on_disk_is_sent_before_the_agent_ends_by_itself_and_not_after_a_stop() -> None:
+    rig, route, stop = Rig(), Spooled(Rig().outbox), Stop()
+    assert list(frames_to_publish(rig.buffer, [rig.feed], route, stop, lambda: False)) == []
+    assert route.looks == 0
+    stop.set()
+    kept = Spooled(rig.outbox)
+    assert list(frames_to_publish(rig.buffer, [rig.feed], kept, stop, lambda: False)) == []
+    assert not kept.is_empty()
+
+
+def test_while_kafka_has_no_room_only_live_frames_are_taken() -> None:
+    rig, route = Rig(), Spooled(Rig().outbox)
+    rig.buffer.add_source("file", live=False)
+    rig.buffer.put("file", replace(a_frame(), source_id="file"), 1)
+    rig.buffer.put("cam", a_frame(), 1)
+    taken = [frame.source_id for frame in frames_to_publish(rig.buffer, [rig.feed], route, Stop(), lambda: False)]
+    assert taken == ["cam", "file"]
 
 
 def test_a_stop_ends_the_waiting_of_finite_sources() -> None:
