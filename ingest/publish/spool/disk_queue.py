@@ -1,5 +1,6 @@
 """The queue on disk: the frames of all sources in one log, in order per source, within limits, for one thread."""
 
+import errno
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from pathlib import Path
 from infra.process import logs, metrics
 from infra.settings import MIB
 from ingest.publish.frame import ReadyFrame
+from ingest.publish.spool.entries import Entry, SourceEntries
 from ingest.publish.spool.progress import Progress, read_progress, write_progress
 from ingest.publish.spool.segment import Damage, Segment
 from schemas.records import Micros
@@ -19,6 +21,11 @@ MAX_FRAMES = 250_000
 # A limit on bytes is kept by whole segments: with so many of them little goes at once.
 _SEGMENTS = 64
 _MAX_SEGMENT_BYTES = 32 * MIB
+
+# Files that stay open for reading: sources far apart are at as many places, and a process has few file handles.
+_MAX_READERS = 16
+# What reading says when the bytes are gone; any other error is of the process, and passes.
+_GONE = {errno.EIO, errno.ENOENT}
 
 # Called with the source id and the reason: `spool_full`, `spool_too_old` or `spool_damaged`.
 OnLost = Callable[[str, str], None]
@@ -33,30 +40,6 @@ class Limits:
     max_frames: int = MAX_FRAMES
 
 
-@dataclass(slots=True, eq=False)
-class Entry:
-    """Where one frame is. It is waiting, or sent and not yet known to be delivered."""
-
-    number: int
-    source_id: str
-    segment: Segment
-    offset: int
-    length: int
-    stored_at: Micros
-
-
-class _Source:
-    """The entries of one source, each kind in the order of their numbers."""
-
-    def __init__(self) -> None:
-        self.waiting: deque[Entry] = deque()
-        self.sent: dict[int, Entry] = {}
-
-    def oldest(self) -> Entry | None:
-        heads = [*list(self.waiting)[:1], *list(self.sent.values())[:1]]
-        return min(heads, key=lambda entry: entry.number, default=None)
-
-
 class DiskQueue:
     """A frame that `append` took leaves by `done`, by a limit or by damage, also when the process was killed meanwhile.
 
@@ -67,7 +50,8 @@ class DiskQueue:
         self._folder, self._limits, self._on_lost = folder, limits, on_lost
         self._segment_bytes = min(_MAX_SEGMENT_BYTES, max(1, limits.max_bytes // _SEGMENTS))
         self._segments: deque[Segment] = deque()
-        self._sources: dict[str, _Source] = {}
+        self._readers: deque[Segment] = deque()
+        self._sources: dict[str, SourceEntries] = {}
         self._next_number = 0
         self._frames = self._bytes = 0
         self._written: Progress | None = None
@@ -94,11 +78,14 @@ class DiskQueue:
         return source.waiting[0] if source is not None and source.waiting else None
 
     def read(self, entry: Entry) -> ReadyFrame | None:
-        """The frame of an entry. One that is damaged leaves the queue here: None."""
+        """The frame of an entry; None where it is damaged, and leaves the queue. OSError: it may be read later."""
+        self._will_read(entry.segment)
         try:
             frame = entry.segment.read(entry.offset, entry.length)
             why = "its checksum is wrong"
         except OSError as error:
+            if error.errno not in _GONE:
+                raise
             frame, why = None, str(error)
         if frame is not None and frame.source_id == entry.source_id:
             return frame
@@ -181,7 +168,7 @@ class DiskQueue:
     # -- details
 
     def _index(self, entry: Entry, sent: bool) -> None:
-        source = self._sources.setdefault(entry.source_id, _Source())
+        source = self._sources.setdefault(entry.source_id, SourceEntries())
         if sent:
             source.sent[entry.number] = entry
         else:
@@ -207,10 +194,18 @@ class DiskQueue:
             self._segments.append(newest)
         return newest
 
+    def _will_read(self, segment: Segment) -> None:
+        if segment not in self._readers:
+            self._readers.append(segment)
+            if len(self._readers) > _MAX_READERS:
+                self._readers.popleft().close_reader()
+
     def _remove(self, segment: Segment) -> None:
         """Delete a segment that nothing needs. One that cannot be deleted is not needed at the next start either."""
         self._segments.remove(segment)
         self._bytes -= segment.size_bytes
+        if segment in self._readers:
+            self._readers.remove(segment)
         try:
             segment.close()
             segment.path.unlink(missing_ok=True)

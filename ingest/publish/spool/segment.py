@@ -99,11 +99,15 @@ class Segment:
             finally:
                 os.close(descriptor)
 
-    def close(self) -> None:
-        """Seal it, and close its file."""
+    def close_reader(self) -> None:
+        """Close the file that `read` holds; a further `read` opens it again."""
         reader, self._reader = self._reader, None
         if reader is not None:
             os.close(reader)
+
+    def close(self) -> None:
+        """Seal it, and close its file."""
+        self.close_reader()
         self.seal()
 
     def scan(self) -> Iterator[tuple[int, RecordHeader] | Damage]:

@@ -220,7 +220,11 @@ class Spooler:
             log.info("all frames of the spool are delivered", source_id=source_id)
 
     def _send_head(self, head: Entry) -> bool:
-        ready = self._queue.read(head)
+        try:
+            ready = self._queue.read(head)
+        except OSError as error:
+            self._tell("disk fault", error.strerror or str(error))
+            return False
         if ready is None:
             return True
         if ready.expires_at is not None and ready.expires_at < now_us():

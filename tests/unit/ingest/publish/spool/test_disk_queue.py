@@ -170,6 +170,38 @@ def test_a_read_takes_no_more_memory_than_its_frame(tmp_path: Path) -> None:
     tracemalloc.stop()
 
 
+def test_few_files_are_open_however_many_there_are(tmp_path: Path) -> None:
+    model = SpoolModel(tmp_path, Limits(64_000, 1 << 50))
+    for _ in range(40):
+        model.append("cam", 1_000)
+        model.append("gate", 10)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    while model.send("cam"):
+        model.deliver("cam")
+    assert len(model.files()) > 30
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before + 16
+
+
+def test_a_frame_that_cannot_be_read_now_is_read_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = SpoolModel(tmp_path)
+    model.append("cam", 1_000)
+
+    def no_handle(*_: Any) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as without:
+        without.setattr("ingest.publish.spool.segment.os.open", no_handle)
+        with pytest.raises(OSError, match="Too many open files"):
+            model.send("cam")
+    model.drain()
+    assert model.delivered["cam"] == ["cam/1/0"]
+    model.append("cam", 1_000)
+    model.places[-1][0].unlink()
+    model.damaged.add("cam/1/1")
+    model.drain()
+    assert model.lost == {"spool_damaged": 1}, "somebody has deleted the file"
+
+
 def test_progress_that_is_damaged_counts_as_none(tmp_path: Path) -> None:
     written = Progress(7, {"cam": 3})
     write_progress(tmp_path, written)
