@@ -5,7 +5,8 @@ from pathlib import Path
 
 from ingest.publish.frame import ReadyFrame
 from ingest.publish.spool import progress as progress_file
-from ingest.publish.spool.disk_queue import DiskQueue, Entry, Limits
+from ingest.publish.spool.disk_queue import DiskQueue, Limits
+from ingest.publish.spool.entries import Entry
 
 NO_LIMITS = Limits(1 << 40, 1 << 50)
 

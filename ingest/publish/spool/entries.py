@@ -1,4 +1,4 @@
-"""What the queue knows of the frames on disk, in memory. Pure."""
+"""What the queue knows of the frames on disk: its index in memory."""
 
 from collections import deque
 from dataclasses import dataclass

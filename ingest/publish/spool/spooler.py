@@ -16,7 +16,8 @@ from infra.process.now_and_then import NowAndThen
 from infra.process.times import now_us
 from ingest.publish.frame import OutgoingFrame, ReadyFrame
 from ingest.publish.outbox import TELL_EVERY_S, Outbox
-from ingest.publish.spool.disk_queue import DiskQueue, Entry
+from ingest.publish.spool.disk_queue import DiskQueue
+from ingest.publish.spool.entries import Entry
 from ingest.publish.token_bucket import TokenBucket
 from schemas.errors import Unavailable
 
