@@ -37,7 +37,7 @@ class Unavailable(SightlineError):
     """A service that is needed does not answer, or (`answers`) lacks what is needed; which, where, and what to do."""
 
     def __init__(self, service: str, address: str, hint: str, *, answers: bool = False) -> None:
-        self.service, self.address, self.hint = service, address, hint
+        self.service, self.address, self.hint, self.answers = service, address, hint, answers
         super().__init__(
             f"{service} at {address} {hint}" if answers else f"{service} does not answer at {address}: {hint}"
         )

@@ -184,13 +184,17 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """The health of one source. `state`: up, down or ended; `reason`: why it is not up."""
+    """The health of one source. `state`: up, down or ended; `reason`: why it is not up.
+
+    `spooled_frames` wait on the disk of the producer for Kafka.
+    """
 
     source_id: str
     state: str
     frames_per_s: float
     last_frame_at: Micros | None = None
     reason: str | None = None
+    spooled_frames: int = 0
 
 
 @dataclass(frozen=True, slots=True)

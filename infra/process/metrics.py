@@ -76,6 +76,17 @@ FRAMES_DROPPED = Counter(
     ["source_id", "reason"],
 )
 
+# ingest: the spool of a producer
+SPOOL_FRAMES = OwnGauge("sightline_spool_frames", "frames that wait on disk for Kafka")
+SPOOL_BYTES = OwnGauge("sightline_spool_bytes", "bytes of the files of the spool")
+SPOOL_MAX_BYTES = OwnGauge("sightline_spool_max_bytes", "bytes that the files of the spool may have")
+SPOOL_OLDEST_SECONDS = OwnGauge(
+    "sightline_spool_oldest_seconds", "how long the oldest frame waits on disk; 0: none does"
+)
+SPOOL_DAMAGED_BYTES = Counter(
+    "sightline_spool_damaged_bytes_total", "bytes of the spool that were not what was written"
+)
+
 # ingest: cameras
 CAMERA_UP = SourceGauge(Gauge("sightline_camera_up", "1 while frames arrive", ["source_id"]), SOURCE_LABEL, min)
 CAMERA_RECONNECTS = Counter(

@@ -18,7 +18,7 @@ from infra.settings.infra import (
     RetrySettings,
     TopicSettings,
 )
-from infra.settings.ingest import ArchiveSettings, CameraSettings
+from infra.settings.ingest import ArchiveSettings, CameraSettings, SpoolSettings
 from infra.settings.lag import GroupLimits, LagSettings, NotifySettings
 from infra.settings.load import load_settings
 from infra.settings.places import home
@@ -49,6 +49,7 @@ __all__ = [
     "RetrySettings",
     "Settings",
     "SinkSettings",
+    "SpoolSettings",
     "StreamSettings",
     "TopicSettings",
     "TracingSettings",

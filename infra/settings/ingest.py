@@ -38,6 +38,21 @@ class CameraSettings(Section):
     rtsp_transport: Literal["auto", "tcp", "udp"] = "auto"
 
 
+class SpoolSettings(Section):
+    """Frames of live sources go to disk while Kafka takes none: once one waits `after_ms` for its acknowledgement.
+
+    `folder`: where; default: a folder for the sources of the agent, in `spool/` of the state folder. Each agent needs
+    one of its own. At `max_bytes`, and `max_age_s` after they were taken, the oldest frames are dropped. `enabled`
+    false: frames wait in memory alone, as far as `camera.max_buffer_bytes` lets them.
+    """
+
+    enabled: bool = True
+    folder: str = ""
+    max_bytes: Positive = 1024 * MIB
+    max_age_s: Positive = 86_400
+    after_ms: Positive = 2_000
+
+
 class ArchiveSettings(Section):
     """`url`: where frames are archived and replayed from, where a command names no other; a path or a URL of fsspec.
 

@@ -18,7 +18,7 @@ from infra.settings.infra import (
     RetrySettings,
     TopicSettings,
 )
-from infra.settings.ingest import ArchiveSettings, CameraSettings
+from infra.settings.ingest import ArchiveSettings, CameraSettings, SpoolSettings
 from infra.settings.lag import LagSettings
 from infra.settings.places import config_file
 from infra.settings.sinks import JsonlSettings, SinkSettings
@@ -50,6 +50,7 @@ class Settings(BaseSettings):
     redis: RedisSettings = RedisSettings()
     topics: TopicSettings = TopicSettings()
     camera: CameraSettings = CameraSettings()
+    spool: SpoolSettings = SpoolSettings()
     archive: ArchiveSettings = ArchiveSettings()
     stream: StreamSettings = StreamSettings()
     infer: InferSettings = InferSettings()
@@ -70,6 +71,8 @@ class Settings(BaseSettings):
             raise ValueError("topics.min_insync_replicas is larger than topics.replication_factor")
         if self.stream.max_buffer_bytes < self.topics.max_frame_bytes:
             raise ValueError("stream.max_buffer_bytes is smaller than topics.max_frame_bytes")
+        if self.spool.max_bytes < 2 * self.topics.max_frame_bytes:
+            raise ValueError("spool.max_bytes must be at least twice topics.max_frame_bytes")
         if self.stream.heartbeat_interval_ms * 3 > self.stream.session_timeout_ms:
             raise ValueError("stream.heartbeat_interval_ms must be at most a third of stream.session_timeout_ms")
         # A dead letter is a frame with more headers, and must fit into the producer's queue.

@@ -19,7 +19,7 @@ from infra.process.times import now_us
 from infra.settings import Settings
 from infra.status.rates import Rate
 from schemas.codec import Registry, encode
-from schemas.errors import Busy, SightlineError
+from schemas.errors import Busy, SightlineError, Unavailable
 from schemas.records import Micros, ProcessStatus, SourceStatus
 
 log = logs.get(__name__)
@@ -51,10 +51,11 @@ def reporting(
 ) -> Iterator[None]:
     """Report what this process does while the block runs.
 
-    An installation without the topic, such as one that is being upgraded, goes on without: only verdicts lack.
+    An installation without the topic, such as one that is being upgraded, goes on without: only verdicts lack. Where
+    Kafka is away the topic is taken to be there.
     """
     topic = TopicNames.for_lane(settings.topic_prefix).status
-    if not partitions_of(settings, topic):
+    if _is_missing(settings, topic):
         log.warning("this process does not report what it does: `sightline topics create` makes the topic", topic=topic)
         yield
         return
@@ -63,6 +64,15 @@ def reporting(
         yield
     if registry is not None:
         registry.close()
+
+
+def _is_missing(settings: Settings, topic: str) -> bool:
+    try:
+        return not partitions_of(settings, topic)
+    except Unavailable as away:
+        if away.answers:
+            raise
+        return False
 
 
 class StatusReporter:

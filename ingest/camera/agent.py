@@ -1,9 +1,10 @@
-"""The camera agent from start to stop: feeds -> buffer -> outbox -> `frames.raw`."""
+"""The camera agent from start to stop: feeds -> buffer -> route (at once, or by way of the disk) -> `frames.raw`."""
 
 import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 from infra.kafka.key_values import given_keys
@@ -24,6 +25,8 @@ from ingest.camera.spec import CameraSpec
 from ingest.publish.drops import DropCounts
 from ingest.publish.frame import OutgoingFrame
 from ingest.publish.outbox import ENVELOPE_BYTES, Outbox
+from ingest.publish.route import Route
+from ingest.publish.spool.opening import route as open_route
 from schemas.registry_client import HttpRegistry
 
 log = logs.get(__name__)
@@ -37,8 +40,8 @@ SHORTAGE_S = 60.0
 TIMEOUT_KEY = "delivery.timeout.ms"
 
 
-def run(settings: Settings, specs: list[CameraSpec], stop: Stop) -> None:
-    """Publish the frames of all sources until every one has ended or `stop` is set.
+def run(settings: Settings, specs: list[CameraSpec], stop: Stop, spool: Path | None = None) -> None:
+    """Publish the frames of all sources until every one has ended or `stop` is set. `spool`: the folder of the spool.
 
     Raises SightlineError when a finite source was not delivered completely; losses of live ones are counted and logged.
     """
@@ -61,7 +64,13 @@ def run(settings: Settings, specs: list[CameraSpec], stop: Stop) -> None:
             _registry(settings, closing),
             retention_h=settings.topics.frames_retention_h,
         )
-        reporter = Reporter(feeds, outbox, buffer, drops, publisher.produce_wait_ms)
+
+        def rate_of(source_id: str) -> float:
+            fps = (feed.spec.fps for feed in feeds if feed.spec.source_id == source_id)
+            return next(fps, settings.camera.fps)
+
+        route = closing.enter_context(open_route(settings.spool, spool, outbox, rate_of))
+        reporter = Reporter(feeds, outbox, buffer, drops, route, publisher.produce_wait_ms)
         health = closing.enter_context(HealthServer(settings.http, *probes(publisher, feeds)))
         for feed in feeds:
             buffer.add_source(feed.spec.source_id, feed.spec.source.live)
@@ -73,14 +82,14 @@ def run(settings: Settings, specs: list[CameraSpec], stop: Stop) -> None:
 
         try:
             with reporting(settings, "ingest", "live", publisher, reporter.doing, health):
-                for frame in frames_to_publish(buffer, feeds, stop, give_up):
-                    outbox.publish(frame, give_up)
+                for frame in frames_to_publish(buffer, feeds, route, stop, give_up):
+                    route.publish(frame, give_up)
         except Exception as error:  # noqa: BLE001 - raised below: the frames in flight are delivered first
             stop.set(error)
         flush(publisher, stop, ending)
         reporter.close()
     stop.raise_error()
-    raise_losses(feeds, outbox, buffer, drops)
+    raise_losses(feeds, outbox, buffer, drops, route)
 
 
 def into_buffer(
@@ -104,17 +113,21 @@ def into_buffer(
 
 
 def frames_to_publish(
-    buffer: FrameBuffer[OutgoingFrame], feeds: list[Feed], stop: Stop, give_up: Callable[[], bool]
+    buffer: FrameBuffer[OutgoingFrame], feeds: list[Feed], route: Route, stop: Stop, give_up: Callable[[], bool]
 ) -> Iterator[OutgoingFrame]:
-    """The frames in the buffer, until all feeds have ended and it is empty, or `give_up()` says to leave the rest."""
+    """The frames in the buffer, until all feeds have ended and it is empty, or `give_up()` says to leave the rest.
+
+    After a stop the frames on disk stay there; without one they are sent first.
+    """
     while not give_up():
+        route.work()
         capturing = any(feed.is_alive() for feed in feeds)  # asked before taking, so that the last frame is not missed
         if stop.is_set():
             buffer.close()
-        frame = buffer.take(TAKE_TIMEOUT_S)
+        frame = buffer.take(route.pause_s(TAKE_TIMEOUT_S), live_only=not route.has_room())
         if frame is not None:
             yield frame
-        elif not capturing:
+        elif not capturing and not buffer.held_bytes() and (stop.is_set() or route.is_empty()):
             return
 
 

@@ -59,12 +59,16 @@ class FrameBuffer(Generic[ItemT]):
             self._changed.notify_all()
             return lost
 
-    def take(self, timeout_s: float) -> ItemT | None:
+    def take(self, timeout_s: float, *, live_only: bool = False) -> ItemT | None:
         """The oldest frame of the source whose turn it is; None when no frame comes in time."""
+
+        def has_turn(queue: _SourceQueue[ItemT]) -> bool:
+            return bool(queue.items) and (queue.live or not live_only)
+
         with self._changed:
-            self._changed.wait_for(lambda: any(queue.items for queue in self._queues.values()), timeout_s)
+            self._changed.wait_for(lambda: any(map(has_turn, self._queues.values())), timeout_s)
             for source_id, queue in self._queues.items():
-                if queue.items:
+                if has_turn(queue):
                     self._queues[source_id] = self._queues.pop(source_id)  # its next turn comes after all others
                     self._changed.notify_all()
                     return queue.pop()

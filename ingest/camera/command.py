@@ -13,7 +13,8 @@ from infra.process.lifecycle import Stop
 from infra.settings import Settings, load_settings
 from ingest.camera import agent
 from ingest.camera.spec import CameraSpec, camera_spec, duplicate_ids, load_cameras
-from schemas.errors import ConfigError
+from ingest.publish.spool.opening import folder_for, was_used
+from schemas.errors import ConfigError, Unavailable
 
 log = logs.get(__name__)
 
@@ -55,8 +56,9 @@ def command(
     specs = cameras(config, {key: value for key, value in given.items() if value}, settings)
     _log_left_out(specs)
     with tracing.running(settings.tracing, "sightline-camera"):
-        require_topics(settings, writes=[TopicNames.for_lane(settings.topic_prefix).frames])
-        agent.run(settings, specs, Stop().install())
+        spool = _spool_folder(settings, specs, config)
+        _require_topic(settings, spool)
+        agent.run(settings, specs, Stop().install(), spool)
 
 
 def cameras(config: Path | None, given: dict[str, Any], settings: Settings) -> list[CameraSpec]:
@@ -78,6 +80,24 @@ def cameras(config: Path | None, given: dict[str, Any], settings: Settings) -> l
     if faults := duplicate_ids(specs):
         raise ConfigError(*faults)
     return specs
+
+
+def _spool_folder(settings: Settings, specs: list[CameraSpec], config: Path | None) -> Path | None:
+    """Where frames of live sources go while Kafka is away; None where they go nowhere, or there is no such source."""
+    if not settings.spool.enabled or (config is None and not any(spec.source.live for spec in specs)):
+        return None
+    names = [spec.source_id for spec in specs] if config is None else [str(config.absolute())]
+    return folder_for(settings.spool, TopicNames.for_lane(settings.topic_prefix).frames, names)
+
+
+def _require_topic(settings: Settings, spool: Path | None) -> None:
+    """An agent that comes back during an outage goes on; at its first start Kafka must be there."""
+    try:
+        require_topics(settings, writes=[TopicNames.for_lane(settings.topic_prefix).frames])
+    except Unavailable as away:
+        if away.answers or spool is None or not was_used(spool):
+            raise
+        log.warning("Kafka is away: frames go to disk until it is back", why=str(away))
 
 
 def _log_left_out(specs: list[CameraSpec]) -> None:

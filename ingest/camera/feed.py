@@ -190,6 +190,7 @@ class Feed(threading.Thread):
             uri=self.spec.source.shown,
             attributes={"file": name} if name else {},
             expires_at=captured_at + max_age_us if self.live and max_age_us else None,
+            live=self.live,
         )
 
     def _on_refused(self, meta: dict[str, Any]) -> None:

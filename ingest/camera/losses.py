@@ -6,6 +6,7 @@ from ingest.camera.feed import Feed, FeedState
 from ingest.publish.drops import DropCounts
 from ingest.publish.frame import OutgoingFrame
 from ingest.publish.outbox import Outbox
+from ingest.publish.route import Route
 from schemas.errors import SightlineError
 
 log = logs.get(__name__)
@@ -15,10 +16,13 @@ NAMED_FAULTS = 10
 REQUESTED = "rate_limit"
 
 
-def raise_losses(feeds: list[Feed], outbox: Outbox, buffer: FrameBuffer[OutgoingFrame], drops: DropCounts) -> None:
+def raise_losses(
+    feeds: list[Feed], outbox: Outbox, buffer: FrameBuffer[OutgoingFrame], drops: DropCounts, route: Route
+) -> None:
     """Raises SightlineError when a finite source is not completely on the topic; the losses of a live one are logged.
 
-    Also logs for each source what was dropped while the agent ran, by reason.
+    Frames that stay on disk for the next start are not lost. Also logs for each source what was dropped while the agent
+    ran, by reason.
     """
     faults = []
     held = buffer.held_frames()
@@ -27,7 +31,7 @@ def raise_losses(feeds: list[Feed], outbox: Outbox, buffer: FrameBuffer[Outgoing
         dropped = {reason: count for reason, count in drops.of(source_id).items() if reason != REQUESTED}
         if dropped:
             log.warning("frames dropped", source_id=source_id, frames=dropped)
-        found = _losses(feed, outbox.undelivered(source_id) + held[source_id])
+        found = _losses(feed, outbox.undelivered(source_id) - route.frames(source_id) + held[source_id])
         if found and feed.live:
             log.warning("frames lost", source_id=source_id, why=", ".join(found))
         elif found:

@@ -12,6 +12,7 @@ from ingest.camera.feed import Feed, FeedState
 from ingest.publish.drops import DropCounts
 from ingest.publish.frame import OutgoingFrame
 from ingest.publish.outbox import Outbox
+from ingest.publish.route import Route
 from ingest.publish.throughput import Throughput
 from schemas.records import SourceStatus
 
@@ -33,11 +34,12 @@ class Reporter:
         outbox: Outbox,
         buffer: FrameBuffer[OutgoingFrame],
         drops: DropCounts,
+        route: Route,
         produce_wait_ms: Callable[[], float | None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._feeds, self._outbox, self._buffer, self._drops, self._clock = feeds, outbox, buffer, drops, clock
-        self._produce_wait_ms = produce_wait_ms
+        self._route, self._produce_wait_ms = route, produce_wait_ms
         self._rates = {feed.spec.source_id: Rate() for feed in feeds}
         self._throughput = Throughput(outbox, [feed.spec.source_id for feed in feeds], clock)
         self._due_s = clock() + REPORT_PERIOD_S
@@ -61,6 +63,7 @@ class Reporter:
                 state=_STATES.get(feed.state, "down"),
                 frames_per_s=self._rates[feed.spec.source_id].look(delivered[feed.spec.source_id], now_s) or 0.0,
                 reason=feed.why or None,
+                spooled_frames=self._route.frames(feed.spec.source_id),
             )
             for feed in self._feeds[:MAX_SOURCES]
         )
@@ -87,6 +90,7 @@ class Reporter:
             frames=self._outbox.delivered().total(),
             frames_per_s=round(total_per_s, 1),
             waiting=sum(self._buffer.held_frames().values()),
+            on_disk=sum(self._route.frames(feed.spec.source_id) for feed in self._feeds),
             failed=self._outbox.failed().total(),
             dropped=dict(self._drops.total()),
         )

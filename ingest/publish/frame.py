@@ -12,7 +12,8 @@ class OutgoingFrame:
 
     `captured_at` is when the source made the image, `received_at` when the producer got it. `uri` and `attributes`
     travel with the frame for anyone to read, so they must hold no credentials. A frame that has not reached the Kafka
-    client by `expires_at` is dropped as `stale`; None means that it is sent however old it is.
+    client by `expires_at` is dropped as `stale`; None means that it is sent however old it is. The source of a `live`
+    frame does not wait: where there is a spool, the frame goes there while Kafka takes none.
     """
 
     source_id: str
@@ -25,3 +26,15 @@ class OutgoingFrame:
     uri: str
     attributes: Mapping[str, str] = field(default_factory=dict)
     expires_at: Micros | None = None
+    live: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyFrame:
+    """A frame with its number, as the outbox sends it. `value` is the Frame in single-object encoding."""
+
+    source_id: str
+    frame_id: str
+    captured_at: Micros
+    expires_at: Micros | None
+    value: bytes

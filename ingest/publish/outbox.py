@@ -15,13 +15,13 @@ from infra.process import logs, metrics
 from infra.process.now_and_then import NowAndThen
 from infra.process.times import now_us
 from infra.settings import KIB
-from ingest.publish.frame import OutgoingFrame
+from ingest.publish.frame import OutgoingFrame, ReadyFrame
 from ingest.publish.record_time import HOUR_US, Clock, record_time
 from schemas.clocks import clock_headers
-from schemas.codec import Registry, encode
+from schemas.codec import Registry, decode, encode
 from schemas.errors import Stalled
 from schemas.headers import TRACEPARENT, unsampled_traceparent
-from schemas.records import Frame, micros_to_iso
+from schemas.records import Frame, Micros, micros_to_iso
 
 log = logs.get(__name__)
 
@@ -34,13 +34,16 @@ CLOCK_HINT = "the clock of this machine is too far ahead of Kafka's"
 
 # Called with the source id and the reason: `stale`, `too_large` or `undelivered`. From any thread.
 OnDrop = Callable[[str, str], None]
+# Called with the fault of a delivery report, or None. From any thread.
+OnReport = Callable[[KafkaFault | None], bool]
 
 
 class Outbox:
     """Publishes frames to one topic. `frame_seq` counts from 0 without a gap in each `stream_epoch` of a source.
 
-    The number is assigned when a frame is handed to Kafka. A number that is missing on the topic therefore belongs to
-    a frame that Kafka refused; such frames are counted as failed, logged, and passed to `on_drop`.
+    The number is assigned when a frame is handed to Kafka, or to the spool. A number that is missing on the topic
+    therefore belongs to a frame that Kafka refused or the spool dropped; such frames are counted as failed, logged, and
+    passed to `on_drop`.
     `publish` is for one thread; the counts may be read from any. `retention_h` is that of the topic.
     """
 
@@ -65,37 +68,61 @@ class Outbox:
 
         Returning True does not mean that the frame was written. Raises Stalled when the client never sends again.
         """
-        source_id = outgoing.source_id
-        if outgoing.expires_at is not None and outgoing.expires_at < now_us():
-            self._on_drop(source_id, "stale")
+        numbered_before = self._next_seq.get(outgoing.source_id, (0, 0))
+        ready = self.ready(outgoing)
+        if ready is None or self.send(ready, give_up):
             return True
+        self._next_seq[outgoing.source_id] = numbered_before
+        return False
+
+    def ready(self, outgoing: OutgoingFrame) -> ReadyFrame | None:
+        """The frame with its number, for `send` or a spool; None when it is too old by now, which is counted."""
+        if self._is_stale(outgoing.source_id, outgoing.expires_at):
+            return None
         self._compare(outgoing)
         frame = self._numbered(outgoing)
-        record_ms, clock_fault = self._record_ms(frame)
+        self._next_seq[frame.source_id] = (frame.stream_epoch, frame.frame_seq + 1)
+        self.add(frame.source_id)
+        return ReadyFrame(frame.source_id, frame.frame_id, frame.captured_at, outgoing.expires_at, encode(frame))
+
+    def send(self, ready: ReadyFrame, give_up: Callable[[], bool], on_report: OnReport | None = None) -> bool:
+        """As `publish`. Where `on_report` returns True for a fault, the frame is sent again, and has not failed."""
+        record_ms, clock_fault = self._record_ms(ready)
         span, traceparent = begin("send", self._topic, None)
         if span is not None:
-            span.set({FRAME_ID: frame.frame_id, KEY: source_id})
+            span.set({FRAME_ID: ready.frame_id, KEY: ready.source_id})
         traceparent = traceparent or unsampled_traceparent()  # every frame has one, also with traces off
-        on_delivery = sent_by(span, self._counting(frame, record_ms, clock_fault))
+        on_delivery = sent_by(span, self._counting(ready, record_ms, clock_fault, on_report))
         record = OutRecord(
             self._topic,
-            source_id,
-            encode(frame, self._registry, self._topic),
+            ready.source_id,
+            self._value(ready),
             [(TRACEPARENT, traceparent.encode()), *clock_headers(record_ms if clock_fault else None)],
             timestamp_ms=record_ms,
             on_delivery=on_delivery,
         )
-        with self._lock:
-            self._accepted[source_id] += 1
         try:
-            if not send_wait(self._sender, record, give_up):
-                return False
+            return send_wait(self._sender, record, give_up)
         except KafkaFailure as refusal:
             if refusal.fault.is_fatal:
                 raise Stalled(f"the Kafka producer cannot go on: {refusal}") from refusal
             on_delivery(DeliveryReport(self._topic, -1, -1, refusal.fault))
-        self._next_seq[source_id] = (frame.stream_epoch, frame.frame_seq + 1)
-        return True
+            return True
+
+    def has_room(self, size_bytes: int) -> bool:
+        """Whether the Kafka client would take a frame of that size now."""
+        return self._sender.wait_for_room(size_bytes, 0.0)
+
+    def add(self, source_id: str, frames: int = 1) -> None:
+        """So many frames more are on their way to the topic."""
+        with self._lock:
+            self._accepted[source_id] += frames
+
+    def lose(self, source_id: str, reason: str) -> None:
+        """A frame that was on its way will not be written."""
+        with self._lock:
+            self._failed[source_id] += 1
+        self._on_drop(source_id, reason)
 
     def delivered(self) -> Counter[str]:
         """Frames that the broker acknowledged, by source."""
@@ -103,14 +130,26 @@ class Outbox:
             return self._delivered.copy()
 
     def failed(self) -> Counter[str]:
-        """Frames that Kafka refused, by source."""
+        """Frames that Kafka refused or the spool dropped, by source."""
         with self._lock:
             return self._failed.copy()
 
     def undelivered(self, source_id: str) -> int:
-        """Frames of a source that came this far and that the broker has not acknowledged: refused, or unanswered."""
+        """Frames of a source that came this far and that the broker has not acknowledged: lost, or on their way."""
         with self._lock:
             return self._accepted[source_id] - self._delivered[source_id]
+
+    def _is_stale(self, source_id: str, expires_at: Micros | None) -> bool:
+        if expires_at is None or expires_at >= now_us():
+            return False
+        self._on_drop(source_id, "stale")
+        return True
+
+    def _value(self, ready: ReadyFrame) -> bytes:
+        """What a registry is there for is known when the frame is sent: it may come from a spool of before."""
+        if self._registry is None:
+            return ready.value
+        return encode(decode(Frame, ready.value), self._registry, self._topic)
 
     def _compare(self, outgoing: OutgoingFrame) -> None:
         """A camera that hangs gives the same picture again and again."""
@@ -137,7 +176,7 @@ class Outbox:
             attributes=dict(outgoing.attributes),
         )
 
-    def _record_ms(self, frame: Frame) -> tuple[int, Clock | None]:
+    def _record_ms(self, frame: ReadyFrame) -> tuple[int, Clock | None]:
         """The time of the frame's record, and why it is not `captured_at`. A source is logged when that changes."""
         source_id = frame.source_id
         chosen = record_time(frame.captured_at, now_us(), self._retention_us)
@@ -154,11 +193,14 @@ class Outbox:
             )
         return chosen.at // 1000, chosen.fault
 
-    def _counting(self, frame: Frame, record_ms: int, clock_fault: Clock | None) -> OnDelivery:
+    def _counting(
+        self, ready: ReadyFrame, record_ms: int, clock_fault: Clock | None, on_report: OnReport | None
+    ) -> OnDelivery:
         """The delivery call-back of one frame. It does not hold the image, which may wait long for its report."""
-        source_id, frame_id, image_bytes = frame.source_id, frame.frame_id, len(frame.image)
+        source_id, frame_id, value_bytes = ready.source_id, ready.frame_id, len(ready.value)
 
         def on_delivery(report: DeliveryReport) -> None:
+            is_sent_again = on_report is not None and on_report(report.fault)
             if report.fault is None:
                 with self._lock:
                     self._delivered[source_id] += 1
@@ -166,20 +208,18 @@ class Outbox:
                 if clock_fault is not None:
                     metrics.CLOCKS_ADJUSTED.labels(metrics.SOURCE_LABEL(source_id), clock_fault.value).inc()
                 metrics.SOURCE_LAST_FRAME.set(source_id, record_ms / 1000)
-            else:
-                with self._lock:
-                    self._failed[source_id] += 1
-                self._tell_failed(source_id, frame_id, image_bytes, report.fault)
+            elif not is_sent_again:
+                self._tell_failed(source_id, frame_id, value_bytes, report.fault)
 
         return on_delivery
 
-    def _tell_failed(self, source_id: str, frame_id: str, image_bytes: int, fault: KafkaFault) -> None:
+    def _tell_failed(self, source_id: str, frame_id: str, value_bytes: int, fault: KafkaFault) -> None:
         """Count it. A fault that is not of this frame alone is logged now and then, for all sources together."""
         is_of_frame = fault.kind is FaultKind.TOO_LARGE
-        self._on_drop(source_id, "too_large" if is_of_frame else "undelivered")
+        self.lose(source_id, "too_large" if is_of_frame else "undelivered")
         why = f"{fault}: {CLOCK_HINT}" if fault.name == "INVALID_TIMESTAMP" else str(fault)
         if is_of_frame:
-            log.error("frame not delivered", frame_id=frame_id, bytes=image_bytes, why=why)
+            log.error("frame not delivered", frame_id=frame_id, bytes=value_bytes, why=why)
             return
         # The client has two errors for a topic that is not there.
         kind = fault.kind.name if fault.kind is FaultKind.GONE else fault.name

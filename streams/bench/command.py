@@ -20,6 +20,7 @@ from streams.bench.kafka import bench_kafka
 from streams.bench.lag import bench_lag
 from streams.bench.replay import bench_replay
 from streams.bench.report import Options, Report
+from streams.bench.spool import bench_spool
 from streams.bench.stream import bench_stream
 from streams.bench.testbed import services
 
@@ -35,6 +36,7 @@ BENCHMARKS: dict[str, Callable[[Options], Report]] = {
     "kafka": bench_kafka,
     "lag": bench_lag,
     "replay": bench_replay,
+    "spool": bench_spool,
 }
 
 

@@ -2,6 +2,7 @@
 
 import threading
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -20,6 +21,7 @@ from ingest.camera.report import REPORT_PERIOD_S, REPORTS_PER_LOG_LINE, Reporter
 from ingest.publish.drops import DropCounts
 from ingest.publish.frame import OutgoingFrame
 from ingest.publish.outbox import Outbox
+from ingest.publish.route import DirectRoute
 from schemas.errors import SightlineError
 from schemas.records import Encoding, SourceKind
 from tests.support.cameras import MAX_IMAGE_BYTES, SETTINGS, spec_of
@@ -41,11 +43,12 @@ class Rig:
         self.clock, self.drops, self.sender = Clock(), DropCounts(), MemorySender()
         self.feed = Feed(spec_of(source), SETTINGS, MAX_IMAGE_BYTES, lambda _frame: None, self.drops, Stop())
         self.outbox = Outbox(self.sender, "frames.raw", self.drops.add, retention_h=24)
+        self.route = DirectRoute(self.outbox)
         self.buffer: FrameBuffer[OutgoingFrame] = FrameBuffer(1 << 20, max_frames=2)
         self.buffer.add_source(self.feed.spec.source_id, live=True)
 
     def raise_losses(self) -> None:
-        raise_losses([self.feed], self.outbox, self.buffer, self.drops)
+        raise_losses([self.feed], self.outbox, self.buffer, self.drops, self.route)
 
 
 def a_frame() -> OutgoingFrame:
@@ -69,7 +72,7 @@ def test_a_buffer_that_gets_full_is_told_of_once_a_shortage() -> None:
 
 def test_the_report_lines_name_what_was_dropped() -> None:
     rig = Rig()
-    reporter = Reporter([rig.feed], rig.outbox, rig.buffer, rig.drops, clock=rig.clock)
+    reporter = Reporter([rig.feed], rig.outbox, rig.buffer, rig.drops, rig.route, clock=rig.clock)
     rig.drops.add("cam", "buffer_full", 2)
     rig.drops.add("gate", "buffer_full", 2)
     rig.drops.add("cam", "rate_limit", 10)
@@ -120,9 +123,48 @@ def test_the_buffer_is_emptied_after_the_last_feed_has_ended() -> None:
     rig = Rig()
     rig.buffer.put("cam", a_frame(), 1)
     rig.buffer.put("cam", a_frame(), 1)
-    assert len(list(frames_to_publish(rig.buffer, [rig.feed], Stop(), lambda: False))) == 2
+    assert len(list(frames_to_publish(rig.buffer, [rig.feed], rig.route, Stop(), lambda: False))) == 2
     rig.buffer.put("cam", a_frame(), 1)
-    assert list(frames_to_publish(rig.buffer, [rig.feed], Stop(), lambda: True)) == [], "giving up leaves the rest"
+    assert list(frames_to_publish(rig.buffer, [rig.feed], rig.route, Stop(), lambda: True)) == [], (
+        "giving up leaves the rest"
+    )
+
+
+class Spooled(DirectRoute):
+    """Has frames on disk for some looks, and no room for others."""
+
+    looks = 3
+
+    def work(self) -> None:
+        self.looks -= 1
+
+    def pause_s(self, longest_s: float) -> float:
+        return 0.01
+
+    def is_empty(self) -> bool:
+        return self.looks <= 0
+
+    def has_room(self) -> bool:
+        return self.is_empty()
+
+
+def test_what_is_on_disk_is_sent_before_the_agent_ends_by_itself_and_not_after_a_stop() -> None:
+    rig, route, stop = Rig(), Spooled(Rig().outbox), Stop()
+    assert list(frames_to_publish(rig.buffer, [rig.feed], route, stop, lambda: False)) == []
+    assert route.looks == 0
+    stop.set()
+    kept = Spooled(rig.outbox)
+    assert list(frames_to_publish(rig.buffer, [rig.feed], kept, stop, lambda: False)) == []
+    assert not kept.is_empty()
+
+
+def test_while_kafka_has_no_room_only_live_frames_are_taken() -> None:
+    rig, route = Rig(), Spooled(Rig().outbox)
+    rig.buffer.add_source("file", live=False)
+    rig.buffer.put("file", replace(a_frame(), source_id="file"), 1)
+    rig.buffer.put("cam", a_frame(), 1)
+    taken = [frame.source_id for frame in frames_to_publish(rig.buffer, [rig.feed], route, Stop(), lambda: False)]
+    assert taken == ["cam", "file"]
 
 
 def test_a_stop_ends_the_waiting_of_finite_sources() -> None:
@@ -133,7 +175,7 @@ def test_a_stop_ends_the_waiting_of_finite_sources() -> None:
     waiting = threading.Thread(target=rig.buffer.put, args=("file", a_frame(), 1))
     waiting.start()
     stop.set()
-    taken = list(frames_to_publish(rig.buffer, [cast(Feed, waiting)], stop, lambda: False))
+    taken = list(frames_to_publish(rig.buffer, [cast(Feed, waiting)], rig.route, stop, lambda: False))
     assert len(taken) == FINITE_HELD + 1
     waiting.join(2.0)
     assert not waiting.is_alive()
