@@ -83,6 +83,15 @@ CAMERA_RECONNECTS = Counter(
     "captures opened again",
     ["source_id", "reason"],
 )
+CAMERAS_FILE_OK = OwnGauge("sightline_cameras_file_ok", "0 while cameras.toml has an edit that is wrong")
+
+
+def forget_source(source_id: str) -> None:
+    """End the series that tell the present state of a source which was removed; its counters stay."""
+    for gauge in (SOURCE_FPS, SOURCE_LAST_FRAME, SOURCE_LAST_CHANGE, CAMERA_UP):
+        gauge.forget(source_id)
+    SOURCE_LABEL.forget(source_id)
+
 
 # ingest: the archive
 ARCHIVED_FRAMES = Counter("sightline_archive_frames_total", "frames that were archived: written and read back")

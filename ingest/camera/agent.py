@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -18,6 +18,7 @@ from infra.settings import Settings
 from infra.status.reporter import reporting
 from ingest.camera.buffer import FrameBuffer
 from ingest.camera.feed import Feed, FeedState, PutFrame
+from ingest.camera.fleet import Fleet
 from ingest.camera.losses import raise_losses
 from ingest.camera.report import Reporter
 from ingest.camera.spec import CameraSpec
@@ -37,8 +38,13 @@ SHORTAGE_S = 60.0
 TIMEOUT_KEY = "delivery.timeout.ms"
 
 
-def run(settings: Settings, specs: list[CameraSpec], stop: Stop) -> None:
-    """Publish the frames of all sources until every one has ended or `stop` is set.
+def run(
+    settings: Settings,
+    specs: Sequence[CameraSpec],
+    stop: Stop,
+    look: Callable[[], Sequence[CameraSpec] | None] = lambda: None,
+) -> None:
+    """Publish the frames of all sources until every one has ended or `stop` is set. `look`: see Fleet.
 
     Raises SightlineError when a finite source was not delivered completely; losses of live ones are counted and logged.
     """
@@ -50,7 +56,11 @@ def run(settings: Settings, specs: list[CameraSpec], stop: Stop) -> None:
     metrics.SOURCE_LABEL.max_sources = settings.metrics.per_source
     drops = DropCounts()
     put = into_buffer(buffer, drops)
-    feeds = [Feed(spec, settings.camera, max_image_bytes, put, drops, stop, buffer.set_live) for spec in specs]
+
+    def make_feed(spec: CameraSpec, stop: Stop, after: Feed | None) -> Feed:
+        return Feed(spec, settings.camera, max_image_bytes, put, drops, stop, buffer.set_live, after)
+
+    feeds = Fleet(make_feed, buffer, stop, look)
     publishing, ending = StopBudget(stop, STOP_BUDGET_S - FLUSH_SHARE_S), StopBudget(stop, STOP_BUDGET_S)
     with ExitStack() as closing:
         publisher = Publisher(settings, **_delivery_timeout(settings))
@@ -63,9 +73,8 @@ def run(settings: Settings, specs: list[CameraSpec], stop: Stop) -> None:
         )
         reporter = Reporter(feeds, outbox, buffer, drops, publisher.produce_wait_ms)
         health = closing.enter_context(HealthServer(settings.http, *probes(publisher, feeds)))
-        for feed in feeds:
-            buffer.add_source(feed.spec.source_id, feed.spec.source.live)
-            feed.start()
+        feeds.apply(specs)
+        closing.enter_context(feeds)
 
         def give_up() -> bool:
             reporter.tick()  # also while Kafka takes nothing
@@ -104,7 +113,7 @@ def into_buffer(
 
 
 def frames_to_publish(
-    buffer: FrameBuffer[OutgoingFrame], feeds: list[Feed], stop: Stop, give_up: Callable[[], bool]
+    buffer: FrameBuffer[OutgoingFrame], feeds: Sequence[Feed], stop: Stop, give_up: Callable[[], bool]
 ) -> Iterator[OutgoingFrame]:
     """The frames in the buffer, until all feeds have ended and it is empty, or `give_up()` says to leave the rest."""
     while not give_up():
@@ -125,7 +134,7 @@ def flush(publisher: FlushableSender, stop: Stop, ending: StopBudget) -> None:
     publisher.close(ending.remaining_s() if stop.is_set() else 0.0)
 
 
-def probes(publisher: Sender, feeds: list[Feed]) -> tuple[Probe, Probe]:
+def probes(publisher: Sender, feeds: Sequence[Feed]) -> tuple[Probe, Probe]:
     """Live: the Kafka client works. Ready: it does, and at least one source delivers frames or has ended."""
 
     def live() -> str | None:

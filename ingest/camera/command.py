@@ -12,6 +12,7 @@ from infra.process import logs, tracing
 from infra.process.lifecycle import Stop
 from infra.settings import Settings, load_settings
 from ingest.camera import agent
+from ingest.camera.cameras_file import CamerasFile
 from ingest.camera.spec import CameraSpec, camera_spec, duplicate_ids, load_cameras
 from schemas.errors import ConfigError
 
@@ -47,7 +48,8 @@ def command(
 ) -> None:
     """Publish the frames of cameras, files and folders.
 
-    Ends by itself after the last frame of files and folders; with live cameras it runs until it is stopped.
+    Ends by itself after the last frame of files and folders; with live cameras it runs until it is stopped. An edit of
+    the file of --config adds, changes and removes cameras while it runs.
     """
     settings = load_settings({"camera": {"fps": fps}, "http": {"port": http_port}})
     logs.setup(settings.log)
@@ -56,7 +58,8 @@ def command(
     _log_left_out(specs)
     with tracing.running(settings.tracing, "sightline-camera"):
         require_topics(settings, writes=[TopicNames.for_lane(settings.topic_prefix).frames])
-        agent.run(settings, specs, Stop().install())
+        look = (lambda: None) if config is None else _file_of(config, settings).look
+        agent.run(settings, specs, Stop().install(), look)
 
 
 def cameras(config: Path | None, given: dict[str, Any], settings: Settings) -> list[CameraSpec]:
@@ -78,6 +81,15 @@ def cameras(config: Path | None, given: dict[str, Any], settings: Settings) -> l
     if faults := duplicate_ids(specs):
         raise ConfigError(*faults)
     return specs
+
+
+def _file_of(config: Path, settings: Settings) -> CamerasFile:
+    def load() -> list[CameraSpec]:
+        specs = load_cameras(config, settings.camera)
+        _log_left_out(specs)
+        return specs
+
+    return CamerasFile(config, load)
 
 
 def _log_left_out(specs: list[CameraSpec]) -> None:

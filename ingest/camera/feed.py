@@ -65,6 +65,7 @@ class Feed(threading.Thread):
 
     A camera that is open and whose answers bring no picture is FAILING after `failing_after_s`; its process goes on.
     `set_live` is called when the source turns out to be live or finite: of an HTTP address only its answer tells.
+    `after`: an earlier feed of the same source, whose end is waited for.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Feed(threading.Thread):
         drops: DropCounts,
         stop: Stop,
         set_live: SetLive = lambda _source_id, _live: None,
+        after: "Feed | None" = None,
     ) -> None:
         super().__init__(name=f"feed-{spec.source_id}", daemon=True)
         self.spec = spec
@@ -86,6 +88,7 @@ class Feed(threading.Thread):
         self.captured = 0
         self.live = spec.source.live
         self._failing_reason = ""
+        self._after_feed = after
         self._set_live = set_live
         self._settings, self._max_image_bytes = settings, max_image_bytes
         self._put, self._drops, self._stop_flag = put, drops, stop
@@ -99,12 +102,20 @@ class Feed(threading.Thread):
     def run(self) -> None:
         """Run capture processes until the source ends, is given up, or the agent stops."""
         try:
+            self._await_former()
             while not self._stop_flag.is_set() and self.state not in (FeedState.ENDED, FeedState.DEAD):
                 self._after(self._capture())
         except BaseException as error:  # noqa: BLE001 - a defect: the whole agent ends with it
             self._stop_flag.set(error)
         finally:
             metrics.CAMERA_UP.set(self.spec.source_id, 0)
+
+    def _await_former(self) -> None:
+        """An earlier feed of this camera has to end first, so that frames and epochs of both do not mix."""
+        former, self._after_feed = self._after_feed, None
+        if former is not None:
+            former.join()
+            self._epoch = former._epoch
 
     def _capture(self) -> SessionEnd:
         """Run one capture process from its start to its end."""

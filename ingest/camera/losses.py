@@ -1,5 +1,7 @@
 """What an agent says at its end of the frames that are not on the topic."""
 
+from collections.abc import Sequence
+
 from infra.process import logs
 from ingest.camera.buffer import FrameBuffer
 from ingest.camera.feed import Feed, FeedState
@@ -15,7 +17,7 @@ NAMED_FAULTS = 10
 REQUESTED = "rate_limit"
 
 
-def raise_losses(feeds: list[Feed], outbox: Outbox, buffer: FrameBuffer[OutgoingFrame], drops: DropCounts) -> None:
+def raise_losses(feeds: Sequence[Feed], outbox: Outbox, buffer: FrameBuffer[OutgoingFrame], drops: DropCounts) -> None:
     """Raises SightlineError when a finite source is not completely on the topic; the losses of a live one are logged.
 
     Also logs for each source what was dropped while the agent ran, by reason.

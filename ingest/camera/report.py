@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 
 from infra.process import logs, metrics
 from infra.status.rates import Rate
@@ -29,7 +30,7 @@ class Reporter:
 
     def __init__(
         self,
-        feeds: list[Feed],
+        feeds: Sequence[Feed],
         outbox: Outbox,
         buffer: FrameBuffer[OutgoingFrame],
         drops: DropCounts,
@@ -38,8 +39,8 @@ class Reporter:
     ) -> None:
         self._feeds, self._outbox, self._buffer, self._drops, self._clock = feeds, outbox, buffer, drops, clock
         self._produce_wait_ms = produce_wait_ms
-        self._rates = {feed.spec.source_id: Rate() for feed in feeds}
-        self._throughput = Throughput(outbox, [feed.spec.source_id for feed in feeds], clock)
+        self._rates: defaultdict[str, Rate] = defaultdict(Rate)
+        self._throughput = Throughput(outbox, lambda: [feed.spec.source_id for feed in feeds], clock)
         self._due_s = clock() + REPORT_PERIOD_S
         self._reports = 0
 

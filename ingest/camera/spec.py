@@ -29,7 +29,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from infra.settings import CameraSettings
-from infra.settings.toml_file import read_toml
+from infra.settings.toml_file import lines_of_tables, read_toml_text
 from ingest.sources.connection import (
     DEFAULT,
     RTSP_TRANSPORTS,
@@ -81,7 +81,7 @@ class CameraSpec:
 def load_cameras(file: Path, settings: CameraSettings, environ: Mapping[str, str] = os.environ) -> list[CameraSpec]:
     """The cameras of a file; paths in it are relative to it. Raises ConfigError with everything that is wrong in it."""
     try:
-        document = read_toml(file)
+        document, text = read_toml_text(file)
     except OSError as error:
         raise ConfigError(f"{file}: it cannot be read: {error.strerror}") from error
     entries = document.pop("camera", None)
@@ -89,11 +89,13 @@ def load_cameras(file: Path, settings: CameraSettings, environ: Mapping[str, str
     if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
         raise ConfigError(*faults, f"{file}: there is no [[camera]] table in it")
     specs = []
+    lines = lines_of_tables(text, "camera")
     for number, entry in enumerate(entries, 1):
         try:
             specs.append(camera_spec(entry, settings, environ, file.parent))
         except ConfigError as error:
-            faults += [f"{file}: camera {entry.get('id', number)}: {fault}" for fault in error.faults]
+            line = f"line {lines[number - 1]}: " if len(lines) == len(entries) else ""
+            faults += [f"{file}: {line}camera {entry.get('id', number)}: {fault}" for fault in error.faults]
     faults += [f"{file}: {fault}" for fault in duplicate_ids(specs)]
     if faults:
         raise ConfigError(*faults)
