@@ -76,23 +76,6 @@ FRAMES_DROPPED = Counter(
     ["source_id", "reason"],
 )
 
-# ingest: cameras
-CAMERA_UP = SourceGauge(Gauge("sightline_camera_up", "1 while frames arrive", ["source_id"]), SOURCE_LABEL, min)
-CAMERA_RECONNECTS = Counter(
-    "sightline_camera_reconnects_total",
-    "captures opened again",
-    ["source_id", "reason"],
-)
-CAMERAS_FILE_OK = OwnGauge("sightline_cameras_file_ok", "0 while cameras.toml has an edit that is wrong")
-
-
-def forget_source(source_id: str) -> None:
-    """End the series that tell the present state of a source which was removed; its counters stay."""
-    for gauge in (SOURCE_FPS, SOURCE_LAST_FRAME, SOURCE_LAST_CHANGE, CAMERA_UP):
-        gauge.forget(source_id)
-    SOURCE_LABEL.forget(source_id)
-
-
 # ingest: the archive
 ARCHIVED_FRAMES = Counter("sightline_archive_frames_total", "frames that were archived: written and read back")
 ARCHIVED_BYTES = Counter("sightline_archive_bytes_total", "bytes of the files in which frames were archived")

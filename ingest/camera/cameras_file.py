@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from infra.process import logs, metrics
+from infra.process import camera_metrics, logs
 from ingest.camera.spec import CameraSpec
 from schemas.errors import ConfigError
 
@@ -21,7 +21,7 @@ class CamerasFile:
     def __init__(self, file: Path, load: Callable[[], Sequence[CameraSpec]]) -> None:
         self._file, self._load = file, load
         self._known = self._seen = self._state()
-        metrics.CAMERAS_FILE_OK.set(1)
+        camera_metrics.CAMERAS_FILE_OK.set(1)
 
     def look(self) -> Sequence[CameraSpec] | None:
         """The cameras of a new edit that is right; None where there is none."""
@@ -32,10 +32,10 @@ class CamerasFile:
         try:
             specs = self._load()
         except ConfigError as error:
-            metrics.CAMERAS_FILE_OK.set(0)
+            camera_metrics.CAMERAS_FILE_OK.set(0)
             log.error("the cameras stay as they are: their file is wrong", why=str(error))
             return None
-        metrics.CAMERAS_FILE_OK.set(1)
+        camera_metrics.CAMERAS_FILE_OK.set(1)
         return specs
 
     def _state(self) -> str:

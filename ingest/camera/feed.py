@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from infra.process import logs, metrics
+from infra.process import camera_metrics, logs, metrics
 from infra.process.lifecycle import Stop
 from infra.settings import CameraSettings
 from ingest.camera.backoff import Backoff
 from ingest.camera.session import CaptureSession
 from ingest.camera.spec import CameraSpec
+from ingest.camera.vitals import Vitals
 from ingest.capture.process import CaptureProcess
 from ingest.capture.wire import CaptureMessage, MessageKind, WireError
 from ingest.publish.drops import DropCounts
@@ -87,6 +88,7 @@ class Feed(threading.Thread):
         self.failures = 0
         self.captured = 0
         self.live = spec.source.live
+        self.vitals = Vitals(spec.fps)
         self._failing_reason = ""
         self._after_feed = after
         self._set_live = set_live
@@ -108,7 +110,7 @@ class Feed(threading.Thread):
         except BaseException as error:  # noqa: BLE001 - a defect: the whole agent ends with it
             self._stop_flag.set(error)
         finally:
-            metrics.CAMERA_UP.set(self.spec.source_id, 0)
+            camera_metrics.CAMERA_UP.set(self.spec.source_id, 0)
 
     def _await_former(self) -> None:
         """An earlier feed of this camera has to end first, so that frames and epochs of both do not mix."""
@@ -171,6 +173,7 @@ class Feed(threading.Thread):
     def _on_opened(self, meta: dict[str, Any]) -> None:
         self._epoch = max(time.time_ns() // 1_000_000, self._epoch + 1)
         self._session.open(time.monotonic(), stall_limit_s(float(meta["expected_per_s"]), float(meta["patience_s"])))
+        self.vitals.opened(float(meta["expected_per_s"]))
         self.live = bool(meta["live"])
         self._set_live(self.spec.source_id, self.live)
         log.info(
@@ -182,8 +185,9 @@ class Feed(threading.Thread):
             if self.state == FeedState.FAILING:
                 log.info("camera gives pictures again", source_id=self.spec.source_id)
             self.state, self.why = FeedState.UP, ""
-            metrics.CAMERA_UP.set(self.spec.source_id, 1)
+            camera_metrics.CAMERA_UP.set(self.spec.source_id, 1)
         self._count_captured(int(meta["index"]))
+        self.vitals.frame(time.monotonic())
         self._put(self._outgoing(meta, image))
         self._delivered_index = self._session.base_index + int(meta["index"])
 
@@ -224,7 +228,7 @@ class Feed(threading.Thread):
         if self.state != FeedState.FAILING or reason != self._failing_reason:
             log.warning("camera failing", source_id=self.spec.source_id, reason=reason, why=why)
         self.state, self.why, self._failing_reason = FeedState.FAILING, why, reason
-        metrics.CAMERA_UP.set(self.spec.source_id, 0)
+        camera_metrics.CAMERA_UP.set(self.spec.source_id, 0)
 
     def _with_advice(self, why: str) -> str:
         return "; ".join(filter(None, [why, advice(why, self.spec.connection)]))
@@ -251,13 +255,14 @@ class Feed(threading.Thread):
         self.why = end.why
         healthy_s = self._session.healthy_s()
         self.failures = 1 if healthy_s * 1000 >= self._settings.healthy_after_ms else self.failures + 1
-        metrics.CAMERA_UP.set(self.spec.source_id, 0)
+        camera_metrics.CAMERA_UP.set(self.spec.source_id, 0)
         if not self.live and self.failures >= self._settings.max_failures:
             self.state = FeedState.DEAD
             log.error("source given up", source_id=self.spec.source_id, failures=self.failures, why=end.why)
             return
         self.state = FeedState.DOWN
-        metrics.CAMERA_RECONNECTS.labels(metrics.SOURCE_LABEL(self.spec.source_id), end.reason).inc()
+        self.vitals.lost(time.monotonic(), stalled=end.reason == "stalled")
+        camera_metrics.CAMERA_RECONNECTS.labels(metrics.SOURCE_LABEL(self.spec.source_id), end.reason).inc()
         delay_s = max(self._backoff.failed(healthy_s), end.wait_s)
         log.warning(
             "camera lost", source_id=self.spec.source_id, reason=end.reason, why=end.why, again_in_s=round(delay_s, 1)

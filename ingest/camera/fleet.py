@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self, overload
 
-from infra.process import logs, metrics
+from infra.process import camera_metrics, logs
 from infra.process.lifecycle import Stop
 from ingest.camera.feed import Feed
 from ingest.camera.spec import CameraSpec
@@ -148,7 +148,7 @@ class Fleet(Sequence[Feed]):
                 self._forget_at_s[name] = time.monotonic() + FORGET_AFTER_S
         for name in [name for name, at_s in self._forget_at_s.items() if time.monotonic() >= at_s]:
             del self._forget_at_s[name]
-            metrics.forget_source(name)
+            camera_metrics.forget_source(name)
         error = next((stop.error for stop in self._stops.values() if stop.error is not None), None)
         if error is not None:
             self._stop.set(error)

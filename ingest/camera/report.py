@@ -5,11 +5,13 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
-from infra.process import logs, metrics
+from infra.process import camera_metrics, logs, metrics
+from infra.process.times import now_us
 from infra.status.rates import Rate
 from infra.status.reporter import Doing
 from ingest.camera.buffer import FrameBuffer
 from ingest.camera.feed import Feed, FeedState
+from ingest.camera.vitals import Quality, quality_of
 from ingest.publish.drops import DropCounts
 from ingest.publish.frame import OutgoingFrame
 from ingest.publish.outbox import Outbox
@@ -22,7 +24,8 @@ REPORT_PERIOD_S = 5.0
 REPORTS_PER_LOG_LINE = 6
 # An agent with more sources tells of the first ones.
 MAX_SOURCES = 1000
-_STATES = {FeedState.UP: "up", FeedState.ENDED: "ended"}
+_STATES = {FeedState.UP: "up", FeedState.FAILING: "failing", FeedState.ENDED: "ended"}
+_RANKS = {Quality.UNUSABLE: 0, Quality.POOR: 1, Quality.FAIR: 2, Quality.EXCELLENT: 3}
 
 
 class Reporter:
@@ -40,6 +43,7 @@ class Reporter:
         self._feeds, self._outbox, self._buffer, self._drops, self._clock = feeds, outbox, buffer, drops, clock
         self._produce_wait_ms = produce_wait_ms
         self._rates: defaultdict[str, Rate] = defaultdict(Rate)
+        self._taken: defaultdict[str, Rate] = defaultdict(Rate)
         self._throughput = Throughput(outbox, lambda: [feed.spec.source_id for feed in feeds], clock)
         self._due_s = clock() + REPORT_PERIOD_S
         self._reports = 0
@@ -56,21 +60,35 @@ class Reporter:
         delivered, failed, now_s = self._outbox.delivered(), self._outbox.failed(), self._clock()
         held = sum(self._buffer.held_frames().values())
         undelivered = sum(self._outbox.undelivered(feed.spec.source_id) for feed in self._feeds)
-        sources = tuple(
-            SourceStatus(
-                source_id=feed.spec.source_id,
-                state=_STATES.get(feed.state, "down"),
-                frames_per_s=self._rates[feed.spec.source_id].look(delivered[feed.spec.source_id], now_s) or 0.0,
-                reason=feed.why or None,
-            )
-            for feed in self._feeds[:MAX_SOURCES]
-        )
+        sources = tuple(self._source(feed, delivered[feed.spec.source_id], now_s) for feed in self._feeds[:MAX_SOURCES])
         return Doing(
             arrived=sum(feed.captured for feed in self._feeds),
             finished=delivered.total(),
             waiting_frames=max(0, held + undelivered - failed.total()),
             produce_wait_ms=self._produce_wait_ms(),
             sources=sources,
+        )
+
+    def _source(self, feed: Feed, delivered: int, now_s: float) -> SourceStatus:
+        """The health of one camera, here and in the metrics."""
+        source_id, vitals = feed.spec.source_id, feed.vitals
+        taken_per_s = self._taken[source_id].look(vitals.taken, now_s) or 0.0
+        reconnects, stalls = vitals.reconnects.count(now_s), vitals.stalls.count(now_s)
+        quality = quality_of(taken_per_s, vitals.expected_per_s, reconnects, stalls) if feed.live else None
+        age_s = None if vitals.last_frame_s is None else now_s - vitals.last_frame_s
+        _set_metrics(source_id, taken_per_s, vitals.expected_per_s, reconnects, stalls, quality)
+        return SourceStatus(
+            source_id=source_id,
+            state=_STATES.get(feed.state, "down"),
+            frames_per_s=self._rates[source_id].look(delivered, now_s) or 0.0,
+            last_frame_at=None if age_s is None else now_us() - int(age_s * 1e6),
+            reason=feed.why or None,
+            taken_per_s=taken_per_s,
+            expected_per_s=vitals.expected_per_s,
+            reconnects_last_hour=reconnects,
+            stalls_last_hour=stalls,
+            quality=quality,
+            dropped=dict(self._drops.of(source_id)),
         )
 
     def close(self) -> None:
@@ -91,3 +109,14 @@ class Reporter:
             failed=self._outbox.failed().total(),
             dropped=dict(self._drops.total()),
         )
+
+
+def _set_metrics(
+    source_id: str, fps: float, expected_fps: float, reconnects: int, stalls: int, quality: Quality | None
+) -> None:
+    camera_metrics.CAMERA_FPS.set(source_id, fps)
+    camera_metrics.CAMERA_EXPECTED_FPS.set(source_id, expected_fps)
+    camera_metrics.CAMERA_RECONNECTS_LAST_HOUR.set(source_id, reconnects)
+    camera_metrics.CAMERA_STALLS_LAST_HOUR.set(source_id, stalls)
+    if quality is not None:
+        camera_metrics.CAMERA_QUALITY.set(source_id, _RANKS[quality])
