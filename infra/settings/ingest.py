@@ -15,6 +15,7 @@ class CameraSettings(Section):
     `tls_verify`, `ca_file`, `user`, `password`, `use_proxy`, `rtsp_transport`: how network cameras are reached. With
     `use_proxy` the proxy variables of the environment apply. `rtsp_transport` is `tcp`, `udp` or `auto`: TCP, and UDP
     where the camera answers 461 to it. cameras.toml has these keys, and the three time-outs, for one camera.
+    `group_size`: so many network cameras share a capture process; 1: each has its own.
     `max_frame_age_ms`: live frames that waited longer than this for Kafka are dropped; 0 keeps them all.
     """
 
@@ -27,6 +28,7 @@ class CameraSettings(Section):
     healthy_after_ms: Positive = 60_000
     lost_after_ms: Positive = 30_000
     max_failures: Positive = 5
+    group_size: Positive = 8
     max_buffer_bytes: Positive = 32 * MIB
     max_buffer_frames: Positive = 64
     max_frame_age_ms: Annotated[int, Field(ge=0)] = 0

@@ -22,6 +22,7 @@ from ingest.camera.fleet import Fleet
 from ingest.camera.losses import raise_losses
 from ingest.camera.report import Reporter
 from ingest.camera.spec import CameraSpec
+from ingest.capture.groups import CaptureGroups
 from ingest.publish.drops import DropCounts
 from ingest.publish.frame import OutgoingFrame
 from ingest.publish.outbox import ENVELOPE_BYTES, Outbox
@@ -56,9 +57,12 @@ def run(
     metrics.SOURCE_LABEL.max_sources = settings.metrics.per_source
     drops = DropCounts()
     put = into_buffer(buffer, drops)
+    groups = CaptureGroups(settings.camera.group_size)
 
     def make_feed(spec: CameraSpec, stop: Stop, after: Feed | None) -> Feed:
-        return Feed(spec, settings.camera, max_image_bytes, put, drops, stop, buffer.set_live, after)
+        return Feed(
+            spec, settings.camera, max_image_bytes, put, drops, stop, buffer.set_live, after=after, groups=groups
+        )
 
     feeds = Fleet(make_feed, buffer, stop, look)
     publishing, ending = StopBudget(stop, STOP_BUDGET_S - FLUSH_SHARE_S), StopBudget(stop, STOP_BUDGET_S)

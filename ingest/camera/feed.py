@@ -1,4 +1,4 @@
-"""One camera, from its capture process to the buffer: opened, watched, killed when it hangs, opened again."""
+"""One camera, from its capture process to the buffer: opened, watched, ended when it hangs, opened again."""
 
 import threading
 import time
@@ -10,11 +10,11 @@ from typing import Any
 from infra.process import camera_metrics, logs, metrics
 from infra.process.lifecycle import Stop
 from infra.settings import CameraSettings
-from ingest.camera.backoff import Backoff
+from ingest.camera.backoff import MIN_DELAY_S, Backoff
 from ingest.camera.session import CaptureSession
 from ingest.camera.spec import CameraSpec
 from ingest.camera.vitals import Vitals
-from ingest.capture.process import CaptureProcess
+from ingest.capture.groups import CaptureGroups, Seat
 from ingest.capture.wire import CaptureMessage, MessageKind, WireError
 from ingest.publish.drops import DropCounts
 from ingest.publish.frame import OutgoingFrame
@@ -56,10 +56,14 @@ class SessionEnd:
 
 ENDED = SessionEnd("ended")
 STOPPED = SessionEnd("stopped")
+# It is opened again at once, in a process of its own.
+MOVED = SessionEnd("moved")
+# Around an image in a message.
+ENVELOPE_BYTES = 1024
 
 
 class Feed(threading.Thread):
-    """Runs one capture process at a time; each one that opens the source begins a new, larger `stream_epoch`.
+    """Has the source read in a capture process, alone or with others; each opening begins a new, larger `stream_epoch`.
 
     A live source is tried for ever. A finite one continues after its last frame, and is DEAD after `max_failures` in a
     row. A frame in between does not end the row: a broken file gives some frames before every crash.
@@ -78,7 +82,9 @@ class Feed(threading.Thread):
         drops: DropCounts,
         stop: Stop,
         set_live: SetLive = lambda _source_id, _live: None,
+        *,
         after: "Feed | None" = None,
+        groups: CaptureGroups | None = None,
     ) -> None:
         super().__init__(name=f"feed-{spec.source_id}", daemon=True)
         self.spec = spec
@@ -91,6 +97,8 @@ class Feed(threading.Thread):
         self.vitals = Vitals(spec.fps)
         self._failing_reason = ""
         self._after_feed = after
+        self._groups = groups or CaptureGroups()
+        self._company = self._groups.group_size
         self._set_live = set_live
         self._settings, self._max_image_bytes = settings, max_image_bytes
         self._put, self._drops, self._stop_flag = put, drops, stop
@@ -120,27 +128,60 @@ class Feed(threading.Thread):
             self._epoch = former._epoch
 
     def _capture(self) -> SessionEnd:
-        """Run one capture process from its start to its end."""
+        """Read the source from its opening to its end."""
         base_index = 0 if self.live else self._delivered_index
         self._session = CaptureSession(time.monotonic(), base_index)
         try:
-            started = CaptureProcess(self._task(), self._max_image_bytes + 1024)
+            seat = self._groups.seat(
+                self.spec.source_id, self._task(), self._company, self._max_image_bytes + ENVELOPE_BYTES
+            )
         except OSError as error:
             return SessionEnd("crashed", f"no capture process can be started: {error.strerror}")
-        with started as child:
+        with seat:
             try:
-                return self._watch(child)
+                end = self._watch(seat)
             except EOFError:
-                return SessionEnd("crashed", child.cause_of_death())
+                end = self._on_death(seat)
             except WireError as error:
-                return SessionEnd("crashed", f"the capture process sent garbage: {error}")
+                seat.end_process()
+                end = SessionEnd("crashed", f"the capture process sent garbage: {error}")
+            return self._placed(seat, end)
 
-    def _watch(self, child: CaptureProcess) -> SessionEnd:
+    def _on_death(self, seat: Seat) -> SessionEnd:
+        """The source's pipe is closed: its process is gone, or only the reading of this source."""
+        if end := _ended_for_another(seat):
+            return end
+        if not seat.died() and seat.is_shared:
+            return MOVED
+        return SessionEnd("crashed", seat.cause_of_death())
+
+    def _placed(self, seat: Seat, end: SessionEnd) -> SessionEnd:
+        """Decide with how many others the source is read next.
+
+        Alone where it hung, or did not open: its process then tells why, and nobody waits for it. A process that
+        crashed is shared by half as many from now on, so that whoever crashes it is soon alone. A camera that was
+        healthy may have company again.
+        """
+        if self._is_healthy():
+            self._company = self._groups.group_size
+        if seat.is_shared and end.reason == "crashed" and end is not MOVED:
+            self._company = max(1, seat.capacity // 2)
+        if end.reason == "stalled" or end is MOVED:
+            self._company = 1
+        if end.reason == "failed" and not self._session.opened:
+            self._company = 1
+            return MOVED if seat.is_shared else end
+        return end
+
+    def _is_healthy(self) -> bool:
+        return self._session.healthy_s() * 1000 >= self._settings.healthy_after_ms
+
+    def _watch(self, seat: Seat) -> SessionEnd:
         session = self._session
         while not self._stop_flag.is_set():
-            message = child.read(READ_TIMEOUT_S)
+            message = seat.read(READ_TIMEOUT_S)
             if message is not None:
-                end = self._on_message(message, child)
+                end = self._on_message(message, seat)
                 if end is not None:
                     return end
             now_s = time.monotonic()  # read after the message: a finite source may have waited long for room
@@ -149,10 +190,13 @@ class Feed(threading.Thread):
             elif message is not None and message.kind != MessageKind.STATS:
                 session.sign_of_life(now_s)
             elif session.is_stalled(now_s, self.spec.timeouts.open_timeout_ms):
-                return SessionEnd("stalled", f"no frame for {session.silent_s(now_s):.0f} s")
+                seat.end_process()
+                return _ended_for_another(seat) or SessionEnd(
+                    "stalled", f"no frame for {session.silent_s(now_s):.0f} s"
+                )
         return STOPPED
 
-    def _on_message(self, message: CaptureMessage, child: CaptureProcess) -> SessionEnd | None:
+    def _on_message(self, message: CaptureMessage, seat: Seat) -> SessionEnd | None:
         meta = message.meta
         match message.kind:
             case MessageKind.OPENED:
@@ -164,7 +208,7 @@ class Feed(threading.Thread):
             case MessageKind.REFUSED:
                 self._on_refused(meta)
             case MessageKind.FAILED:
-                words = [] if self._session.opened else child.last_words()
+                words = [] if self._session.opened else seat.last_words()
                 return SessionEnd("failed", self._with_advice(": ".join([meta["why"], *words])), float(meta["wait_s"]))
             case MessageKind.ENDED:
                 return ENDED
@@ -252,9 +296,12 @@ class Feed(threading.Thread):
             self.state = FeedState.ENDED if end is ENDED else self.state
             log.info("camera " + end.reason, source_id=self.spec.source_id, captured=self.captured)
             return
+        if end is MOVED:
+            return
         self.why = end.why
         healthy_s = self._session.healthy_s()
-        self.failures = 1 if healthy_s * 1000 >= self._settings.healthy_after_ms else self.failures + 1
+        is_own_fault = end.reason != "group"
+        self.failures = 1 if is_own_fault and self._is_healthy() else self.failures + is_own_fault
         camera_metrics.CAMERA_UP.set(self.spec.source_id, 0)
         if not self.live and self.failures >= self._settings.max_failures:
             self.state = FeedState.DEAD
@@ -263,7 +310,7 @@ class Feed(threading.Thread):
         self.state = FeedState.DOWN
         self.vitals.lost(time.monotonic(), stalled=end.reason == "stalled")
         camera_metrics.CAMERA_RECONNECTS.labels(metrics.SOURCE_LABEL(self.spec.source_id), end.reason).inc()
-        delay_s = max(self._backoff.failed(healthy_s), end.wait_s)
+        delay_s = max(self._backoff.failed(healthy_s), end.wait_s) if is_own_fault else MIN_DELAY_S
         log.warning(
             "camera lost", source_id=self.spec.source_id, reason=end.reason, why=end.why, again_in_s=round(delay_s, 1)
         )
@@ -284,3 +331,8 @@ class Feed(threading.Thread):
             lost_after_ms=timeouts.lost_after_ms,
             connection=spec.connection,
         )
+
+
+def _ended_for_another(seat: Seat) -> SessionEnd | None:
+    other = seat.ended_for()
+    return SessionEnd("group", f"its capture process was ended because {other} hung") if other else None
