@@ -17,10 +17,11 @@ from infra.process.lifecycle import STOP_BUDGET_S, Stop, StopBudget
 from infra.settings import Settings
 from infra.status.reporter import reporting
 from ingest.camera.buffer import FrameBuffer
-from ingest.camera.feed import Feed, FeedState, PutFrame
+from ingest.camera.feed import Feed, PutFrame
 from ingest.camera.fleet import Fleet
 from ingest.camera.losses import raise_losses
 from ingest.camera.report import Reporter
+from ingest.camera.session_end import FeedState
 from ingest.camera.spec import CameraSpec
 from ingest.capture.groups import CaptureGroups
 from ingest.publish.drops import DropCounts
@@ -36,6 +37,7 @@ FLUSH_SHARE_S = 4.0
 NAMED_FEEDS = 10
 # A buffer that gets full again within this time is the same shortage, and is not warned of again.
 SHORTAGE_S = 60.0
+READY = (FeedState.UP, FeedState.FROZEN, FeedState.OFF, FeedState.ENDED)
 TIMEOUT_KEY = "delivery.timeout.ms"
 
 
@@ -145,7 +147,7 @@ def probes(publisher: Sender, feeds: Sequence[Feed]) -> tuple[Probe, Probe]:
         return f"the Kafka producer cannot go on: {publisher.fatal}" if publisher.fatal else None
 
     def ready() -> str | None:
-        if any(feed.state in (FeedState.UP, FeedState.ENDED) for feed in feeds):
+        if any(feed.state in READY for feed in feeds):
             return live()
         states = (f"{feed.spec.source_id} is {feed.state} {feed.why}".strip() for feed in feeds[:NAMED_FEEDS])
         return "no frames yet: " + "; ".join(states)

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from infra.process import logs
 from ingest.camera.buffer import FrameBuffer
-from ingest.camera.feed import Feed, FeedState
+from ingest.camera.feed import Feed
+from ingest.camera.session_end import FeedState
 from ingest.publish.drops import DropCounts
 from ingest.publish.frame import OutgoingFrame
 from ingest.publish.outbox import Outbox

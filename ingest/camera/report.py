@@ -10,7 +10,8 @@ from infra.process.times import now_us
 from infra.status.rates import Rate
 from infra.status.reporter import Doing
 from ingest.camera.buffer import FrameBuffer
-from ingest.camera.feed import Feed, FeedState
+from ingest.camera.feed import Feed
+from ingest.camera.session_end import FeedState
 from ingest.camera.vitals import Quality, quality_of
 from ingest.publish.drops import DropCounts
 from ingest.publish.frame import OutgoingFrame
@@ -24,7 +25,7 @@ REPORT_PERIOD_S = 5.0
 REPORTS_PER_LOG_LINE = 6
 # An agent with more sources tells of the first ones.
 MAX_SOURCES = 1000
-_STATES = {FeedState.UP: "up", FeedState.FAILING: "failing", FeedState.ENDED: "ended"}
+_STATES = {state: state.value for state in FeedState} | {FeedState.STARTING: "down", FeedState.DEAD: "down"}
 _RANKS = {Quality.UNUSABLE: 0, Quality.POOR: 1, Quality.FAIR: 2, Quality.EXCELLENT: 3}
 
 
@@ -79,7 +80,7 @@ class Reporter:
         _set_metrics(source_id, taken_per_s, vitals.expected_per_s, reconnects, stalls, quality)
         return SourceStatus(
             source_id=source_id,
-            state=_STATES.get(feed.state, "down"),
+            state=_state(feed),
             frames_per_s=self._rates[source_id].look(delivered, now_s) or 0.0,
             last_frame_at=None if age_s is None else now_us() - int(age_s * 1e6),
             reason=feed.why or None,
@@ -98,7 +99,7 @@ class Reporter:
     def _report(self, event: str, level: int) -> None:
         total_per_s = self._throughput.measure()
         metrics.BUFFER_BYTES.set(self._buffer.held_bytes())
-        up = sum(feed.state == FeedState.UP for feed in self._feeds)
+        up = sum(feed.state in (FeedState.UP, FeedState.FROZEN) for feed in self._feeds)
         log.log(
             level,
             event,
@@ -120,3 +121,8 @@ def _set_metrics(
     camera_metrics.CAMERA_STALLS_LAST_HOUR.set(source_id, stalls)
     if quality is not None:
         camera_metrics.CAMERA_QUALITY.set(source_id, _RANKS[quality])
+
+
+def _state(feed: Feed) -> str:
+    state = _STATES[feed.state]
+    return "off" if state == "down" and feed.spec.expected_offline else state

@@ -64,13 +64,13 @@ class Vitals:
         self.expected_per_s = min(self._fps, announced_per_s) if announced_per_s > 0 else self._fps
         self._before_s = None
 
-    def frame(self, now_s: float) -> None:
-        """A frame came. A gap of more than two periods, and of two seconds, was a stall, as Frigate counts it."""
+    def frame(self, now_s: float, count: int = 1) -> None:
+        """`count` frames came. A gap of two periods, and of two seconds, was a stall, as Frigate counts it."""
         limit_s = max(MIN_STALL_S, STALL_PERIODS / self.expected_per_s)
         if self._before_s is not None and now_s - self._before_s > limit_s:
             self.stalls.add(now_s)
         self._before_s = self.last_frame_s = now_s
-        self.taken += 1
+        self.taken += count
 
     def lost(self, now_s: float, *, stalled: bool) -> None:
         """The capture ended and is opened again; `stalled`: the watchdog ended it."""

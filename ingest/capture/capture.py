@@ -12,6 +12,7 @@ from typing import Any
 
 import simplejpeg
 
+from ingest.capture.pictures import StillScene, fitted, is_smeared
 from ingest.capture.wire import CaptureMessage, MessageKind, write_message
 from ingest.sources.files import encoding_of
 from ingest.sources.readers.base import CapturedImage, FrameReader, ImageRefused, PictureMissed, SourceFault
@@ -78,6 +79,7 @@ class Capture:
         self._sampler = Sampler(task.fps)
         self._captured = self._replaced = 0
         self._dropped = Counter({"rate_limit": 0, "buffer_full": 0, "corrupt": 0})
+        self._still = StillScene(task.skip_unchanged_ms / 1000)
         # The reader thread puts each miss here, and the main thread tells the newest one.
         self._missed: PictureMissed | None = None
         self._fault: BaseException | None = None
@@ -160,9 +162,15 @@ class Capture:
             self._refuse(frame.index, frame.content)
             return
         image = frame.content
-        data = image.data
-        if image.pixels is not None:
-            data = simplejpeg.encode_jpeg(image.pixels, self._task.jpeg_quality, "BGR", "420")
+        data, pixels = image.data, image.pixels
+        if pixels is not None and is_smeared(pixels):
+            self._dropped["corrupt"] += 1
+            return
+        if self._still.skips(pixels, data, time.monotonic()):
+            self._dropped["unchanged"] += 1
+            return
+        if pixels is not None:
+            data = simplejpeg.encode_jpeg(fitted(pixels, self._task.max_side), self._task.jpeg_quality, "BGR", "420")
         if len(data) > self._task.max_image_bytes:
             detail = f"{len(data)} bytes, the limit is {self._task.max_image_bytes}"
             self._refuse(frame.index, ImageRefused("too_large", image.name or "a frame", detail))
@@ -180,7 +188,7 @@ class Capture:
         self._tell(MessageKind.REFUSED, meta)
 
     def _tell_fault(self, fault: SourceFault) -> None:
-        self._tell(MessageKind.FAILED, {"why": str(fault), "wait_s": fault.wait_s})
+        self._tell(MessageKind.FAILED, {"why": str(fault), "wait_s": fault.wait_s, "reason": fault.reason})
 
     def _tell_stats(self, reader: FrameReader) -> None:
         replaced = self._dropped["buffer_full"] + self._replaced

@@ -27,7 +27,7 @@ def group_key(task: CaptureTask) -> str | None:
     if task.reader not in SHARING or task.connection.use_proxy:
         return None
     scheme = urlsplit(task.address).scheme if task.reader is not ReaderKind.SIM else ""
-    return repr((task.reader.value, scheme, replace(task.connection, user="", password="")))
+    return repr((task.reader.value, scheme, task.keyframes_only, replace(task.connection, user="", password="")))
 
 
 @dataclass

@@ -9,7 +9,7 @@ import time
 import psutil
 import pytest
 
-from ingest.camera.feed import FeedState
+from ingest.camera.session_end import FeedState
 from ingest.camera.spec import CameraSpec
 from tests.support.cameras import SETTINGS, spec_of
 from tests.support.rtsp_cameras import NEEDS_RTSP, rtsp_camera

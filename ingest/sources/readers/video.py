@@ -25,7 +25,7 @@ from ingest.sources.connection import (
 )
 from ingest.sources.files import utf8_name
 from ingest.sources.readers.base import CapturedImage, Pace, SourceFault
-from ingest.sources.sampling import sane_rate
+from ingest.sources.sampling import TimeStamps, sane_rate
 from ingest.sources.task import CaptureTask
 
 OPTIONS_VARIABLE = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
@@ -62,7 +62,9 @@ def connection_options(task: CaptureTask, environ: Mapping[str, str]) -> dict[st
     """The options that say how FFmpeg reaches an address. Raises SourceFault where certificates cannot be used."""
     if not is_network(task.address):
         return {}
-    return transport_options(task.connection.rtsp_transport) | _tls_options(task, environ)
+    # OpenCV's own option: packets that are no key frames are not decoded.
+    only = {"avdiscard": "nonkey"} if task.keyframes_only else {}
+    return transport_options(task.connection.rtsp_transport) | _tls_options(task, environ) | only
 
 
 def _tls_options(task: CaptureTask, environ: Mapping[str, str]) -> dict[str, str]:
@@ -149,6 +151,7 @@ class VideoStream:
 
     def __init__(self, capture: cv2.VideoCapture, read_timeout_ms: int) -> None:
         self.damaged = 0
+        self._stamps = TimeStamps()
         self._capture, self._read_timeout_ms = capture, read_timeout_ms
         self.patience_s = read_timeout_ms / 1000
         self.expected_per_s = sane_rate(capture.get(cv2.CAP_PROP_FPS))
@@ -164,6 +167,9 @@ class VideoStream:
                 f"no frame for {self._read_timeout_ms} ms (read_timeout_ms)" if silent else "the stream ended"
             )
         self.damaged += damaged
+        jump_s = self._stamps.jumped_s(self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000, now_s)
+        if jump_s:
+            raise SourceFault(f"its time stamps jumped by {jump_s:.0f} s", reason="timestamps")
         return now_s
 
     def retrieve(self) -> CapturedImage | None:

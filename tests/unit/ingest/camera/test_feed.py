@@ -8,7 +8,8 @@ import pytest
 
 import ingest.camera.feed
 from infra.process.lifecycle import Stop
-from ingest.camera.feed import Feed, FeedState, SessionEnd
+from ingest.camera.feed import Feed
+from ingest.camera.session_end import FeedState, SessionEnd
 from ingest.camera.spec import CameraSpec, Timeouts
 from ingest.capture.groups import CaptureGroups
 from ingest.capture.wire import CaptureMessage, MessageKind
