@@ -140,8 +140,12 @@ class Seat:
         return self._group.process.cause_of_death()
 
     def last_words(self) -> list[str]:
-        """As CaptureProcess.last_words, where nobody else can have said them."""
-        return [] if self.is_shared else self._group.process.last_words()
+        """As CaptureProcess.last_words, where nobody else can have said them. It ends the process: all is said then."""
+        if self.is_shared:
+            return []
+        self._group.process.kill_only()
+        self._group.process.ends_within(DEATH_WAIT_S)
+        return self._group.process.last_words()
 
 
 # A process that dies closes its pipes a moment before its parent can see it.

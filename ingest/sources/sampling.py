@@ -6,8 +6,8 @@ MIN_STALL_S = 5.0
 # A capture process whose own read time-out ends says why it failed, so the watchdog waits this much longer.
 STALL_MARGIN_S = 2.0
 STALL_PERIODS = 10.0
-# A stream may catch up, and B-frames come out of order; a camera whose clock was set jumps further.
-MAX_JUMP_S, MAX_BACK_S = 10.0, 1.0
+# A stream may catch up, and its first report of RTCP moves it by seconds; a camera whose clock was set jumps further.
+MAX_JUMP_S = 10.0
 # A camera without a picture for this long, and for this many of its turns, is failing.
 MIN_FAILING_S = 5.0
 FAILING_TURNS = 3.0
@@ -68,7 +68,7 @@ class TimeStamps:
         if last is None or stamp_s == last[0]:
             return 0.0
         off_s = (stamp_s - last[0]) - (now_s - last[1])
-        went_back = stamp_s < last[0] - MAX_BACK_S
+        went_back = stamp_s < last[0] - MAX_JUMP_S
         return off_s if went_back or off_s > MAX_JUMP_S else 0.0
 
 

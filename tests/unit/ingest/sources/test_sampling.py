@@ -125,6 +125,7 @@ def test_time_stamps_that_jump_are_told_and_those_that_stand_or_catch_up_are_not
 
     assert jumps(0, 1, 2, 3) == [0, 0, 0, 0]
     assert jumps(0, 0, 0, 0) == [0, 0, 0, 0], "a camera without any"
+    assert jumps(10, 7, 8, 9) == [0, 0, 0, 0], "its first report of RTCP"
     assert jumps(5, 4.9, 5.2, 9) == [0, 0, 0, 0], "frames out of order, and a burst"
     assert jumps(0, 1, 3600, 3601) == [0, 0, 3598, 0]
     assert jumps(100, 101, 2) == [0, 0, -100]
