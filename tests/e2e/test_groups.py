@@ -9,8 +9,11 @@ import time
 import psutil
 import pytest
 
+from ingest.camera.agent import into_buffer
+from ingest.camera.buffer import FrameBuffer
 from ingest.camera.session_end import FeedState
 from ingest.camera.spec import CameraSpec
+from ingest.publish.frame import OutgoingFrame
 from tests.support.cameras import SETTINGS, spec_of
 from tests.support.rtsp_cameras import NEEDS_RTSP, rtsp_camera
 from tests.support.watched_feed import capture_processes
@@ -98,3 +101,24 @@ def test_a_camera_that_never_answers_holds_up_none_of_its_group() -> None:
         watched.until_more(names, 20)
         assert all(len(watched.epochs[name]) == 1 for name in names)
         assert "open" in watched.fleet[0].why
+
+
+@pytest.mark.system
+@NEEDS_RTSP
+def test_frames_that_nobody_takes_cost_frames_and_no_connection() -> None:
+    """Kafka stands still: the camera is read on, or it would close a connection that nobody reads."""
+    with rtsp_camera() as address, watched_fleet(8) as watched:
+        buffer: FrameBuffer[OutgoingFrame] = FrameBuffer(1 << 20, 3)
+        put, taken = into_buffer(buffer, watched.drops), watched.put
+
+        def both(frame: OutgoingFrame) -> None:
+            taken(frame)
+            put(frame)
+
+        buffer.add_source("cam", live=True)
+        watched.put = both
+        watched.apply([spec_of(address, 10)])
+        watched.until(lambda: watched.drops.of("cam")["buffer_full"] > 60)
+        assert len(watched.epochs["cam"]) == 1
+        assert watched.fleet[0].failures == 0
+        assert buffer.held_frames() == {"cam": 3}

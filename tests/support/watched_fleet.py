@@ -26,17 +26,19 @@ class WatchedFleet:
         self.groups = CaptureGroups(group_size)
         self.epochs: defaultdict[str, list[int]] = defaultdict(list)
         self.counts: defaultdict[str, int] = defaultdict(int)
+        # What a feed calls; a test may put another one here.
+        self.put: Callable[[OutgoingFrame], None] = self._count
         buffer: FrameBuffer[OutgoingFrame] = FrameBuffer(1 << 20, 2)
 
-        def put(frame: OutgoingFrame) -> None:
-            self.counts[frame.source_id] += 1
-            if frame.stream_epoch not in self.epochs[frame.source_id]:
-                self.epochs[frame.source_id].append(frame.stream_epoch)
-
         def make_feed(spec: CameraSpec, stop: Stop, after: Feed | None) -> Feed:
-            return Feed(spec, settings, MAX_IMAGE_BYTES, put, self.drops, stop, after=after, groups=self.groups)
+            return Feed(spec, settings, MAX_IMAGE_BYTES, self.put, self.drops, stop, after=after, groups=self.groups)
 
         self.fleet = Fleet(make_feed, buffer, self.stop)
+
+    def _count(self, frame: OutgoingFrame) -> None:
+        self.counts[frame.source_id] += 1
+        if frame.stream_epoch not in self.epochs[frame.source_id]:
+            self.epochs[frame.source_id].append(frame.stream_epoch)
 
     def apply(self, specs: Sequence[CameraSpec]) -> None:
         self.fleet.apply(specs)
