@@ -113,6 +113,7 @@ class Chaos:
         changed = [name for name in others if self.metric(RECONNECTS, name) != before[name]]
         if changed:
             self.faults.append(f"{what}: opened again although nothing happened to them: {changed}")
+            print(self.rig.keepers["camera"].last_words(), file=sys.stderr)
 
     def round(self) -> None:
         cameras = self.servers.cameras()
