@@ -49,7 +49,7 @@ CAMERAS_FILE_OK = OwnGauge("sightline_cameras_file_ok", "0 while cameras.toml ha
 
 
 def forget_source(source_id: str) -> None:
-    """End the series that tell the present state of a source which was removed; its counters stay."""
+    """End the series of a source which was removed, so that cameras that come and go do not add up."""
     present = (
         metrics.SOURCE_FPS,
         metrics.SOURCE_LAST_FRAME,
@@ -60,4 +60,7 @@ def forget_source(source_id: str) -> None:
     )
     for gauge in (*present, CAMERA_RECONNECTS_LAST_HOUR, CAMERA_STALLS_LAST_HOUR, CAMERA_QUALITY):
         gauge.forget(source_id)
+    counters = (metrics.FRAMES_CAPTURED, metrics.FRAMES_PUBLISHED, metrics.FRAMES_DROPPED, metrics.CLOCKS_ADJUSTED)
+    for counter in (*counters, CAMERA_RECONNECTS):
+        counter.remove_by_labels({"source_id": source_id})
     metrics.SOURCE_LABEL.forget(source_id)

@@ -99,6 +99,7 @@ class Fleet(Sequence[Feed]):
             stop.set()
         for feed in (*self._feeds, *self._leaving.values()):
             feed.join(JOIN_S)
+        self._pass_on_errors()
 
     def apply(self, specs: Sequence[CameraSpec]) -> Change:
         """Let exactly these cameras run. For one thread: the caller of the start, then that of the fleet."""
@@ -149,6 +150,9 @@ class Fleet(Sequence[Feed]):
         for name in [name for name, at_s in self._forget_at_s.items() if time.monotonic() >= at_s]:
             del self._forget_at_s[name]
             camera_metrics.forget_source(name)
+        self._pass_on_errors()
+
+    def _pass_on_errors(self) -> None:
         error = next((stop.error for stop in self._stops.values() if stop.error is not None), None)
         if error is not None:
             self._stop.set(error)

@@ -60,6 +60,7 @@ class Reporter:
         """What this process tells of itself. For one thread, which may be another than that of `tick`."""
         delivered, failed, now_s = self._outbox.delivered(), self._outbox.failed(), self._clock()
         held = sum(self._buffer.held_frames().values())
+        self._forget_removed()
         undelivered = sum(self._outbox.undelivered(feed.spec.source_id) for feed in self._feeds)
         sources = tuple(self._source(feed, delivered[feed.spec.source_id], now_s) for feed in self._feeds[:MAX_SOURCES])
         return Doing(
@@ -69,6 +70,12 @@ class Reporter:
             produce_wait_ms=self._produce_wait_ms(),
             sources=sources,
         )
+
+    def _forget_removed(self) -> None:
+        present = {feed.spec.source_id for feed in self._feeds}
+        for rates in (self._rates, self._taken):
+            for source_id in rates.keys() - present:
+                del rates[source_id]
 
     def _source(self, feed: Feed, delivered: int, now_s: float) -> SourceStatus:
         """The health of one camera, here and in the metrics."""

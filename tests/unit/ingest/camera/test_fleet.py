@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
+from infra.process import camera_metrics, metrics
 from infra.process.lifecycle import Stop
 from infra.settings import CameraSettings
 from ingest.camera.buffer import FINITE_HELD, FrameBuffer
@@ -153,3 +155,12 @@ def test_a_wrong_edit_changes_nothing_and_is_told_once_with_its_place(
     file.write_text(GOOD)
     looks.look()
     assert looks.look() is not None, "right again"
+
+
+def test_a_removed_camera_has_no_series_any_more() -> None:
+    camera_metrics.CAMERA_UP.set("gone", 1)
+    metrics.FRAMES_DROPPED.labels(metrics.SOURCE_LABEL("gone"), "buffer_full").inc(2)
+    camera_metrics.forget_source("gone")
+    camera_metrics.forget_source("never there")
+    names = {sample.labels.get("source_id") for family in REGISTRY.collect() for sample in family.samples}
+    assert "gone" not in names
