@@ -12,8 +12,8 @@ READY := $(VENV)/.ready
 # The duration of `make demo` in seconds, and further options of a command: make demo DURATION=60 ARGS="--source rtsp://..."
 DURATION ?=
 ARGS ?=
-BENCHES ?= stream infer e2e cache latency delivery lag replay
-# Of `make soak` and `make day`: the duration, the frames a second, and the model.
+BENCHES ?= stream infer e2e cache latency delivery ingest lag replay
+# Of `make soak`, `make day` and `make fleet`: the duration, the frames a second, and the model.
 MINUTES ?= 20
 RATE ?= 50
 MODEL ?= null
@@ -24,7 +24,7 @@ export UV_HTTP_TIMEOUT ?= 300
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check static format-check lint types layers unit search integration gpu system format bench faults soak day up down status lock clean kafka-tools
+.PHONY: help venv demo test check static format-check lint types layers unit search integration gpu system format bench faults soak day fleet up down status lock clean kafka-tools
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -82,6 +82,9 @@ soak: venv kafka-tools ## run under random faults, then count every frame (MINUT
 
 day: venv kafka-tools ## run cameras that misbehave, one of each kind, beside good ones, then count every frame (MINUTES=20 MODEL=null)
 	$(BIN)/python -m tests.faults.day --minutes $(MINUTES) --model $(MODEL) $(ARGS)
+
+fleet: venv kafka-tools ## run 20 RTSP cameras under chaos (servers killed, ports held, pictures frozen, the file edited), then count every frame (MINUTES=20)
+	$(BIN)/python -m tests.faults.fleet --minutes $(MINUTES) --model $(MODEL) $(ARGS)
 
 up: venv kafka-tools ## start a local Kafka and Valkey (BROKERS=3 for three brokers)
 	$(BIN)/sightline up $(if $(BROKERS),--brokers $(BROKERS))

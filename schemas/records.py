@@ -4,6 +4,7 @@ Timestamps are `Micros`: whole microseconds since 1970 UTC, the Avro timestamp-m
 a datetime per field costs more than the rest of decoding a Label.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -184,8 +185,10 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """The health of one source. `state`: up, down or ended; `reason`: why it is not up.
+    """The health of one source. `reason`: why it is not up; `dropped`: frames since the process started, by reason.
 
+    `state`: up, failing, frozen, down, off (outside its hours) or ended. `frames_per_s` are acknowledged by the broker,
+    `taken_per_s` came from the source. `quality`: of the connection (excellent, fair, poor, unusable).
     `spooled_frames` wait on the disk of the producer for Kafka.
     """
 
@@ -194,6 +197,12 @@ class SourceStatus:
     frames_per_s: float
     last_frame_at: Micros | None = None
     reason: str | None = None
+    taken_per_s: float | None = None
+    expected_per_s: float | None = None
+    reconnects_last_hour: int | None = None
+    stalls_last_hour: int | None = None
+    quality: str | None = None
+    dropped: Mapping[str, int] = field(default_factory=dict)
     spooled_frames: int = 0
 
 

@@ -118,8 +118,8 @@ def _camera(picture: Picture, y: int) -> None:
     picture.process(y, 152, "sightline camera", "one agent, many sources; it reads no topic, so it commits nothing")
     top = y + 44
     steps = [
-        ("Capture process", "one a source: grab, sample,", "encode", "ingest/capture/main.py"),
-        ("Feed thread", "one a source: watch it, kill it,", "open it again", "ingest/camera/feed.py"),
+        ("Capture process", "a group of cameras: grab,", "sample, encode", "ingest/capture/main.py"),
+        ("Feed thread", "one a source: watch it,", "open it again", "ingest/camera/feed.py"),
         ("Frame buffer", "full: a live camera loses", "its oldest frame", "ingest/camera/buffer.py"),
         ("Main thread", "number it, encode the Frame,", "send", "ingest/publish/outbox.py"),
     ]

@@ -87,14 +87,6 @@ SPOOL_DAMAGED_BYTES = Counter(
     "sightline_spool_damaged_bytes_total", "bytes of the spool that were not what was written"
 )
 
-# ingest: cameras
-CAMERA_UP = SourceGauge(Gauge("sightline_camera_up", "1 while frames arrive", ["source_id"]), SOURCE_LABEL, min)
-CAMERA_RECONNECTS = Counter(
-    "sightline_camera_reconnects_total",
-    "captures opened again",
-    ["source_id", "reason"],
-)
-
 # ingest: the archive
 ARCHIVED_FRAMES = Counter("sightline_archive_frames_total", "frames that were archived: written and read back")
 ARCHIVED_BYTES = Counter("sightline_archive_bytes_total", "bytes of the files in which frames were archived")

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from prometheus_client import Gauge
 
@@ -25,6 +26,11 @@ class SourceLabels:
                 return source_id
         return OTHER
 
+    def forget(self, source_id: str) -> None:
+        """The source was removed: another one may have its series."""
+        with self._lock:
+            self._own.discard(source_id)
+
 
 class SourceGauge:
     """A gauge with the label `source_id`. `combine` makes one value of those of the other sources. For any thread."""
@@ -41,3 +47,9 @@ class SourceGauge:
         if not self._others:
             self._gauge.labels(label).set_function(lambda: self._combine(list(self._others.values())))
         self._others[source_id] = value
+
+    def forget(self, source_id: str) -> None:
+        """The source was removed: it has no value any more."""
+        self._others.pop(source_id, None)
+        with suppress(KeyError):  # it had none of its own
+            self._gauge.remove(source_id)

@@ -14,7 +14,12 @@ class CameraSettings(Section):
     `lost_after_ms`: a camera that is asked for each picture counts as lost after so long without one.
     `tls_verify`, `ca_file`, `user`, `password`, `use_proxy`, `rtsp_transport`: how network cameras are reached. With
     `use_proxy` the proxy variables of the environment apply. `rtsp_transport` is `tcp`, `udp` or `auto`: TCP, and UDP
-    where the camera answers 461 to it. cameras.toml has these keys, and the three time-outs, for one camera.
+    where the camera answers 461 to it. cameras.toml has these keys, the three time-outs and
+    how pictures are made, for one camera.
+    `max_side`: the longer side of pictures before they are encoded, 0 leaves it; pictures that come as JPEG stay as
+    they are. `skip_unchanged_ms`: a scene in which nothing moves sends a frame this often, 0 sends all. A camera that
+    sends the same picture for `frozen_after_ms` is told as frozen.
+    `group_size`: so many network cameras share a capture process; 1: each has its own.
     `max_frame_age_ms`: live frames that waited longer than this for Kafka are dropped; 0 keeps them all.
     """
 
@@ -27,6 +32,11 @@ class CameraSettings(Section):
     healthy_after_ms: Positive = 60_000
     lost_after_ms: Positive = 30_000
     max_failures: Positive = 5
+    group_size: Positive = 8
+    max_side: Annotated[int, Field(ge=0)] = 0
+    keyframes_only: bool = False
+    skip_unchanged_ms: Annotated[int, Field(ge=0)] = 0
+    frozen_after_ms: Positive = 60_000
     max_buffer_bytes: Positive = 32 * MIB
     max_buffer_frames: Positive = 64
     max_frame_age_ms: Annotated[int, Field(ge=0)] = 0

@@ -27,11 +27,22 @@ def read_toml(file: Path) -> dict[str, Any]:
 
     No part of the file's text is in the message: it may be a password.
     """
+    return read_toml_text(file)[0]
+
+
+def read_toml_text(file: Path) -> tuple[dict[str, Any], str]:
+    """As `read_toml`, with the text that the document was made of."""
     text = _decoded(file.read_bytes(), file)
     try:
-        return tomllib.loads(text)
+        return tomllib.loads(text), text
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{file}: it is not TOML: {error}{_hint(text, str(error))}") from None
+
+
+def lines_of_tables(text: str, name: str) -> list[int]:
+    """The numbers of the lines with `[[name]]`, for messages: TOML's parser tells no places."""
+    header = re.compile(rf"\s*\[\[\s*{re.escape(name)}\s*\]\]")
+    return [number for number, line in enumerate(text.split("\n"), 1) if header.match(line)]
 
 
 def _decoded(data: bytes, file: Path) -> str:

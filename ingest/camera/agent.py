@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,13 @@ from infra.process.lifecycle import STOP_BUDGET_S, Stop, StopBudget
 from infra.settings import Settings
 from infra.status.reporter import reporting
 from ingest.camera.buffer import FrameBuffer
-from ingest.camera.feed import Feed, FeedState, PutFrame
+from ingest.camera.feed import Feed, PutFrame
+from ingest.camera.fleet import Fleet
 from ingest.camera.losses import raise_losses
 from ingest.camera.report import Reporter
+from ingest.camera.session_end import FeedState
 from ingest.camera.spec import CameraSpec
+from ingest.capture.groups import CaptureGroups
 from ingest.publish.drops import DropCounts
 from ingest.publish.frame import OutgoingFrame
 from ingest.publish.outbox import ENVELOPE_BYTES, Outbox
@@ -37,11 +40,20 @@ FLUSH_SHARE_S = 4.0
 NAMED_FEEDS = 10
 # A buffer that gets full again within this time is the same shortage, and is not warned of again.
 SHORTAGE_S = 60.0
+READY = (FeedState.UP, FeedState.FROZEN, FeedState.OFF, FeedState.ENDED)
 TIMEOUT_KEY = "delivery.timeout.ms"
 
 
-def run(settings: Settings, specs: list[CameraSpec], stop: Stop, spool: Path | None = None) -> None:
-    """Publish the frames of all sources until every one has ended or `stop` is set. `spool`: the folder of the spool.
+def run(
+    settings: Settings,
+    specs: Sequence[CameraSpec],
+    stop: Stop,
+    look: Callable[[], Sequence[CameraSpec] | None] = lambda: None,
+    spool: Path | None = None,
+) -> None:
+    """Publish the frames of all sources until every one has ended or `stop` is set.
+
+    `look`: see Fleet. `spool`: the folder in which frames wait while Kafka is away; None: nowhere.
 
     Raises SightlineError when a finite source was not delivered completely; losses of live ones are counted and logged.
     """
@@ -53,7 +65,14 @@ def run(settings: Settings, specs: list[CameraSpec], stop: Stop, spool: Path | N
     metrics.SOURCE_LABEL.max_sources = settings.metrics.per_source
     drops = DropCounts()
     put = into_buffer(buffer, drops)
-    feeds = [Feed(spec, settings.camera, max_image_bytes, put, drops, stop, buffer.set_live) for spec in specs]
+    groups = CaptureGroups(settings.camera.group_size)
+
+    def make_feed(spec: CameraSpec, stop: Stop, after: Feed | None) -> Feed:
+        return Feed(
+            spec, settings.camera, max_image_bytes, put, drops, stop, buffer.set_live, after=after, groups=groups
+        )
+
+    feeds = Fleet(make_feed, buffer, stop, look)
     publishing, ending = StopBudget(stop, STOP_BUDGET_S - FLUSH_SHARE_S), StopBudget(stop, STOP_BUDGET_S)
     with ExitStack() as closing:
         publisher = Publisher(settings, **_delivery_timeout(settings))
@@ -72,9 +91,8 @@ def run(settings: Settings, specs: list[CameraSpec], stop: Stop, spool: Path | N
         route = closing.enter_context(open_route(settings.spool, spool, outbox, rate_of))
         reporter = Reporter(feeds, outbox, buffer, drops, route, publisher.produce_wait_ms)
         health = closing.enter_context(HealthServer(settings.http, *probes(publisher, feeds)))
-        for feed in feeds:
-            buffer.add_source(feed.spec.source_id, feed.spec.source.live)
-            feed.start()
+        feeds.apply(specs)
+        closing.enter_context(feeds)
 
         def give_up() -> bool:
             reporter.tick()  # also while Kafka takes nothing
@@ -113,7 +131,7 @@ def into_buffer(
 
 
 def frames_to_publish(
-    buffer: FrameBuffer[OutgoingFrame], feeds: list[Feed], route: Route, stop: Stop, give_up: Callable[[], bool]
+    buffer: FrameBuffer[OutgoingFrame], feeds: Sequence[Feed], route: Route, stop: Stop, give_up: Callable[[], bool]
 ) -> Iterator[OutgoingFrame]:
     """The frames in the buffer, until all feeds have ended and it is empty, or `give_up()` says to leave the rest.
 
@@ -138,14 +156,14 @@ def flush(publisher: FlushableSender, stop: Stop, ending: StopBudget) -> None:
     publisher.close(ending.remaining_s() if stop.is_set() else 0.0)
 
 
-def probes(publisher: Sender, feeds: list[Feed]) -> tuple[Probe, Probe]:
+def probes(publisher: Sender, feeds: Sequence[Feed]) -> tuple[Probe, Probe]:
     """Live: the Kafka client works. Ready: it does, and at least one source delivers frames or has ended."""
 
     def live() -> str | None:
         return f"the Kafka producer cannot go on: {publisher.fatal}" if publisher.fatal else None
 
     def ready() -> str | None:
-        if any(feed.state in (FeedState.UP, FeedState.ENDED) for feed in feeds):
+        if any(feed.state in READY for feed in feeds):
             return live()
         states = (f"{feed.spec.source_id} is {feed.state} {feed.why}".strip() for feed in feeds[:NAMED_FEEDS])
         return "no frames yet: " + "; ".join(states)

@@ -14,6 +14,7 @@ ItemT = TypeVar("ItemT")
 @dataclass
 class _SourceQueue(Generic[ItemT]):
     live: bool
+    is_leaving: bool = False
     items: deque[tuple[ItemT, int]] = field(default_factory=deque)
     bytes: int = 0
 
@@ -40,8 +41,19 @@ class FrameBuffer(Generic[ItemT]):
         self._closed = False
 
     def add_source(self, source_id: str, live: bool) -> None:
+        """A new source, or one that was removed and comes back: what is still held of it keeps its place."""
         with self._changed:
-            self._queues[source_id] = _SourceQueue(live)
+            queue = self._queues.setdefault(source_id, _SourceQueue(live))
+            queue.live, queue.is_leaving = live, False
+
+    def remove_source(self, source_id: str) -> None:
+        """Nobody waits in `put` for this source any more; it is gone once its frames are taken."""
+        with self._changed:
+            queue = self._queues[source_id]
+            queue.is_leaving = True
+            if not queue.items:
+                del self._queues[source_id]
+            self._changed.notify_all()
 
     def set_live(self, source_id: str, live: bool) -> None:
         """From now on the source is live, or finite."""
@@ -51,9 +63,9 @@ class FrameBuffer(Generic[ItemT]):
     def put(self, source_id: str, item: ItemT, size: int) -> list[ItemT]:
         """Put one frame in; returns the older ones that had to go for it. A finite source waits here for room."""
         with self._changed:
-            queue = self._queues[source_id]
+            queue = self._queues.setdefault(source_id, _SourceQueue(live=True, is_leaving=True))
             if not queue.live:
-                self._changed.wait_for(lambda: self._closed or len(queue.items) < FINITE_HELD)
+                self._changed.wait_for(lambda: self._closed or queue.is_leaving or len(queue.items) < FINITE_HELD)
             queue.push(item, size)
             lost = self._make_room(source_id) if queue.live else []
             self._changed.notify_all()
@@ -69,9 +81,12 @@ class FrameBuffer(Generic[ItemT]):
             self._changed.wait_for(lambda: any(map(has_turn, self._queues.values())), timeout_s)
             for source_id, queue in self._queues.items():
                 if has_turn(queue):
-                    self._queues[source_id] = self._queues.pop(source_id)  # its next turn comes after all others
+                    item = queue.pop()
+                    del self._queues[source_id]
+                    if queue.items or not queue.is_leaving:
+                        self._queues[source_id] = queue  # its next turn comes after all others
                     self._changed.notify_all()
-                    return queue.pop()
+                    return item
             return None
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ from infra.process import logs, tracing
 from infra.process.lifecycle import Stop
 from infra.settings import Settings, load_settings
 from ingest.camera import agent
+from ingest.camera.cameras_file import CamerasFile
 from ingest.camera.spec import CameraSpec, camera_spec, duplicate_ids, load_cameras
 from ingest.publish.spool.opening import folder_for, was_used
 from schemas.errors import ConfigError, Unavailable
@@ -48,7 +49,8 @@ def command(
 ) -> None:
     """Publish the frames of cameras, files and folders.
 
-    Ends by itself after the last frame of files and folders; with live cameras it runs until it is stopped.
+    Ends by itself after the last frame of files and folders; with live cameras it runs until it is stopped. An edit of
+    the file of --config adds, changes and removes cameras while it runs.
     """
     settings = load_settings({"camera": {"fps": fps}, "http": {"port": http_port}})
     logs.setup(settings.log)
@@ -58,7 +60,8 @@ def command(
     with tracing.running(settings.tracing, "sightline-camera"):
         spool = _spool_folder(settings, specs, config)
         _require_topic(settings, spool)
-        agent.run(settings, specs, Stop().install(), spool)
+        look = (lambda: None) if config is None else _file_of(config, settings).look
+        agent.run(settings, specs, Stop().install(), look, spool)
 
 
 def cameras(config: Path | None, given: dict[str, Any], settings: Settings) -> list[CameraSpec]:
@@ -98,6 +101,15 @@ def _require_topic(settings: Settings, spool: Path | None) -> None:
         if away.answers or spool is None or not was_used(spool):
             raise
         log.warning("Kafka is away: frames go to disk until it is back", why=str(away))
+
+
+def _file_of(config: Path, settings: Settings) -> CamerasFile:
+    def load() -> list[CameraSpec]:
+        specs = load_cameras(config, settings.camera)
+        _log_left_out(specs)
+        return specs
+
+    return CamerasFile(config, load)
 
 
 def _log_left_out(specs: list[CameraSpec]) -> None:

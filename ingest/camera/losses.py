@@ -1,8 +1,11 @@
 """What an agent says at its end of the frames that are not on the topic."""
 
+from collections.abc import Sequence
+
 from infra.process import logs
 from ingest.camera.buffer import FrameBuffer
-from ingest.camera.feed import Feed, FeedState
+from ingest.camera.feed import Feed
+from ingest.camera.session_end import FeedState
 from ingest.publish.drops import DropCounts
 from ingest.publish.frame import OutgoingFrame
 from ingest.publish.outbox import Outbox
@@ -17,7 +20,7 @@ REQUESTED = "rate_limit"
 
 
 def raise_losses(
-    feeds: list[Feed], outbox: Outbox, buffer: FrameBuffer[OutgoingFrame], drops: DropCounts, route: Route
+    feeds: Sequence[Feed], outbox: Outbox, buffer: FrameBuffer[OutgoingFrame], drops: DropCounts, route: Route
 ) -> None:
     """Raises SightlineError when a finite source is not completely on the topic; the losses of a live one are logged.
 

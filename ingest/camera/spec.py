@@ -15,21 +15,28 @@ rtsp_transport = "auto"           # "tcp", "udp"; auto: UDP where the camera ans
 open_timeout_ms = 5000            # of connecting, up to the first answer
 read_timeout_ms = 5000            # of a picture
 lost_after_ms = 30000             # a polled camera without a picture for so long is lost
+max_side = 1280                   # pictures are made smaller before they are encoded; 0: not
+keyframes_only = false            # true: only key frames are decoded, at whatever rate they come
+skip_unchanged_ms = 0             # a still scene sends a frame this often; 0: all frames
+frozen_after_ms = 60000           # the same picture for so long: the camera is told as frozen
+active_hours = ["07:00-19:30"]    # local time; outside of it the camera is not read
+expected_offline = false          # true: that it is away is no fault
 
-All but the first four have settings of the same names, `camera.user` and so on, for all cameras.
+All but the first four and the last two have settings of the same names, `camera.user` and so on, for all cameras.
 """
 
 import os
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from infra.settings import CameraSettings
-from infra.settings.toml_file import read_toml
+from infra.settings.toml_file import lines_of_tables, read_toml_text
+from ingest.camera.hours import ALWAYS, ActiveHours, parse_hours
 from ingest.sources.connection import (
     DEFAULT,
     RTSP_TRANSPORTS,
@@ -49,7 +56,9 @@ ID_PATTERN = re.compile(r"^[A-Za-z0-9._-]{1,200}$")
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 CONNECTION_KEYS = ("user", "password", "tls_verify", "ca_file", "use_proxy", "rtsp_transport")
 TIMEOUT_KEYS = ("open_timeout_ms", "read_timeout_ms", "lost_after_ms")
-KEYS = ("id", "source", "fps", "loop", "jpeg_quality", *CONNECTION_KEYS, *TIMEOUT_KEYS)
+PICTURE_KEYS = ("max_side", "keyframes_only", "skip_unchanged_ms", "frozen_after_ms")
+DUTY_KEYS = ("active_hours", "expected_offline")
+KEYS = ("id", "source", "fps", "loop", "jpeg_quality", *CONNECTION_KEYS, *TIMEOUT_KEYS, *PICTURE_KEYS, *DUTY_KEYS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +75,18 @@ class Timeouts:
 
 
 @dataclass(frozen=True, slots=True)
+class Pictures:
+    """How pictures are made, and which of them are sent."""
+
+    max_side: int = 0
+    keyframes_only: bool = False
+    skip_unchanged_ms: int = 0
+    frozen_after_ms: int = 60_000
+
+
+@dataclass(frozen=True, slots=True)
 class CameraSpec:
-    """One camera as it is configured."""
+    """One camera as it is configured. `expected_offline`: that it is away is no fault, and raises no alert."""
 
     source_id: str
     source: SourceSpec
@@ -76,12 +95,15 @@ class CameraSpec:
     jpeg_quality: int
     timeouts: Timeouts
     connection: Connection = DEFAULT
+    pictures: Pictures = field(default_factory=Pictures)
+    hours: ActiveHours = ALWAYS
+    expected_offline: bool = False
 
 
 def load_cameras(file: Path, settings: CameraSettings, environ: Mapping[str, str] = os.environ) -> list[CameraSpec]:
     """The cameras of a file; paths in it are relative to it. Raises ConfigError with everything that is wrong in it."""
     try:
-        document = read_toml(file)
+        document, text = read_toml_text(file)
     except OSError as error:
         raise ConfigError(f"{file}: it cannot be read: {error.strerror}") from error
     entries = document.pop("camera", None)
@@ -89,11 +111,13 @@ def load_cameras(file: Path, settings: CameraSettings, environ: Mapping[str, str
     if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
         raise ConfigError(*faults, f"{file}: there is no [[camera]] table in it")
     specs = []
+    lines = lines_of_tables(text, "camera")
     for number, entry in enumerate(entries, 1):
         try:
             specs.append(camera_spec(entry, settings, environ, file.parent))
         except ConfigError as error:
-            faults += [f"{file}: camera {entry.get('id', number)}: {fault}" for fault in error.faults]
+            line = f"line {lines[number - 1]}: " if len(lines) == len(entries) else ""
+            faults += [f"{file}: {line}camera {entry.get('id', number)}: {fault}" for fault in error.faults]
     faults += [f"{file}: {fault}" for fault in duplicate_ids(specs)]
     if faults:
         raise ConfigError(*faults)
@@ -122,11 +146,47 @@ def camera_spec(
         faults.append(f"an id must be 1 to 200 letters, digits, '.', '_' and '-' (given: {source_id!r})")
     connection = _connection(entry, settings, environ, folder, faults)
     timeouts = _timeouts(entry, settings, faults)
+    pictures, hours = _pictures(entry, settings, faults), _hours(entry, faults)
     if source is not None and is_network(source.address):
         faults += _connection_faults(entry, source, connection, environ)
     if faults or source is None:
         raise ConfigError(*faults)
-    return CameraSpec(source_id, source, float(fps), loop, int(quality), timeouts, connection)
+    return CameraSpec(
+        source_id,
+        source,
+        float(fps),
+        loop,
+        int(quality),
+        timeouts,
+        connection,
+        pictures,
+        hours,
+        entry.get("expected_offline", False),
+    )
+
+
+def _pictures(entry: Mapping[str, Any], settings: CameraSettings, faults: list[str]) -> Pictures:
+    given = {name: entry.get(name, getattr(settings, name)) for name in PICTURE_KEYS}
+    if not isinstance(given["keyframes_only"], bool):
+        faults.append(f"keyframes_only must be true or false (given: {given['keyframes_only']!r})")
+    for name, least in (("max_side", 0), ("skip_unchanged_ms", 0), ("frozen_after_ms", 1)):
+        value = given[name]
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= MAX_TIMEOUT_MS:
+            faults.append(f"{name} must be a whole number from {least} on (given: {value!r})")
+    return Pictures(**given)
+
+
+def _hours(entry: Mapping[str, Any], faults: list[str]) -> ActiveHours:
+    given = entry.get("active_hours", [])
+    if not isinstance(entry.get("expected_offline", False), bool):
+        faults.append(f"expected_offline must be true or false (given: {entry['expected_offline']!r})")
+    try:
+        if isinstance(given, list) and all(isinstance(text, str) for text in given):
+            return parse_hours(given)
+        raise ValueError(given)
+    except ValueError as error:
+        faults.append(f'active_hours must be a list such as ["07:00-19:30"] (given: {error.args[0]!r})')
+    return ALWAYS
 
 
 def _connection(

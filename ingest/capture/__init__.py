@@ -1,5 +1,6 @@
-"""The process around one source: a driver or codec that hangs or crashes takes down nothing but this process.
+"""The processes around sources: a driver or codec that hangs or crashes takes down nothing but its process.
 
-`main` runs inside it, `process` is the agent's side of it, `wire` is the pipe between the two.
+`main` and `capture` run inside one, `process` is the agent's side of it, `handing` and `wire` are between the two, and
+`groups` decides which sources share one.
 May import: sources, infra.process, schemas. It knows no Kafka.
 """

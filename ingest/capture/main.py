@@ -1,188 +1,50 @@
-"""The capture process of one source: `python -m ingest.capture.main`, its task on stdin, its messages on stdout.
+"""A capture process: `python -m ingest.capture.main`, whose stdin is a socket on which its sources come.
 
 OpenCV and FFmpeg run here and nowhere else in the agent: they can hang in a call that nothing interrupts, and they
-abort the process on a broken file. The reader thread grabs frames and puts those to publish into a queue; the main
-thread encodes and writes them. The process ends with its agent: at the end of stdin, and by PR_SET_PDEATHSIG.
+abort the process on a broken file. Each source has a pipe of its own for its messages. The process ends with its agent:
+at the end of stdin, and by PR_SET_PDEATHSIG.
 """
 
 import os
-import queue
 import signal
+import socket
 import sys
 import threading
-import time
-from collections import Counter
-from dataclasses import dataclass
-from typing import Any, NoReturn
-
-import simplejpeg
+from typing import NoReturn
 
 from infra.process.children import die_with_parent
-from ingest.capture.wire import CaptureMessage, MessageKind, write_message
-from ingest.sources.files import encoding_of
-from ingest.sources.readers.base import CapturedImage, FrameReader, ImageRefused, PictureMissed, SourceFault
-from ingest.sources.readers.open import open_reader
-from ingest.sources.sampling import Sampler
+from ingest.capture.capture import Capture
+from ingest.capture.handing import receive_task
 from ingest.sources.task import CaptureTask
 
-STATS_PERIOD_S = 1.0
-QUEUED_FRAMES = 2
 
+class Captures:
+    """The sources that this process reads, each in threads of its own."""
 
-@dataclass(frozen=True, slots=True)
-class GrabbedFrame:
-    """What the reader hands to the encoder: frame number `index` of the source (from 1), as an image or as refused."""
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running = 0
 
-    index: int
-    captured_at: int
-    content: CapturedImage | ImageRefused
+    def start(self, task: CaptureTask, out_fd: int) -> None:
+        with self._lock:
+            self._running += 1
+        threading.Thread(target=self._run, args=(task, out_fd), name="encoder", daemon=True).start()
 
-
-class EncodeQueue:
-    """The queue between reader and encoder. When it is full, a live source replaces a frame; a finite one waits."""
-
-    def __init__(self, live: bool) -> None:
-        self._live = live
-        self._queue: queue.Queue[GrabbedFrame] = queue.Queue(maxsize=1 if live else QUEUED_FRAMES)
-
-    def put(self, frame: GrabbedFrame) -> int:
-        """Put one frame in; returns how many older ones it replaced."""
-        replaced = 0
-        while True:
-            try:
-                self._queue.put(frame, block=not self._live)
-                return replaced
-            except queue.Full:
-                try:
-                    self._queue.get_nowait()
-                    replaced += 1
-                except queue.Empty:
-                    pass  # the encoder took it in the meantime: there is room now
-
-    def take(self, timeout_s: float) -> GrabbedFrame | None:
+    def _run(self, task: CaptureTask, out_fd: int) -> None:
+        defect = False
         try:
-            return self._queue.get(timeout=timeout_s)
-        except queue.Empty:
-            return None
-
-
-class Capture:
-    """Reads one source, from opening it to its end."""
-
-    def __init__(self, task: CaptureTask, out_fd: int) -> None:
-        self._task, self._out_fd = task, out_fd
-        self._queue = EncodeQueue(live=True)
-        self._sampler = Sampler(task.fps)
-        self._captured = self._replaced = 0
-        self._dropped = Counter({"rate_limit": 0, "buffer_full": 0, "corrupt": 0})
-        # The reader thread puts each miss here, and the main thread tells the newest one.
-        self._missed: PictureMissed | None = None
-        self._fault: BaseException | None = None
-
-    def run(self) -> None:
-        """Read until the source ends or fails, and tell the agent which."""
-        try:
-            reader = open_reader(self._task)
-        except SourceFault as fault:
-            self._tell_fault(fault)
-            return
-        self._queue = EncodeQueue(reader.live)
-        opened = {"expected_per_s": reader.expected_per_s, "live": reader.live, "patience_s": reader.patience_s}
-        self._tell(MessageKind.OPENED, opened)
-        reading = threading.Thread(target=self._read, args=(reader,), name="reader", daemon=True)
-        reading.start()
-        self._encode_until_end(reader, reading)
-        self._tell_stats(reader)
-        if self._fault is None:
-            self._tell(MessageKind.ENDED, {})
-        elif isinstance(self._fault, SourceFault):
-            self._tell_fault(self._fault)
-        else:
-            raise self._fault
-
-    def _read(self, reader: FrameReader) -> None:
-        try:
-            while (at_s := reader.grab()) is not None:
-                captured_at = time.time_ns() // 1000
-                new = 1 + reader.replaced - self._replaced
-                self._replaced = reader.replaced
-                if not reader.paced and not self._sampler.take(at_s):
-                    self._captured += new
-                    self._dropped["rate_limit"] += 1
-                    continue
-                try:
-                    content = _content(reader)
-                except PictureMissed as missed:  # nothing was captured
-                    self._dropped[missed.reason] += 1
-                    self._missed = missed
-                    continue
-                self._captured += new
-                if content is None:
-                    self._dropped["corrupt"] += 1
-                else:
-                    self._dropped["buffer_full"] += self._queue.put(GrabbedFrame(self._captured, captured_at, content))
-        except BaseException as error:  # noqa: BLE001 - the main thread reports it to the agent or raises it
-            self._fault = error
-
-    def _encode_until_end(self, reader: FrameReader, reading: threading.Thread) -> None:
-        stats_due_s = 0.0
-        while True:
-            alive = reading.is_alive()  # asked before the queue: the last frame of the reader is still taken
-            frame = self._queue.take(STATS_PERIOD_S / 4)
-            missed, self._missed = self._missed, None
-            if missed is not None:
-                self._tell(MessageKind.MISSED, {"reason": missed.reason, "why": missed.why})
-            if frame is not None:
-                self._send(frame)
-            elif not alive:
-                return
-            if time.monotonic() >= stats_due_s:
-                self._tell_stats(reader)
-                stats_due_s = time.monotonic() + STATS_PERIOD_S
-
-    def _send(self, frame: GrabbedFrame) -> None:
-        """Encode the image where it is pixels, check its size, write it."""
-        if isinstance(frame.content, ImageRefused):
-            self._refuse(frame.index, frame.content)
-            return
-        image = frame.content
-        data = image.data
-        if image.pixels is not None:
-            data = simplejpeg.encode_jpeg(image.pixels, self._task.jpeg_quality, "BGR", "420")
-        if len(data) > self._task.max_image_bytes:
-            detail = f"{len(data)} bytes, the limit is {self._task.max_image_bytes}"
-            self._refuse(frame.index, ImageRefused("too_large", image.name or "a frame", detail))
-            return
-        meta = {
-            "index": frame.index,
-            "captured_at": frame.captured_at,
-            "encoding": encoding_of(data),
-            "name": image.name,
-        }
-        self._tell(MessageKind.FRAME, meta, data)
-
-    def _refuse(self, index: int, refused: ImageRefused) -> None:
-        meta = {"index": index, "reason": refused.reason, "name": refused.name, "detail": refused.detail}
-        self._tell(MessageKind.REFUSED, meta)
-
-    def _tell_fault(self, fault: SourceFault) -> None:
-        self._tell(MessageKind.FAILED, {"why": str(fault), "wait_s": fault.wait_s})
-
-    def _tell_stats(self, reader: FrameReader) -> None:
-        replaced = self._dropped["buffer_full"] + self._replaced
-        dropped = {**self._dropped.copy(), "buffer_full": replaced, "damaged": reader.damaged}
-        counts = {"captured": self._captured, "skipped": reader.skipped, "dropped": dropped}
-        self._tell(MessageKind.STATS, counts)
-
-    def _tell(self, kind: MessageKind, meta: dict[str, Any], body: bytes = b"") -> None:
-        write_message(self._out_fd, CaptureMessage(kind, meta, body))
-
-
-def _content(reader: FrameReader) -> CapturedImage | ImageRefused | None:
-    try:
-        return reader.retrieve()
-    except ImageRefused as refused:
-        return refused
+            Capture(task, out_fd).run()
+        except BrokenPipeError:
+            pass  # the agent wants no more of this source
+        except BaseException:  # noqa: BLE001 - printed as the interpreter would
+            sys.excepthook(*sys.exc_info())
+            sys.stderr.flush()
+            defect = True
+        with self._lock:
+            self._running -= 1
+            if defect and not self._running:
+                os._exit(1)
+        os.close(out_fd)
 
 
 def main() -> NoReturn:
@@ -191,26 +53,11 @@ def main() -> NoReturn:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     die_with_parent(signal.SIGKILL)
-    task = CaptureTask.from_line(sys.stdin.buffer.readline())
-    # Libraries print to stdout: messages get a descriptor of their own, and stdout becomes stderr.
-    out_fd = os.dup(1)
-    os.dup2(2, 1)
-    threading.Thread(target=_exit_at_end_of_stdin, daemon=True).start()
-    status = 0
-    try:
-        Capture(task, out_fd).run()
-    except BrokenPipeError:
-        status = 1  # the agent is gone
-    except BaseException:  # noqa: BLE001 - printed as the interpreter would
-        sys.excepthook(*sys.exc_info())
-        status = 1
-    sys.stderr.flush()
-    os._exit(status)
-
-
-def _exit_at_end_of_stdin() -> None:
-    while os.read(0, 1):
-        pass
+    agent = socket.socket(fileno=os.dup(0))
+    os.dup2(2, 1)  # libraries print to stdout
+    captures = Captures()
+    while (received := receive_task(agent)) is not None:
+        captures.start(*received)
     os._exit(0)
 
 

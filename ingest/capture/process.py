@@ -1,13 +1,16 @@
 """The agent's side of a capture process: it starts it, reads its messages, kills it, and tells why it died."""
 
-import contextlib
+import os
+import socket
 import subprocess
 import threading
 from collections import deque
 from dataclasses import replace
+from typing import Self
 
 from infra.process import logs
 from infra.process.children import environment, how_it_ended, module_command
+from ingest.capture.handing import hand_over
 from ingest.capture.wire import CaptureMessage, MessageKind, MessageReader
 from ingest.sources.connection import with_credentials
 from ingest.sources.redact import redact_text, secrets_of
@@ -21,38 +24,44 @@ KILL_WAIT_S = 5.0
 LISTEN_WAIT_S = 1.0
 # FFmpeg's errors (level 16) say why a stream does not open; OpenCV's warnings say only that it does not.
 LOG_LEVELS = {"OPENCV_FFMPEG_LOGLEVEL": "16", "OPENCV_LOG_LEVEL": "ERROR"}
+# Without the first, a camera that does not answer holds up the opening of all others in its process; the sources of a
+# process have the same options (see `groups`). With more arenas, each thread keeps freed memory for itself.
+DEFAULTS = {"OPENCV_FFMPEG_IS_THREAD_SAFE": "1", "MALLOC_ARENA_MAX": "2", **LOG_LEVELS}
 WITH_SENTENCES = (MessageKind.FAILED, MessageKind.MISSED, MessageKind.REFUSED)
 # The last line before an abort says more than an exit status does, unless it is one of these.
 NOISE = ("Traceback", "  File")
 
 
 class CaptureProcess:
-    """One capture process. As a context manager it kills the process at the end of the block and waits for its end.
+    """One capture process, which reads the sources that it is given. As a context manager it is killed at the end.
 
-    Start it in the thread that reads from it: Linux ends the process with that thread. Raises OSError when no process
-    can be started (too many processes or open files).
+    Start it in a thread that outlives it: Linux ends the process with that thread. Raises OSError when no process can
+    be started (too many processes or open files).
     """
 
-    def __init__(self, task: CaptureTask, max_body_bytes: int) -> None:
-        self._secrets = secrets_of(with_credentials(task.address, task.connection))
-        self._process = subprocess.Popen(
-            module_command("ingest.capture.main"),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment(**LOG_LEVELS),
-            bufsize=0,
-        )
-        assert self._process.stdin and self._process.stdout and self._process.stderr
-        self._stdin, self._stdout, self._stderr = self._process.stdin, self._process.stdout, self._process.stderr
-        self._reader = MessageReader(self._stdout.fileno(), max_body_bytes)
+    def __init__(self) -> None:
+        self._tasks, theirs = socket.socketpair()
+        with theirs:
+            try:
+                self._process = subprocess.Popen(
+                    module_command("ingest.capture.main"),
+                    stdin=theirs.fileno(),
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.PIPE,
+                    env=environment(**DEFAULTS),
+                    bufsize=0,
+                )
+            except OSError:
+                self._tasks.close()
+                raise
+        assert self._process.stderr
+        self._stderr = self._process.stderr
+        self._secrets: tuple[str, ...] = ()
         self._lines: deque[str] = deque(maxlen=KEPT_LINES)
         self._listener = threading.Thread(target=self._listen, name="capture-stderr", daemon=True)
         self._listener.start()
-        with contextlib.suppress(BrokenPipeError):  # it died at once: the first `read` raises EOFError
-            self._stdin.write(task.to_line())
 
-    def __enter__(self) -> "CaptureProcess":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -62,27 +71,38 @@ class CaptureProcess:
     def pid(self) -> int:
         return self._process.pid
 
-    def read(self, timeout_s: float) -> CaptureMessage | None:
-        """As `MessageReader.read`; EOFError means that the process is dead or dying. Sentences have no credentials."""
-        message = self._reader.read(timeout_s)
-        if message is None or message.kind not in WITH_SENTENCES:
-            return message
-        texts = {
-            key: redact_text(value, self._secrets) for key, value in message.meta.items() if isinstance(value, str)
-        }
-        return replace(message, meta=message.meta | texts)
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+    def open(self, task: CaptureTask, max_body_bytes: int) -> "CaptureChannel":
+        """Let it read one source more. A process that is dead shows at the first `read`."""
+        secrets = secrets_of(with_credentials(task.address, task.connection))
+        self._secrets = tuple(sorted({*self._secrets, *secrets}, key=len, reverse=True))
+        return CaptureChannel(hand_over(self._tasks, task), max_body_bytes, secrets)
+
+    def ends_within(self, timeout_s: float) -> bool:
+        """Whether it is dead by then."""
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def kill_only(self) -> None:
+        """End the process at once; `kill` is still to be called, by whoever uses it last."""
+        if self._process.poll() is None:
+            self._process.kill()
 
     def kill(self) -> None:
         """End the process at once, which leaves nothing half-written, and wait until it is gone."""
-        if self._process.poll() is None:
-            self._process.kill()
+        self.kill_only()
         try:
             self._process.wait(KILL_WAIT_S)
         except subprocess.TimeoutExpired:  # inside a driver: it ends when the driver returns
             log.error("capture process does not die", pid=self._process.pid)
         self._listener.join(LISTEN_WAIT_S)
-        for pipe in (self._stdin, self._stdout, self._stderr):
-            pipe.close()
+        self._tasks.close()
+        self._stderr.close()
 
     def cause_of_death(self) -> str:
         """How the process ended and what it printed last, without credentials. Call it after EOFError."""
@@ -93,9 +113,10 @@ class CaptureProcess:
         return ": ".join([f"the capture process {how}", *self.last_words()])
 
     def last_words(self) -> list[str]:
-        """The newest line on its stderr that tells something, if there is one. Call it when the process ends."""
-        self._listener.join(LISTEN_WAIT_S)
-        return [line for line in self._lines if not line.startswith(NOISE)][-1:]
+        """The newest line on its stderr that tells something, if there is one."""
+        if not self.is_alive():
+            self._listener.join(LISTEN_WAIT_S)
+        return [line for line in tuple(self._lines) if not line.startswith(NOISE)][-1:]
 
     def _listen(self) -> None:
         for line in iter(self._stderr.readline, b""):
@@ -103,3 +124,24 @@ class CaptureProcess:
             text = text.removeprefix("[OPENCV:FFMPEG:16] ")
             if text:
                 self._lines.append(text)
+
+
+class CaptureChannel:
+    """The messages of one source in a capture process. Closing it ends the reading of that source and of no other."""
+
+    def __init__(self, fd: int, max_body_bytes: int, secrets: tuple[str, ...]) -> None:
+        self._fd, self._secrets = fd, secrets
+        self._reader = MessageReader(fd, max_body_bytes)
+
+    def read(self, timeout_s: float) -> CaptureMessage | None:
+        """As `MessageReader.read`; EOFError: its process is dead or dying. Sentences have no credentials."""
+        message = self._reader.read(timeout_s)
+        if message is None or message.kind not in WITH_SENTENCES:
+            return message
+        texts = {
+            key: redact_text(value, self._secrets) for key, value in message.meta.items() if isinstance(value, str)
+        }
+        return replace(message, meta=message.meta | texts)
+
+    def close(self) -> None:
+        os.close(self._fd)

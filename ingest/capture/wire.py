@@ -14,7 +14,7 @@ from enum import IntEnum
 from typing import Any
 
 HEADER = struct.Struct("!BII")
-READ_BYTES = 1 << 20
+READ_BYTES = 1 << 16  # what a pipe holds
 # A capture process whose memory a codec has overwritten must not make the agent reserve gigabytes.
 MAX_META_BYTES = 1 << 20
 

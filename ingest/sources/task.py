@@ -16,7 +16,8 @@ class CaptureTask:
     """One source to read. It travels as one line of JSON on the stdin of the process: arguments would show up in `ps`.
 
     `skip_frames`: how many frames of a finite source earlier processes have delivered. `lost_after_ms`: a polled camera
-    that gave no picture for this long counts as lost.
+    that gave no picture for this long counts as lost. `max_side`: of pixels before they are encoded; 0: as it is.
+    `skip_unchanged_ms`: a still scene sends a picture this often, 0: all of them.
     """
 
     reader: ReaderKind
@@ -30,6 +31,9 @@ class CaptureTask:
     skip_frames: int = 0
     lost_after_ms: int = 30_000
     connection: Connection = DEFAULT
+    max_side: int = 0
+    keyframes_only: bool = False
+    skip_unchanged_ms: int = 0
 
     def to_line(self) -> bytes:
         return json.dumps(asdict(self)).encode() + b"\n"

@@ -16,6 +16,7 @@ from streams.bench.cache import bench_cache
 from streams.bench.delivery import bench_delivery
 from streams.bench.e2e import bench_backlog, bench_e2e, bench_latency
 from streams.bench.infer import bench_infer
+from streams.bench.ingest import bench_ingest
 from streams.bench.kafka import bench_kafka
 from streams.bench.lag import bench_lag
 from streams.bench.replay import bench_replay
@@ -34,6 +35,7 @@ BENCHMARKS: dict[str, Callable[[Options], Report]] = {
     "backlog": bench_backlog,
     "delivery": bench_delivery,
     "kafka": bench_kafka,
+    "ingest": bench_ingest,
     "lag": bench_lag,
     "replay": bench_replay,
     "spool": bench_spool,

@@ -56,7 +56,8 @@ def messages(task: CaptureTask, enough: int = 1_000_000) -> list[CaptureMessage]
     """The messages of a capture process, until its end or until `enough` frames came."""
     found: list[CaptureMessage] = []
     until_s = time.monotonic() + PATIENCE_S
-    with CaptureProcess(task, MAX_IMAGE_BYTES + 1024) as child:
+    with CaptureProcess() as process:
+        child = process.open(task, MAX_IMAGE_BYTES + 1024)
         while time.monotonic() < until_s:
             message = child.read(0.5)
             if message is None:
@@ -190,7 +191,8 @@ def test_a_snapshot_behind_a_password(jpeg: bytes) -> None:
 def test_a_snapshot_over_the_limit_is_refused_and_the_next_tried(jpeg: bytes) -> None:
     with http_camera(jpeg) as address:
         task = task_of(f"http://{address}/snap.jpg", fps=20, max_image_bytes=len(jpeg) - 1)
-        with CaptureProcess(task, MAX_IMAGE_BYTES) as child:
+        with CaptureProcess() as process:
+            child = process.open(task, MAX_IMAGE_BYTES)
             refused = [
                 message for _ in range(100) if (message := child.read(0.5)) and message.kind == MessageKind.REFUSED
             ][:2]
@@ -221,11 +223,12 @@ def test_a_camera_that_accepts_and_stays_silent_fails_in_time() -> None:
 
 def test_no_credentials_where_others_can_see_them() -> None:
     task = task_of("rtsp://joe:geheimnis@127.0.0.1:9/cam")
-    with CaptureProcess(task, MAX_IMAGE_BYTES) as child:
-        assert "geheimnis" not in " ".join(psutil.Process(child.pid).cmdline())
+    with CaptureProcess() as process:
+        child = process.open(task, MAX_IMAGE_BYTES)
+        assert "geheimnis" not in " ".join(psutil.Process(process.pid).cmdline())
         while (message := child.read(1.0)) is None or message.kind != MessageKind.FAILED:
             pass
-        assert "geheimnis" not in " ".join(child.last_words())
+        assert "geheimnis" not in " ".join(process.last_words())
 
 
 def test_no_credentials_in_the_sentence_of_a_redirect() -> None:
@@ -248,32 +251,36 @@ def test_ordinary_videos(name: str) -> None:
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/data")
 def test_a_video_that_makes_opencv_abort_ends_its_process_and_no_other() -> None:
-    with CaptureProcess(task_of(str(DATA / "video" / "demo.avi")), MAX_IMAGE_BYTES) as child:
+    with CaptureProcess() as process:
+        child = process.open(task_of(str(DATA / "video" / "demo.avi")), MAX_IMAGE_BYTES)
         with pytest.raises(EOFError):
             for _ in range(200):
                 child.read(0.5)
-        assert "SIG" in child.cause_of_death()
+        assert "SIG" in process.cause_of_death()
 
 
 def test_a_process_that_closes_its_output_and_does_not_end_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    mute = [sys.executable, "-c", "import os, time; os.close(1); os.close(2); time.sleep(600)"]
+    mute = [sys.executable, "-c", "import os, time; os.close(0); os.close(2); time.sleep(600)"]
     monkeypatch.setattr(ingest.capture.process, "module_command", lambda _module: mute)
     monkeypatch.setattr(ingest.capture.process, "KILL_WAIT_S", 0.2)
-    with CaptureProcess(task_of("sim:coffee"), MAX_IMAGE_BYTES) as child:
+    with CaptureProcess() as process:
+        child = process.open(task_of("sim:coffee"), MAX_IMAGE_BYTES)
         with pytest.raises(EOFError):
             child.read(PATIENCE_S)
-        assert child.cause_of_death() == "the capture process closed its output and did not end"
+        assert process.cause_of_death() == "the capture process closed its output and did not end"
         monkeypatch.undo()
-    assert not psutil.pid_exists(child.pid)
+    assert not psutil.pid_exists(process.pid)
 
 
 def test_a_capture_process_dies_with_an_agent_that_is_killed() -> None:
     script = (
         "import time\nfrom ingest.capture.process import CaptureProcess\n"
         "from ingest.sources.parse import ReaderKind\nfrom ingest.sources.task import CaptureTask\n"
-        "child = CaptureProcess(CaptureTask(ReaderKind.SIM, 'coffee', 5.0, False, 90, 3000, 3000, 1 << 20), 1 << 21)\n"
+        "process = CaptureProcess()\n"
+        "task = CaptureTask(ReaderKind.SIM, 'coffee', 5.0, False, 90, 3000, 3000, 1 << 20)\n"
+        "child = process.open(task, 1 << 21)\n"
         "while not child.read(1.0): pass\n"
-        "print(child.pid, flush=True)\ntime.sleep(600)\n"
+        "print(process.pid, flush=True)\ntime.sleep(600)\n"
     )
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=ROOT) as agent:
         assert agent.stdout is not None

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ingest.camera.feed import FeedState
+from ingest.camera.session_end import FeedState
 from tests.support.cameras import SETTINGS, spec_of
 from tests.support.watched_feed import WatchedFeed, watched_feed
 

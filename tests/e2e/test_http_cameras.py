@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.camera.feed import FeedState
+from ingest.camera.session_end import FeedState
 from tests.support.cameras import SETTINGS, spec_of
 from tests.support.polled_cameras import FPS, JPEG, PART, QUICK, good, says, streaming, url, watching
 from tests.support.socket_camera import Answer, Request, head, reset, socket_camera, whole

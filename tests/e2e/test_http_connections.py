@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ingest.camera.feed import FeedState
+from ingest.camera.session_end import FeedState
 from ingest.camera.spec import CameraSpec, camera_spec
 from ingest.sources.connection import Connection
 from ingest.sources.readers.base import SourceFault

@@ -1,13 +1,14 @@
 """RTSP cameras as they are sold, on GStreamer's server: transports, codecs, audio, sizes, passwords, certificates."""
 
 import subprocess
+import time
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from ingest.camera.feed import FeedState
+from ingest.camera.session_end import FeedState
 from ingest.publish.frame import OutgoingFrame
 from tests.support.cameras import SETTINGS, spec_of
 from tests.support.rtsp_cameras import NEEDS_RTSP, rtsp_camera
@@ -72,6 +73,23 @@ def test_frames_go_on_when_the_size_changes(codec: str) -> None:
         assert len(watched.epochs()) == 1
         assert watched.feed.failures == 0
         assert len({size_of(frame) for frame in watched.captured}) == (2 if codec == "jpeg" else 1)
+
+
+@pytest.mark.parametrize("codec", ["h264", "h265"])
+def test_key_frames_alone(codec: str) -> None:
+    """The server sends one a second, and 15 frames a second in all."""
+    with rtsp_camera("--codec", codec) as address, watched_feed(spec_of(address, 10, keyframes_only=True)) as watched:
+        watched.until(lambda: len(watched.captured) >= 2)
+        began_s, before = time.monotonic(), len(watched.captured)
+        watched.until(lambda: time.monotonic() - began_s > 4.0)
+        assert 2 <= len(watched.captured) - before <= 6
+        assert {size_of(frame) for frame in watched.captured} == {(240, 320)}
+
+
+def test_a_camera_of_which_smaller_pictures_are_wanted() -> None:
+    with rtsp_camera() as address, watched_feed(spec_of(address, 10, max_side=160)) as watched:
+        watched.until(lambda: len(watched.captured) >= 3)
+        assert {size_of(frame) for frame in watched.captured} == {(120, 160)}
 
 
 @pytest.mark.parametrize("kind", ["basic", "digest"])

@@ -7,6 +7,7 @@ Prints "ready" once it listens on rtsp://127.0.0.1:PORT/cam, or "no CODEC" where
 
 import argparse
 import sys
+from pathlib import Path
 
 import gi
 
@@ -48,13 +49,15 @@ def main() -> None:
     if not found:
         print(f"no {given.codec}", flush=True)
         return
-    source = f"videotestsrc is-live=true pattern=ball ! videoscale ! capsfilter name=size caps={caps(0)}"
+    source = f"videotestsrc name=picture is-live=true pattern=ball ! videoscale ! capsfilter name=size caps={caps(0)}"
     factory.set_launch(f"( {source} ! {found[0]} {AUDIO[given.audio]} )")
     factory.set_shared(True)
     if given.only:
         factory.set_protocols(GstRtsp.RTSPLowerTrans.UDP if given.only == "udp" else GstRtsp.RTSPLowerTrans.TCP)
     if given.resize_s:
         factory.connect("media-configure", lambda _factory, media: resize(media.get_element(), given.resize_s))
+    if given.freeze_file:
+        factory.connect("media-configure", lambda _factory, media: freeze(media.get_element(), given.freeze_file))
     if given.password or given.cert:
         server.set_auth(access(factory, given))
     server.get_mount_points().add_factory("/cam", factory)
@@ -73,6 +76,7 @@ def options() -> argparse.Namespace:
         "--only", choices=("udp", "tcp"), help="the transport of RTP; the other one is answered with 461"
     )
     parser.add_argument("--resize-s", type=int, default=0, help="another size every so many seconds")
+    parser.add_argument("--freeze-file", default="", help="while this file is there, the picture stands still")
     parser.add_argument("--user", default="joe")
     parser.add_argument("--password", default="")
     parser.add_argument("--digest", action="store_true", help="digest authentication and no basic one")
@@ -92,6 +96,16 @@ def resize(element: "Gst.Element", period_s: int) -> None:
         return True
 
     GLib.timeout_add_seconds(period_s, other)
+
+
+def freeze(element: "Gst.Element", file: str) -> None:
+    picture = element.get_by_name("picture")
+
+    def look() -> bool:
+        picture.set_property("pattern", "blue" if Path(file).exists() else "ball")
+        return True
+
+    GLib.timeout_add(200, look)
 
 
 def access(factory: "GstRtspServer.RTSPMediaFactory", given: argparse.Namespace) -> "GstRtspServer.RTSPAuth":

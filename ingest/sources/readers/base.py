@@ -16,11 +16,11 @@ MAX_CATCH_UP_S = 1.0
 class SourceFault(Exception):
     """The source does not answer, or no longer; the message is a sentence. The agent waits and opens it again.
 
-    `wait_s`: how long the camera asked to be left alone.
+    `wait_s`: how long the camera asked to be left alone. `reason` is the label of the reconnect metric.
     """
 
-    def __init__(self, why: str, wait_s: float = 0.0) -> None:
-        self.wait_s = wait_s
+    def __init__(self, why: str, wait_s: float = 0.0, reason: str = "failed") -> None:
+        self.wait_s, self.reason = wait_s, reason
         super().__init__(why)
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -24,10 +25,13 @@ from ingest.sources.connection import (
 )
 from ingest.sources.files import utf8_name
 from ingest.sources.readers.base import CapturedImage, Pace, SourceFault
-from ingest.sources.sampling import sane_rate
+from ingest.sources.sampling import TimeStamps, sane_rate
 from ingest.sources.task import CaptureTask
 
 OPTIONS_VARIABLE = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
+GIVEN_OPTIONS = os.environ.get(OPTIONS_VARIABLE, "")
+# The environment is changed by one thread at a time, and only once: the sources of a process have the same options.
+_ENVIRONMENT = threading.Lock()
 # More threads only add latency and memory: each camera has a process of its own.
 DECODE_THREADS = 2
 # OpenCV answers a damaged packet as it answers the end of a file; at the end a further try fails within microseconds.
@@ -58,7 +62,9 @@ def connection_options(task: CaptureTask, environ: Mapping[str, str]) -> dict[st
     """The options that say how FFmpeg reaches an address. Raises SourceFault where certificates cannot be used."""
     if not is_network(task.address):
         return {}
-    return transport_options(task.connection.rtsp_transport) | _tls_options(task, environ)
+    # OpenCV's own option: packets that are no key frames are not decoded.
+    only = {"avdiscard": "nonkey"} if task.keyframes_only else {}
+    return transport_options(task.connection.rtsp_transport) | _tls_options(task, environ) | only
 
 
 def _tls_options(task: CaptureTask, environ: Mapping[str, str]) -> dict[str, str]:
@@ -82,11 +88,12 @@ def _escaped(value: str) -> str:
 def _open_ffmpeg(task: CaptureTask, **more: str) -> cv2.VideoCapture:
     """Time-outs work only with an explicit backend, and only when given at opening (OpenCV issue 23207).
 
-    FFmpeg takes its proxy from the environment alone; this process has one source, so its environment can be changed.
+    FFmpeg takes its proxy from the environment alone; the sources of this process all have the same one.
     """
     options = connection_options(task, os.environ) | more
-    os.environ[OPTIONS_VARIABLE] = ffmpeg_options(os.environ.get(OPTIONS_VARIABLE, ""), options)
-    use_proxy(task)
+    with _ENVIRONMENT:
+        set_variable(OPTIONS_VARIABLE, ffmpeg_options(GIVEN_OPTIONS, options))
+        use_proxy(task)
     parameters = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, task.open_timeout_ms]
     parameters += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, task.read_timeout_ms]
     parameters += [cv2.CAP_PROP_N_THREADS, DECODE_THREADS]
@@ -109,10 +116,17 @@ def use_proxy(task: CaptureTask) -> None:
         proxy = proxy_of(task.address, task.connection, os.environ) if is_network(task.address) else ""
     except ConnectionFault as fault:
         raise SourceFault(f"its connection {fault}") from fault
-    for name in [name for name in os.environ if is_proxy_variable(name)]:
+    wanted = {"http_proxy": proxy, "https_proxy": proxy} if proxy else {}
+    for name in [name for name in os.environ if is_proxy_variable(name) and name not in wanted]:
         del os.environ[name]
-    if proxy:
-        os.environ["http_proxy"] = os.environ["https_proxy"] = proxy
+    for name, value in wanted.items():
+        set_variable(name, value)
+
+
+def set_variable(name: str, value: str) -> None:
+    """Set a variable of this process where it has another value: C code may read it at any time."""
+    if os.environ.get(name) != value:
+        os.environ[name] = value
 
 
 def open_stream(task: CaptureTask) -> "VideoStream":
@@ -137,6 +151,7 @@ class VideoStream:
 
     def __init__(self, capture: cv2.VideoCapture, read_timeout_ms: int) -> None:
         self.damaged = 0
+        self._stamps = TimeStamps()
         self._capture, self._read_timeout_ms = capture, read_timeout_ms
         self.patience_s = read_timeout_ms / 1000
         self.expected_per_s = sane_rate(capture.get(cv2.CAP_PROP_FPS))
@@ -152,6 +167,9 @@ class VideoStream:
                 f"no frame for {self._read_timeout_ms} ms (read_timeout_ms)" if silent else "the stream ended"
             )
         self.damaged += damaged
+        jump_s = self._stamps.jumped_s(self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000, now_s)
+        if jump_s:
+            raise SourceFault(f"its time stamps jumped by {jump_s:.0f} s", reason="timestamps")
         return now_s
 
     def retrieve(self) -> CapturedImage | None:

@@ -26,7 +26,7 @@ FINGERPRINTS = {
     records.Frame: ["d44f1fba922eabf1"],
     records.MicroBatch: ["5f6f52ecb7f75b55", "1d3fe2fed7297f62"],
     records.Label: ["fb83ad46c8f1eabb", "fcf610e193d89c6e"],
-    records.ProcessStatus: ["c31b1da8098c74cc", "a98737156d73f458"],
+    records.ProcessStatus: ["c31b1da8098c74cc", "20001f3341800af1"],
     replays.ReplayProgress: ["9b07f412cfe3bad7"],
     replays.ReplayRequest: ["474ab61ae94f1a3c"],
 }

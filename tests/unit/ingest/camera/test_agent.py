@@ -15,9 +15,10 @@ from infra.process.times import now_us
 from infra.settings import load_settings
 from ingest.camera.agent import SHORTAGE_S, flush, frames_to_publish, into_buffer, probes
 from ingest.camera.buffer import FINITE_HELD, FrameBuffer
-from ingest.camera.feed import Feed, FeedState
+from ingest.camera.feed import Feed
 from ingest.camera.losses import raise_losses
 from ingest.camera.report import REPORT_PERIOD_S, REPORTS_PER_LOG_LINE, Reporter
+from ingest.camera.session_end import FeedState
 from ingest.publish.drops import DropCounts
 from ingest.publish.frame import OutgoingFrame
 from ingest.publish.outbox import Outbox

@@ -2,14 +2,16 @@
 
 import time
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 import ingest.camera.feed
 from infra.process.lifecycle import Stop
-from ingest.camera.feed import Feed, FeedState, SessionEnd
+from ingest.camera.feed import Feed
+from ingest.camera.session_end import FeedState, SessionEnd
 from ingest.camera.spec import CameraSpec, Timeouts
+from ingest.capture.groups import CaptureGroups
 from ingest.capture.wire import CaptureMessage, MessageKind
 from ingest.publish.drops import DropCounts
 from ingest.publish.frame import OutgoingFrame
@@ -54,8 +56,34 @@ class Child:
             raise EOFError
         return self._messages.pop(0)
 
+    is_shared, capacity = False, 1
+
+    def died(self) -> bool:
+        return True
+
+    def ended_for(self) -> None:
+        return None
+
+    def end_process(self) -> None:
+        pass
+
     def cause_of_death(self) -> str:
         return "the capture process crashed"
+
+    def last_words(self) -> list[str]:
+        return []
+
+
+class OneChild:
+    """Gives each source a process of its own."""
+
+    group_size = 1
+
+    def __init__(self, messages: list[CaptureMessage], clock: SimpleNamespace) -> None:
+        self._messages, self._clock = messages, clock
+
+    def seat(self, *_: object) -> Child:
+        return Child(self._messages, self._clock)
 
 
 def stats_of_drops(**dropped: int) -> CaptureMessage:
@@ -80,7 +108,6 @@ class Rig:
         clock = SimpleNamespace(s=1.0, time_ns=time.time_ns)
         clock.monotonic = lambda: clock.s
         monkeypatch.setattr(ingest.camera.feed, "time", clock)
-        monkeypatch.setattr(ingest.camera.feed, "CaptureProcess", lambda *_: Child(messages, clock))
         changes = {"backoff_initial_ms": 1, "backoff_max_ms": 1, "max_failures": 2, **settings}
         self.frames: list[OutgoingFrame] = []
         self.drops = DropCounts()
@@ -92,6 +119,7 @@ class Rig:
             self.frames.append,
             self.drops,
             self.stop,
+            groups=cast(CaptureGroups, OneChild(messages, clock)),
         )
 
 
@@ -221,7 +249,7 @@ def test_a_process_that_cannot_be_started_is_this_cameras_failure_alone(monkeypa
         raise OSError(24, "Too many open files")
 
     feed = feed_of([], monkeypatch)
-    monkeypatch.setattr(ingest.camera.feed, "CaptureProcess", none_left)
+    monkeypatch.setattr(OneChild, "seat", none_left)
     feed.run()
     assert (feed.state, feed.failures) == (FeedState.DEAD, 2)
     assert feed.why == "no capture process can be started: Too many open files"

@@ -42,7 +42,7 @@ def test_drops_are_counted_from_several_threads() -> None:
 def test_the_rate_of_each_source_is_measured_from_one_call_to_the_next() -> None:
     now_s = 10.0
     rig = Rig(MemorySender())
-    throughput = Throughput(rig.outbox, ["rate-1", "rate-2"], lambda: now_s)
+    throughput = Throughput(rig.outbox, lambda: ["rate-1", "rate-2", "rate-3"], lambda: now_s)
 
     def rate(source_id: str) -> float:
         return REGISTRY.get_sample_value("sightline_source_fps", {"source_id": source_id}) or 0.0
