@@ -12,6 +12,11 @@ CAMERA_RECONNECTS = Counter(
     "captures opened again",
     ["source_id", "reason"],
 )
+CAMERA_TIME_JUMPS = Counter(
+    "sightline_camera_time_jumps_total",
+    "how often the time stamps of a stream jumped by more than 10 s; capture times do not go by them",
+    ["source_id"],
+)
 CAMERA_FPS = SourceGauge(
     Gauge("sightline_camera_fps", "frames of the wanted rate that the camera gives a second", ["source_id"]),
     metrics.SOURCE_LABEL,
@@ -61,6 +66,6 @@ def forget_source(source_id: str) -> None:
     for gauge in (*present, CAMERA_RECONNECTS_LAST_HOUR, CAMERA_STALLS_LAST_HOUR, CAMERA_QUALITY):
         gauge.forget(source_id)
     counters = (metrics.FRAMES_CAPTURED, metrics.FRAMES_PUBLISHED, metrics.FRAMES_DROPPED, metrics.CLOCKS_ADJUSTED)
-    for counter in (*counters, CAMERA_RECONNECTS):
+    for counter in (*counters, CAMERA_RECONNECTS, CAMERA_TIME_JUMPS):
         counter.remove_by_labels({"source_id": source_id})
     metrics.SOURCE_LABEL.forget(source_id)

@@ -42,6 +42,7 @@ SetLive = Callable[[str, bool], None]
 ENVELOPE_BYTES = 1024
 # How often a feed that rests looks at the clock.
 REST_S = 1.0
+JUMPS = "jumps"
 
 
 class Feed(threading.Thread):
@@ -170,7 +171,7 @@ class Feed(threading.Thread):
             case MessageKind.FAILED:
                 words = [] if self._session.opened else seat.last_words()
                 why = self._with_advice(": ".join([meta["why"], *words]))
-                return SessionEnd(meta.get("reason", "failed"), why, float(meta["wait_s"]))
+                return SessionEnd("failed", why, float(meta["wait_s"]))
             case MessageKind.ENDED:
                 return ENDED
         return None
@@ -239,6 +240,9 @@ class Feed(threading.Thread):
         """The message has totals of one process; the metrics are totals of the agent."""
         self._session.skipped(int(meta["skipped"]), time.monotonic())
         self._count_captured(int(meta["captured"]))
+        if jumps := self._session.newly_dropped(JUMPS, int(meta.get(JUMPS, 0))):
+            camera_metrics.CAMERA_TIME_JUMPS.labels(metrics.SOURCE_LABEL(self.spec.source_id)).inc(jumps)
+            log.warning("the time stamps of a camera jumped: it is read on", source_id=self.spec.source_id)
         for reason, total in meta["dropped"].items():
             new = self._session.newly_dropped(reason, int(total))
             self._drops.add(self.spec.source_id, reason, new)

@@ -188,12 +188,12 @@ class Capture:
         self._tell(MessageKind.REFUSED, meta)
 
     def _tell_fault(self, fault: SourceFault) -> None:
-        self._tell(MessageKind.FAILED, {"why": str(fault), "wait_s": fault.wait_s, "reason": fault.reason})
+        self._tell(MessageKind.FAILED, {"why": str(fault), "wait_s": fault.wait_s})
 
     def _tell_stats(self, reader: FrameReader) -> None:
         replaced = self._dropped["buffer_full"] + self._replaced
         dropped = {**self._dropped.copy(), "buffer_full": replaced, "damaged": reader.damaged}
-        counts = {"captured": self._captured, "skipped": reader.skipped, "dropped": dropped}
+        counts = {"captured": self._captured, "skipped": reader.skipped, "dropped": dropped, "jumps": reader.jumps}
         self._tell(MessageKind.STATS, counts)
 
     def _tell(self, kind: MessageKind, meta: dict[str, Any], body: bytes = b"") -> None:

@@ -54,7 +54,7 @@ class Sampler:
 
 
 class TimeStamps:
-    """The time stamps of a live stream beside a clock: they go as fast as it does, or the stream is not to be believed.
+    """The time stamps of a live stream beside a clock: they go as fast as it does, or they jumped.
 
     Stamps that never change are none, and no fault.
     """

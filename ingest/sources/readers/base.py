@@ -16,11 +16,11 @@ MAX_CATCH_UP_S = 1.0
 class SourceFault(Exception):
     """The source does not answer, or no longer; the message is a sentence. The agent waits and opens it again.
 
-    `wait_s`: how long the camera asked to be left alone. `reason` is the label of the reconnect metric.
+    `wait_s`: how long the camera asked to be left alone.
     """
 
-    def __init__(self, why: str, wait_s: float = 0.0, reason: str = "failed") -> None:
-        self.wait_s, self.reason = wait_s, reason
+    def __init__(self, why: str, wait_s: float = 0.0) -> None:
+        self.wait_s = wait_s
         super().__init__(why)
 
 
@@ -59,7 +59,7 @@ class FrameReader(Protocol):
     first `grab` has passed over so far, because earlier processes delivered them. `damaged`: how many packets could not
     be decoded to a frame. `live`: it is a camera, and not a file that ends. `patience_s`: the longest time that `grab`
     and `retrieve` take together where the source does not answer. `replaced`: how many frames newer ones replaced
-    before they were grabbed.
+    before they were grabbed. `jumps`: how often its time stamps jumped.
     """
 
     expected_per_s: float
@@ -69,6 +69,7 @@ class FrameReader(Protocol):
     skipped: int
     damaged: int
     replaced: int
+    jumps: int
 
     def grab(self) -> float | None:
         """Wait for the next frame; its time in seconds, for sampling. None at the end. Raises SourceFault."""

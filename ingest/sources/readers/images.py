@@ -15,6 +15,7 @@ class ImageFiles:
     skipped = 0
     damaged = 0
     replaced = 0
+    jumps = 0
 
     def __init__(self, task: CaptureTask) -> None:
         self._root = Path(task.address)

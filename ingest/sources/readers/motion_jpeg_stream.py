@@ -32,6 +32,7 @@ class MotionJpegStream:
     live = True
     skipped = 0
     expected_per_s = 0.0
+    jumps = 0
 
     def __init__(self, content_type: str, chunks: Iterator[bytes], ask_again: AskAgain, task: CaptureTask) -> None:
         self.damaged = self.replaced = 0

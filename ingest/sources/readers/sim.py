@@ -16,6 +16,7 @@ class SimulatedCamera:
     skipped = 0
     damaged = 0
     replaced = 0
+    jumps = 0
 
     def __init__(self, task: CaptureTask) -> None:
         self._spec, self._fps = parse_sim(task.address), task.fps

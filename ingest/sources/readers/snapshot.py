@@ -26,6 +26,7 @@ class SnapshotCamera:
     skipped = 0
     damaged = 0
     replaced = 0
+    jumps = 0
 
     def __init__(self, client: CameraClient, task: CaptureTask, first: bytes | None) -> None:
         self._client, self._first = client, first

@@ -150,7 +150,7 @@ class VideoStream:
     replaced = 0
 
     def __init__(self, capture: cv2.VideoCapture, read_timeout_ms: int) -> None:
-        self.damaged = 0
+        self.damaged = self.jumps = 0
         self._stamps = TimeStamps()
         self._capture, self._read_timeout_ms = capture, read_timeout_ms
         self.patience_s = read_timeout_ms / 1000
@@ -167,9 +167,8 @@ class VideoStream:
                 f"no frame for {self._read_timeout_ms} ms (read_timeout_ms)" if silent else "the stream ended"
             )
         self.damaged += damaged
-        jump_s = self._stamps.jumped_s(self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000, now_s)
-        if jump_s:
-            raise SourceFault(f"its time stamps jumped by {jump_s:.0f} s", reason="timestamps")
+        if self._stamps.jumped_s(self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000, now_s):
+            self.jumps += 1
         return now_s
 
     def retrieve(self) -> CapturedImage | None:
@@ -200,6 +199,7 @@ class VideoFile:
     live = False
     skipped = 0
     replaced = 0
+    jumps = 0
 
     def __init__(self, task: CaptureTask) -> None:
         self.damaged = 0

@@ -73,7 +73,7 @@ def test_a_camera_that_may_be_away_is_lost_without_an_alarm(monkeypatch: pytest.
 def test_what_does_not_open_in_company_is_opened_at_once_alone_and_is_no_failure(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    failed = CaptureMessage(MessageKind.FAILED, {"why": "it does not open", "wait_s": 0.0, "reason": "failed"})
+    failed = CaptureMessage(MessageKind.FAILED, {"why": "it does not open", "wait_s": 0.0})
     rig = Rig([failed], monkeypatch, LIVE)
     monkeypatch.setattr(Child, "is_shared", property(lambda _: rig.feed._company.size > 1))
     rig.feed._company.size = 8
@@ -94,3 +94,14 @@ def test_frames_of_a_still_scene_count_as_given(monkeypatch: pytest.MonkeyPatch)
     end_after(rig, 1, monkeypatch)
     assert rig.feed.vitals.taken == 5
     assert rig.drops.of("cam") == {"unchanged": 4}
+
+
+def test_jumping_time_stamps_are_counted_and_no_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    stats = [CaptureMessage(MessageKind.STATS, {**stats_of_drops().meta, "jumps": number}) for number in (0, 1, 1, 3)]
+    rig = Rig([opened(True), FRAME, *stats, FRAME], monkeypatch, LIVE)
+    before = REGISTRY.get_sample_value("sightline_camera_time_jumps_total", {"source_id": "cam"}) or 0.0
+    with capture_logs() as lines:
+        end_after(rig, 1, monkeypatch)
+    assert REGISTRY.get_sample_value("sightline_camera_time_jumps_total", {"source_id": "cam"}) == before + 3
+    assert len([line for line in lines if "time stamps" in line["event"]]) == 2
+    assert len(rig.frames) == 2
