@@ -76,6 +76,16 @@ FRAMES_DROPPED = Counter(
     ["source_id", "reason"],
 )
 
+# ingest: the upload gateway
+GATEWAY_ANSWERS = Counter("sightline_gateway_answers_total", "answers to requests", ["route", "status"])
+GATEWAY_LABELS = Gauge("sightline_gateway_labels", "outcomes of uploads that are kept for their readers")
+GATEWAY_BODY_BYTES = Gauge("sightline_gateway_body_bytes", "bodies that are read or wait for Kafka")
+WEBHOOKS = Counter(
+    "sightline_webhooks_total",
+    "webhooks: delivered, failed and sent again later, or given up for a reason",
+    ["result"],
+)
+
 # ingest: cameras
 CAMERA_UP = SourceGauge(Gauge("sightline_camera_up", "1 while frames arrive", ["source_id"]), SOURCE_LABEL, min)
 CAMERA_RECONNECTS = Counter(

@@ -34,6 +34,8 @@ CLOCK_HINT = "the clock of this machine is too far ahead of Kafka's"
 
 # Called with the source id and the reason: `stale`, `too_large` or `undelivered`. From any thread.
 OnDrop = Callable[[str, str], None]
+# Called with the id of a frame when it is known what became of it. From any thread.
+OnReport = Callable[[str, DeliveryReport], None]
 
 
 class Outbox:
@@ -60,10 +62,11 @@ class Outbox:
         self._failed: Counter[str] = Counter()
         self._failures = NowAndThen(TELL_EVERY_S)
 
-    def publish(self, outgoing: OutgoingFrame, give_up: Callable[[], bool]) -> bool:
+    def publish(self, outgoing: OutgoingFrame, give_up: Callable[[], bool], on_report: OnReport | None = None) -> bool:
         """Hand one frame to the Kafka client, waiting for room; False when `give_up()` ended the wait.
 
-        Returning True does not mean that the frame was written. Raises Stalled when the client never sends again.
+        Returning True does not mean that the frame was written: `on_report` tells. Raises Stalled when
+        the client never sends again.
         """
         source_id = outgoing.source_id
         if outgoing.expires_at is not None and outgoing.expires_at < now_us():
@@ -76,7 +79,7 @@ class Outbox:
         if span is not None:
             span.set({FRAME_ID: frame.frame_id, KEY: source_id})
         traceparent = traceparent or unsampled_traceparent()  # every frame has one, also with traces off
-        on_delivery = sent_by(span, self._counting(frame, record_ms, clock_fault))
+        on_delivery = sent_by(span, self._counting(frame, record_ms, clock_fault, on_report))
         record = OutRecord(
             self._topic,
             source_id,
@@ -154,7 +157,9 @@ class Outbox:
             )
         return chosen.at // 1000, chosen.fault
 
-    def _counting(self, frame: Frame, record_ms: int, clock_fault: Clock | None) -> OnDelivery:
+    def _counting(
+        self, frame: Frame, record_ms: int, clock_fault: Clock | None, on_report: OnReport | None
+    ) -> OnDelivery:
         """The delivery call-back of one frame. It does not hold the image, which may wait long for its report."""
         source_id, frame_id, image_bytes = frame.source_id, frame.frame_id, len(frame.image)
 
@@ -170,6 +175,8 @@ class Outbox:
                 with self._lock:
                     self._failed[source_id] += 1
                 self._tell_failed(source_id, frame_id, image_bytes, report.fault)
+            if on_report is not None:
+                on_report(frame_id, report)
 
         return on_delivery
 
