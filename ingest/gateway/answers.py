@@ -118,3 +118,17 @@ def upload_body() -> dict[str, Any]:
             "multipart/form-data": {"schema": files, "example": {"file": [example, example]}},
         },
     }
+
+
+def upload_parameters() -> list[dict[str, Any]]:
+    """The parameters of an upload, for OpenAPI."""
+    described = (
+        ("query", "name", "the name of the one picture of a raw body"),
+        ("query", "captured_at", "when the picture was made, ISO 8601"),
+        ("query", "webhook", "where the label is sent, signed"),
+        ("header", "Idempotency-Key", "the same key again gives the same answer, and uploads nothing"),
+    )
+    return [
+        {"in": place, "name": name, "required": False, "schema": {"type": "string"}, "description": text}
+        for place, name, text in described
+    ]

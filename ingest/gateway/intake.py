@@ -75,7 +75,7 @@ class Intake:
         if self.is_away:
             raise _away([])
         reports = [self._send(key, picture, captured_at) for picture in pictures]
-        answers = await asyncio.gather(*reports)
+        answers = [await report for report in reports]
         taken = [frame_id for frame_id, fault in answers if fault is None]
         faults = [fault for _, fault in answers if fault is not None]
         if not faults:

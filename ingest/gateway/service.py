@@ -37,6 +37,7 @@ log = logs.get(__name__)
 
 HOUSE_EVERY_S = 1.0
 STOP_POLL_S = 0.1
+BACKLOG = 2_048
 # Of the stop budget, for what follows the last answer.
 CLOSE_S = 2.0
 
@@ -171,7 +172,13 @@ def probes(publisher: Publisher, intake: Intake, stop: Stop) -> tuple[Probe, Pro
 def _listen(settings: Settings) -> socket.socket:
     host, port = settings.gateway.host, settings.gateway.port
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=2048)
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        # asyncio sends small answers at once (TCP_NODELAY) where a socket names its protocol, which `create_server` of
+        # the socket module leaves out.
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+        return listener
     except OSError as error:
         raise ConfigError(f"the gateway cannot listen on {host}:{port}: {error.strerror}") from error

@@ -29,7 +29,7 @@ def main(port: int, topic: str) -> None:
 
         publisher.send(OutRecord(topic, None, body, on_delivery=on_delivery))
         report = await answer
-        return Response(status_code=202 if report.fault is None else 503)
+        return Response(b'{"taken":true}', 202 if report.fault is None else 503, media_type="application/json")
 
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", access_log=False, lifespan="off")
 
