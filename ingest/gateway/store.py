@@ -15,7 +15,7 @@ from infra.settings import GatewaySettings, home
 from ingest.gateway.keys import Key
 from schemas.errors import ConfigError
 
-FILE = "gateway.sqlite"
+FILE = "state.sqlite"
 BUSY_S = 5.0
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS keys (name TEXT PRIMARY KEY, digest TEXT NOT NULL, scopes TEXT NOT NULL,

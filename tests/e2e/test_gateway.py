@@ -39,7 +39,7 @@ def test_curl_uploads_a_photo_and_gets_its_label(deployment: Deployment, sightli
     made = sightline.run("gateway", "key", "add", "shop", "--rate", "20", "--json", env=home)
     assert made.returncode == 0, made.stderr
     token = json.loads(made.stdout)["key"]
-    assert token.encode() not in (tmp_path / "state" / "gateway.sqlite").read_bytes(), "hashed at rest"
+    assert token.encode() not in (tmp_path / "state" / "state.sqlite").read_bytes(), "hashed at rest"
     port = find_ports(1)[0]
     gateway = sightline.start("gateway", "--port", str(port), env=home)
     sightline.start("stream", "--model", "null", "--no-cache")
