@@ -22,6 +22,8 @@ log = logs.get(__name__)
 
 # After an upload that Kafka did not acknowledge, others are refused at once for so long.
 AWAY_S = 2.0
+# So many pictures go to one shard before the next one's turn: a partition then gets them in few requests to the broker.
+SHARD_RUN = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +53,13 @@ def pictures_of(uploads: Sequence[Upload], max_pixels: int, max_image_bytes: int
 
 
 class Intake:
-    """Publishes pictures as frames of `<key name>.<shard>`, the shards in turn."""
+    """Publishes pictures as frames of `<key name>.<shard>`, the shards in turn by runs."""
 
     def __init__(self, outbox: Outbox, shards: int, max_frame_bytes: int, loop: asyncio.AbstractEventLoop) -> None:
         self._outbox, self._loop = outbox, loop
         self.max_image_bytes = max_frame_bytes - ENVELOPE_BYTES
         self.epoch = time.time_ns() // 1_000_000
-        self._shards = itertools.cycle(range(shards))
+        self._shards = itertools.cycle(shard for shard in range(shards) for _ in range(SHARD_RUN))
         self.in_flight = self.arrived = self.finished = 0
         self._away_until_s = 0.0
         self.closing = False

@@ -21,7 +21,7 @@ from schemas.clocks import clock_headers
 from schemas.codec import Registry, encode
 from schemas.errors import Stalled
 from schemas.headers import TRACEPARENT, unsampled_traceparent
-from schemas.records import Frame, micros_to_iso
+from schemas.records import Frame, SourceKind, micros_to_iso
 
 log = logs.get(__name__)
 
@@ -116,7 +116,9 @@ class Outbox:
             return self._accepted[source_id] - self._delivered[source_id]
 
     def _compare(self, outgoing: OutgoingFrame) -> None:
-        """A camera that hangs gives the same picture again and again."""
+        """A camera that hangs gives the same picture again and again; of uploads nobody asks it."""
+        if outgoing.source_kind is SourceKind.UPLOAD:
+            return
         picture = hash(outgoing.image)
         if self._pictures.get(outgoing.source_id) != picture:
             self._pictures[outgoing.source_id] = picture
