@@ -1,6 +1,6 @@
 """`sightline bench` runs to its end and reports every ratio. The runs are small, so the values are not checked.
 
-`cache`, `e2e`, `latency`, `delivery`, `lag` and `replay` take a minute each even with small runs, so only `make bench`
+`cache`, `e2e`, `latency`, `delivery`, `lag`, `replay` and `gateway` take up to a minute each even with small runs, so only `make bench`
 runs them.
 """
 
