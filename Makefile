@@ -12,7 +12,7 @@ READY := $(VENV)/.ready
 # The duration of `make demo` in seconds, and further options of a command: make demo DURATION=60 ARGS="--source rtsp://..."
 DURATION ?=
 ARGS ?=
-BENCHES ?= stream infer e2e cache latency delivery ingest lag replay
+BENCHES ?= stream infer e2e cache latency delivery ingest gateway lag replay
 # Of `make soak`, `make day` and `make fleet`: the duration, the frames a second, and the model.
 MINUTES ?= 20
 RATE ?= 50

@@ -31,6 +31,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "camera": ("ingest.camera.command:command", "publish the frames of cameras, files and folders"),
     "camera status": ("ingest.camera.status_command:command", "show the health of all cameras"),
     "camera discover": ("ingest.camera.discover_command:command", "find the ONVIF cameras of the local network"),
+    "gateway": ("ingest.gateway.command:command", "take uploads over HTTP, and give their labels back"),
+    "gateway key add": ("ingest.gateway.key_command:add_command", "make an API key of the gateway; it is shown once"),
+    "gateway key list": ("ingest.gateway.key_command:list_command", "list the API keys"),
+    "gateway key remove": ("ingest.gateway.key_command:remove_command", "make an API key invalid"),
+    "upload": ("ingest.upload.command:command", "upload pictures to a gateway, and get their labels"),
     "stream": ("streams.command:command", "run the stream processor: frames to micro-batches"),
     "infer": ("inference.worker.command:command", "run the GPU worker: micro-batches to labels"),
     "classify": ("inference.classify:command", "label image files, without Kafka"),
@@ -83,7 +88,7 @@ def run(words: list[str]) -> None:
     if words[:1] == ["--version"]:
         print(importlib.metadata.version("sightline"))
         return
-    name = next((name for name in (" ".join(words[:2]), " ".join(words[:1])) if name in COMMANDS), None)
+    name = next((name for count in (3, 2, 1) if (name := " ".join(words[:count])) in COMMANDS), None)
     if name is not None:
         _app(name)(args=words[len(name.split()) :], prog_name=f"sightline {name}")
         return

@@ -28,6 +28,7 @@ class TopicNames:
     labels_dead: str
     status: str
     progress: str
+    webhooks: str
 
     @staticmethod
     def for_lane(prefix: str, lane: Lane = "live") -> "TopicNames":
@@ -46,6 +47,7 @@ class TopicNames:
             "labels.dead",
             "pipeline.status",
             "replay.progress",
+            "webhooks.retry",
         )
         return TopicNames(*(prefix + name for name in names))
 
@@ -125,6 +127,7 @@ def specs(settings: Settings) -> list[TopicSpec]:
             topics.dead_retention_h,
             {**text, "max.message.bytes": str(LABEL_BYTES_DEFAULT + DEAD_HEADROOM_BYTES)},
         ),
+        (live.webhooks, settings.gateway.webhooks_retention_h, text),
         # The last word of each process. What a process that was killed said is gone after an hour.
         (
             live.status,

@@ -87,6 +87,16 @@ SPOOL_DAMAGED_BYTES = Counter(
     "sightline_spool_damaged_bytes_total", "bytes of the spool that were not what was written"
 )
 
+# ingest: the upload gateway
+GATEWAY_ANSWERS = Counter("sightline_gateway_answers_total", "answers to requests", ["route", "status"])
+GATEWAY_LABELS = Gauge("sightline_gateway_labels", "outcomes of uploads that are kept for their readers")
+GATEWAY_BODY_BYTES = Gauge("sightline_gateway_body_bytes", "bodies that are read or wait for Kafka")
+WEBHOOKS = Counter(
+    "sightline_webhooks_total",
+    "webhooks: delivered, failed and sent again later, or given up for a reason",
+    ["result"],
+)
+
 # ingest: the archive
 ARCHIVED_FRAMES = Counter("sightline_archive_frames_total", "frames that were archived: written and read back")
 ARCHIVED_BYTES = Counter("sightline_archive_bytes_total", "bytes of the files in which frames were archived")

@@ -6,6 +6,7 @@ package: `infra`, `ingest`, `streams`, `inference`, `sinks`. May import: schemas
 """
 
 from infra.settings.base import KIB, MIB
+from infra.settings.gateway import GatewaySettings
 from infra.settings.inference import ConfidenceSettings, Delivery, InferSettings
 from infra.settings.infra import (
     BreakerSettings,
@@ -36,6 +37,7 @@ __all__ = [
     "ClientKeys",
     "ConfidenceSettings",
     "Delivery",
+    "GatewaySettings",
     "GroupLimits",
     "HttpSettings",
     "InferSettings",

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from infra.settings.base import MIB
+from infra.settings.gateway import GatewaySettings
 from infra.settings.inference import ConfidenceSettings, InferSettings
 from infra.settings.infra import (
     BreakerSettings,
@@ -52,6 +53,7 @@ class Settings(BaseSettings):
     camera: CameraSettings = CameraSettings()
     spool: SpoolSettings = SpoolSettings()
     archive: ArchiveSettings = ArchiveSettings()
+    gateway: GatewaySettings = GatewaySettings()
     stream: StreamSettings = StreamSettings()
     infer: InferSettings = InferSettings()
     confidence: ConfidenceSettings = ConfidenceSettings()

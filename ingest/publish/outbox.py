@@ -21,7 +21,7 @@ from schemas.clocks import clock_headers
 from schemas.codec import Registry, decode, encode
 from schemas.errors import Stalled
 from schemas.headers import TRACEPARENT, unsampled_traceparent
-from schemas.records import Frame, Micros, micros_to_iso
+from schemas.records import Frame, Micros, SourceKind, micros_to_iso
 
 log = logs.get(__name__)
 
@@ -34,8 +34,10 @@ CLOCK_HINT = "the clock of this machine is too far ahead of Kafka's"
 
 # Called with the source id and the reason: `stale`, `too_large` or `undelivered`. From any thread.
 OnDrop = Callable[[str, str], None]
-# Called with the fault of a delivery report, or None. From any thread.
-OnReport = Callable[[KafkaFault | None], bool]
+# Called with the id of a frame when it is known what became of it. From any thread.
+OnReport = Callable[[str, DeliveryReport], None]
+# Called with the fault of a delivery report, or None, before that. True: the frame is sent again, and has not failed.
+TakesBack = Callable[[KafkaFault | None], bool]
 
 
 class Outbox:
@@ -63,14 +65,15 @@ class Outbox:
         self._failed: Counter[str] = Counter()
         self._failures = NowAndThen(TELL_EVERY_S)
 
-    def publish(self, outgoing: OutgoingFrame, give_up: Callable[[], bool]) -> bool:
+    def publish(self, outgoing: OutgoingFrame, give_up: Callable[[], bool], on_report: OnReport | None = None) -> bool:
         """Hand one frame to the Kafka client, waiting for room; False when `give_up()` ended the wait.
 
-        Returning True does not mean that the frame was written. Raises Stalled when the client never sends again.
+        Returning True does not mean that the frame was written: `on_report` tells. Raises Stalled when
+        the client never sends again.
         """
         numbered_before = self._next_seq.get(outgoing.source_id, (0, 0))
         ready = self.ready(outgoing)
-        if ready is None or self.send(ready, give_up):
+        if ready is None or self.send(ready, give_up, on_report):
             return True
         self._next_seq[outgoing.source_id] = numbered_before
         return False
@@ -85,14 +88,20 @@ class Outbox:
         self.add(frame.source_id)
         return ReadyFrame(frame.source_id, frame.frame_id, frame.captured_at, outgoing.expires_at, encode(frame))
 
-    def send(self, ready: ReadyFrame, give_up: Callable[[], bool], on_report: OnReport | None = None) -> bool:
-        """As `publish`. Where `on_report` returns True for a fault, the frame is sent again, and has not failed."""
+    def send(
+        self,
+        ready: ReadyFrame,
+        give_up: Callable[[], bool],
+        on_report: OnReport | None = None,
+        takes_back: TakesBack | None = None,
+    ) -> bool:
+        """As `publish`."""
         record_ms, clock_fault = self._record_ms(ready)
         span, traceparent = begin("send", self._topic, None)
         if span is not None:
             span.set({FRAME_ID: ready.frame_id, KEY: ready.source_id})
         traceparent = traceparent or unsampled_traceparent()  # every frame has one, also with traces off
-        on_delivery = sent_by(span, self._counting(ready, record_ms, clock_fault, on_report))
+        on_delivery = sent_by(span, self._counting(ready, record_ms, clock_fault, on_report, takes_back))
         record = OutRecord(
             self._topic,
             ready.source_id,
@@ -152,7 +161,9 @@ class Outbox:
         return encode(decode(Frame, ready.value), self._registry, self._topic)
 
     def _compare(self, outgoing: OutgoingFrame) -> None:
-        """A camera that hangs gives the same picture again and again."""
+        """A camera that hangs gives the same picture again and again; of uploads nobody asks it."""
+        if outgoing.source_kind is SourceKind.UPLOAD:
+            return
         picture = hash(outgoing.image)
         if self._pictures.get(outgoing.source_id) != picture:
             self._pictures[outgoing.source_id] = picture
@@ -194,13 +205,18 @@ class Outbox:
         return chosen.at // 1000, chosen.fault
 
     def _counting(
-        self, ready: ReadyFrame, record_ms: int, clock_fault: Clock | None, on_report: OnReport | None
+        self,
+        ready: ReadyFrame,
+        record_ms: int,
+        clock_fault: Clock | None,
+        on_report: OnReport | None,
+        takes_back: TakesBack | None,
     ) -> OnDelivery:
         """The delivery call-back of one frame. It does not hold the image, which may wait long for its report."""
         source_id, frame_id, value_bytes = ready.source_id, ready.frame_id, len(ready.value)
 
         def on_delivery(report: DeliveryReport) -> None:
-            is_sent_again = on_report is not None and on_report(report.fault)
+            is_sent_again = takes_back is not None and takes_back(report.fault)
             if report.fault is None:
                 with self._lock:
                     self._delivered[source_id] += 1
@@ -210,6 +226,8 @@ class Outbox:
                 metrics.SOURCE_LAST_FRAME.set(source_id, record_ms / 1000)
             elif not is_sent_again:
                 self._tell_failed(source_id, frame_id, value_bytes, report.fault)
+            if on_report is not None and not is_sent_again:
+                on_report(frame_id, report)
 
         return on_delivery
 

@@ -1,41 +1,17 @@
-"""A label as one line of text: JSON for programs, columns for people. Pure."""
+"""A label as columns of text for people. Pure."""
 
-import json
-from dataclasses import asdict
 from datetime import datetime
-from typing import Any
 
 from rich.text import Text
 
 from infra.process.text import printable
-from schemas.records import Decision, Label, Micros, Origin, micros_to_iso
+from schemas.records import Decision, Label, Micros, Origin
 
 TIME_WIDTH, PROBABILITY_WIDTH, LATENCY_WIDTH = 12, 6, 9
 ORIGIN_NAMES = {Origin.MODEL: "model", Origin.CACHE_EXACT: "cache", Origin.CACHE_NEAR: "cache~"}
 # In place of the origin, of a label that was promoted from a replay.
 CORRECTION_NAME = "replay"
 ORIGIN_WIDTH = 6
-
-
-def label_fields(label: Label, topic: str, partition: int, offset: int) -> dict[str, Any]:
-    """The object that `subscribe` prints. Its keys are a contract.
-
-    These are the fields of the Avro record, with times in ISO 8601, and the coordinates of the label's own record.
-    """
-    fields = asdict(label)
-    fields["captured_at"] = micros_to_iso(label.captured_at)
-    fields["labelled_at"] = micros_to_iso(label.labelled_at)
-    return {**fields, "topic": topic, "partition": partition, "offset": offset}
-
-
-def json_line(label: Label, topic: str, partition: int, offset: int) -> str:
-    """The label as JSON, in ASCII, so that no terminal finds a control sequence in it. NaN and infinity become null."""
-    fields = label_fields(label, topic, partition, offset)
-    try:
-        return json.dumps(fields, allow_nan=False, separators=(",", ":"))
-    except ValueError:
-        finite = json.loads(json.dumps(fields), parse_constant=lambda _name: None)
-        return json.dumps(finite, separators=(",", ":"))
 
 
 class Columns:

@@ -3,8 +3,8 @@
 from typing import Any
 
 from schemas.headers import replay_id_of, replay_of, traceparent_of
+from schemas.label_json import label_fields
 from schemas.records import micros_to_iso
-from sinks.base.label_text import label_fields
 from sinks.explain.found import BatchFound, FailureFound, LabelFound
 from sinks.explain.life import Life, iso, steps, took_ms, verdict
 

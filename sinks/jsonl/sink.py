@@ -23,8 +23,8 @@ from infra.process import logs
 from infra.settings import JsonlSettings
 from schemas.coordinates import TopicPartition
 from schemas.errors import Busy, ConfigError, SinkError
+from schemas.label_json import json_line
 from sinks.base.contract import Row
-from sinks.base.label_text import json_line
 from sinks.jsonl import manifest as manifests
 from sinks.jsonl import recovery
 from sinks.jsonl.disk import Disk

@@ -34,9 +34,10 @@ from infra.settings import Settings, load_settings
 from schemas import codec
 from schemas.codec import Registry
 from schemas.errors import BadFrame
+from schemas.label_json import json_line
 from schemas.records import Decision, Label
 from sinks.base.dedupe import Deduplicator
-from sinks.base.label_text import Columns, json_line
+from sinks.base.label_text import Columns
 from sinks.subscribe.bounds import Bounds
 from sinks.subscribe.filters import LabelFilter
 from sinks.subscribe.positions import Positions

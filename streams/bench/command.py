@@ -15,6 +15,7 @@ from schemas.errors import ConfigError, SightlineError
 from streams.bench.cache import bench_cache
 from streams.bench.delivery import bench_delivery
 from streams.bench.e2e import bench_backlog, bench_e2e, bench_latency
+from streams.bench.gateway import bench_gateway
 from streams.bench.infer import bench_infer
 from streams.bench.ingest import bench_ingest
 from streams.bench.kafka import bench_kafka
@@ -39,6 +40,7 @@ BENCHMARKS: dict[str, Callable[[Options], Report]] = {
     "lag": bench_lag,
     "replay": bench_replay,
     "spool": bench_spool,
+    "gateway": bench_gateway,
 }
 
 

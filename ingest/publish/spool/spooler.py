@@ -144,7 +144,7 @@ class Spooler:
         if self._clock() < self._no_registry_until_s:
             return False
         try:
-            if not self._outbox.send(flight.ready, give_up, report):
+            if not self._outbox.send(flight.ready, give_up, takes_back=report):
                 return False
         except Unavailable as error:
             self._no_registry_until_s = self._clock() + self._after_s

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from schemas.coordinates import Coordinates
+from schemas.label_json import json_line
 from schemas.records import Decision, Label, Origin, Prediction
 from sinks.base.dedupe import Deduplicator
-from sinks.base.label_text import Columns, json_line, latency_text
+from sinks.base.label_text import Columns, latency_text
 from sinks.subscribe.command import Selection, report
 from sinks.subscribe.filters import LabelFilter
 from tests.support.sink_records import a_label

@@ -1,0 +1,4 @@
+"""The upload gateway: pictures over HTTP to `frames.raw`, and their labels back to those who sent them.
+
+May import: ingest.publish, infra, schemas; FastAPI and uvicorn stay in `api`, `docs_page`, `answers` and `service`.
+"""
