@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "topics create": ("infra.commands.services:topics_create", "create all topics, or check existing ones"),
     "config check": ("infra.commands.services:config_check", "show all settings in force, or every error in them"),
     "camera": ("ingest.camera.command:command", "publish the frames of cameras, files and folders"),
+    "crawl": ("ingest.crawl.command:command", "publish the images of web sites, politely"),
     "stream": ("streams.command:command", "run the stream processor: frames to micro-batches"),
     "infer": ("inference.worker.command:command", "run the GPU worker: micro-batches to labels"),
     "classify": ("inference.classify:command", "label image files, without Kafka"),

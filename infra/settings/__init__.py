@@ -18,7 +18,7 @@ from infra.settings.infra import (
     RetrySettings,
     TopicSettings,
 )
-from infra.settings.ingest import ArchiveSettings, CameraSettings
+from infra.settings.ingest import ArchiveSettings, CameraSettings, CrawlSettings
 from infra.settings.lag import GroupLimits, LagSettings, NotifySettings
 from infra.settings.load import load_settings
 from infra.settings.places import home
@@ -35,6 +35,7 @@ __all__ = [
     "CameraSettings",
     "ClientKeys",
     "ConfidenceSettings",
+    "CrawlSettings",
     "Delivery",
     "GroupLimits",
     "HttpSettings",

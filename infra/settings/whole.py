@@ -18,7 +18,7 @@ from infra.settings.infra import (
     RetrySettings,
     TopicSettings,
 )
-from infra.settings.ingest import ArchiveSettings, CameraSettings
+from infra.settings.ingest import ArchiveSettings, CameraSettings, CrawlSettings
 from infra.settings.lag import LagSettings
 from infra.settings.places import config_file
 from infra.settings.sinks import JsonlSettings, SinkSettings
@@ -51,6 +51,7 @@ class Settings(BaseSettings):
     topics: TopicSettings = TopicSettings()
     camera: CameraSettings = CameraSettings()
     archive: ArchiveSettings = ArchiveSettings()
+    crawl: CrawlSettings = CrawlSettings()
     stream: StreamSettings = StreamSettings()
     infer: InferSettings = InferSettings()
     confidence: ConfidenceSettings = ConfidenceSettings()

@@ -60,10 +60,13 @@ class Outbox:
         self._failed: Counter[str] = Counter()
         self._failures = NowAndThen(TELL_EVERY_S)
 
-    def publish(self, outgoing: OutgoingFrame, give_up: Callable[[], bool]) -> bool:
+    def publish(
+        self, outgoing: OutgoingFrame, give_up: Callable[[], bool], on_delivery: OnDelivery | None = None
+    ) -> bool:
         """Hand one frame to the Kafka client, waiting for room; False when `give_up()` ended the wait.
 
-        Returning True does not mean that the frame was written. Raises Stalled when the client never sends again.
+        Returning True does not mean that the frame was written: `on_delivery`, called in a thread of the client, tells
+        of a frame that was not dropped before. Raises Stalled when the client never sends again.
         """
         source_id = outgoing.source_id
         if outgoing.expires_at is not None and outgoing.expires_at < now_us():
@@ -76,14 +79,15 @@ class Outbox:
         if span is not None:
             span.set({FRAME_ID: frame.frame_id, KEY: source_id})
         traceparent = traceparent or unsampled_traceparent()  # every frame has one, also with traces off
-        on_delivery = sent_by(span, self._counting(frame, record_ms, clock_fault))
+        counting = self._counting(frame, record_ms, clock_fault)
+        on_report = sent_by(span, counting if on_delivery is None else _both(counting, on_delivery))
         record = OutRecord(
             self._topic,
             source_id,
             encode(frame, self._registry, self._topic),
             [(TRACEPARENT, traceparent.encode()), *clock_headers(record_ms if clock_fault else None)],
             timestamp_ms=record_ms,
-            on_delivery=on_delivery,
+            on_delivery=on_report,
         )
         with self._lock:
             self._accepted[source_id] += 1
@@ -93,7 +97,7 @@ class Outbox:
         except KafkaFailure as refusal:
             if refusal.fault.is_fatal:
                 raise Stalled(f"the Kafka producer cannot go on: {refusal}") from refusal
-            on_delivery(DeliveryReport(self._topic, -1, -1, refusal.fault))
+            on_report(DeliveryReport(self._topic, -1, -1, refusal.fault))
         self._next_seq[source_id] = (frame.stream_epoch, frame.frame_seq + 1)
         return True
 
@@ -187,3 +191,11 @@ class Outbox:
             frames = self._failures.count(kind, time.monotonic())
         if frames:
             log.error("frames not delivered", frames=frames, last_frame_id=frame_id, topic=self._topic, why=why)
+
+
+def _both(first: OnDelivery, second: OnDelivery) -> OnDelivery:
+    def on_delivery(report: DeliveryReport) -> None:
+        first(report)
+        second(report)
+
+    return on_delivery
