@@ -1,14 +1,12 @@
-"""A web site with traps, for the crawler: served by a thread of this process, or as a process of its own.
+"""A web site with traps, for the crawler: served by a thread of this process, or by tests/support/crawl_world.py.
 
-`python -m tests.support.crawl_site ADDRESS PORT PAGES LOG` serves it until it is killed and writes a line for each
-request. Its pages are a tree; each has an image of its own, and every tenth has the bytes of another one.
+Its pages are a tree; each has an image of its own, and every tenth has the bytes of another one.
 """
 
 import asyncio
 import contextlib
 import gzip
 import io
-import sys
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
@@ -20,6 +18,8 @@ from PIL import Image
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 FANOUT = 10
+# Each request to this host needs a connection of its own, and so a look-up of its name.
+CLOSES = "rebinding.test"
 HTML = "text/html"
 # Where images and pages must never lead: redirects and links of the traps, by the reason of their refusal.
 FORBIDDEN = {
@@ -42,10 +42,11 @@ def jpeg(number: int) -> bytes:
 
 @dataclass
 class Site:
-    """`routes` come before the site's own; `requests` counts them by path."""
+    """`routes` come before the site's own; `requests` counts them by path; `more` stands on its first page."""
 
     pages: int = 0
     trap: int = 9
+    more: str = ""
     routes: dict[str, Handler] = field(default_factory=dict)
     requests: Counter[str] = field(default_factory=Counter)
     log: Path | None = None
@@ -57,7 +58,12 @@ class Site:
             with self.log.open("a") as file:
                 file.write(f"{request.headers.get('Host')} {request.path_qs}\n")
         handler = self.routes.get(request.path) or self.routes.get(request.path.partition("/")[0] + "/*")
-        return await handler(request) if handler else self.own(request)
+        if handler:
+            return await handler(request)
+        found = self.own(request)
+        if request.host == CLOSES:
+            found.force_close()
+        return found
 
     def own(self, request: web.Request) -> web.Response:
         path = request.path
@@ -81,11 +87,11 @@ class Site:
     def traps(self) -> str:
         images = "".join(f'<img src="{path}"><img src="{to.format(trap=self.trap)}">'
                          for path, (to, _) in FORBIDDEN.items())  # fmt: skip
-        return f'{images}<img src="data:image/gif;base64,AAAA"><a href="/missing">x</a>'
+        return f'{images}<img src="data:image/gif;base64,AAAA"><a href="/missing">x</a>{self.more}'
 
 
-def page(body: str, **headers: str) -> web.Response:
-    return web.Response(body=f"<html><body>{body}</body></html>".encode(), content_type=HTML, headers=headers)
+def page(body: str) -> web.Response:
+    return web.Response(body=f"<html><body>{body}</body></html>".encode(), content_type=HTML)
 
 
 def image(number: int, request: web.Request | None = None) -> web.Response:
@@ -100,7 +106,9 @@ def redirect(to: str) -> web.Response:
     return web.Response(status=302, headers={"Location": to})
 
 
-def fixed(body: bytes | str, content_type: str = HTML, status: int = 200, **headers: str) -> Handler:
+def fixed(
+    body: bytes | str, content_type: str = HTML, status: int = 200, headers: dict[str, str] | None = None
+) -> Handler:
     async def handler(_request: web.Request) -> web.Response:
         data = body.encode() if isinstance(body, str) else body
         return web.Response(body=data, content_type=content_type, status=status, headers=headers)
@@ -170,13 +178,3 @@ async def start(site: Site, address: str, port: int) -> web.AppRunner:
     await web.TCPSite(runner, address, port).start()
     site.port = int(runner.addresses[0][1])
     return runner
-
-
-async def _forever(address: str, port: int, pages: int, log: Path, trap: int) -> None:
-    await start(Site(pages, trap=trap, log=log), address, port)
-    print("serving", flush=True)
-    await asyncio.Event().wait()
-
-
-if __name__ == "__main__":
-    asyncio.run(_forever(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4]), int(sys.argv[5])))
