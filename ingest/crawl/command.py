@@ -16,6 +16,7 @@ from infra.settings import home, load_settings
 from ingest.crawl.seeds import read_seeds
 from ingest.crawl.service import run_crawl
 from ingest.crawl.summary import Summary
+from schemas.errors import SightlineError
 
 SeedsOption = Annotated[
     str, typer.Option("--seeds", metavar="FILE|URL", help="Where to begin: a URL, or a file with one a line.")
@@ -66,6 +67,8 @@ def command(
         require_topics(settings, writes=[TopicNames.for_lane(settings.topic_prefix).frames])
         summary, resumed = run_crawl(settings, links, file, Stop().install())
     print(json.dumps(summary.as_json(resumed=resumed)) if as_json else text_of(summary, file))
+    if not (summary.pages or summary.images or summary.waiting):
+        raise SightlineError(f"neither a page nor an image could be taken from {seeds}")
 
 
 def text_of(summary: Summary, state: Path) -> str:

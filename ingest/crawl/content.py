@@ -19,6 +19,34 @@ _CHARSETS = re.compile(
 )
 _META_CHARSET = re.compile(rb"<meta[^>]{0,256}charset\s*=\s*[\"']?\s*([\w-]{1,32})", re.IGNORECASE)
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+_TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
+_VOID = frozenset(
+    ("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr")
+)
+# Elements whose end tag may be left out: what of the innermost elements their start tag ends.
+_CELL, _TERM = frozenset(("p", "td", "th")), frozenset(("p", "dt", "dd"))
+_ROWS = _CELL | {"tr", "tbody", "thead"}
+_ENDS = {
+    "p": frozenset(("p",)),
+    "li": frozenset(("p", "li")),
+    "dt": _TERM,
+    "dd": _TERM,
+    "td": _CELL,
+    "th": _CELL,
+    "tr": _CELL | {"tr"},
+    "tbody": _ROWS,
+    "thead": _ROWS,
+    "tfoot": _ROWS,
+}
+# Elements whose end tag ends what is open in them. Any other end tag ends its element only where that is the innermost.
+_BLOCKS = frozenset(
+    ("article", "aside", "body", "button", "dd", "details", "div", "dl", "dt", "fieldset", "figure", "footer", "form")
+    + ("header", "html", "li", "main", "nav", "ol", "p", "section", "table", "tbody", "td", "th", "thead", "tr", "ul")
+)
+# So far an end tag is looked for among the innermost elements.
+_END_REACH = 16
+# Browsers end nesting here too. The time of a parser grows with the depth for each tag.
+MAX_NESTING = 512
 _GZIP = b"\x1f\x8b"
 _PIECE_BYTES = 64 * 1024
 
@@ -35,6 +63,10 @@ class Content(StrEnum):
 
 class TooLarge(Exception):
     """More bytes than allowed."""
+
+
+class TooNested(Exception):
+    """More elements in one another than a page has."""
 
 
 class Damaged(Exception):
@@ -114,8 +146,10 @@ def text_of(body: bytes, declared: str | None) -> str:
 def links_of(text: str, base: str, max_links: int) -> tuple[str, list[tuple[str, Kind]], int]:
     """The base URL of a page, its links in order, each once, and how many there were beyond `max_links`.
 
-    A page that asks robots not to follow has images alone; so does a link with `rel=nofollow`.
+    A page that asks robots not to follow has images alone; so does a link with `rel=nofollow`. Raises TooNested.
     """
+    if _nesting(text) > MAX_NESTING:
+        raise TooNested
     tree = LexborHTMLParser(text)
     head_base = tree.css_first("base[href]")
     base = (head_base.attributes.get("href") or base) if head_base is not None else base
@@ -130,6 +164,30 @@ def links_of(text: str, base: str, max_links: int) -> tuple[str, list[tuple[str,
             else:
                 found[link] = None
     return base, list(found), beyond
+
+
+def _nesting(text: str) -> int:
+    """How deep elements are in one another at most, as far as their tags alone tell; at most MAX_NESTING + 1."""
+    deepest = 0
+    inside: list[str] = []
+    for tag in _TAG.finditer(text):
+        name = tag[2].lower()
+        if name in _VOID:
+            continue
+        if tag[1]:
+            if name in inside[-(_END_REACH if name in _BLOCKS else 1) :]:
+                while inside.pop() != name:
+                    pass
+            continue
+        ended = _ENDS.get(name, ())
+        while inside and inside[-1] in ended:
+            inside.pop()
+        inside.append(name)
+        if len(inside) > deepest:
+            deepest = len(inside)
+            if deepest > MAX_NESTING:
+                break
+    return deepest
 
 
 def _links_of(tag: str, attributes: dict[str, str | None], is_followed: bool) -> Iterator[tuple[str, Kind]]:

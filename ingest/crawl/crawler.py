@@ -15,7 +15,17 @@ import aiohttp
 from infra.process import logs
 from infra.settings import CrawlSettings
 from ingest.crawl import frontier as outcomes
-from ingest.crawl.content import Content, Damaged, TooLarge, inflate, links_of, sitemap_entries, sniff, text_of
+from ingest.crawl.content import (
+    Content,
+    Damaged,
+    TooLarge,
+    TooNested,
+    inflate,
+    links_of,
+    sitemap_entries,
+    sniff,
+    text_of,
+)
 from ingest.crawl.fetch import REDIRECTS, Answer, FetchError, fetch
 from ingest.crawl.frontier import Frontier, Waiting
 from ingest.crawl.pace import Pace
@@ -223,7 +233,11 @@ class Crawler:
             self._frontier.finish(url, f"{outcomes.REFUSED}:too_large")
             return
         text = text_of(answer.body, answer.charset)
-        base, found, beyond = links_of(text, url.url, self._settings.max_links_per_page)
+        try:
+            base, found, beyond = links_of(text, url.url, self._settings.max_links_per_page)
+        except TooNested:
+            self._frontier.finish(url, f"{outcomes.REFUSED}:too_nested")
+            return
         self._found(url, outcomes.PAGE, base, found, beyond, answer, url.depth + 1)
 
     def _sitemap(self, url: Waiting, answer: Answer) -> None:

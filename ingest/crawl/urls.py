@@ -8,6 +8,7 @@ from urllib.parse import urljoin
 from yarl import URL
 
 MAX_URL_BYTES = 2048
+MAX_HOST_BYTES = 253
 ANY_DOMAIN = "*"
 
 
@@ -38,6 +39,7 @@ class Scope:
 
     def link(self, base: str, found: str, kind: Kind) -> Link:
         """The link that stands on the page `base` as `found`."""
+        found = found.encode(errors="replace").decode()  # a Location header may hold any bytes
         url = _parse(base, found)
         if isinstance(url, str):
             return Link(_refused_name(found), "", kind, url)
@@ -68,7 +70,7 @@ def _parse(base: str, found: str) -> URL | str:
         url = URL(urljoin(base, text)).with_fragment(None)
         if url.scheme not in ("http", "https"):
             return "scheme"
-        if not url.raw_host or url.port in (None, 0):
+        if not url.raw_host or len(url.raw_host) > MAX_HOST_BYTES or not url.port:
             return "bad_url"
         if url.user is not None or url.password is not None:
             return "credentials"

@@ -56,15 +56,17 @@ def test_a_site_with_traps_is_crawled_to_the_same_result_when_the_crawler_is_kil
     inside: list[str], deployment: Deployment, tmp_path: Path
 ) -> None:
     state, requests = tmp_path / "state.sqlite", tmp_path / "requests"
-    for asked in (600, 1_800):
+    for asked, number in ((600, signal.SIGKILL), (1_500, signal.SIGKILL), (2_400, signal.SIGTERM)):
         process = start(inside, deployment, state)
         until = time.monotonic() + 60
         while not requests.exists() or len(requests.read_text().splitlines()) < asked:
             assert process.poll() is None, process.communicate()[1]
             assert time.monotonic() < until
             time.sleep(0.05)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+        process.send_signal(number)
+        out, _ = process.communicate(timeout=10)
+    assert process.returncode == 0  # of SIGTERM
+    assert json.loads(out.splitlines()[-1])["waiting"] > 0
     out, errors = start(inside, deployment, state).communicate(timeout=100)
     found = json.loads(out.splitlines()[-1])
     assert "Traceback" not in errors
@@ -96,5 +98,5 @@ def test_a_site_with_traps_is_crawled_to_the_same_result_when_the_crawler_is_kil
     assert all(frame.attributes["page"].startswith("http://site.test/") for frame in published)
     assert jpeg(1234) in {frame.image for frame in published}
     asked_for = Counter(requests.read_text().splitlines())
-    assert max(asked_for.values()) <= 3  # what was under way at a kill is asked again, and nothing else
-    assert sum(number - 1 for number in asked_for.values()) <= 2 * 40
+    assert max(asked_for.values()) <= 4  # what was under way at a kill or stop is asked again, and nothing else
+    assert sum(number - 1 for number in asked_for.values()) <= 3 * 40
