@@ -4,32 +4,24 @@ Everything runs in one event loop. A URL is done in the frontier only after the 
 """
 
 import asyncio
-import hashlib
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 
 import aiohttp
 
 from infra.process import logs
 from infra.settings import CrawlSettings
 from ingest.crawl import frontier as outcomes
-from ingest.crawl.content import (
-    Content,
-    Damaged,
-    TooLarge,
-    TooNested,
-    inflate,
-    links_of,
-    sitemap_entries,
-    sniff,
-    text_of,
-)
+from ingest.crawl.content import Content, Damaged, TooLarge, inflate, sniff
 from ingest.crawl.fetch import REDIRECTS, Answer, FetchError, fetch
 from ingest.crawl.frontier import Frontier, Waiting
 from ingest.crawl.pace import Pace
+from ingest.crawl.page import TooNested, links_of, text_of
+from ingest.crawl.pictures import Pictures, Publish
 from ingest.crawl.robots import Robots
+from ingest.crawl.sitemap import sitemap_entries
 from ingest.crawl.urls import Kind, Link, Scope, origin_of
 
 log = logs.get(__name__)
@@ -42,9 +34,6 @@ _LOOK_S = 0.2
 # For requests that are under way when the crawl is stopped.
 STOP_WAIT_S = 3.0
 _MAX_SITEMAPS = 50
-
-# Hands one image to Kafka: its URL, its page, its host, the image. Whether the broker acknowledged it.
-Publish = Callable[[str, str, str, bytes], Awaitable[bool]]
 
 
 class Crawler:
@@ -61,13 +50,13 @@ class Crawler:
         rng: random.Random | None = None,
     ) -> None:
         self._settings, self._scope, self._frontier = settings, scope, frontier
-        self._session, self._publish, self._stopped = session, publish, stopped
+        self._session, self._stopped = session, stopped
+        self._pictures = Pictures(frontier, publish, settings.max_image_bytes)
         self._robots = Robots(lambda url, limit: fetch(session, url, limit, cut=True), frontier, settings.name)
         self._pace = Pace(settings.per_host_per_s, settings.max_connections_per_host, rng or random.Random())
         self._loaded: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
-        self._in_flight: dict[bytes, asyncio.Future[bool]] = {}
         self._known_origins: set[str] = set()
         self._left = self._requests_left()
 
@@ -204,7 +193,7 @@ class Crawler:
         else:
             match sniff(answer.body):
                 case Content.IMAGE:
-                    await self._image(url, answer)
+                    await self._pictures.take(url, answer)
                 case Content.HTML if url.kind is Kind.PAGE:
                     self._page(url, answer)
                 case Content.EMPTY:
@@ -280,26 +269,3 @@ class Crawler:
         most = self._settings.max_sitemap_depth if link.kind is Kind.SITEMAP else self._settings.max_depth
         is_too_deep = link.kind is not Kind.IMAGE and depth > most
         return Link(link.url, link.host, link.kind, "too_deep") if is_too_deep and not link.refusal else link
-
-    async def _image(self, url: Waiting, answer: Answer) -> None:
-        """Publish the image, unless the same bytes are published or about to be."""
-        if len(answer.body) > self._settings.max_image_bytes:
-            self._frontier.finish(url, f"{outcomes.REFUSED}:too_large")
-            return
-        digest = hashlib.sha256(answer.body).digest()
-        while (others := self._in_flight.get(digest)) is not None:
-            await asyncio.wait([others])
-        if self._frontier.has_picture(digest):
-            self._frontier.finish(url, outcomes.REPEATED, etag=answer.etag, modified=answer.modified)
-            return
-        own: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._in_flight[digest] = own
-        try:
-            self._frontier.sends(url, digest, time.time_ns() // 1000)
-            if await self._publish(url.url, url.page or url.url, url.host, answer.body):
-                self._frontier.sent(url.id, digest, answer.etag, answer.modified)
-            else:
-                self._frontier.not_sent(url.id)
-                self._frontier.finish(url, f"{outcomes.ERROR}:not_published")
-        finally:
-            self._in_flight.pop(digest).cancel()

@@ -21,8 +21,9 @@ from infra.process.health import HealthServer
 from infra.process.lifecycle import STOP_BUDGET_S, Stop, StopBudget
 from infra.settings import CrawlSettings, Settings
 from infra.status.reporter import Doing, reporting
-from ingest.crawl.crawler import Crawler, Publish
+from ingest.crawl.crawler import Crawler
 from ingest.crawl.frontier import Frontier
+from ingest.crawl.pictures import Publish
 from ingest.crawl.publish import Publishing, settle_sending
 from ingest.crawl.screen import SHOW_EVERY_S, Screen
 from ingest.crawl.seeds import scope_of

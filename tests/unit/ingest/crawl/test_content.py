@@ -5,17 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.crawl.content import (
-    Content,
-    Damaged,
-    TooLarge,
-    TooNested,
-    inflate,
-    links_of,
-    sitemap_entries,
-    sniff,
-    text_of,
-)
+from ingest.crawl.content import Content, Damaged, TooLarge, inflate, sniff
+from ingest.crawl.page import TooNested, links_of, text_of
+from ingest.crawl.sitemap import sitemap_entries
 from ingest.crawl.urls import Kind
 
 BASE = "http://shop.test/"
@@ -39,7 +31,7 @@ BASE = "http://shop.test/"
         (b"<?xml version='1.0'?><urlset>", Content.XML),
         (b"<?xml version='1.0'?><html xmlns='x'>", Content.HTML),
         (b"<sitemapindex>", Content.XML),
-        (gzip.compress(b"x"), Content.GZIP),
+        (gzip.compress(b"x", mtime=0), Content.GZIP),
         (b"%PDF-1.7", Content.OTHER),
         (b"plain words", Content.OTHER),
         (b"\x00\x01\x02\x03", Content.OTHER),
