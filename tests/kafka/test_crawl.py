@@ -1,5 +1,7 @@
 """The crawler as it ships, with a broker, in a network namespace whose site has a global address."""
 
+import asyncio
+import hashlib
 import json
 import os
 import signal
@@ -12,7 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from infra.kafka.publisher import Publisher
 from infra.kafka.reader import Reader
+from infra.process.times import now_us
+from ingest.crawl.frontier import Frontier
+from ingest.crawl.publish import Publishing, settle_sending
+from ingest.crawl.urls import Kind, Link
+from ingest.publish.outbox import Outbox
 from schemas.codec import decode
 from schemas.records import Frame, SourceKind
 from tests.support.crawl_site import FORBIDDEN, jpeg
@@ -100,3 +108,29 @@ def test_a_site_with_traps_is_crawled_to_the_same_result_when_the_crawler_is_kil
     asked_for = Counter(requests.read_text().splitlines())
     assert max(asked_for.values()) <= 4  # what was under way at a kill or stop is asked again, and nothing else
     assert sum(number - 1 for number in asked_for.values()) <= 3 * 40
+
+
+def test_what_a_killed_crawl_was_sending_is_done_where_the_topic_has_it_and_asked_again_where_not(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    settings = deployment.settings()
+    frontier = Frontier(tmp_path / "state", 10)
+    frontier.add(Link(f"http://a.test/{number}.jpg", "a.test", Kind.IMAGE) for number in range(3))
+    urls = frontier.waiting("a.test", 0, 9)
+    for number, url in enumerate(urls):
+        frontier.sends(url, hashlib.sha256(jpeg(number)).digest(), now_us())
+    publisher = Publisher(settings)
+    outbox = Outbox(publisher, deployment.topics.frames, lambda *_: None, retention_h=24)
+    publishing = Publishing(outbox, 1, lambda: False)
+
+    async def publish() -> bool:
+        await publishing("http://a.test/2.jpg", "", "a.test", jpeg(1))  # the bytes of another URL
+        return await publishing(urls[0].url, "", "a.test", jpeg(0))
+
+    assert asyncio.run(publish())
+    publishing.close()
+    publisher.close()
+    assert settle_sending(settings, deployment.topics.frames, frontier) == 1
+    assert [url.url for url in frontier.waiting("a.test", 0, 9)] == [url.url for url in urls[1:]]
+    assert frontier.has_picture(hashlib.sha256(jpeg(0)).digest()) and frontier.sending() == []
+    frontier.close()
