@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "gateway key list": ("ingest.gateway.key_command:list_command", "list the API keys"),
     "gateway key remove": ("ingest.gateway.key_command:remove_command", "make an API key invalid"),
     "upload": ("ingest.upload.command:command", "upload pictures to a gateway, and get their labels"),
+    "crawl": ("ingest.crawl.command:command", "publish the images of web sites, politely"),
     "stream": ("streams.command:command", "run the stream processor: frames to micro-batches"),
     "infer": ("inference.worker.command:command", "run the GPU worker: micro-batches to labels"),
     "classify": ("inference.classify:command", "label image files, without Kafka"),

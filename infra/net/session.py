@@ -75,6 +75,7 @@ def client_session(
     connector = _Connector(
         resolver=CheckedResolver(policy, resolver or aiohttp.ThreadedResolver()),
         socket_factory=_socket_factory(policy),
+        use_dns_cache=False,  # the system has one; ours would hold on to an answer whatever its lifetime
         limit=connections,
         limit_per_host=connections_per_host,
     )

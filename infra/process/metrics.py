@@ -65,6 +65,11 @@ FRAMES_PUBLISHED = Counter(
     "frames that the broker acknowledged",
     ["source_id"],
 )
+CRAWL_URLS = Counter(
+    "sightline_crawl_urls_total",
+    "URLs that a crawl has done: page, sitemap, published, repeated, unchanged, moved, refused or error",
+    ["outcome"],
+)
 CLOCKS_ADJUSTED = Counter(
     "sightline_source_clock_adjusted_total",
     "published frames whose record has the time of sending, because the clock of their source is behind or ahead",

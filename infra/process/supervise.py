@@ -34,10 +34,17 @@ class Child:
     Start it from the main thread: on Linux the child is stopped when the thread that started it ends. It runs in a
     session of its own, so that Ctrl-C at the terminal reaches the parent only, which then stops its children in order.
     `niceness`: by how much other processes come before it and its children (0: not at all, 19: as far as possible).
+    `module`: what is run with our process id and the words; by default it runs the command of that name.
     """
 
     def __init__(
-        self, words: Sequence[str], log: Path, env: Mapping[str, str] | None = None, *, niceness: int = 0
+        self,
+        words: Sequence[str],
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        *,
+        niceness: int = 0,
+        module: str = "infra.commands.child",
     ) -> None:
         self.name, self.log = words[0], log
         self.http_port = find_ports(1)[0]
@@ -46,7 +53,7 @@ class Child:
         # A file and not a pipe: a process that writes much would block on a pipe that nobody reads.
         with log.open("wb") as out:
             self._process = subprocess.Popen(
-                module_command("infra.commands.child", str(os.getpid()), *words),
+                module_command(module, str(os.getpid()), *words),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,

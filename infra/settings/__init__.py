@@ -19,7 +19,7 @@ from infra.settings.infra import (
     RetrySettings,
     TopicSettings,
 )
-from infra.settings.ingest import ArchiveSettings, CameraSettings, SpoolSettings
+from infra.settings.ingest import ArchiveSettings, CameraSettings, CrawlSettings, SpoolSettings
 from infra.settings.lag import GroupLimits, LagSettings, NotifySettings
 from infra.settings.load import load_settings
 from infra.settings.places import home
@@ -36,6 +36,7 @@ __all__ = [
     "CameraSettings",
     "ClientKeys",
     "ConfidenceSettings",
+    "CrawlSettings",
     "Delivery",
     "GatewaySettings",
     "GroupLimits",

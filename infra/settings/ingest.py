@@ -77,3 +77,33 @@ class ArchiveSettings(Section):
     look_interval_s: Positive = 60
     max_delay_s: Positive = 7_200
     settle_s: Positive = 600
+
+
+class CrawlSettings(Section):
+    """`domains`: pages are read on these and their sub-domains only; empty: the hosts of the seeds. `*`: everywhere.
+
+    `image_domains`: the same for images. `per_host_per_s`: requests a second to one host, on which its robots.txt may
+    ask for a longer delay; 0: as fast as it answers. `max_depth`: links from a seed to a page. `max_pages` and
+    `max_images`: requests for them. `max_sitemap_depth`: from one sitemap to another. A request that fails is tried
+    `max_attempts` times. `timeout_ms`: for a whole request. `name` is what robots.txt files know the crawler by,
+    `contact` an address at which a site's owner finds whoever runs it.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z_-]*$", max_length=64)] = "SightlineBot"
+    contact: Annotated[str, Field(pattern=r"^[ -~]*$", max_length=200)] = ""
+    domains: tuple[str, ...] = ()
+    image_domains: tuple[str, ...] = ("*",)
+    per_host_per_s: Annotated[float, Field(ge=0)] = 1.0
+    max_connections_per_host: Positive = 2
+    max_connections: Positive = 32
+    timeout_ms: Positive = 30_000
+    max_attempts: Positive = 3
+    max_depth: Annotated[int, Field(ge=0)] = 5
+    max_sitemap_depth: Annotated[int, Field(ge=0)] = 3
+    max_pages: Positive = 10_000
+    max_images: Positive = 100_000
+    max_urls: Positive = 1_000_000
+    max_links_per_page: Positive = 2_000
+    max_page_bytes: Positive = 4 * MIB
+    max_sitemap_bytes: Positive = 16 * MIB
+    max_image_bytes: Positive = 4 * MIB

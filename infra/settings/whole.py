@@ -19,7 +19,7 @@ from infra.settings.infra import (
     RetrySettings,
     TopicSettings,
 )
-from infra.settings.ingest import ArchiveSettings, CameraSettings, SpoolSettings
+from infra.settings.ingest import ArchiveSettings, CameraSettings, CrawlSettings, SpoolSettings
 from infra.settings.lag import LagSettings
 from infra.settings.places import config_file
 from infra.settings.sinks import JsonlSettings, SinkSettings
@@ -54,6 +54,7 @@ class Settings(BaseSettings):
     spool: SpoolSettings = SpoolSettings()
     archive: ArchiveSettings = ArchiveSettings()
     gateway: GatewaySettings = GatewaySettings()
+    crawl: CrawlSettings = CrawlSettings()
     stream: StreamSettings = StreamSettings()
     infer: InferSettings = InferSettings()
     confidence: ConfidenceSettings = ConfidenceSettings()

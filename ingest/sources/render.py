@@ -1,4 +1,4 @@
-"""Draws the images of simulated cameras; `sim` says where the camera looks. Imported in capture processes only."""
+"""Draws the images of simulated cameras; `sim` says where the camera looks. Imported in processes of their own only."""
 
 import functools
 

@@ -42,6 +42,8 @@ LAST_LOOK_S = 1.0
 REFRESH_S = 0.25
 TICK_S = 1.0
 AUDIT_S = 5.0
+# Serves a small site on this machine and crawls it; no command could.
+CRAWLER = "ingest.crawl.showcase"
 
 SourceOption = Annotated[
     list[str] | None,
@@ -76,7 +78,8 @@ def command(
     try:
         with local_services(settings, home(), screen.step, stop, lambda: budget.at_most_s(STOP_S)) as started:
             keep_s = KEEP_FOR_SERVICES_S if started else 0.0
-            result, notes = Demo(settings, cameras, screen, stop, budget, keep_s).run(duration)
+            demo = Demo(settings, cameras, screen, stop, budget, keep_s, crawls=not source)
+            result, notes = demo.run(duration)
     finally:
         screen.close()
     if as_json:
@@ -91,12 +94,22 @@ class Demo:
     """One run. Worker and stream processor start first, and the cameras when both are ready; the cameras stop first.
 
     Before Ctrl-C each step has a generous time limit of its own. After Ctrl-C all steps share `budget`, of which
-    `keep_s` is reserved for stopping the local services.
+    `keep_s` is reserved for stopping the local services. `crawls`: a crawler of a small local site runs beside the
+    cameras.
     """
 
     def __init__(
-        self, settings: Settings, cameras: Cameras, screen: Screen, stop: Stop, budget: StopBudget, keep_s: float
+        self,
+        settings: Settings,
+        cameras: Cameras,
+        screen: Screen,
+        stop: Stop,
+        budget: StopBudget,
+        keep_s: float,
+        *,
+        crawls: bool = False,
     ) -> None:
+        self._crawls = crawls
         self._settings, self._cameras, self._screen = settings, cameras, screen
         self._stop, self._budget, self._keep_s = stop, budget, keep_s
         self._children: list[Child] = []
@@ -147,6 +160,7 @@ class Demo:
         """
         self._screen.step("starting the cameras")
         camera = self._start("camera", "--config", str(self._cameras.config))
+        producers = [camera, *([self._start("crawl", module=CRAWLER)] if self._crawls else [])]
         stats = DemoStats()
         hint = _hint(self._settings, duration_s)
         with (
@@ -160,7 +174,7 @@ class Demo:
                 follower.check()
                 if time.monotonic() - ticked_s >= TICK_S:
                     ticked_s = time.monotonic()
-                    stats.tick(ticked_s, _written(reader, frames), published_counts(camera.metrics()))
+                    stats.tick(ticked_s, _written(reader, frames), _published(producers))
                 if time.monotonic() - audited_s >= AUDIT_S:
                     audited_s = time.monotonic()
                     audit.follow(lambda: _run_of(reader, frames))
@@ -168,8 +182,8 @@ class Demo:
                 self._stop.wait(REFRESH_S)
                 self._seconds = time.monotonic() - started_s
             self._screen.step("stopping the cameras")
-            supervise.stop([camera], self._budget.at_most_s(STOP_S, KEEP_FOR_PIPELINE_S + self._keep_s))
-            self._children.remove(camera)
+            supervise.stop(producers, self._budget.at_most_s(STOP_S, KEEP_FOR_PIPELINE_S + self._keep_s))
+            self._children = [child for child in self._children if child not in producers]
             audit.follow(lambda: _run_of(reader, frames))
             self._seconds = time.monotonic() - started_s
 
@@ -199,15 +213,20 @@ class Demo:
             notes.append(f"{balance.missing_count} frames had no outcome yet; the next start processes them")
         return summary(stats, balance, self._seconds), notes
 
-    def _start(self, name: str, *words: str) -> Child:
+    def _start(self, name: str, *words: str, module: str = "infra.commands.child") -> Child:
         log = home() / "demo" / f"{name}.log"
-        child = Child([name, *words], log, self._cameras.environment if name == "camera" else None)
+        environment = self._cameras.environment if name == "camera" else None
+        child = Child([name, *words], log, environment, module=module)
         self._children.append(child)
         return child
 
     def _check(self) -> None:
         for child in self._children:
             child.check()
+
+
+def _published(producers: Sequence[Child]) -> dict[str, int]:
+    return {source_id: count for one in producers for source_id, count in published_counts(one.metrics()).items()}
 
 
 def _run_of(reader: Reader, frames: Sequence[Span]) -> list[Span]:

@@ -13,6 +13,7 @@ from infra.process import logs
 from infra.settings import load_settings
 from schemas.errors import ConfigError, SightlineError
 from streams.bench.cache import bench_cache
+from streams.bench.crawl import bench_crawl
 from streams.bench.delivery import bench_delivery
 from streams.bench.e2e import bench_backlog, bench_e2e, bench_latency
 from streams.bench.gateway import bench_gateway
@@ -41,6 +42,7 @@ BENCHMARKS: dict[str, Callable[[Options], Report]] = {
     "replay": bench_replay,
     "spool": bench_spool,
     "gateway": bench_gateway,
+    "crawl": bench_crawl,
 }
 
 

@@ -16,6 +16,7 @@ RATIOS = {
     "stream": {"stream_over_bare_decode_loop"},
     "infer": {"worker_over_bare_model"},
     "kafka": set(),
+    "crawl": {"crawled_over_bare_download", "crawled_images_per_s"},
 }
 
 

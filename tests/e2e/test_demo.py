@@ -5,12 +5,14 @@ import os
 import signal
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
+from infra.kafka.reader import Reader
 from infra.local.state import read_state
 from tests.support.deployment import Deployment
 from tests.support.paths import ROOT
@@ -65,6 +67,20 @@ def demo(sightline: Runner, deployment: Deployment, tmp_path: Path, *words: str)
     """Run the demo on existing services, with its files in a folder of this test."""
     env = {**NULL_MODEL, "SIGHTLINE_HOME": str(tmp_path / "demo-home")}
     return sightline.start("demo", *SOURCES, "--fps", "4", *words, env=env, http=False)
+
+
+@pytest.mark.system
+def test_a_crawler_of_a_small_site_runs_beside_the_cameras_and_is_accounted_for(
+    sightline: Runner, deployment: Deployment, tmp_path: Path
+) -> None:
+    env = {**NULL_MODEL, "SIGHTLINE_HOME": str(tmp_path / "demo-home")}
+    done = sightline.run("demo", "--duration", "8", "--fps", "2", "--json", env=env, timeout_s=200)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["accounted"] is True
+    with Reader(deployment.settings()) as reader:
+        keys = Counter(record.key for record in reader.read(reader.spans(deployment.topics.frames)))
+    assert keys[b"crawl.127.0.0.1"] >= 2
+    assert len(keys) == 5
 
 
 def test_from_nothing_to_a_summary_and_back_to_nothing(fresh: dict[str, str]) -> None:
