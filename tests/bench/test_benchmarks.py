@@ -1,7 +1,7 @@
 """`sightline bench` runs to its end and reports every ratio. The runs are small, so the values are not checked.
 
-`cache`, `e2e`, `latency`, `delivery`, `lag`, `replay` and `gateway` take up to a minute each even with small runs, so only `make bench`
-runs them.
+`cache`, `e2e`, `latency`, `delivery`, `lag`, `replay` and `gateway` take up to a minute each even with small runs, so
+only `make bench` runs them.
 """
 
 import json
