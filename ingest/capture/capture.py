@@ -75,7 +75,7 @@ class Capture:
 
     def __init__(self, task: CaptureTask, out_fd: int) -> None:
         self._task, self._out_fd = task, out_fd
-        self._queue = EncodeQueue(live=True)
+        self._queue, self._live = EncodeQueue(live=True), True
         self._sampler = Sampler(task.fps)
         self._captured = self._replaced = 0
         self._dropped = Counter({"rate_limit": 0, "buffer_full": 0, "corrupt": 0})
@@ -102,6 +102,7 @@ class Capture:
         except SourceFault as fault:
             self._tell_fault(fault)
             return
+        self._live = reader.live
         self._queue = EncodeQueue(reader.live)
         opened = {"expected_per_s": reader.expected_per_s, "live": reader.live, "patience_s": reader.patience_s}
         self._tell(MessageKind.OPENED, opened)
@@ -163,7 +164,7 @@ class Capture:
             return
         image = frame.content
         data, pixels = image.data, image.pixels
-        if pixels is not None and is_smeared(pixels):
+        if self._live and pixels is not None and is_smeared(pixels):  # no network loses packets of a file
             self._dropped["corrupt"] += 1
             return
         if self._still.skips(pixels, data, time.monotonic()):
