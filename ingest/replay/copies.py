@@ -3,6 +3,7 @@
 from infra.kafka.records import ConsumedRecord
 from infra.kafka.sender import OutRecord
 from infra.kafka.traces import begin_again
+from infra.process import tracing
 from schemas import headers
 from schemas.cache_headers import NO_CACHE
 from schemas.headers import Header, traceparent_of
@@ -31,9 +32,8 @@ def copy_of(record: ConsumedRecord, topic: str, replay_id: str, *, no_cache: boo
 
     The trace is a new one, linked to that of the original: a trace of long ago would grow again otherwise.
     """
-    span, traceparent = begin_again(
-        "send", topic, traceparent_of(record.headers), partition=record.partition, offset=record.offset
-    )
+    former = None if tracing.active is None else traceparent_of(record.headers)
+    span, traceparent = begin_again("send", topic, former, partition=record.partition, offset=record.offset)
     if span is not None:
         span.end()
     kept: list[Header] = [
