@@ -168,7 +168,7 @@ def test_a_replay_runs_through_its_own_lane_and_changes_nothing_live(deployed: D
         time.sleep(2.0)  # the last commits
         before = lanes.cache(), lanes.ends(), lanes.groups()
 
-        with LaneStages(env=deployed.env, logs_dir=tmp_path, niceness=1) as stages:
+        with LaneStages(env={**deployed.env, "PYTHONPATH": str(ROOT)}, logs_dir=tmp_path, niceness=1) as stages:
             lanes.copy((other, of_replay("broken-off")), commits=False)
             lanes.copy(
                 (seen, of_replay("r1")),

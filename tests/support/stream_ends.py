@@ -11,7 +11,7 @@ from confluent_kafka import TopicPartition
 from infra.kafka import clients
 from infra.kafka.publisher import Publisher
 from infra.kafka.records import ConsumedRecord, consumed_record
-from infra.kafka.sender import DeliveryReport, OutRecord
+from infra.kafka.sender import DeliveryReport, OutRecord, send_wait
 from infra.kafka.topics import group
 from schemas import codec, headers
 from schemas.records import Encoding, Frame, Label, MicroBatch, SourceKind
@@ -48,7 +48,8 @@ class Feed:
             assert report.fault is None
             self.places.add((report.partition, report.offset))
 
-        self._publisher.send(
+        send_wait(
+            self._publisher,
             OutRecord(
                 self.deployment.topics.frames,
                 frame.source_id,
@@ -56,7 +57,7 @@ class Feed:
                 [(name.replace("_", "-"), text) for name, text in extra.items()],
                 number % PARTITIONS,
                 on_delivery=delivered,
-            )
+            ),
         )
 
     def flush(self) -> int:
