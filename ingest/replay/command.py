@@ -232,6 +232,7 @@ def _leave(
     """Let the replay go on in the background, and say how to see it again."""
     options = ["--run"] if how.stages else []
     options += [] if fail_if_changed is None else ["--fail-if-changed", fail_if_changed]
+    options += [] if not how.serves else ["--http-port", str(settings.http.port)]
     found = resume_detached(settings, replay_id, options, stop)
     if as_json:
         print(json.dumps(progress_json(found)))

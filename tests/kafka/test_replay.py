@@ -14,6 +14,8 @@ from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 from infra.kafka.clients import admin
 from infra.kafka.records import ConsumedRecord
 from infra.kafka.topics import TopicNames
+from infra.process.ports import find_ports
+from infra.process.supervise import http_get
 from infra.process.times import now_us
 from infra.replay.progress import progress_record, read, write
 from schemas.coordinates import Coordinates
@@ -276,3 +278,21 @@ def test_partitions_that_were_added_since_have_no_part_and_the_lane_must_have_ro
     time.sleep(1)
     assert replay(sightline, "start", "--from", "-3h", "--name", "all")[0] == 0
     assert originals(copies(deployment)) == Counter(one.coordinates for one in written.records)
+
+
+def test_left_in_the_background_it_goes_on_and_answers_there(
+    sightline: Runner, deployment: Deployment, history: History
+) -> None:
+    from_ms, to_ms = history.middle
+    [port] = find_ports(1)
+    words = (*range_of(from_ms, to_ms), "--name", "left", "--rate", "50/s", "--detach", "--http-port", str(port))
+    code, begun, told = replay(sightline, "start", *words)
+    assert (code, begun["state"]) == (0, "RESUMED"), told
+    assert "sightline replay status left --watch" in told
+    assert http_get(port, "/livez", 5.0)[0] == 200
+    assert replay(sightline, "pause", "left")[1]["state"] == "PAUSED"
+    code, _, told = replay(sightline, "resume", "left", "--rate", "5/s", "--detach")
+    assert (code, "leave --rate out" in told) == (1, True), told
+    code, _, _ = replay(sightline, "resume", "left", "--rate", "100000/s")
+    assert code == 0
+    assert originals(copies(deployment, "left")) == Counter(history.places(from_ms, to_ms))
