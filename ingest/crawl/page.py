@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from selectolax.lexbor import LexborHTMLParser
 
-from ingest.crawl.urls import Kind
+from ingest.crawl.urls import Kind, Scope
 
 _CHARSETS = re.compile(
     r"(utf-?8|utf-?16(-?[lb]e)?|us-ascii|ascii|iso-?8859-?\d+|latin-?1|windows-?125\d|cp125\d|koi8-[ru]|shift[_-]?jis|"
@@ -41,6 +41,7 @@ _BLOCKS = _ENDS.keys() | {
 }
 # So far an end tag is looked for among the innermost elements.
 _END_REACH = 16
+_ANYWHERE = Scope(frozenset("*"), frozenset("*"))
 # Browsers end nesting here too. The time of a parser grows with the depth for each tag.
 MAX_NESTING = 512
 
@@ -76,7 +77,7 @@ def links_of(text: str, base: str, max_links: int) -> tuple[str, list[tuple[str,
         raise TooNested
     tree = LexborHTMLParser(text)
     head_base = tree.css_first("base[href]")
-    base = (head_base.attributes.get("href") or base) if head_base is not None else base
+    base = _base(base, head_base.attributes.get("href") or "") if head_base is not None else base
     robots = " ".join((one.attributes.get("content") or "").lower() for one in tree.css("meta[name=robots i]"))
     is_followed = not ("nofollow" in robots or "none" in robots.replace(",", " ").split())
     found: dict[tuple[str, Kind], None] = {}
@@ -88,6 +89,12 @@ def links_of(text: str, base: str, max_links: int) -> tuple[str, list[tuple[str,
             else:
                 found[link] = None
     return base, list(found), beyond
+
+
+def _base(page: str, found: str) -> str:
+    """What the links of a page are relative to. One that no link could be joined to, or in little time, is ignored."""
+    link = _ANYWHERE.link(page, found, Kind.PAGE)
+    return page if link.refusal else link.url
 
 
 def _nesting(text: str) -> int:
