@@ -46,8 +46,19 @@ _ANYWHERE = Scope(frozenset("*"), frozenset("*"))
 MAX_NESTING = 512
 
 
+# The time of a parser grows with the square of the attributes of an element. In a script "i<n" looks like a tag, too.
+MAX_ATTRIBUTES = 4_000
+# As HTML is read after the name of a tag: possessive, so that the time is that of one look at each character.
+_ATTRIBUTE = r"""[ \t\n\f\r/]*+[^ \t\n\f\r/>][^ \t\n\f\r/>=]*+"""
+_ATTRIBUTE += r"""(?:[ \t\n\f\r]*+=[ \t\n\f\r]*+(?:"[^"]*+"|'[^']*+'|[^ \t\n\f\r>]*+))?+"""
+_ATTRIBUTES = re.compile(rf"[^ \t\n\f\r/>]*+(?:{_ATTRIBUTE}){{0,{MAX_ATTRIBUTES}}}+")
+_ONE_MORE = re.compile(_ATTRIBUTE)
+# Tags in one another's attributes are looked at again; more of that than this is no page.
+_MAX_LOOKS = 4
+
+
 class TooNested(Exception):
-    """More elements in one another than a page has."""
+    """More elements in one another, or attributes on an element, than a page has."""
 
 
 def text_of(body: bytes, declared: str | None) -> str:
@@ -73,7 +84,7 @@ def links_of(text: str, base: str, max_links: int) -> tuple[str, list[tuple[str,
 
     A page that asks robots not to follow has images alone; so does a link with `rel=nofollow`. Raises TooNested.
     """
-    if _nesting(text) > MAX_NESTING:
+    if _nesting(text) > MAX_NESTING or _is_crowded(text):
         raise TooNested
     tree = LexborHTMLParser(text)
     head_base = tree.css_first("base[href]")
@@ -119,6 +130,18 @@ def _nesting(text: str) -> int:
             if deepest > MAX_NESTING:
                 break
     return deepest
+
+
+def _is_crowded(text: str) -> bool:
+    """Whether an element has more than MAX_ATTRIBUTES, as far as its tag alone tells."""
+    left = _MAX_LOOKS * len(text)
+    for tag in _TAG.finditer(text):
+        attributes = _ATTRIBUTES.match(text, tag.end())
+        end = attributes.end() if attributes else tag.end()
+        left -= end - tag.end()
+        if left < 0 or (end - tag.end() > MAX_ATTRIBUTES and _ONE_MORE.match(text, end)):
+            return True
+    return False
 
 
 def _links_of(tag: str, attributes: dict[str, str | None], is_followed: bool) -> Iterator[tuple[str, Kind]]:

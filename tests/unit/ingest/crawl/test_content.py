@@ -1,3 +1,4 @@
+import contextlib
 import gzip
 import zlib
 
@@ -91,6 +92,25 @@ def test_any_bytes_are_a_page(body: bytes, charset: str | None) -> None:
     text = text_of(body, charset)
     text.encode()
     links_of(text, BASE, 10)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("before", ["<a ", "<a/", '<!-- <a x=\' --><a b=">" ', "<a==' ", "<x-y z = 1\n", "<a b='<i>'c"])
+def test_an_element_with_attributes_without_end_is_refused_before_it_costs_minutes(before: str) -> None:
+    with pytest.raises(TooNested):
+        links_of(before + "".join(f"a{number}=1 " for number in range(400_000)) + ">", BASE, 9)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("tag", ["<a", "<a ", '<a b="', "<a b='", "<a b=", "<a <a <a <a>"])
+def test_tags_in_tags_are_looked_at_in_little_time(tag: str) -> None:
+    with contextlib.suppress(TooNested):
+        links_of(tag * (4_000_000 // len(tag)), BASE, 9)
+
+
+def test_an_element_with_many_attributes_is_read() -> None:
+    text = "<img src=i " + "".join(f"a{number}='>' " for number in range(3_900)) + "><p>" + "word " * 50_000
+    assert links_of(text, BASE, 9)[1] == [("i", Kind.IMAGE)]
 
 
 @given(
