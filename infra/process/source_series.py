@@ -7,6 +7,8 @@ from contextlib import suppress
 from prometheus_client import Gauge
 
 OTHER = "other"
+# Of these, the newest are combined into one value.
+MAX_OTHERS = 10_000
 
 
 class SourceLabels:
@@ -46,7 +48,10 @@ class SourceGauge:
             return
         if not self._others:
             self._gauge.labels(label).set_function(lambda: self._combine(list(self._others.values())))
+        self._others.pop(source_id, None)
         self._others[source_id] = value
+        while len(self._others) > MAX_OTHERS:
+            self._others.pop(next(iter(self._others)), None)
 
     def forget(self, source_id: str) -> None:
         """The source was removed: it has no value any more."""

@@ -37,6 +37,10 @@ def read_toml_text(file: Path) -> tuple[dict[str, Any], str]:
         return tomllib.loads(text), text
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{file}: it is not TOML: {error}{_hint(text, str(error))}") from None
+    except RecursionError:
+        raise ConfigError(f"{file}: its values are nested too deeply") from None
+    except ValueError:
+        raise ConfigError(f"{file}: a number in it has thousands of digits") from None
 
 
 def lines_of_tables(text: str, name: str) -> list[int]:

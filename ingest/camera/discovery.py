@@ -3,6 +3,7 @@
 Sources: OASIS WS-Discovery 1.1 (docs.oasis-open.org/ws-dd), ONVIF Core Specification 7.3 (scopes).
 """
 
+import re
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 from xml.parsers import expat
@@ -10,6 +11,7 @@ from xml.parsers import expat
 GROUP, PORT = "239.255.255.250", 3702
 MAX_ANSWER_BYTES = 64 * 1024
 MAX_ELEMENTS, MAX_TEXT = 1_000, 300
+HOST = re.compile(r"[A-Za-z0-9.:_-]{1,180}")
 SCOPE = "onvif://www.onvif.org/"
 # Elements whose text is wanted, by their names without namespaces.
 WANTED = ("XAddrs", "Scopes", "Address", "RelatesTo")
@@ -82,7 +84,7 @@ def found_camera(data: bytes, message_id: str, sender: str) -> FoundCamera | Non
         return None
     try:
         texts = _Parser().parse(data)
-    except (ValueError, expat.ExpatError):
+    except (ValueError, LookupError, expat.ExpatError):  # a LookupError: an encoding that is none
         return None
     if texts.get("RelatesTo", "").strip() != message_id or "XAddrs" not in texts:
         return None
@@ -99,9 +101,11 @@ def found_camera(data: bytes, message_id: str, sender: str) -> FoundCamera | Non
 
 
 def _host(address: str) -> str:
+    """The host of a web address, of characters that may stand in a terminal and in cameras.toml; else ''."""
     try:
         parts = urlsplit(address)
-        return (parts.hostname or "") if parts.scheme in ("http", "https") else ""
+        host = (parts.hostname or "") if parts.scheme in ("http", "https") else ""
+        return host if HOST.fullmatch(host) else ""
     except ValueError:
         return ""
 

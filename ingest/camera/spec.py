@@ -52,7 +52,7 @@ from schemas.errors import ConfigError
 
 MAX_FPS = 1_000.0
 MAX_TIMEOUT_MS = 86_400_000
-ID_PATTERN = re.compile(r"^[A-Za-z0-9._-]{1,200}$")
+ID_PATTERN = re.compile(r"^[A-Za-z0-9._-]{1,200}\Z")
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 CONNECTION_KEYS = ("user", "password", "tls_verify", "ca_file", "use_proxy", "rtsp_transport")
 TIMEOUT_KEYS = ("open_timeout_ms", "read_timeout_ms", "lost_after_ms")
@@ -118,6 +118,8 @@ def load_cameras(file: Path, settings: CameraSettings, environ: Mapping[str, str
         except ConfigError as error:
             line = f"line {lines[number - 1]}: " if len(lines) == len(entries) else ""
             faults += [f"{file}: {line}camera {entry.get('id', number)}: {fault}" for fault in error.faults]
+        except ValueError:
+            faults.append(f"{file}: camera {number}: a number in it has thousands of digits")
     faults += [f"{file}: {fault}" for fault in duplicate_ids(specs)]
     if faults:
         raise ConfigError(*faults)

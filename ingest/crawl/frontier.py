@@ -7,13 +7,14 @@ the machine itself dies, which are then done again. One process has the file, by
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from infra.process import metrics
 from ingest.crawl.urls import Kind, Link
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, SightlineError
 from schemas.records import Micros
 
 _VERSION = 1
@@ -33,6 +34,8 @@ PAGE, SITEMAP, PUBLISHED, REPEATED, UNCHANGED, MOVED = "page", "sitemap", "publi
 REFUSED, ERROR = "refused", "error"
 # A URL that was gone in the last round is not asked again unless a page links to it.
 _GONE = ("error:http_404", "error:http_410")
+# How long a robots.txt is believed (RFC 9309 2.4).
+ROBOTS_S = 24 * 3600.0
 _ROUND_DONE, _LOCK = "round_done", "lock"
 
 
@@ -62,15 +65,24 @@ class Sending:
     at_us: Micros
 
 
+@contextmanager
+def kept_in(path: Path) -> Iterator[None]:
+    """Raises SightlineError where the file of a frontier fails while it is used: a full disk, a damaged file."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise SightlineError(f"{path} does not keep the crawl any more: {error}; the same command goes on") from error
+
+
 class Frontier:
     """For one thread. `resumed`: the file has a round that was not finished."""
 
     def __init__(self, path: Path, max_urls: int) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._max_urls = max_urls
-        self._db = sqlite3.connect(path, timeout=1.0)
         self._totals: Counter[tuple[str, str]] = Counter()
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(path, timeout=1.0)
             self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
@@ -81,6 +93,8 @@ class Frontier:
                 raise ConfigError(f"{path} was written by another version of the crawler: give another --state")
             with self._db:
                 self._count(_LOCK, 0)  # takes the lock now
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be written: {error.strerror}; give another --state") from error
         except sqlite3.OperationalError as error:
             raise ConfigError(f"{path} is used by another crawl, or cannot be written: {error}") from error
         except sqlite3.DatabaseError as error:
@@ -239,6 +253,7 @@ class Frontier:
         """Everything is asked again, with the conditions of HTTP; what was refused or is gone is found anew."""
         with self._db:
             self._db.execute("DELETE FROM counts")
+            self._db.execute("DELETE FROM robots WHERE at_s < ?", (time.time() - ROBOTS_S,))
             self._db.execute("DELETE FROM urls WHERE outcome LIKE 'refused:%' OR outcome IN (?, ?)", _GONE)
             self._db.execute("UPDATE urls SET outcome = NULL, moved_to = NULL")
         self.urls = int(self._db.execute("SELECT count(*) FROM urls").fetchone()[0])

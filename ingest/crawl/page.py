@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from selectolax.lexbor import LexborHTMLParser
 
-from ingest.crawl.urls import Kind
+from ingest.crawl.urls import Kind, Scope
 
 _CHARSETS = re.compile(
     r"(utf-?8|utf-?16(-?[lb]e)?|us-ascii|ascii|iso-?8859-?\d+|latin-?1|windows-?125\d|cp125\d|koi8-[ru]|shift[_-]?jis|"
@@ -41,12 +41,24 @@ _BLOCKS = _ENDS.keys() | {
 }
 # So far an end tag is looked for among the innermost elements.
 _END_REACH = 16
+_ANYWHERE = Scope(frozenset("*"), frozenset("*"))
 # Browsers end nesting here too. The time of a parser grows with the depth for each tag.
 MAX_NESTING = 512
 
 
+# The time of a parser grows with the square of the attributes of an element. In a script "i<n" looks like a tag, too.
+MAX_ATTRIBUTES = 4_000
+# As HTML is read after the name of a tag: possessive, so that the time is that of one look at each character.
+_ATTRIBUTE = r"""[ \t\n\f\r/]*+[^ \t\n\f\r/>][^ \t\n\f\r/>=]*+"""
+_ATTRIBUTE += r"""(?:[ \t\n\f\r]*+=[ \t\n\f\r]*+(?:"[^"]*+"|'[^']*+'|[^ \t\n\f\r>]*+))?+"""
+_ATTRIBUTES = re.compile(rf"[^ \t\n\f\r/>]*+(?:{_ATTRIBUTE}){{0,{MAX_ATTRIBUTES}}}+")
+_ONE_MORE = re.compile(_ATTRIBUTE)
+# Tags in one another's attributes are looked at again; more of that than this is no page.
+_MAX_LOOKS = 4
+
+
 class TooNested(Exception):
-    """More elements in one another than a page has."""
+    """More elements in one another, or attributes on an element, than a page has."""
 
 
 def text_of(body: bytes, declared: str | None) -> str:
@@ -72,11 +84,11 @@ def links_of(text: str, base: str, max_links: int) -> tuple[str, list[tuple[str,
 
     A page that asks robots not to follow has images alone; so does a link with `rel=nofollow`. Raises TooNested.
     """
-    if _nesting(text) > MAX_NESTING:
+    if _nesting(text) > MAX_NESTING or _is_crowded(text):
         raise TooNested
     tree = LexborHTMLParser(text)
     head_base = tree.css_first("base[href]")
-    base = (head_base.attributes.get("href") or base) if head_base is not None else base
+    base = _base(base, head_base.attributes.get("href") or "") if head_base is not None else base
     robots = " ".join((one.attributes.get("content") or "").lower() for one in tree.css("meta[name=robots i]"))
     is_followed = not ("nofollow" in robots or "none" in robots.replace(",", " ").split())
     found: dict[tuple[str, Kind], None] = {}
@@ -88,6 +100,12 @@ def links_of(text: str, base: str, max_links: int) -> tuple[str, list[tuple[str,
             else:
                 found[link] = None
     return base, list(found), beyond
+
+
+def _base(page: str, found: str) -> str:
+    """What the links of a page are relative to. One that no link could be joined to, or in little time, is ignored."""
+    link = _ANYWHERE.link(page, found, Kind.PAGE)
+    return page if link.refusal else link.url
 
 
 def _nesting(text: str) -> int:
@@ -112,6 +130,18 @@ def _nesting(text: str) -> int:
             if deepest > MAX_NESTING:
                 break
     return deepest
+
+
+def _is_crowded(text: str) -> bool:
+    """Whether an element has more than MAX_ATTRIBUTES, as far as its tag alone tells."""
+    left = _MAX_LOOKS * len(text)
+    for tag in _TAG.finditer(text):
+        attributes = _ATTRIBUTES.match(text, tag.end())
+        end = attributes.end() if attributes else tag.end()
+        left -= end - tag.end()
+        if left < 0 or (end - tag.end() > MAX_ATTRIBUTES and _ONE_MORE.match(text, end)):
+            return True
+    return False
 
 
 def _links_of(tag: str, attributes: dict[str, str | None], is_followed: bool) -> Iterator[tuple[str, Kind]]:

@@ -22,6 +22,8 @@ from schemas.records import Frame, SourceKind
 log = logs.get(__name__)
 
 SOURCE_PREFIX = "crawl."
+# Whose frames are numbered in one epoch. The next host begins a new one for all.
+MAX_HOSTS = 10_000
 # How long before and after its note in the frontier a frame may have its time on the topic.
 _BEFORE_US, _AFTER_US = 60_000_000, 600_000_000
 
@@ -31,6 +33,7 @@ class Publishing:
 
     def __init__(self, outbox: Outbox, epoch_ms: int, give_up: Callable[[], bool]) -> None:
         self._outbox, self._epoch_ms, self._give_up = outbox, epoch_ms, give_up
+        self._hosts: set[str] = set()
         self._thread = ThreadPoolExecutor(1, "publish")
 
     async def __call__(self, url: str, page: str, host: str, image: bytes) -> bool:
@@ -43,6 +46,11 @@ class Publishing:
                 loop.call_soon_threadsafe(_settle, delivered, report.fault is None)
 
         now = now_us()
+        self._hosts.add(host)
+        if len(self._hosts) > MAX_HOSTS:
+            self._hosts = {host}
+            self._epoch_ms = max(self._epoch_ms + 1, now // 1000)
+            self._thread.submit(self._outbox.forget)  # before any frame of the new epoch
         frame = OutgoingFrame(
             source_id=f"{SOURCE_PREFIX}{host}",
             source_kind=SourceKind.CRAWLER,

@@ -1,6 +1,7 @@
 """robots.txt by RFC 9309: what a site allows us, asked once a day."""
 
 import asyncio
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -9,15 +10,19 @@ from protego import Protego
 
 from infra.settings import KIB
 from ingest.crawl.fetch import REDIRECTS, Answer, FetchError
-from ingest.crawl.frontier import Frontier
+from ingest.crawl.frontier import ROBOTS_S, Frontier
 from ingest.crawl.urls import Kind, Scope
 
 MAX_ROBOTS_BYTES = 500 * KIB  # RFC 9309 2.5
-_CACHE_S = 24 * 3600.0  # 2.4
 _UNREACHABLE_S = 3600.0
 _MAX_REDIRECTS = 5  # 2.3.1.2
 _ATTEMPTS = 3
 _MAX_ORIGINS = 1000
+# A parsed text takes some fifteen times its length in memory.
+_MAX_HELD_CHARACTERS = 4 * 1024 * KIB
+# As lenient as protego, which reads rules once for each name in the lines before them.
+_AGENT_LINE = re.compile(r"\s*user(?:-|\s+)?agent\s*[:\s]\s*(.*)", re.IGNORECASE)
+_NOBODY = "-"
 _ANYWHERE = Scope(frozenset("*"), frozenset("*"))
 
 # Requests a URL, with a limit on its body.
@@ -28,8 +33,8 @@ class Rules:
     """What one site allows the crawler with this name. `text` None: nothing at all."""
 
     def __init__(self, text: str | None, user_agent: str, until_s: float) -> None:
-        self._parsed = None if text is None else Protego.parse(text)
-        self._user_agent, self.until_s = user_agent, until_s
+        self._parsed = None if text is None else Protego.parse(for_one(text, user_agent))
+        self._user_agent, self.until_s, self.characters = user_agent, until_s, len(text or "")
 
     def refusal(self, url: str) -> str | None:
         if self._parsed is None:
@@ -65,19 +70,27 @@ class Robots:
         if known is not None and not (known.done() and _is_over(known)):
             return await asyncio.shield(known)
         task = asyncio.ensure_future(self._ask(origin))
+        self._rules.pop(origin, None)
         self._rules[origin] = task
-        while len(self._rules) > _MAX_ORIGINS:
-            self._rules.popitem(last=False)
-        return await task
+        try:
+            return await task
+        finally:
+            while len(self._rules) > _MAX_ORIGINS or self.held() > _MAX_HELD_CHARACTERS:
+                self._rules.popitem(last=False)
+
+    def held(self) -> int:
+        """Characters of the texts whose rules are in memory."""
+        ended = (rules for rules in self._rules.values() if rules.done() and not rules.cancelled())
+        return sum(rules.result().characters for rules in ended if rules.exception() is None)
 
     async def _ask(self, origin: str) -> Rules:
-        text = self._frontier.robots(origin, time.time() - _CACHE_S)
+        text = self._frontier.robots(origin, time.time() - ROBOTS_S)
         if text is None:
             text = await self._request(f"{origin}/robots.txt")
             if text is None:
                 return Rules(None, self._user_agent, time.monotonic() + _UNREACHABLE_S)
             self._frontier.keep_robots(origin, text)
-        return Rules(text, self._user_agent, time.monotonic() + _CACHE_S)
+        return Rules(text, self._user_agent, time.monotonic() + ROBOTS_S)
 
     async def _request(self, url: str) -> str | None:
         """The text; empty where there is none, None where the site does not answer."""
@@ -97,12 +110,30 @@ class Robots:
         for _ in range(_MAX_REDIRECTS + 1):
             answer = await self._fetch(url, MAX_ROBOTS_BYTES)
             if answer.status not in REDIRECTS:
-                return answer.body.decode("utf-8", errors="replace")
+                return answer.body.decode("utf-8-sig", errors="replace")
             link = _ANYWHERE.link(url, answer.location, Kind.PAGE)
             if link.refusal is not None:
                 raise FetchError(link.refusal, is_refusal=True)
             url = link.url
         return ""  # too many redirects: as if there were none (RFC 9309 2.3.1.2)
+
+
+def for_one(text: str, user_agent: str) -> str:
+    """The text with all names that are not ours made one, so that its rules are kept a few times only.
+
+    Ours are `*` and, of the names that ours begins with, the longest.
+    """
+    lines = [line.partition("#")[0] for line in text.splitlines()]
+    found = [_AGENT_LINE.fullmatch(line) for line in lines]
+    names = {match[1].replace("*", "").strip().lower() for match in found if match}
+    own = max((name for name in names if name and user_agent.lower().startswith(name)), key=len, default=None)
+
+    def agent_line(name: str) -> str:
+        name = name.strip().lower()
+        bare = name.replace("*", "").strip()
+        return f"User-agent: {name if name == '*' else bare if bare and bare == own else _NOBODY}"
+
+    return "\n".join(agent_line(match[1]) if match else line for line, match in zip(lines, found, strict=True))
 
 
 def _is_over(known: asyncio.Future[Rules]) -> bool:

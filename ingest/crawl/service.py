@@ -22,7 +22,7 @@ from infra.process.lifecycle import STOP_BUDGET_S, Stop, StopBudget
 from infra.settings import CrawlSettings, Settings
 from infra.status.reporter import Doing, reporting
 from ingest.crawl.crawler import Crawler
-from ingest.crawl.frontier import Frontier
+from ingest.crawl.frontier import Frontier, kept_in
 from ingest.crawl.pictures import Publish
 from ingest.crawl.publish import Publishing, settle_sending
 from ingest.crawl.screen import SHOW_EVERY_S, Screen
@@ -56,6 +56,7 @@ def run_crawl(
     drops = DropCounts()
     with ExitStack() as closing:
         frontier = Frontier(state, crawl.max_urls)
+        closing.enter_context(kept_in(state))
         closing.callback(frontier.close)
         resumed = frontier.resumed
         registry = registry_of(settings)

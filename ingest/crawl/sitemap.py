@@ -46,6 +46,6 @@ def sitemap_entries(body: bytes, max_entries: int) -> tuple[list[tuple[str, Kind
     parser.buffer_text = True
     try:
         parser.Parse(body, True)
-    except expat.ExpatError as error:
+    except (expat.ExpatError, LookupError, ValueError) as error:  # the latter two: an encoding that expat cannot have
         raise Damaged(str(error)) from error
     return entries, counts["beyond"]

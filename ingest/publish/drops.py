@@ -4,6 +4,10 @@ import threading
 from collections import Counter
 
 from infra.process import metrics
+from infra.process.source_series import OTHER
+
+# With counts of their own. Beyond it those that came first share one.
+MAX_SOURCES = 10_000
 
 
 class DropCounts:
@@ -18,6 +22,9 @@ class DropCounts:
         if count:
             with self._lock:
                 self._by_source.setdefault(source_id, Counter())[reason] += count
+                if len(self._by_source) > MAX_SOURCES:
+                    oldest = next(one for one in self._by_source if one not in (source_id, OTHER))
+                    self._by_source.setdefault(OTHER, Counter()).update(self._by_source.pop(oldest))
             metrics.FRAMES_DROPPED.labels(metrics.SOURCE_LABEL(source_id), reason).inc(count)
 
     def of(self, source_id: str) -> Counter[str]:

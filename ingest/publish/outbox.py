@@ -13,6 +13,7 @@ from infra.kafka.sender import DeliveryReport, OnDelivery, OutRecord, Sender, se
 from infra.kafka.traces import FRAME_ID, KEY, begin, sent_by
 from infra.process import logs, metrics
 from infra.process.now_and_then import NowAndThen
+from infra.process.source_series import OTHER
 from infra.process.times import now_us
 from infra.settings import KIB
 from ingest.publish.frame import OutgoingFrame, ReadyFrame
@@ -132,6 +133,20 @@ class Outbox:
         with self._lock:
             self._failed[source_id] += 1
         self._on_drop(source_id, reason)
+
+    def forget(self) -> None:
+        """Let go of what is known of each source, of which a crawl meets millions; the totals of the counts stay.
+
+        For the thread of `publish`. Frames that come later must have another `stream_epoch`: their numbers begin anew.
+        """
+        self._next_seq.clear()
+        self._pictures.clear()
+        self._clock_faults.clear()
+        with self._lock:
+            for counts in (self._accepted, self._delivered, self._failed):
+                total = counts.total()
+                counts.clear()
+                counts[OTHER] = total
 
     def delivered(self) -> Counter[str]:
         """Frames that the broker acknowledged, by source."""

@@ -182,6 +182,8 @@ CASES = [
          {f'sightline_source_frames_dropped_total{{{CAMERA},reason="rate_limit"}}': "0+100x60",
           f"sightline_source_frames_captured_total{{{CAMERA}}}": "0+300x60"},
          [("40m", 0)]),
+    Case("SightlineCamerasFileWrong", {'sightline_cameras_file_ok{instance="edge-1"}': "1x5 0x15 1x10"},
+         [("8m", 0), ("15m", 1), ("25m", 0)]),
     Case("SightlineSpoolNearlyFull",
          {'sightline_spool_bytes{instance="edge-1"}': "0x5 850x10 0x20",
           'sightline_spool_max_bytes{instance="edge-1"}': "1000x60"},

@@ -26,3 +26,12 @@ def test_the_gauge_of_the_others_has_one_value_of_all_of_theirs(
     assert registry.get_sample_value("up", {"source_id": "a"}) == 5.0
     assert registry.get_sample_value("up", {"source_id": "other"}) == expected
     assert registry.get_sample_value("up", {"source_id": "b"}) is None
+
+
+def test_the_others_that_are_combined_are_bounded_and_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infra.process.source_series.MAX_OTHERS", 2)
+    registry = CollectorRegistry()
+    gauge = SourceGauge(Gauge("many", "many", ["source_id"], registry=registry), SourceLabels(0), min)
+    for name, value in (("a", 1.0), ("b", 2.0), ("a", 3.0), ("c", 4.0)):
+        gauge.set(name, value)
+    assert registry.get_sample_value("many", {"source_id": "other"}) == 3.0

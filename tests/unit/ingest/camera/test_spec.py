@@ -112,6 +112,23 @@ def test_a_file_without_cameras_is_a_fault(tmp_path: Path, text: str) -> None:
         load_cameras(file, SETTINGS, {})
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a = " + "[" * 100_000,
+        "a = " + "9" * 5_000,
+        "[[camera]]\nsource = 0x" + "f" * 6_000,
+        "[[camera]]\nsource = 'sim:coffee'\nfps = 0x" + "f" * 6_000,
+        "[[camera]]\nsource = 'sim:coffee'\nid = \"a\\n\"",
+    ],
+)
+def test_a_value_that_python_cannot_take_is_a_fault(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "cameras.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=r"cameras\.toml"):
+        load_cameras(file, SETTINGS, {})
+
+
 def test_a_missing_file_is_a_fault(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         load_cameras(tmp_path / "none.toml", SETTINGS, {})

@@ -1,3 +1,4 @@
+import contextlib
 import gzip
 import zlib
 
@@ -47,10 +48,15 @@ def test_links_and_images_of_a_page_once_each_and_in_order() -> None:
       <map><area href="area.html"></map><img src="i.jpg" srcset="s.jpg 100w, l.jpg 900w, m.jpg 400w">
       <img data-src="lazy.jpg"><picture><source srcset="p1.webp, p2.webp 2x"></picture><img src=""></body>"""
     base, links, beyond = links_of(text, BASE, 100)
-    assert base == "/deep/" and beyond == 0
+    assert base == "http://shop.test/deep/" and beyond == 0
     assert [link for link, kind in links if kind is Kind.PAGE] == ["a.html", "area.html"]
     images = [link for link, kind in links if kind is Kind.IMAGE]
     assert images == ["og.jpg", "i.jpg", "l.jpg", "lazy.jpg", "p2.webp"]
+
+
+@pytest.mark.parametrize("href", ["", "data:text/html,x", "javascript:1", "http://[", "http://b/" + "a/" * 1_000_000])
+def test_a_base_that_nothing_can_be_joined_to_is_ignored(href: str) -> None:
+    assert links_of(f'<base href="{href}"><img src="i">', BASE, 9)[0] == BASE
 
 
 @pytest.mark.parametrize("content", ["nofollow", "noindex, NOFOLLOW", "none"])
@@ -88,6 +94,25 @@ def test_any_bytes_are_a_page(body: bytes, charset: str | None) -> None:
     links_of(text, BASE, 10)
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("before", ["<a ", "<a/", '<!-- <a x=\' --><a b=">" ', "<a==' ", "<x-y z = 1\n", "<a b='<i>'c"])
+def test_an_element_with_attributes_without_end_is_refused_before_it_costs_minutes(before: str) -> None:
+    with pytest.raises(TooNested):
+        links_of(before + "".join(f"a{number}=1 " for number in range(400_000)) + ">", BASE, 9)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("tag", ["<a", "<a ", '<a b="', "<a b='", "<a b=", "<a <a <a <a>"])
+def test_tags_in_tags_are_looked_at_in_little_time(tag: str) -> None:
+    with contextlib.suppress(TooNested):
+        links_of(tag * (4_000_000 // len(tag)), BASE, 9)
+
+
+def test_an_element_with_many_attributes_is_read() -> None:
+    text = "<img src=i " + "".join(f"a{number}='>' " for number in range(3_900)) + "><p>" + "word " * 50_000
+    assert links_of(text, BASE, 9)[1] == [("i", Kind.IMAGE)]
+
+
 @given(
     st.binary(max_size=200) | st.binary(max_size=60).map(lambda b: b"<urlset><url><loc>" + b + b"</loc></url></urlset>")
 )
@@ -106,6 +131,12 @@ def test_a_sitemap_with_images_and_an_index() -> None:
     assert sitemap_entries(urls, 10) == ([("http://a/1?x&y", Kind.PAGE), ("http://a/1.jpg", Kind.IMAGE)], 0)
     index = b"<sitemapindex><sitemap><loc>a</loc></sitemap><sitemap><loc>b</loc></sitemap></sitemapindex>"
     assert sitemap_entries(index, 1) == ([("a", Kind.SITEMAP)], 1)
+
+
+@pytest.mark.parametrize("encoding", ["foo", "hex", "shift_jis", "utf-32", "idna", "punycode"])
+def test_a_sitemap_in_an_encoding_that_no_parser_has_is_damaged(encoding: str) -> None:
+    with pytest.raises(Damaged):
+        sitemap_entries(f'<?xml version="1.0" encoding="{encoding}"?><urlset/>'.encode(), 10)
 
 
 def test_a_billion_laughs_are_refused() -> None:

@@ -4,9 +4,10 @@ from pathlib import Path
 import pytest
 
 from ingest.crawl import frontier as outcomes
-from ingest.crawl.frontier import Frontier, Waiting
+from ingest.crawl.frontier import Frontier, Waiting, kept_in
 from ingest.crawl.summary import summary_of
 from ingest.crawl.urls import Kind, Link
+from schemas.errors import ConfigError, SightlineError
 
 
 @pytest.fixture
@@ -99,3 +100,35 @@ def test_robots_are_kept_for_a_time(path: Path) -> None:
     assert frontier.robots("http://a", 0.0) == "x"
     assert frontier.robots("http://a", 1e12) is None and frontier.robots("http://b", 0.0) is None
     frontier.close()
+
+
+def test_a_place_where_no_file_can_be_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for state in (tmp_path, tmp_path / "file" / "state"):
+        with pytest.raises(ConfigError, match=str(state)):
+            Frontier(state, 10)
+
+
+def test_a_disk_that_is_full_ends_the_crawl_with_a_sentence_and_nothing_half_done(path: Path) -> None:
+    frontier = Frontier(path, 100_000)
+    frontier.add([link("1")])
+    frontier._db.execute("PRAGMA max_page_count = 20")
+    with pytest.raises(SightlineError, match="full"), kept_in(path):
+        frontier.finish(taken(frontier)[0], outcomes.PAGE, [link(f"{number}" * 50) for number in range(10_000)])
+    frontier.close()
+    again = Frontier(path, 100)
+    assert [url.url for url in taken(again)] == ["http://a/1"]
+    again.close()
+
+
+def test_an_old_robots_txt_is_not_kept_for_ever(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = Frontier(path, 10)
+    first.keep_robots("http://new", "new")
+    with monkeypatch.context() as patch:
+        patch.setattr("time.time", lambda: 0.0)
+        first.keep_robots("http://old", "old")
+    first.end_round()
+    first.close()
+    again = Frontier(path, 10)
+    assert (again.robots("http://new", -1.0), again.robots("http://old", -1.0)) == ("new", None)
+    again.close()

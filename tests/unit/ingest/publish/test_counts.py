@@ -57,3 +57,13 @@ def test_the_rate_of_each_source_is_measured_from_one_call_to_the_next() -> None
     now_s += 2.0
     assert throughput.measure() == 0.0
     assert (rate("rate-1"), rate("rate-3")) == (0.0, 0.0)
+
+
+def test_drops_of_more_sources_than_are_kept_stay_in_the_total(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ingest.publish.drops.MAX_SOURCES", 3)
+    drops = DropCounts()
+    for number in range(50):
+        drops.add(f"drops-many-{number}", "stale")
+    assert drops.total() == {"stale": 50}
+    assert drops.of("drops-many-49") == {"stale": 1} and not drops.of("drops-many-0")
+    assert len(drops._by_source) == 4, "three of their own, and what the others share"

@@ -206,3 +206,16 @@ def test_a_topic_that_is_gone_is_told_once_and_not_for_every_frame(monkeypatch: 
     one = ("frame not delivered", None)
     assert told == [("frames not delivered", 1), one, one, ("frames not delivered", 500)]
     assert rig.drops.total() == {"undelivered": 1_000, "too_large": 2}
+
+
+def test_sources_that_are_forgotten_leave_their_totals_and_no_more() -> None:
+    rig = Rig()
+    rig.publish(*(outgoing(1000, f"host-{number}") for number in range(100)))
+    rig.sender.flush(1.0)
+    rig.publish(outgoing(1000, "late"))
+    rig.outbox.forget()
+    rig.sender.flush(1.0)
+    assert rig.outbox.delivered() == {"other": 100, "late": 1}
+    assert not rig.outbox._next_seq and not rig.outbox._pictures
+    rig.publish(outgoing(1001, "host-1"))
+    assert rig.frames()[-1].frame_id == "host-1/1001/0"
