@@ -16,6 +16,8 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 DISCARD_BYTES = 128 * 1024 * 1024
 DISCARD_S = 10.0
 MAX_NAME = 255
+# Parts without a file cost time of the event loop as well.
+MAX_OTHER_PARTS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ class _Parts:
     def __init__(self, max_files: int) -> None:
         self.files: list[Upload] = []
         self.is_whole = False
-        self._max_files = max_files
+        self._max_files, self._parts = max_files, 0
         self._header, self._value, self._disposition = b"", b"", b""
         self._data: list[bytes] = []
 
@@ -142,6 +144,9 @@ class _Parts:
         }
 
     def _begin(self) -> None:
+        self._parts += 1
+        if self._parts > self._max_files + MAX_OTHER_PARTS:
+            raise Problem(413, "too_many_parts", f"a request may have {self._max_files + MAX_OTHER_PARTS} parts")
         self._disposition, self._data = b"", []
 
     def _on_header(self, data: bytes, start: int, end: int) -> None:

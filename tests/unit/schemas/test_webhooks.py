@@ -43,3 +43,11 @@ def test_its_memory_is_bounded() -> None:
     for number in range(30):
         verifier.verify(signed_headers(secret, f"m{number}", 1_000, b""), b"", 1_000)
     assert len(verifier._seen) == 10
+
+
+@pytest.mark.parametrize("name", ["webhook-id", "webhook-signature"])
+def test_a_header_that_is_no_text_is_refused_like_any_other(name: str) -> None:
+    secret = new_secret()
+    headers = {**signed_headers(secret, "msg_1", 1_000, b"{}"), name: "v1,\udcff"}
+    with pytest.raises(Refused, match="bad_signature"):
+        Verifier(secret).verify(headers, b"{}", 1_000)

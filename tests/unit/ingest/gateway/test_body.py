@@ -65,3 +65,10 @@ def test_the_files_of_a_multipart_body() -> None:
     with pytest.raises(Problem) as found:
         uploads_in(kind, body, "", 1)
     assert (found.value.status, found.value.code) == (413, "too_many_files")
+
+
+def test_parts_without_a_file_are_bounded() -> None:
+    part = b'--b\r\nContent-Disposition: form-data; name="x"\r\n\r\ny\r\n'
+    with pytest.raises(Problem) as refused:
+        uploads_in("multipart/form-data; boundary=b", part * 5_000 + b"--b--\r\n", "", 10)
+    assert (refused.value.status, refused.value.code) == (413, "too_many_parts")
