@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from infra.kafka.consumer import CommitReport, GroupConsumer, PartitionFault
 from infra.kafka.errors import KafkaFailure, raise_if_final
+from infra.kafka.first_commits import FirstCommits
 from infra.kafka.groups import GroupProgress, Ticket
 from infra.kafka.records import ConsumedRecord
 from infra.kafka.topics import TopicNames, group
@@ -46,6 +47,7 @@ class WebhookRetries:
         self._held_bytes = 0
         self._order = itertools.count()
         self._consumer = GroupConsumer(settings, group("webhooks", settings.topic_prefix), on_commit=self._on_commit)
+        self._first_commits = FirstCommits(self._consumer, self._progress)
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="webhook-retries", daemon=True)
 
@@ -65,6 +67,12 @@ class WebhookRetries:
                 self._poll()
                 self._send_due()
                 self._keep_bounds()
+                with self._lock:
+                    gone = self._first_commits.look(time.monotonic())
+                for partition, ranges in gone.items():
+                    log.error(
+                        "webhooks are gone from their topic", partition=str(partition), offsets=sum(map(len, ranges))
+                    )
                 if time.monotonic() >= commit_at_s:
                     commit_at_s = time.monotonic() + COMMIT_S
                     self._commit_soon()
@@ -150,6 +158,7 @@ class WebhookRetries:
     def on_assign(self, partitions: list[TopicPartition]) -> None:
         with self._lock:
             self._progress.assign(partitions)
+        self._first_commits.on_assign(partitions)
 
     def on_revoke(self, partitions: list[TopicPartition]) -> None:
         if not self._closing.is_set():
@@ -157,6 +166,7 @@ class WebhookRetries:
         self.on_lost(partitions)
 
     def on_lost(self, partitions: list[TopicPartition]) -> None:
+        self._first_commits.on_revoke(partitions)
         with self._lock:
             self._progress.revoke(partitions)
         gone = set(partitions)

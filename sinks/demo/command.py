@@ -42,8 +42,8 @@ LAST_LOOK_S = 1.0
 REFRESH_S = 0.25
 TICK_S = 1.0
 AUDIT_S = 5.0
-# Serves a small site on this machine and crawls it; no command could.
-CRAWLER = "ingest.crawl.showcase"
+# Serve a small site on this machine and crawl it, and a gateway and upload photos to it; no command could.
+SHOWCASES = {"crawl": "ingest.crawl.showcase", "gateway": "ingest.gateway.showcase"}
 
 SourceOption = Annotated[
     list[str] | None,
@@ -78,7 +78,7 @@ def command(
     try:
         with local_services(settings, home(), screen.step, stop, lambda: budget.at_most_s(STOP_S)) as started:
             keep_s = KEEP_FOR_SERVICES_S if started else 0.0
-            demo = Demo(settings, cameras, screen, stop, budget, keep_s, crawls=not source)
+            demo = Demo(settings, cameras, screen, stop, budget, keep_s, shows_all=not source)
             result, notes = demo.run(duration)
     finally:
         screen.close()
@@ -94,8 +94,8 @@ class Demo:
     """One run. Worker and stream processor start first, and the cameras when both are ready; the cameras stop first.
 
     Before Ctrl-C each step has a generous time limit of its own. After Ctrl-C all steps share `budget`, of which
-    `keep_s` is reserved for stopping the local services. `crawls`: a crawler of a small local site runs beside the
-    cameras.
+    `keep_s` is reserved for stopping the local services. `shows_all`: a crawler of a small local site
+    and an upload gateway run beside the cameras.
     """
 
     def __init__(
@@ -107,9 +107,9 @@ class Demo:
         budget: StopBudget,
         keep_s: float,
         *,
-        crawls: bool = False,
+        shows_all: bool = False,
     ) -> None:
-        self._crawls = crawls
+        self._shows_all = shows_all
         self._settings, self._cameras, self._screen = settings, cameras, screen
         self._stop, self._budget, self._keep_s = stop, budget, keep_s
         self._children: list[Child] = []
@@ -160,7 +160,8 @@ class Demo:
         """
         self._screen.step("starting the cameras")
         camera = self._start("camera", "--config", str(self._cameras.config))
-        producers = [camera, *([self._start("crawl", module=CRAWLER)] if self._crawls else [])]
+        others = SHOWCASES.items() if self._shows_all else ()
+        producers = [camera, *(self._start(name, module=module) for name, module in others)]
         stats = DemoStats()
         hint = _hint(self._settings, duration_s)
         with (

@@ -7,15 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from infra.kafka.group_offsets import committed_offsets
 from infra.kafka.reader import Reader
+from infra.kafka.topics import group
 from infra.net.policy import OnlyEndpoint
 from infra.process.times import now_us
 from ingest.gateway.answers import example_png
 from schemas import codec
-from schemas.coordinates import Coordinates
+from schemas.coordinates import Coordinates, TopicPartition
 from schemas.records import Frame, SourceKind
 from schemas.webhooks import Refused, Verifier
-from tests.support.deployment import Deployment
+from tests.support.deployment import PARTITIONS, Deployment
 from tests.support.gateways import add_key, running_gateway
 from tests.support.receiver import receiving
 from tests.support.sink_records import Wire, a_jpeg
@@ -62,6 +64,17 @@ def test_uploads_are_on_the_topic_and_labels_come_back(deployment: Deployment, w
         assert found.json()["frame_id"] == taken[0]["frame_id"]
         gone = client.get(f"/v1/labels/shop.1/5/5?wait={0}")
         assert (gone.status_code, gone.json()["code"]) == (404, "not_kept")
+
+
+def test_every_partition_of_the_webhooks_has_a_committed_offset(deployment: Deployment, tmp_path: Path) -> None:
+    """Also without a webhook: a partition without one looks as if nobody read it."""
+    name = group("webhooks", deployment.prefix)
+    partitions = [TopicPartition(deployment.topics.webhooks, number) for number in range(PARTITIONS)]
+    with running_gateway(deployment, tmp_path):
+        until_s = time.monotonic() + 30
+        while len(committed_offsets(deployment.settings(), name, partitions, 10.0)) < PARTITIONS:
+            assert time.monotonic() < until_s
+            time.sleep(0.2)
 
 
 def test_a_repeated_request_uploads_nothing_also_after_a_restart(deployment: Deployment, tmp_path: Path) -> None:
