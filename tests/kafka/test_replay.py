@@ -290,7 +290,8 @@ def test_left_in_the_background_it_goes_on_and_answers_there(
     assert (code, begun["state"]) == (0, "RESUMED"), told
     assert "sightline replay status left --watch" in told
     assert http_get(port, "/livez", 5.0)[0] == 200
-    assert replay(sightline, "pause", "left")[1]["state"] == "PAUSED"
+    assert sightline.run("replay", "pause", "left").returncode == 0
+    assert read(deployment.settings(), "left").state is ReplayState.PAUSED
     code, _, told = replay(sightline, "resume", "left", "--rate", "5/s", "--detach")
     assert (code, "leave --rate out" in told) == (1, True), told
     code, _, _ = replay(sightline, "resume", "left", "--rate", "100000/s")
