@@ -160,7 +160,7 @@ def test_one_broken_source_does_not_take_the_others_down(sightline: Runner, topi
     agent = sightline.start("camera", "--config", str(config), env=hurry)
     until_s = time.monotonic() + PATIENCE_S
     while "source given up" not in agent.stderr:
-        assert time.monotonic() < until_s, agent.stderr[-3000:]
+        assert time.monotonic() < until_s, [line for line in agent.stderr.splitlines() if '"away"' not in line]
         time.sleep(0.2)
     given_up_at = time.time_ns() // 1000
     topic.until(lambda frames: sum(one.captured_at > given_up_at for one in frames if one.source_id == "good") > 10)
