@@ -15,14 +15,12 @@ from schemas.codec import decode
 from schemas.headers import traceparent_of
 from schemas.records import Frame
 from tests.support.deployment import Deployment
-from tests.support.paths import SHARED
 from tests.support.rtsp_cameras import NEEDS_RTSP, rtsp_camera
 from tests.support.runner import Runner, Running
 from tests.support.videos import number_of, write_video
 
 pytestmark = pytest.mark.kafka
 
-DATA = SHARED / "data"
 PATIENCE_S = 90.0
 
 
@@ -146,10 +144,8 @@ def test_a_video_is_published_at_its_rate_and_the_agent_ends(
 
 
 def test_one_broken_source_does_not_take_the_others_down(sightline: Runner, topic: FramesTopic, tmp_path: Path) -> None:
-    broken = DATA / "video" / "demo.avi"
-    if not broken.exists():
-        broken = tmp_path / "broken.avi"
-        broken.write_bytes(b"RIFF" + bytes(500))
+    broken = tmp_path / "broken.avi"
+    broken.write_bytes(b"RIFF" + bytes(500))
     config = tmp_path / "cameras.toml"
     config.write_text(
         f'[[camera]]\nid = "broken"\nsource = "{broken}"\n'
