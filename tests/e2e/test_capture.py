@@ -1,7 +1,5 @@
 """Real capture processes without Kafka: what they read, how they die, and that the agent's side survives that."""
 
-import os
-import signal
 import socket
 import subprocess
 import sys
@@ -249,31 +247,6 @@ def test_no_credentials_in_the_sentence_of_a_redirect() -> None:
 def test_ordinary_videos(name: str) -> None:
     found = messages(task_of(str(DATA / "video" / name), fps=20), enough=20)
     assert all(len(frame) > 5_000 for frame in frames(found))
-
-
-@pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/data")
-def test_a_video_that_makes_opencv_abort_ends_its_process_or_is_read_to_its_end() -> None:
-    """A race in FFmpeg: a slow machine reads all of it. It never hangs."""
-    with CaptureProcess() as process:
-        child = process.open(task_of(str(DATA / "video" / "demo.avi")), MAX_IMAGE_BYTES)
-        try:
-            until_s = time.monotonic() + PATIENCE_S
-            while (message := child.read(0.5)) is None or message.kind != MessageKind.ENDED:
-                assert time.monotonic() < until_s
-        except EOFError:
-            assert "SIG" in process.cause_of_death()
-
-
-def test_a_process_that_crashes_is_told_with_its_signal() -> None:
-    with CaptureProcess() as process:
-        child = process.open(task_of("sim:coffee"), MAX_IMAGE_BYTES)
-        while child.read(PATIENCE_S) is None:
-            pass
-        os.kill(process.pid, signal.SIGABRT)
-        with pytest.raises(EOFError):
-            while True:
-                child.read(0.5)
-        assert "SIGABRT" in process.cause_of_death()
 
 
 def test_a_process_that_closes_its_output_and_does_not_end_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
