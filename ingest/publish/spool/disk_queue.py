@@ -100,13 +100,16 @@ class DiskQueue:
         source.sent[entry.number] = entry
 
     def put_back(self, entries: Iterable[Entry]) -> None:
-        """Entries of one source that were sent and not delivered wait again."""
+        """Entries of one source that were sent and not delivered wait again, each at its place."""
+        back: list[Entry] = []
         for entry in entries:
             source = self._sources.get(entry.source_id)
             if source is None or source.sent.pop(entry.number, None) is None:
                 self._on_lost(entry.source_id, "spool_full")  # a limit took it from the disk while it was under way
             else:
-                source.waiting = deque(sorted([*source.waiting, entry], key=lambda one: one.number))
+                back.append(entry)
+        if back:
+            self._sources[back[0].source_id].wait_again(back)
 
     def done(self, entry: Entry) -> None:
         """The frame needs nothing more: it is delivered, or can never be."""
@@ -221,14 +224,10 @@ class DiskQueue:
     def _lose_segment(self, segment: Segment) -> None:
         """Drop the oldest frames. Those that are under way to Kafka are not lost; only their copy on disk goes."""
         for source in list(self._sources.values()):
-            under_way = [entry for entry in source.sent.values() if entry.segment is segment]
-            lost = [entry for entry in source.waiting if entry.segment is segment]
-            source.sent = {number: entry for number, entry in source.sent.items() if entry.segment is not segment}
-            source.waiting = deque(entry for entry in source.waiting if entry.segment is not segment)
-            for entry in (*under_way, *lost):
-                self._leave(entry)
-            for entry in lost:
-                self._on_lost(entry.source_id, "spool_full")
+            for entry in [entry for entry in source.sent.values() if entry.segment is segment]:
+                self.done(entry)
+            while source.waiting and source.waiting[0].segment is segment:
+                self.lose(source.waiting[0], "spool_full")
 
     def _recover(self) -> None:
         progress = read_progress(self._folder)

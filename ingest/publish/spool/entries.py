@@ -20,12 +20,22 @@ class Entry:
 
 
 class SourceEntries:
-    """The entries of one source, each kind in the order of their numbers."""
+    """The entries of one source: those that wait in the order of their numbers, those that are sent by number."""
 
     def __init__(self) -> None:
         self.waiting: deque[Entry] = deque()
         self.sent: dict[int, Entry] = {}
 
+    def wait_again(self, entries: list[Entry]) -> None:
+        """Entries that were sent wait again, each at its place: nearly always before all others."""
+        newest = max(entry.number for entry in entries)
+        while self.waiting and self.waiting[0].number < newest:
+            entries.append(self.waiting.popleft())
+        self.waiting.extendleft(sorted(entries, key=lambda entry: entry.number, reverse=True))
+
     def oldest(self) -> Entry | None:
-        heads = [*list(self.waiting)[:1], *list(self.sent.values())[:1]]
+        """The one with the lowest number. One that came back and was sent again lies behind younger ones in `sent`."""
+        heads = [self.waiting[0]] if self.waiting else []
+        if self.sent:
+            heads.append(self.sent[min(self.sent)])
         return min(heads, key=lambda entry: entry.number, default=None)

@@ -9,8 +9,15 @@ from pathlib import Path
 
 from infra.settings import MIB
 from ingest.publish.frame import ReadyFrame
-from ingest.publish.spool.record import FIXED_BYTES, MARKER_BYTES, MAX_HEADER_BYTES, RecordHeader, pack, unpack
-from ingest.publish.spool.record import unpack_header as header_in
+from ingest.publish.spool.record import (
+    FIXED_BYTES,
+    MARKER_BYTES,
+    MAX_HEADER_BYTES,
+    RecordHeader,
+    pack,
+    unpack,
+    unpack_header,
+)
 from schemas.records import Micros
 
 _NAME = re.compile(r"(\d{20})-([0-9a-f]{16})\.spool")
@@ -129,7 +136,7 @@ class Segment:
     def _scan(self, descriptor: int) -> Iterator[tuple[int, RecordHeader] | Damage]:
         offset, search_from, next_number = 0, 0, self.first_number
         while offset < self.size_bytes:
-            header = header_in(self.marker, os.pread(descriptor, MAX_HEADER_BYTES, offset))
+            header = unpack_header(self.marker, os.pread(descriptor, MAX_HEADER_BYTES, offset))
             if header is not None and offset + header.size_bytes <= self.size_bytes:
                 yield offset, header
                 search_from, next_number = offset + FIXED_BYTES, header.number + 1
@@ -151,7 +158,7 @@ class Segment:
             block = os.pread(descriptor, _SEARCH_BYTES, start)
             at = block.find(self.marker)
             while at >= 0:
-                header = header_in(self.marker, os.pread(descriptor, MAX_HEADER_BYTES, start + at))
+                header = unpack_header(self.marker, os.pread(descriptor, MAX_HEADER_BYTES, start + at))
                 if header is not None and start + at + header.size_bytes <= self.size_bytes:
                     return start + at, header
                 at = block.find(self.marker, at + 1)

@@ -3,6 +3,7 @@
 import errno
 import resource
 import tempfile
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,48 @@ def test_a_frame_that_is_under_way_is_not_lost_with_its_copy(tmp_path: Path) -> 
     queue.done(entries[0])
     queue.put_back(entries[1:2])
     assert lost == [("cam", "spool_full")], "it came back, and nothing has it any more"
+
+
+def test_a_source_whose_every_frame_is_in_the_oldest_file_goes_with_it(tmp_path: Path) -> None:
+    lost: Counter[tuple[str, str]] = Counter()
+    queue = DiskQueue(tmp_path, Limits(200_000, 1 << 50), lambda *one: lost.update([one]))
+    for number in range(3):
+        queue.append(frame_of("gone", number, 100), 0)
+    for number in range(100):
+        queue.append(frame_of("cam", number, 4_000), 0)
+    assert lost["gone", "spool_full"] == 3
+    assert queue.frames_by_source() == {"cam": 100 - lost["cam", "spool_full"]}
+    assert queue.size_bytes() <= 200_000
+
+
+def test_what_came_back_keeps_its_place_however_much_of_it_there_is(tmp_path: Path) -> None:
+    queue = DiskQueue(tmp_path, Limits(1 << 40, 1 << 50), lambda *_: None)
+    entries = [queue.append(frame_of("cam", number), 0) for number in range(20_000)]
+    for entry in entries[:15_000]:
+        queue.sent(entry)
+    begun_s = time.process_time()
+    queue.put_back(entries[2:15_000:2])
+    queue.put_back(entries[1:15_000:2])
+    queue.put_back(entries[:1])
+    assert time.process_time() - begun_s < 1.0, "once through the queue, and not once for each frame"
+    for entry in entries:
+        assert queue.head("cam") is entry
+        queue.sent(entry)
+
+
+def test_a_frame_that_came_back_and_was_sent_again_survives_a_kill(tmp_path: Path) -> None:
+    """It is sent behind younger ones that are still under way."""
+    queue = DiskQueue(tmp_path, Limits(1 << 40, 1 << 50), lambda *_: None)
+    first, *others = [queue.append(frame_of("cam", number), 0) for number in range(3)]
+    for entry in (first, *others):
+        queue.sent(entry)
+    queue.put_back([first])
+    queue.sent(first)
+    queue.sync()
+    again = DiskQueue(tmp_path, Limits(1 << 40, 1 << 50), lambda *_: None)
+    head = again.head("cam")
+    assert head is not None
+    assert (head.number, again.frames()) == (first.number, 3)
 
 
 def test_frames_and_age_have_limits_too(tmp_path: Path) -> None:
