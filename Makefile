@@ -12,7 +12,8 @@ READY := $(VENV)/.ready
 # The duration of `make demo` in seconds, and further options of a command: make demo DURATION=60 ARGS="--source rtsp://..."
 DURATION ?=
 ARGS ?=
-BENCHES ?= stream infer e2e cache latency delivery ingest gateway lag replay
+# Benchmarks by name, or all of them.
+BENCHES ?= all
 # Of `make soak`, `make day` and `make fleet`: the duration, the frames a second, and the model.
 MINUTES ?= 20
 RATE ?= 50

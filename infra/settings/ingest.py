@@ -14,8 +14,8 @@ class CameraSettings(Section):
     `lost_after_ms`: a camera that is asked for each picture counts as lost after so long without one.
     `tls_verify`, `ca_file`, `user`, `password`, `use_proxy`, `rtsp_transport`: how network cameras are reached. With
     `use_proxy` the proxy variables of the environment apply. `rtsp_transport` is `tcp`, `udp` or `auto`: TCP, and UDP
-    where the camera answers 461 to it. cameras.toml has these keys, the three time-outs and
-    how pictures are made, for one camera.
+    where the camera answers 461 to it. cameras.toml has these keys, the three time-outs and how pictures are made, for
+    one camera.
     `max_side`: the longer side of pictures before they are encoded, 0 leaves it; pictures that come as JPEG stay as
     they are. `skip_unchanged_ms`: a scene in which nothing moves sends a frame this often, 0 sends all. A camera that
     sends the same picture for `frozen_after_ms` is told as frozen.

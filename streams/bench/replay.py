@@ -8,6 +8,7 @@ from infra.kafka.reader import Reader
 from infra.kafka.topics import TopicNames
 from infra.process.lifecycle import Stop
 from infra.process.times import now_us
+from ingest.publish.record_time import HOUR_US
 from ingest.replay.history import TopicHistory
 from ingest.replay.lane_writer import LaneWriter
 from ingest.replay.plan import Found, Planner
@@ -24,7 +25,6 @@ from streams.bench.report import Options, Report
 from streams.bench.stream import SOURCES
 from streams.bench.testbed import Testbed, testbed
 
-HOUR_US = 3_600_000_000
 # Of the copy, for each frame that the options want: a copy of a second is too short to be compared.
 FRAMES_EACH = 8
 # Of the long topic, as many for each frame: 1,000,000 by default.

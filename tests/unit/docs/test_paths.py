@@ -133,6 +133,13 @@ def test_commands_exist(document: Path) -> None:
     assert wrong == []
 
 
+def test_the_readme_lists_every_benchmark() -> None:
+    [listed] = re.findall(r"bare limit of this machine: (.*), or all;", (ROOT / "README.md").read_text())
+    table = (ROOT / "streams" / "bench" / "command.py").read_text()
+
+    assert sorted(listed.split(", ")) == sorted(re.findall(r'"(\w+)": bench_\w+,', table))
+
+
 def test_metrics_exist(document: Path) -> None:
     catalogue = "".join(path.read_text() for path in (ROOT / "infra" / "process").glob("*metrics.py"))
     named = {code for code in CODE.findall(prose(document)) if code.startswith("sightline_")}
