@@ -43,7 +43,8 @@ class Limits:
 class DiskQueue:
     """A frame that `append` took leaves by `done`, by a limit or by damage, also when the process was killed meanwhile.
 
-    What was done since the last `sync` can come again after a kill. `append` and `sync` raise OSError.
+    What was done since the last `sync` can come again after a kill. `append` and `sync` raise OSError; so does the
+    making of a queue where a file cannot be read now, which is then left as it is.
     """
 
     def __init__(self, folder: Path, limits: Limits, on_lost: OnLost) -> None:
@@ -240,6 +241,8 @@ class DiskQueue:
             try:
                 self._recover_segment(segment, progress)
             except OSError as error:
+                if error.errno not in _GONE:
+                    raise
                 self._tell_damage(segment, Damage(0, segment.size_bytes, 0), str(error))
             if not segment.pending:
                 self._remove(segment)

@@ -236,6 +236,9 @@ def test_a_frame_that_cannot_be_read_now_is_read_later(tmp_path: Path, monkeypat
         without.setattr("ingest.publish.spool.segment.os.open", no_handle)
         with pytest.raises(OSError, match="Too many open files"):
             model.send("cam")
+        with pytest.raises(OSError, match="Too many open files"):
+            model.kill()
+    model.kill()
     model.drain()
     assert model.delivered["cam"] == ["cam/1/0"]
     model.append("cam", 1_000)
