@@ -4,7 +4,6 @@ import asyncio
 import datetime
 import email.utils
 import re
-import zlib
 from dataclasses import dataclass
 
 import aiohttp
@@ -68,7 +67,7 @@ async def fetch(
                 raise
     except TooLarge:
         raise FetchError("too_large", is_refusal=True) from None
-    except (Damaged, zlib.error):
+    except Damaged:
         raise FetchError("damaged") from None
     except TimeoutError:
         raise FetchError("timeout", again=True) from None
