@@ -138,7 +138,7 @@ def test_what_a_killed_crawl_was_sending_is_done_where_the_topic_has_it_and_aske
     assert asyncio.run(publish())
     publishing.close()
     publisher.close()
-    assert settle_sending(settings, deployment.topics.frames, frontier) == 1
+    assert settle_sending(settings, deployment.topics.frames, frontier, None) == 1
     assert [url.url for url in frontier.waiting("a.test", 0, 9)] == [url.url for url in urls[1:]]
     assert frontier.has_picture(hashlib.sha256(jpeg(0)).digest()) and frontier.sending() == []
     frontier.close()
