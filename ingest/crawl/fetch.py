@@ -18,7 +18,7 @@ _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w-]{1,32})", re.IGNORECASE)
 
 
 class FetchError(Exception):
-    """No answer that can be used. `is_refusal`: we did not ask, or did not read on; else the other side failed.
+    """No answer that can be used. `is_refusal`: the crawler did not ask or did not read on; else the server failed.
 
     `again`: another attempt may succeed, after `retry_after_s` where the server said so.
     """

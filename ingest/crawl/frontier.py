@@ -199,9 +199,9 @@ class Frontier:
             self._count(_ROUND_DONE, 1)
 
     def robots(self, origin: str, not_before_s: float) -> str | None:
-        row = self._db.execute("SELECT text FROM robots WHERE origin = ? AND at_s >= ?", (origin, not_before_s))
-        found = row.fetchone()
-        return None if found is None else str(found[0])
+        found = self._db.execute("SELECT text FROM robots WHERE origin = ? AND at_s >= ?", (origin, not_before_s))
+        row = found.fetchone()
+        return None if row is None else str(row[0])
 
     def keep_robots(self, origin: str, text: str) -> None:
         with self._db:

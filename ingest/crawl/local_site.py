@@ -1,6 +1,6 @@
-"""A small web site on this machine, which the demo and the benchmark crawl.
+"""A small web site on this machine, which the demo, the benchmark and tests crawl.
 
-Whoever starts it makes an `OnlyEndpoint` of its address and port, in the same process or in the parent.
+Whoever starts it hands the crawl a policy that allows its address and port alone.
 """
 
 import asyncio

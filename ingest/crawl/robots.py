@@ -55,8 +55,8 @@ class Rules:
 class Robots:
     """The rules of every site. 4xx allows everything, 5xx and no answer forbid everything (RFC 9309 2.3.1.3, 2.3.1.4).
 
-    A text is kept in the frontier for a day; that a site did not answer is believed for an hour. Only one request is
-    under way for each site.
+    429 counts as no answer. A text is kept in the frontier for a day; that a site did not answer is believed for an
+    hour. Only one request is under way for each site.
     """
 
     def __init__(self, fetch: FetchText, frontier: Frontier, user_agent: str, backoff_s: float = 1.0) -> None:

@@ -42,7 +42,7 @@ def run_crawl(
 ) -> tuple[Summary, bool]:
     """Crawl until nothing waits or `stop` is set; what came of it, and whether it went on with an unfinished crawl.
 
-    `policy` is for a server that this process has bound itself; without it, global addresses alone are connected to.
+    `policy` is for a server that the same program has bound; without it, global addresses alone are connected to.
     Raises ConfigError where the frontier cannot be used, Stalled when Kafka will never take a frame again.
     """
     topic = TopicNames.for_lane(settings.topic_prefix).frames
