@@ -40,6 +40,7 @@ OUR_CONSUMER_KEYS: Keys = {
 # No topic comes into being with the broker's defaults because a client asks for it by name: producers and the admin
 # client would make the broker create what somebody has deleted, with one partition.
 NO_NEW_TOPICS: Keys = {"allow.auto.create.topics": False}
+_DELIVERY_TIMEOUT = "delivery.timeout.ms"
 
 
 def bootstrap(settings: Settings) -> str:
@@ -66,11 +67,20 @@ def producer_config(settings: Settings, **extra: Any) -> Keys:
         # Publisher bounds the bytes. librdkafka frees its own queue a little after the report, so it is twice as large.
         "queue.buffering.max.kbytes": 2 * settings.kafka.max_producer_queue_bytes // KIB,
         "queue.buffering.max.messages": 100_000,
-        "delivery.timeout.ms": 120_000,
+        _DELIVERY_TIMEOUT: 120_000,
         **given_keys(settings.kafka.client, settings.kafka.producer),
         **NO_NEW_TOPICS,
         **extra,
     }
+
+
+def no_delivery_timeout(settings: Settings) -> Keys:
+    """What a producer adds to its configuration that itself bounds how long a record waits: no limit of the client.
+
+    A limit that is configured stays.
+    """
+    given = given_keys(settings.kafka.client, settings.kafka.producer)
+    return {} if _DELIVERY_TIMEOUT in given else {_DELIVERY_TIMEOUT: 0}
 
 
 def max_record_bytes(settings: Settings) -> int:

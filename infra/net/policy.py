@@ -25,7 +25,7 @@ class GlobalAddresses:
 
 @dataclass(frozen=True, slots=True)
 class OnlyEndpoint:
-    """One address and port, for a server that this very process has bound: of the demo, a benchmark or a test.
+    """One address and port, for a server that the same program has bound: the demo, a benchmark or a test.
 
     Nothing else may be connected to, also no global address.
     """

@@ -6,7 +6,7 @@ Redirects, and whatever else uses the session, open their connections by the sam
 """
 
 import socket
-from typing import Any
+from collections.abc import Callable
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -95,7 +95,7 @@ def refusal_of(error: BaseException) -> RefusedAddress | None:
     return cause if isinstance(cause, RefusedAddress) else None
 
 
-def _socket_factory(policy: AddressPolicy) -> Any:
+def _socket_factory(policy: AddressPolicy) -> Callable[[AddrInfoType], socket.socket]:
     def new_socket(address_info: AddrInfoType) -> socket.socket:
         family, kind, protocol, _, place = address_info
         address, port = str(place[0]), int(place[1])

@@ -5,9 +5,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
-from infra.kafka.key_values import given_keys
+from infra.kafka.clients import no_delivery_timeout
 from infra.kafka.publisher import Publisher
 from infra.kafka.schema_registry import registry_of
 from infra.kafka.sender import FlushableSender, Sender
@@ -41,7 +40,6 @@ NAMED_FEEDS = 10
 # A buffer that gets full again within this time is the same shortage, and is not warned of again.
 SHORTAGE_S = 60.0
 READY = (FeedState.UP, FeedState.FROZEN, FeedState.OFF, FeedState.ENDED)
-TIMEOUT_KEY = "delivery.timeout.ms"
 
 
 def run(
@@ -75,7 +73,7 @@ def run(
     feeds = Fleet(make_feed, buffer, stop, look)
     publishing, ending = StopBudget(stop, STOP_BUDGET_S - FLUSH_SHARE_S), StopBudget(stop, STOP_BUDGET_S)
     with ExitStack() as closing:
-        publisher = Publisher(settings, **_delivery_timeout(settings))
+        publisher = Publisher(settings, **no_delivery_timeout(settings))
         outbox = Outbox(
             publisher,
             topic,
@@ -169,11 +167,6 @@ def probes(publisher: Sender, feeds: Sequence[Feed]) -> tuple[Probe, Probe]:
         return "no frames yet: " + "; ".join(states)
 
     return live, ready
-
-
-def _delivery_timeout(settings: Settings) -> dict[str, Any]:
-    """The agent itself bounds how long a frame waits; the client has no limit of its own unless one is configured."""
-    return {} if TIMEOUT_KEY in given_keys(settings.kafka.client, settings.kafka.producer) else {TIMEOUT_KEY: 0}
 
 
 def _registry(settings: Settings, closing: ExitStack) -> HttpRegistry | None:

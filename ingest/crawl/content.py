@@ -8,6 +8,7 @@ from enum import StrEnum
 from ingest.sources.answers import is_picture, page_type
 
 _GZIP = b"\x1f\x8b"
+_GZIP_OR_ZLIB = zlib.MAX_WBITS | 32  # zlib tells them apart by the header
 _PIECE_BYTES = 64 * 1024
 
 
@@ -49,17 +50,19 @@ def sniff(body: bytes) -> Content:
     return Content.HTML if page_type(body) == "text/html" else Content.OTHER
 
 
-def inflate(data: bytes, max_bytes: int, wbits: int = 47) -> bytes:
+def inflate(data: bytes, max_bytes: int) -> bytes:
     """Decompress gzip or zlib. Raises TooLarge beyond `max_bytes`, Damaged where it is neither or is cut off."""
-    stream = Inflater(max_bytes, wbits)
-    return stream.feed(data) + stream.end()
+    stream = Inflater(max_bytes)
+    inflated = stream.feed(data)
+    stream.end()
+    return inflated
 
 
 class Inflater:
     """The same, piece by piece; never holds more than `max_bytes` of output and one piece."""
 
-    def __init__(self, max_bytes: int, wbits: int = 47) -> None:
-        self._stream, self._left, self._wbits = zlib.decompressobj(wbits), max_bytes, wbits
+    def __init__(self, max_bytes: int) -> None:
+        self._stream, self._left = zlib.decompressobj(_GZIP_OR_ZLIB), max_bytes
 
     def feed(self, data: bytes) -> bytes:
         parts = []
@@ -75,7 +78,7 @@ class Inflater:
             data = self._stream.unconsumed_tail
         return b"".join(parts)
 
-    def end(self) -> bytes:
+    def end(self) -> None:
+        """Raises Damaged where the data is not complete."""
         if not self._stream.eof:
             raise Damaged("the compressed data is cut off")
-        return b""

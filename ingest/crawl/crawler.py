@@ -8,12 +8,13 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import replace
 
 import aiohttp
 
-from infra.process import logs
 from infra.settings import CrawlSettings
-from ingest.crawl import frontier as outcomes
+from ingest.crawl import outcomes
 from ingest.crawl.content import Content, Damaged, TooLarge, inflate, sniff
 from ingest.crawl.fetch import REDIRECTS, Answer, FetchError, fetch
 from ingest.crawl.frontier import Frontier, Waiting
@@ -24,15 +25,13 @@ from ingest.crawl.robots import Robots
 from ingest.crawl.sitemap import sitemap_entries
 from ingest.crawl.urls import Kind, Link, Scope, origin_of
 
-log = logs.get(__name__)
-
-# Redirects in a row, as browsers follow them.
-MAX_HOPS = 10
+# Redirects in a row.
+_MAX_HOPS = 10
 # URLs of one host that are held in memory.
 _HELD_PER_HOST = 64
 _LOOK_S = 0.2
 # For requests that are under way when the crawl is stopped.
-STOP_WAIT_S = 3.0
+_STOP_WAIT_S = 3.0
 _MAX_SITEMAPS = 50
 
 
@@ -46,14 +45,13 @@ class Crawler:
         frontier: Frontier,
         session: aiohttp.ClientSession,
         publish: Publish,
-        stopped: Callable[[], bool] = lambda: False,
-        rng: random.Random | None = None,
+        stopped: Callable[[], bool],
     ) -> None:
         self._settings, self._scope, self._frontier = settings, scope, frontier
         self._session, self._stopped = session, stopped
         self._pictures = Pictures(frontier, publish, settings.max_image_bytes)
         self._robots = Robots(lambda url, limit: fetch(session, url, limit, cut=True), frontier, settings.name)
-        self._pace = Pace(settings.per_host_per_s, settings.max_connections_per_host, rng or random.Random())
+        self._pace = Pace(settings.per_host_per_s, settings.max_connections_per_host, random.Random())
         self._loaded: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
@@ -65,8 +63,8 @@ class Crawler:
         """Requests that are under way."""
         return len(self._tasks)
 
-    async def run(self) -> bool:
-        """Until nothing waits (True), or `stopped`. Raises what a defect or Kafka raised."""
+    async def run(self) -> None:
+        """Until nothing waits, or `stopped`. Raises what a defect or Kafka raised."""
         for host in self._frontier.hosts():
             self._load(host)
         try:
@@ -78,28 +76,27 @@ class Crawler:
                     self._tasks.add(asyncio.create_task(self._turn(url)))
                 elif not self._tasks and self._pace.next_s() is None:
                     self._frontier.end_round()
-                    return True
+                    return
                 else:
                     await self._wait()
             if self._tasks:
-                await asyncio.wait(self._tasks, timeout=STOP_WAIT_S)
+                await asyncio.wait(self._tasks, timeout=_STOP_WAIT_S)
             self._reap()
-            return False
         finally:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _wait(self) -> None:
+        """Until a request has ended or a host may be asked, and not longer than `_LOOK_S`."""
+        wait_s = _LOOK_S
         next_s = self._pace.next_s()
-        is_full = next_s is None or len(self._tasks) >= self._settings.max_connections
-        wait_s = _LOOK_S if is_full else min(_LOOK_S, max(0.0, (next_s or 0.0) - time.monotonic()))
+        if next_s is not None and len(self._tasks) < self._settings.max_connections:
+            wait_s = min(max(next_s - time.monotonic(), 0.001), _LOOK_S)
         self._changed.clear()
-        try:
-            async with asyncio.timeout(max(wait_s, 0.001)):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
                 await self._changed.wait()
-        except TimeoutError:
-            pass
 
     def _reap(self) -> None:
         for task in [task for task in self._tasks if task.done()]:
@@ -124,7 +121,7 @@ class Crawler:
         try:
             refusal = self._refused(url) or await self._robots_refusal(url)
             if refusal is not None:
-                self._frontier.finish(url, f"{outcomes.REFUSED}:{refusal}")
+                self._frontier.finish(url, outcomes.refused(refusal))
             else:
                 self._count_request(url)
                 answer = await fetch(self._session, url.url, self._max_bytes(url.kind), url.etag, url.modified)
@@ -139,8 +136,7 @@ class Crawler:
             self._changed.set()
 
     def _refused(self, url: Waiting) -> str | None:
-        most = self._settings.max_sitemap_depth if url.kind is Kind.SITEMAP else self._settings.max_depth
-        if url.kind is not Kind.IMAGE and url.depth > most:
+        if self._is_too_deep(url.kind, url.depth):
             return "too_deep"
         return None if url.attempts or self._left[url.kind] > 0 else f"max_{url.kind}s"
 
@@ -164,7 +160,7 @@ class Crawler:
         limits = {Kind.PAGE: self._settings.max_pages, Kind.IMAGE: self._settings.max_images}
         left = Counter({Kind.SITEMAP: self._settings.max_urls, **limits})
         for (kind, outcome), number in self._frontier.outcomes().items():
-            if kind and outcome != "waiting" and not outcome.startswith(f"{outcomes.REFUSED}:"):
+            if kind and outcome != outcomes.WAITING and not outcome.startswith(outcomes.REFUSED):
                 left[Kind(kind)] -= number
         return left
 
@@ -181,13 +177,14 @@ class Crawler:
             if url.attempts < self._settings.max_attempts:
                 self._pace.add(url)
                 return
-        self._frontier.finish(url, f"{outcomes.REFUSED if error.is_refusal else outcomes.ERROR}:{error.reason}")
+        ended = outcomes.refused if error.is_refusal else outcomes.error
+        self._frontier.finish(url, ended(error.reason))
 
     async def _take(self, url: Waiting, answer: Answer) -> None:
         if answer.status in REDIRECTS:
             self._moved(url, answer)
         elif answer.status == 304:
-            self._frontier.finish(url, outcomes.UNCHANGED if url.etag or url.modified else f"{outcomes.ERROR}:http_304")
+            self._frontier.finish(url, outcomes.UNCHANGED if url.etag or url.modified else outcomes.error("http_304"))
         elif url.kind is Kind.SITEMAP:
             self._sitemap(url, answer)
         else:
@@ -197,19 +194,19 @@ class Crawler:
                 case Content.HTML if url.kind is Kind.PAGE:
                     self._page(url, answer)
                 case Content.EMPTY:
-                    self._frontier.finish(url, f"{outcomes.ERROR}:empty")
+                    self._frontier.finish(url, outcomes.error("empty"))
                 case Content.SVG:
-                    self._frontier.finish(url, f"{outcomes.REFUSED}:svg")
+                    self._frontier.finish(url, outcomes.refused("svg"))
                 case _:
-                    self._frontier.finish(url, f"{outcomes.REFUSED}:no_{url.kind}")
+                    self._frontier.finish(url, outcomes.refused(f"no_{url.kind}"))
 
     def _moved(self, url: Waiting, answer: Answer) -> None:
         """The target is a URL of its own, with robots.txt, rate, scope and address of its own host."""
         link = self._scope.link(url.url, answer.location, url.kind)
-        if link.refusal is None and self._frontier.leads_to(link.url, url.url, MAX_HOPS):
-            self._frontier.finish(url, f"{outcomes.ERROR}:redirect_loop")
-        elif url.hops >= MAX_HOPS:
-            self._frontier.finish(url, f"{outcomes.ERROR}:too_many_redirects")
+        if link.refusal is None and self._frontier.leads_to(link.url, url.url, _MAX_HOPS):
+            self._frontier.finish(url, outcomes.error("redirect_loop"))
+        elif url.hops >= _MAX_HOPS:
+            self._frontier.finish(url, outcomes.error("too_many_redirects"))
         else:
             target, hops = (None if link.refusal else link.url), url.hops + 1
             added = self._frontier.finish(
@@ -219,27 +216,26 @@ class Crawler:
 
     def _page(self, url: Waiting, answer: Answer) -> None:
         if len(answer.body) > self._settings.max_page_bytes:
-            self._frontier.finish(url, f"{outcomes.REFUSED}:too_large")
+            self._frontier.finish(url, outcomes.refused("too_large"))
             return
         text = text_of(answer.body, answer.charset)
         try:
             base, found, beyond = links_of(text, url.url, self._settings.max_links_per_page)
         except TooNested:
-            self._frontier.finish(url, f"{outcomes.REFUSED}:too_nested")
+            self._frontier.finish(url, outcomes.refused("too_nested"))
             return
         self._found(url, outcomes.PAGE, base, found, beyond, answer, url.depth + 1)
 
     def _sitemap(self, url: Waiting, answer: Answer) -> None:
-        limit = self._settings.max_sitemap_bytes
+        body = answer.body
         try:
-            body = answer.body
             if sniff(body) is Content.GZIP:
-                body = inflate(body, limit)
+                body = inflate(body, self._settings.max_sitemap_bytes)
             found, beyond = sitemap_entries(body, self._settings.max_urls)
         except TooLarge:
-            self._frontier.finish(url, f"{outcomes.REFUSED}:too_large")
+            self._frontier.finish(url, outcomes.refused("too_large"))
         except Damaged:
-            self._frontier.finish(url, f"{outcomes.ERROR}:no_sitemap")
+            self._frontier.finish(url, outcomes.error("no_sitemap"))
         else:
             self._found(url, outcomes.SITEMAP, url.url, found, beyond, answer, 0)
 
@@ -257,7 +253,7 @@ class Crawler:
         links = [self._scope.link(base, text, kind) for text, kind in found if text.strip()]
         sitemaps = [link for link in links if link.kind is Kind.SITEMAP]
         others = [self._at_depth(link, depth) for link in links if link.kind is not Kind.SITEMAP]
-        counts = Counter({f"{outcomes.REFUSED}:too_many_links": beyond})
+        counts = Counter({outcomes.refused("too_many_links"): beyond})
         deeper = (self._at_depth(link, url.depth + 1) for link in sitemaps)
         added = self._frontier.add(deeper, depth=url.depth + 1, page=url.url)
         added |= self._frontier.finish(
@@ -266,6 +262,10 @@ class Crawler:
         self._added(added)
 
     def _at_depth(self, link: Link, depth: int) -> Link:
-        most = self._settings.max_sitemap_depth if link.kind is Kind.SITEMAP else self._settings.max_depth
-        is_too_deep = link.kind is not Kind.IMAGE and depth > most
-        return Link(link.url, link.host, link.kind, "too_deep") if is_too_deep and not link.refusal else link
+        if link.refusal is None and self._is_too_deep(link.kind, depth):
+            return replace(link, refusal="too_deep")
+        return link
+
+    def _is_too_deep(self, kind: Kind, depth: int) -> bool:
+        most = self._settings.max_sitemap_depth if kind is Kind.SITEMAP else self._settings.max_depth
+        return kind is not Kind.IMAGE and depth > most

@@ -4,7 +4,6 @@ import asyncio
 import datetime
 import email.utils
 import re
-import zlib
 from dataclasses import dataclass
 
 import aiohttp
@@ -19,7 +18,7 @@ _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w-]{1,32})", re.IGNORECASE)
 
 
 class FetchError(Exception):
-    """No answer that can be used. `is_refusal`: we did not ask, or did not read on; else the other side failed.
+    """No answer that can be used. `is_refusal`: the crawler did not ask or did not read on; else the server failed.
 
     `again`: another attempt may succeed, after `retry_after_s` where the server said so.
     """
@@ -68,7 +67,7 @@ async def fetch(
                 raise
     except TooLarge:
         raise FetchError("too_large", is_refusal=True) from None
-    except (Damaged, zlib.error):
+    except Damaged:
         raise FetchError("damaged") from None
     except TimeoutError:
         raise FetchError("timeout", again=True) from None

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.process import metrics
+from ingest.crawl import outcomes
 from ingest.crawl.urls import Kind, Link
 from schemas.errors import ConfigError, SightlineError
 from schemas.records import Micros
@@ -29,11 +30,9 @@ CREATE TABLE sending (id INTEGER PRIMARY KEY, url TEXT, digest BLOB NOT NULL, at
 CREATE TABLE counts (name TEXT PRIMARY KEY, number INTEGER NOT NULL);
 CREATE TABLE robots (origin TEXT PRIMARY KEY, at_s REAL NOT NULL, text TEXT NOT NULL);
 """
-# Outcomes. A refusal or an error has its reason behind a colon.
-PAGE, SITEMAP, PUBLISHED, REPEATED, UNCHANGED, MOVED = "page", "sitemap", "published", "repeated", "unchanged", "moved"
-REFUSED, ERROR = "refused", "error"
 # A URL that was gone in the last round is not asked again unless a page links to it.
-_GONE = ("error:http_404", "error:http_410")
+_GONE = (outcomes.error("http_404"), outcomes.error("http_410"))
+_TOO_DEEP = outcomes.refused("too_deep")
 # How long a robots.txt is believed (RFC 9309 2.4).
 ROBOTS_S = 24 * 3600.0
 _ROUND_DONE, _LOCK = "round_done", "lock"
@@ -161,7 +160,7 @@ class Frontier:
         with self._db:
             self._db.execute("INSERT OR IGNORE INTO pictures VALUES (?)", (digest,))
             self._db.execute("DELETE FROM sending WHERE id = ?", (id,))
-            self._done(id, PUBLISHED, None, etag, modified)
+            self._done(id, outcomes.PUBLISHED, None, etag, modified)
 
     def not_sent(self, id: int) -> None:
         """The frame did not get to Kafka, and will not."""
@@ -188,8 +187,8 @@ class Frontier:
         return +self._totals
 
     def _counted(self) -> Counter[tuple[str, str]]:
-        query = "SELECT kind, coalesce(outcome, 'waiting'), count(*) FROM urls GROUP BY 1, 2"
-        found = Counter({(kind, outcome): number for kind, outcome, number in self._db.execute(query)})
+        rows = self._db.execute("SELECT kind, outcome, count(*) FROM urls GROUP BY 1, 2")
+        found = Counter({(kind, outcome or outcomes.WAITING): number for kind, outcome, number in rows})
         for name, number in self._db.execute("SELECT name, number FROM counts WHERE number > 0"):
             if name != _ROUND_DONE:
                 found["", name] += number
@@ -200,9 +199,9 @@ class Frontier:
             self._count(_ROUND_DONE, 1)
 
     def robots(self, origin: str, not_before_s: float) -> str | None:
-        row = self._db.execute("SELECT text FROM robots WHERE origin = ? AND at_s >= ?", (origin, not_before_s))
-        found = row.fetchone()
-        return None if found is None else str(found[0])
+        found = self._db.execute("SELECT text FROM robots WHERE origin = ? AND at_s >= ?", (origin, not_before_s))
+        row = found.fetchone()
+        return None if row is None else str(row[0])
 
     def keep_robots(self, origin: str, text: str) -> None:
         with self._db:
@@ -213,27 +212,27 @@ class Frontier:
         for link in links:
             if self.urls >= self._max_urls:
                 known = self._db.execute("SELECT 1 FROM urls WHERE url = ?", (link.url,)).fetchone()
-                self._count(f"{REFUSED}:too_many_urls", known is None)
+                self._count(outcomes.refused("too_many_urls"), known is None)
                 continue
-            outcome = None if link.refusal is None else f"{REFUSED}:{link.refusal}"
+            outcome = None if link.refusal is None else outcomes.refused(link.refusal)
             if outcome is None:
                 # Found too deep before, and now nearer.
-                gone = self._db.execute("DELETE FROM urls WHERE url = ? AND outcome = 'refused:too_deep'", (link.url,))
+                gone = self._db.execute("DELETE FROM urls WHERE url = ? AND outcome = ?", (link.url, _TOO_DEEP))
                 self.urls -= gone.rowcount
-                self._totals[link.kind, "refused:too_deep"] -= gone.rowcount
+                self._totals[link.kind, _TOO_DEEP] -= gone.rowcount
             added = self._db.execute(
                 "INSERT OR IGNORE INTO urls (url, host, kind, depth, hops, page, outcome) VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (link.url, link.host, link.kind, depth, hops, page, outcome),
             ).rowcount
             self.urls += added
-            self._totals[link.kind, outcome or "waiting"] += added
+            self._totals[link.kind, outcome or outcomes.WAITING] += added
             if added and outcome is None:
                 hosts.add(link.host)
         return hosts
 
     def _done(self, id: int, outcome: str, moved_to: str | None, etag: str | None, modified: str | None) -> None:
         kind, former = self._db.execute("SELECT kind, outcome FROM urls WHERE id = ?", (id,)).fetchone()
-        self._totals[kind, former or "waiting"] -= 1
+        self._totals[kind, former or outcomes.WAITING] -= 1
         self._totals[kind, outcome] += 1
         metrics.CRAWL_URLS.labels(outcome.partition(":")[0]).inc()
         self._db.execute(
@@ -254,6 +253,7 @@ class Frontier:
         with self._db:
             self._db.execute("DELETE FROM counts")
             self._db.execute("DELETE FROM robots WHERE at_s < ?", (time.time() - ROBOTS_S,))
-            self._db.execute("DELETE FROM urls WHERE outcome LIKE 'refused:%' OR outcome IN (?, ?)", _GONE)
+            again = (f"{outcomes.REFUSED}%", *_GONE)
+            self._db.execute("DELETE FROM urls WHERE outcome LIKE ? OR outcome IN (?, ?)", again)
             self._db.execute("UPDATE urls SET outcome = NULL, moved_to = NULL")
         self.urls = int(self._db.execute("SELECT count(*) FROM urls").fetchone()[0])

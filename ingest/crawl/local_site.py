@@ -1,17 +1,19 @@
-"""A small web site on this machine, served by a thread: which the demo and the benchmark crawl.
+"""A small web site on this machine, which the demo, the benchmark and tests crawl.
 
-Whoever starts it makes an `OnlyEndpoint` of its address and port, in the same process or in the parent.
+Whoever starts it hands the crawl a policy that allows its address and port alone.
 """
 
 import asyncio
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from aiohttp import web
 
 ADDRESS = "127.0.0.1"
 START_S = 10.0
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def pages(names: Sequence[str], per_page: int) -> dict[str, str]:
@@ -25,15 +27,29 @@ def pages(names: Sequence[str], per_page: int) -> dict[str, str]:
     return found
 
 
+def gallery(images: dict[str, bytes], per_page: int) -> Handler:
+    """Answers with the images, by name, and with the pages that show them."""
+    texts = pages(list(images), per_page)
+
+    async def answer(request: web.Request) -> web.Response:
+        image = images.get(request.path.removeprefix("/image/"))
+        if image is not None:
+            return web.Response(body=image, content_type="image/jpeg")
+        text = texts.get(request.path)
+        return web.Response(text=text, content_type="text/html") if text else web.Response(status=404)
+
+    return answer
+
+
 @contextmanager
-def local_site(images: dict[str, bytes], per_page: int) -> Iterator[int]:
-    """Serves the images, by name, on pages; yields the port on ADDRESS."""
+def serving(answer: Handler) -> Iterator[int]:
+    """Serves in a thread; yields the port on ADDRESS."""
     loop, stopping = asyncio.new_event_loop(), asyncio.Event()
     port: asyncio.Future[int] = loop.create_future()
     started = threading.Event()
 
     async def serve() -> None:
-        runner = await _start(images, per_page)
+        runner = await start(answer, ADDRESS, 0)
         port.set_result(int(runner.addresses[0][1]))
         started.set()
         await stopping.wait()
@@ -56,19 +72,11 @@ def local_site(images: dict[str, bytes], per_page: int) -> Iterator[int]:
         thread.join(START_S)
 
 
-async def _start(images: dict[str, bytes], per_page: int) -> web.AppRunner:
-    texts = pages(list(images), per_page)
-
-    async def answer(request: web.Request) -> web.Response:
-        image = images.get(request.path.removeprefix("/image/"))
-        if image is not None:
-            return web.Response(body=image, content_type="image/jpeg")
-        text = texts.get(request.path)
-        return web.Response(text=text, content_type="text/html") if text else web.Response(status=404)
-
+async def start(answer: Handler, address: str, port: int) -> web.AppRunner:
+    """Serves in this event loop, until the runner is cleaned up."""
     app = web.Application()
     app.router.add_get("/{path:.*}", answer)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
-    await web.TCPSite(runner, ADDRESS, 0).start()
+    await web.TCPSite(runner, address, port).start()
     return runner

@@ -17,6 +17,8 @@ BACKOFF_S, MAX_BACKOFF_S = 1.0, 60.0
 
 @dataclass(slots=True)
 class Host:
+    """`next_s`: not asked before; `is_queued`: it is in the queue of `Pace`; `is_known`: its robots.txt was read."""
+
     name: str
     delay_s: float
     next_s: float = 0.0

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from selectolax.lexbor import LexborHTMLParser
 
-from ingest.crawl.urls import Kind, Scope
+from ingest.crawl.urls import ANYWHERE, Kind
 
 _CHARSETS = re.compile(
     r"(utf-?8|utf-?16(-?[lb]e)?|us-ascii|ascii|iso-?8859-?\d+|latin-?1|windows-?125\d|cp125\d|koi8-[ru]|shift[_-]?jis|"
@@ -41,11 +41,8 @@ _BLOCKS = _ENDS.keys() | {
 }
 # So far an end tag is looked for among the innermost elements.
 _END_REACH = 16
-_ANYWHERE = Scope(frozenset("*"), frozenset("*"))
 # Browsers end nesting here too. The time of a parser grows with the depth for each tag.
 MAX_NESTING = 512
-
-
 # The time of a parser grows with the square of the attributes of an element. In a script "i<n" looks like a tag, too.
 MAX_ATTRIBUTES = 4_000
 # As HTML is read after the name of a tag: possessive, so that the time is that of one look at each character.
@@ -104,7 +101,7 @@ def links_of(text: str, base: str, max_links: int) -> tuple[str, list[tuple[str,
 
 def _base(page: str, found: str) -> str:
     """What the links of a page are relative to. One that no link could be joined to, or in little time, is ignored."""
-    link = _ANYWHERE.link(page, found, Kind.PAGE)
+    link = ANYWHERE.link(page, found, Kind.PAGE)
     return page if link.refusal else link.url
 
 

@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Awaitable, Callable
 
 from infra.process.times import now_us
-from ingest.crawl import frontier as outcomes
+from ingest.crawl import outcomes
 from ingest.crawl.fetch import Answer
 from ingest.crawl.frontier import Frontier, Waiting
 
@@ -23,7 +23,7 @@ class Pictures:
     async def take(self, url: Waiting, answer: Answer) -> None:
         """Publish the image, unless the same bytes are published or about to be."""
         if len(answer.body) > self._max_bytes:
-            self._frontier.finish(url, f"{outcomes.REFUSED}:too_large")
+            self._frontier.finish(url, outcomes.refused("too_large"))
             return
         digest = hashlib.sha256(answer.body).digest()
         while (other := self._in_flight.get(digest)) is not None:
@@ -39,6 +39,6 @@ class Pictures:
                 self._frontier.sent(url.id, digest, answer.etag, answer.modified)
             else:
                 self._frontier.not_sent(url.id)
-                self._frontier.finish(url, f"{outcomes.ERROR}:not_published")
+                self._frontier.finish(url, outcomes.error("not_published"))
         finally:
             self._in_flight.pop(digest).cancel()

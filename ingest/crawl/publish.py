@@ -6,7 +6,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from infra.kafka.reader import Reader
-from infra.kafka.schema_registry import registry_of
 from infra.kafka.sender import DeliveryReport
 from infra.process import logs
 from infra.process.times import now_us
@@ -15,7 +14,7 @@ from ingest.crawl.frontier import Frontier, Sending
 from ingest.publish.frame import OutgoingFrame
 from ingest.publish.outbox import Outbox
 from ingest.sources.files import encoding_of
-from schemas.codec import decode
+from schemas.codec import Registry, decode
 from schemas.errors import BadFrame
 from schemas.records import Frame, SourceKind
 
@@ -70,7 +69,7 @@ class Publishing:
         self._thread.shutdown(wait=True, cancel_futures=True)
 
 
-def settle_sending(settings: Settings, topic: str, frontier: Frontier) -> int:
+def settle_sending(settings: Settings, topic: str, frontier: Frontier, registry: Registry | None) -> int:
     """Find on the topic the frames that a killed crawl was sending: what is there is published, the rest is not.
 
     Returns how many were there. Without this, a frame could be on the topic twice.
@@ -78,7 +77,7 @@ def settle_sending(settings: Settings, topic: str, frontier: Frontier) -> int:
     left = {(one.url, one.digest): one for one in frontier.sending()}
     found = 0
     if left:
-        for one in _on_topic(settings, topic, list(left.values())):
+        for one in _on_topic(settings, topic, list(left.values()), registry):
             if sending := left.pop((one.uri or "", hashlib.sha256(one.image).digest()), None):
                 frontier.sent(sending.id, sending.digest)
                 found += 1
@@ -88,10 +87,10 @@ def settle_sending(settings: Settings, topic: str, frontier: Frontier) -> int:
     return found
 
 
-def _on_topic(settings: Settings, topic: str, sending: list[Sending]) -> list[Frame]:
+def _on_topic(settings: Settings, topic: str, sending: list[Sending], registry: Registry | None) -> list[Frame]:
     """Crawled frames of the time at which these were sent."""
     first, last = min(one.at_us for one in sending), max(one.at_us for one in sending)
-    registry, digests, frames = registry_of(settings), {one.digest for one in sending}, []
+    digests, frames = {one.digest for one in sending}, []
     prefix = SOURCE_PREFIX.encode()
     with Reader(settings) as reader:
         for record in reader.read(reader.spans(topic, first - _BEFORE_US, last + _AFTER_US)):
@@ -103,8 +102,6 @@ def _on_topic(settings: Settings, topic: str, sending: list[Sending]) -> list[Fr
                 continue
             if hashlib.sha256(frame.image).digest() in digests:
                 frames.append(frame)
-    if registry is not None:
-        registry.close()
     return frames
 
 

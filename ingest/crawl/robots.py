@@ -11,7 +11,7 @@ from protego import Protego
 from infra.settings import KIB
 from ingest.crawl.fetch import REDIRECTS, Answer, FetchError
 from ingest.crawl.frontier import ROBOTS_S, Frontier
-from ingest.crawl.urls import Kind, Scope
+from ingest.crawl.urls import ANYWHERE, Kind
 
 MAX_ROBOTS_BYTES = 500 * KIB  # RFC 9309 2.5
 _UNREACHABLE_S = 3600.0
@@ -23,7 +23,6 @@ _MAX_HELD_CHARACTERS = 4 * 1024 * KIB
 # As lenient as protego, which reads rules once for each name in the lines before them.
 _AGENT_LINE = re.compile(r"\s*user(?:-|\s+)?agent\s*[:\s]\s*(.*)", re.IGNORECASE)
 _NOBODY = "-"
-_ANYWHERE = Scope(frozenset("*"), frozenset("*"))
 
 # Requests a URL, with a limit on its body.
 FetchText = Callable[[str, int], Awaitable[Answer]]
@@ -56,8 +55,8 @@ class Rules:
 class Robots:
     """The rules of every site. 4xx allows everything, 5xx and no answer forbid everything (RFC 9309 2.3.1.3, 2.3.1.4).
 
-    A text is kept in the frontier for a day; that a site did not answer is believed for an hour. Only one request is
-    under way for each site.
+    429 counts as no answer. A text is kept in the frontier for a day; that a site did not answer is believed for an
+    hour. Only one request is under way for each site.
     """
 
     def __init__(self, fetch: FetchText, frontier: Frontier, user_agent: str, backoff_s: float = 1.0) -> None:
@@ -111,7 +110,7 @@ class Robots:
             answer = await self._fetch(url, MAX_ROBOTS_BYTES)
             if answer.status not in REDIRECTS:
                 return answer.body.decode("utf-8-sig", errors="replace")
-            link = _ANYWHERE.link(url, answer.location, Kind.PAGE)
+            link = ANYWHERE.link(url, answer.location, Kind.PAGE)
             if link.refusal is not None:
                 raise FetchError(link.refusal, is_refusal=True)
             url = link.url

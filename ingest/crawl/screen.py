@@ -1,46 +1,22 @@
 """The progress of a crawl: one line that changes on a terminal, a line now and then elsewhere. All on stderr."""
 
-import time
-from types import TracebackType
-from typing import Self
+from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
+from infra.process.progress import ProgressDisplay
 from ingest.crawl.summary import Summary
 
 SHOW_EVERY_S, LINE_EVERY_S = 0.2, 10.0
 
 
-class Screen:
+class Screen(ProgressDisplay):
     """Use as a context manager."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False)
-        self._bar: Progress | None = None
-        self._line_s = time.monotonic()
-        if self._console.is_terminal:
-            columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-            self._bar = Progress(*columns, console=self._console)
-            self._task = self._bar.add_task("crawling", total=None)
-
-    def __enter__(self) -> Self:
-        if self._bar is not None:
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self, _type: type[BaseException] | None, _error: BaseException | None, _: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+        super().__init__(*columns, line_every_s=LINE_EVERY_S, first_line_s=LINE_EVERY_S)
 
     def show(self, summary: Summary, active: int) -> None:
-        if self._bar is not None:
-            self._bar.update(self._task, description=line_of(summary, active))
-        elif time.monotonic() - self._line_s >= LINE_EVERY_S:
-            self._line_s = time.monotonic()
-            self._console.print(line_of(summary, active), soft_wrap=True)
+        self.update(line_of(summary, active))
 
 
 def line_of(summary: Summary, active: int) -> str:

@@ -3,11 +3,10 @@
 from pathlib import Path
 
 from infra.settings import CrawlSettings
-from ingest.crawl.urls import Kind, Link, Scope
+from ingest.crawl.urls import ANYWHERE, Kind, Link, Scope
 from schemas.errors import ConfigError
 
 MAX_SEEDS_BYTES = 64 * 1024 * 1024
-_ANYWHERE = Scope(frozenset("*"), frozenset("*"))
 _SITEMAPS = (".xml", ".xml.gz")
 _IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif", ".bmp", ".tif", ".tiff")
 
@@ -20,7 +19,7 @@ def read_seeds(given: str) -> list[Link]:
     for line in lines:
         path = line.partition("?")[0].lower()
         kind = Kind.SITEMAP if path.endswith(_SITEMAPS) else Kind.IMAGE if path.endswith(_IMAGES) else Kind.PAGE
-        link = _ANYWHERE.link("", line, kind)
+        link = ANYWHERE.link("", line, kind)
         if link.refusal is not None:
             faults.append(f"no URL to begin with: {line[:200]} ({link.refusal})")
         found[link.url] = link

@@ -10,13 +10,13 @@ from pathlib import Path
 import aiohttp
 from aiohttp.abc import AbstractResolver
 
-from infra.kafka.key_values import given_keys
+from infra.kafka.clients import no_delivery_timeout
 from infra.kafka.publisher import Publisher
 from infra.kafka.schema_registry import registry_of
 from infra.kafka.topics import TopicNames
 from infra.net.policy import AddressPolicy, GlobalAddresses
 from infra.net.session import client_session
-from infra.process import logs, metrics
+from infra.process import metrics
 from infra.process.health import HealthServer
 from infra.process.lifecycle import STOP_BUDGET_S, Stop, StopBudget
 from infra.settings import CrawlSettings, Settings
@@ -32,12 +32,9 @@ from ingest.crawl.urls import Link
 from ingest.publish.drops import DropCounts
 from ingest.publish.outbox import ENVELOPE_BYTES, Outbox
 
-log = logs.get(__name__)
-
 # A frame that waits for room in the producer's queue when the crawl is stopped is given up after this.
 _PUBLISH_S = 2.0
 _LOOKUP_THREADS = 32
-_TIMEOUT_KEY = "delivery.timeout.ms"
 
 
 def run_crawl(
@@ -45,7 +42,7 @@ def run_crawl(
 ) -> tuple[Summary, bool]:
     """Crawl until nothing waits or `stop` is set; what came of it, and whether it went on with an unfinished crawl.
 
-    `policy` is for a server that this process has bound itself; without it, global addresses alone are connected to.
+    `policy` is for a server that the same program has bound; without it, global addresses alone are connected to.
     Raises ConfigError where the frontier cannot be used, Stalled when Kafka will never take a frame again.
     """
     topic = TopicNames.for_lane(settings.topic_prefix).frames
@@ -62,9 +59,8 @@ def run_crawl(
         registry = registry_of(settings)
         if registry is not None:
             closing.callback(registry.close)
-        settle_sending(settings, topic, frontier)
-        has_own = _TIMEOUT_KEY in given_keys(settings.kafka.client, settings.kafka.producer)
-        publisher = Publisher(settings, **({} if has_own else {_TIMEOUT_KEY: 0}))
+        settle_sending(settings, topic, frontier, registry)
+        publisher = Publisher(settings, **no_delivery_timeout(settings))  # while Kafka is away, the crawl waits
         ending = StopBudget(stop)
         closing.callback(lambda: publisher.close(ending.remaining_s() if stop.is_set() else STOP_BUDGET_S))
 

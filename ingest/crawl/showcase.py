@@ -16,7 +16,7 @@ from infra.process import logs
 from infra.process.children import die_with_parent
 from infra.process.lifecycle import Stop
 from infra.settings import load_settings
-from ingest.crawl.local_site import ADDRESS, local_site
+from ingest.crawl.local_site import ADDRESS, gallery, serving
 from ingest.crawl.seeds import read_seeds
 from ingest.crawl.service import run_crawl
 from ingest.sources.render import render
@@ -32,7 +32,8 @@ def main() -> None:
     settings = load_settings({"crawl": {"per_host_per_s": PER_S, "domains": None}})
     logs.setup(settings.log)
     stop = Stop().install()
-    with local_site(photos(), PER_PAGE) as port, tempfile.TemporaryDirectory(prefix="sightline-demo-") as folder:
+    site = gallery(photos(), PER_PAGE)
+    with serving(site) as port, tempfile.TemporaryDirectory(prefix="sightline-demo-") as folder:
         seeds = read_seeds(f"http://{ADDRESS}:{port}/")
         run_crawl(settings, seeds, Path(folder) / "state", stop, OnlyEndpoint(ADDRESS, port))
         stop.wait()

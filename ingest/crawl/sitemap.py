@@ -14,7 +14,7 @@ def sitemap_entries(body: bytes, max_entries: int) -> tuple[list[tuple[str, Kind
     entries: list[tuple[str, Kind]] = []
     path: list[str] = []
     text: list[str] = []
-    counts = {"beyond": 0}
+    beyond = 0
 
     def start(name: str, _attributes: object) -> None:
         path.append(name.rpartition(" ")[2].rpartition(":")[2])
@@ -23,6 +23,7 @@ def sitemap_entries(body: bytes, max_entries: int) -> tuple[list[tuple[str, Kind
         text.clear()
 
     def end(_name: str) -> None:
+        nonlocal beyond
         parent, name = path[-2:] if len(path) > 1 else ("", path[-1])
         path.pop()
         if name != "loc":
@@ -31,7 +32,7 @@ def sitemap_entries(body: bytes, max_entries: int) -> tuple[list[tuple[str, Kind
         if kind is not None and len(entries) < max_entries:
             entries.append(("".join(text).strip(), kind))
         elif kind is not None:
-            counts["beyond"] += 1
+            beyond += 1
 
     def characters(data: str) -> None:
         if path and path[-1] == "loc" and sum(map(len, text)) < 4096:
@@ -48,4 +49,4 @@ def sitemap_entries(body: bytes, max_entries: int) -> tuple[list[tuple[str, Kind
         parser.Parse(body, True)
     except (expat.ExpatError, LookupError, ValueError) as error:  # the latter two: an encoding that expat cannot have
         raise Damaged(str(error)) from error
-    return entries, counts["beyond"]
+    return entries, beyond

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ingest.crawl import frontier as outcomes
+from ingest.crawl import outcomes
 from ingest.crawl.urls import Kind
 
 
@@ -47,12 +47,12 @@ def summary_of(found: Counter[tuple[str, str]]) -> Summary:
         images=by_outcome[outcomes.PUBLISHED] + repeated,
         published=by_outcome[outcomes.PUBLISHED],
         repeated=repeated,
-        waiting=by_outcome["waiting"],
+        waiting=by_outcome[outcomes.WAITING],
         refused=_reasons(by_outcome, outcomes.REFUSED),
         errors=_reasons(by_outcome, outcomes.ERROR),
     )
 
 
 def _reasons(by_outcome: Counter[str], prefix: str) -> dict[str, int]:
-    named = {outcome.partition(":")[2]: n for outcome, n in by_outcome.items() if outcome.startswith(f"{prefix}:")}
-    return dict(sorted((reason, n) for reason, n in named.items() if n))
+    found = sorted((outcome, number) for outcome, number in by_outcome.items() if number)
+    return {outcome.removeprefix(prefix): number for outcome, number in found if outcome.startswith(prefix)}

@@ -48,9 +48,7 @@ class Scope:
         return Link(str(url), host, kind, None if _covers(domains, host) else "other_domain")
 
 
-def host_of(url: str) -> str:
-    """The host of a URL that `Scope.link` made."""
-    return (URL(url).raw_host or "").rstrip(".").lower()
+ANYWHERE = Scope(frozenset((ANY_DOMAIN,)), frozenset((ANY_DOMAIN,)))
 
 
 def origin_of(url: str) -> str:

@@ -4,14 +4,17 @@ import asyncio
 import gzip
 import itertools
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 
+from ingest.crawl.frontier import Frontier
+from ingest.crawl.local_site import Handler
+from schemas.errors import ConfigError
 from tests.support.crawl_site import (
     FORBIDDEN,
-    Handler,
     Site,
     a_byte_a_second,
     bomb,
@@ -31,16 +34,12 @@ IMAGE = '<img src="/image/7.jpg">'
 @pytest.fixture
 def crawl(tmp_path: Path) -> Iterator[Callable[..., Crawl]]:
     """`crawl({path: handler})`: a crawl of a site with these pages, which are gone at the end of the test."""
-    open_sites = []
+    with ExitStack() as sites:
 
-    def start(routes: dict[str, Handler] | None = None, pages: int = 0) -> Crawl:
-        context = serving(Site(pages, routes=routes or {}))
-        open_sites.append(context)
-        return Crawl(context.__enter__(), tmp_path / "crawl.sqlite")
+        def start(routes: dict[str, Handler] | None = None, pages: int = 0) -> Crawl:
+            return Crawl(sites.enter_context(serving(Site(pages, routes=routes or {}))), tmp_path / "crawl.sqlite")
 
-    yield start
-    for context in open_sites:
-        context.__exit__(None, None, None)
+        yield start
 
 
 def test_every_page_and_every_image_once(crawl: Callable[..., Crawl]) -> None:
@@ -279,9 +278,6 @@ def test_a_crawl_that_was_stopped_goes_on_without_asking_twice(crawl: Callable[.
 
 
 def test_two_crawls_cannot_have_the_same_state(crawl: Callable[..., Crawl]) -> None:
-    from ingest.crawl.frontier import Frontier
-    from schemas.errors import ConfigError
-
     one = crawl(pages=1)
     frontier = Frontier(one.state, 10)
     with pytest.raises(ConfigError, match="used by another crawl"):

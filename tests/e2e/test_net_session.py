@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import aiohttp
@@ -14,6 +14,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from infra.net.policy import AddressPolicy, GlobalAddresses, OnlyEndpoint
 from infra.net.session import client_session, refusal_of
 from infra.process.ports import find_ports
+from ingest.crawl.local_site import Handler, start
 
 TIMEOUT = aiohttp.ClientTimeout(total=5)
 GOOD, TRAP = "127.0.0.1", "127.0.0.2"
@@ -52,12 +53,8 @@ async def trap(address: str, port: int) -> AsyncIterator[list[str]]:
 
 
 @contextlib.asynccontextmanager
-async def site(answer: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[int]:
-    app = web.Application()
-    app.router.add_get("/{path:.*}", answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, GOOD, 0).start()
+async def site(answer: Handler) -> AsyncIterator[int]:
+    runner = await start(answer, GOOD, 0)
     yield int(runner.addresses[0][1])
     await runner.cleanup()
 

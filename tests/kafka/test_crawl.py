@@ -5,15 +5,12 @@ import hashlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -22,6 +19,8 @@ from infra.kafka.publisher import Publisher
 from infra.kafka.reader import Reader
 from infra.net.policy import OnlyEndpoint
 from infra.process.lifecycle import Stop
+from infra.process.ports import find_ports
+from infra.process.supervise import http_get
 from infra.process.times import now_us
 from ingest.crawl.frontier import Frontier
 from ingest.crawl.publish import Publishing, settle_sending
@@ -138,7 +137,7 @@ def test_what_a_killed_crawl_was_sending_is_done_where_the_topic_has_it_and_aske
     assert asyncio.run(publish())
     publishing.close()
     publisher.close()
-    assert settle_sending(settings, deployment.topics.frames, frontier) == 1
+    assert settle_sending(settings, deployment.topics.frames, frontier, None) == 1
     assert [url.url for url in frontier.waiting("a.test", 0, 9)] == [url.url for url in urls[1:]]
     assert frontier.has_picture(hashlib.sha256(jpeg(0)).digest()) and frontier.sending() == []
     frontier.close()
@@ -146,7 +145,7 @@ def test_what_a_killed_crawl_was_sending_is_done_where_the_topic_has_it_and_aske
 
 def test_a_crawl_tells_its_health_and_its_metrics_while_it_runs(deployment: Deployment, tmp_path: Path) -> None:
     with serving(Site(pages=3, routes={"/image/*": a_byte_a_second})) as site:
-        port, seeds = free_port(), read_seeds(f"http://127.0.0.1:{site.port}/")
+        [port], seeds = find_ports(1), read_seeds(f"http://127.0.0.1:{site.port}/")
         settings = deployment.settings(http={"port": port}, crawl={"per_host_per_s": 1.0})
         stop, policy = Stop(), OnlyEndpoint("127.0.0.1", site.port)
         crawl = threading.Thread(target=run_crawl, args=(settings, seeds, tmp_path / "state", stop, policy))
@@ -155,22 +154,10 @@ def test_a_crawl_tells_its_health_and_its_metrics_while_it_runs(deployment: Depl
             until, text = time.monotonic() + 20, ""
             while 'sightline_crawl_urls_total{outcome="page"' not in text and time.monotonic() < until:
                 time.sleep(0.1)
-                with suppress(OSError):
-                    text = get(port, "metrics")[1]
+                text = http_get(port, "/metrics", 5)[1]
             assert 'sightline_crawl_urls_total{outcome="page"' in text
-            assert (get(port, "livez")[0], get(port, "readyz")[0]) == (200, 200)
+            assert (http_get(port, "/livez", 5)[0], http_get(port, "/readyz", 5)[0]) == (200, 200)
         finally:
             stop.set()
             crawl.join(20)
     assert not crawl.is_alive()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def get(port: int, path: str) -> tuple[int, str]:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=5) as answer:
-        return answer.status, answer.read().decode()

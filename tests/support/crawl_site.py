@@ -7,16 +7,17 @@ import asyncio
 import contextlib
 import gzip
 import io
-import threading
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from aiohttp import web
 from PIL import Image
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+from ingest.crawl import local_site
+from ingest.crawl.local_site import Handler
+
 FANOUT = 10
 # Each request to this host needs a connection of its own, and so a look-up of its name.
 CLOSES = "rebinding.test"
@@ -148,33 +149,7 @@ def bomb(megabytes: int) -> bytes:
 
 
 @contextlib.contextmanager
-def serving(site: Site, address: str = "127.0.0.1") -> Iterator[Site]:
-    """The site on a free port, in a thread."""
-    loop, started, ended = asyncio.new_event_loop(), threading.Event(), threading.Event()
-
-    async def serve() -> None:
-        runner = await start(site, address, 0)
-        started.set()
-        await loop.run_in_executor(None, ended.wait)
-        await runner.cleanup()
-
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), daemon=True)
-    thread.start()
-    assert started.wait(10)
-    try:
+def serving(site: Site) -> Iterator[Site]:
+    """The site on a free port of 127.0.0.1, in a thread."""
+    with local_site.serving(site.answer) as site.port:
         yield site
-    finally:
-        ended.set()
-        thread.join(10)
-        loop.run_until_complete(loop.shutdown_default_executor())
-        loop.close()
-
-
-async def start(site: Site, address: str, port: int) -> web.AppRunner:
-    app = web.Application()
-    app.router.add_get("/{path:.*}", site.answer)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, address, port).start()
-    site.port = int(runner.addresses[0][1])
-    return runner

@@ -19,7 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
-from tests.support.crawl_site import Site, start
+from ingest.crawl.local_site import start
+from tests.support.crawl_site import Site
 from tests.support.paths import ROOT
 
 # A global address, so that what ships is what is tested. It exists on the loopback device of the namespace alone.
@@ -74,7 +75,7 @@ async def serve(pages: int, log: Path, broker_port: int, broker_socket: str) -> 
         out_reader, out_writer = await asyncio.open_unix_connection(broker_socket)
         await asyncio.gather(_copy(reader, out_writer), _copy(out_reader, writer))
 
-    await start(Site(pages, trap=TRAP_PORT, log=log, more=MORE), SITE_ADDRESS, 80)
+    await start(Site(pages, trap=TRAP_PORT, log=log, more=MORE).answer, SITE_ADDRESS, 80)
     for address in TRAP_ADDRESSES:
         for port in (80, TRAP_PORT):
             await asyncio.start_server(trap, address, port)

@@ -1,7 +1,6 @@
 """Crawls in this process: of a local site under made-up names, with a policy that allows that site alone."""
 
 import socket
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,7 +46,10 @@ class Crawl:
 
     def run(self, seed: str = "/", stop_after: int | None = None, **settings: Any) -> Summary:
         wanted = len(self.images) + stop_after if stop_after else None
-        stopped: Callable[[], bool] = lambda: wanted is not None and len(self.images) >= wanted  # noqa: E731
+
+        def stopped() -> bool:
+            return wanted is not None and len(self.images) >= wanted
+
         url = seed if "://" in seed else f"http://shop.test:{self.site.port}{seed}"
         crawl = CrawlSettings(**{**QUICK, **settings})
         frontier = Frontier(self.state, crawl.max_urls)

@@ -109,11 +109,10 @@ def test_one_endpoint_allows_its_address_and_port_and_nothing_else() -> None:
 
 
 def test_no_setting_flag_or_variable_chooses_the_policy() -> None:
-    """The looser policy is named by the demo and the bench alone, which have bound the endpoint in the same process."""
+    """The looser policy is named by the demo and the benchmark alone, which have bound the endpoint themselves."""
     allowed = {
         "infra/net/policy.py",
         "streams/bench/crawl.py",
-        "ingest/crawl/local_site.py",
         "ingest/crawl/showcase.py",
     }
     naming = {

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.crawl import frontier as outcomes
+from ingest.crawl import outcomes
 from ingest.crawl.frontier import Frontier, Waiting, kept_in
 from ingest.crawl.summary import summary_of
 from ingest.crawl.urls import Kind, Link
