@@ -32,7 +32,7 @@ OPTIONS_VARIABLE = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 GIVEN_OPTIONS = os.environ.get(OPTIONS_VARIABLE, "")
 # The environment is changed by one thread at a time, and only once: the sources of a process have the same options.
 _ENVIRONMENT = threading.Lock()
-# More threads only add latency and memory: each camera has a process of its own.
+# More threads only add latency and memory: each camera has these for itself.
 DECODE_THREADS = 2
 # OpenCV answers a damaged packet as it answers the end of a file; at the end a further try fails within microseconds.
 MAX_DAMAGED = 1_000
