@@ -1,5 +1,6 @@
 """Series per source, bounded: the first sources of a process have their own, all others share `source_id="other"`."""
 
+import math
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -40,21 +41,34 @@ class SourceGauge:
     def __init__(self, gauge: Gauge, label_of: SourceLabels, combine: Callable[[Iterable[float]], float]) -> None:
         self._gauge, self._label_of, self._combine = gauge, label_of, combine
         self._others: dict[str, float] = {}
+        self._lock = threading.Lock()
 
     def set(self, source_id: str, value: float) -> None:
         label = self._label_of(source_id)
-        if label == source_id:
-            self._gauge.labels(label).set(value)
-            return
-        if not self._others:
-            self._gauge.labels(label).set_function(lambda: self._combine(list(self._others.values())))
-        self._others.pop(source_id, None)
-        self._others[source_id] = value
-        while len(self._others) > MAX_OTHERS:
-            self._others.pop(next(iter(self._others)), None)
+        with self._lock:
+            if label == source_id:
+                self._forget_other(source_id)  # a label that became free may be its own now
+                self._gauge.labels(label).set(value)
+                return
+            if not self._others:
+                self._gauge.labels(label).set_function(self._of_others)
+            self._others.pop(source_id, None)
+            self._others[source_id] = value
+            while len(self._others) > MAX_OTHERS:
+                del self._others[next(iter(self._others))]
 
     def forget(self, source_id: str) -> None:
         """The source was removed: it has no value any more."""
-        self._others.pop(source_id, None)
-        with suppress(KeyError):  # it had none of its own
-            self._gauge.remove(source_id)
+        with self._lock:
+            self._forget_other(source_id)
+            with suppress(KeyError):  # it had none of its own
+                self._gauge.remove(source_id)
+
+    def _forget_other(self, source_id: str) -> None:
+        if self._others.pop(source_id, None) is not None and not self._others:
+            self._gauge.remove(OTHER)
+
+    def _of_others(self) -> float:
+        with self._lock:
+            values = list(self._others.values())
+        return self._combine(values) if values else math.nan  # the last one was forgotten during this very scrape

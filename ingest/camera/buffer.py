@@ -63,7 +63,7 @@ class FrameBuffer(Generic[ItemT]):
     def put(self, source_id: str, item: ItemT, size: int) -> list[ItemT]:
         """Put one frame in; returns the older ones that had to go for it. A finite source waits here for room."""
         with self._changed:
-            queue = self._queues.setdefault(source_id, _SourceQueue(live=True, is_leaving=True))
+            queue = self._queues[source_id]
             if not queue.live:
                 self._changed.wait_for(lambda: self._closed or queue.is_leaving or len(queue.items) < FINITE_HELD)
             queue.push(item, size)

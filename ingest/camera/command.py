@@ -54,13 +54,14 @@ def command(
     """
     settings = load_settings({"camera": {"fps": fps}, "http": {"port": http_port}})
     logs.setup(settings.log)
+    # Before the cameras are read: an edit while Kafka is asked is seen.
+    look = (lambda: None) if config is None else _file_of(config, settings).look
     given = {"source": source, "id": source_id, "loop": loop}
     specs = cameras(config, {key: value for key, value in given.items() if value}, settings)
     _log_left_out(specs)
     with tracing.running(settings.tracing, "sightline-camera"):
         spool = _spool_folder(settings, specs, config)
         _require_topic(settings, spool)
-        look = (lambda: None) if config is None else _file_of(config, settings).look
         agent.run(settings, specs, Stop().install(), look, spool)
 
 

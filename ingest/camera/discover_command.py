@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import select
 import socket
 import time
 import uuid
@@ -20,6 +21,7 @@ from ingest.camera.discovery import GROUP, MAX_ANSWER_BYTES, PORT, PROBE, FoundC
 
 # Datagrams get lost: the probe is sent as often, so far apart (WS-Discovery, appendix I).
 SENDS, SEND_EVERY_S = 2, 0.3
+ANSWER_WAIT_S = 0.05
 MAX_CAMERAS = 1_000
 
 WaitOption = Annotated[float, typer.Option(help="Seconds to wait for answers.", min=0.1, max=60.0)]
@@ -73,13 +75,14 @@ def _socket(address: str) -> socket.socket:
     made.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 1)
     made.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(address))
     made.bind((address, 0))
-    made.settimeout(0.05)
+    made.setblocking(False)
     return made
 
 
 def _answers(sockets: Sequence[socket.socket]) -> Iterable[tuple[bytes, str]]:
-    for one in sockets:
-        with contextlib.suppress(TimeoutError):
+    readable, _, _ = select.select(sockets, [], [], ANSWER_WAIT_S)
+    for one in readable:
+        with contextlib.suppress(BlockingIOError):  # a datagram with a wrong checksum is readable and then none
             data, (host, _) = one.recvfrom(MAX_ANSWER_BYTES + 1)
             yield data, host
 

@@ -44,7 +44,10 @@ class FoundCamera:
 
 
 class _Parser:
-    """Gathers the text of the wanted elements. Raises ValueError where an answer is not as small and plain as it is."""
+    """Gathers the text of the wanted elements.
+
+    Raises ValueError at more than MAX_ELEMENTS elements and at a document type, ExpatError where it is no XML.
+    """
 
     def __init__(self) -> None:
         self.texts: dict[str, str] = {}
@@ -54,7 +57,7 @@ class _Parser:
         self._expat.StartElementHandler = self._start
         self._expat.EndElementHandler = self._end
         self._expat.CharacterDataHandler = self._text
-        self._expat.StartDoctypeDeclHandler = self._refuse  # no entities: they are how XML bites
+        self._expat.StartDoctypeDeclHandler = self._refuse  # entities can grow without end
         self._expat.SetParamEntityParsing(expat.XML_PARAM_ENTITY_PARSING_NEVER)
 
     def parse(self, data: bytes) -> dict[str, str]:

@@ -31,18 +31,14 @@ from ingest.sources.task import CaptureTask
 log = logs.get(__name__)
 
 READ_TIMEOUT_S = 0.25
+# How often a feed that rests looks at the clock.
+REST_S = 1.0
+JUMPS = "jumps"
 
 # Where a feed puts its frames. The call may wait for room.
 PutFrame = Callable[[OutgoingFrame], None]
 # Called with the source id and whether the source is live.
 SetLive = Callable[[str, bool], None]
-
-
-# Around an image in a message.
-ENVELOPE_BYTES = 1024
-# How often a feed that rests looks at the clock.
-REST_S = 1.0
-JUMPS = "jumps"
 
 
 class Feed(threading.Thread):
@@ -116,9 +112,7 @@ class Feed(threading.Thread):
         base_index = 0 if self.live else self._delivered_index
         self._session = CaptureSession(time.monotonic(), base_index)
         try:
-            seat = self._groups.seat(
-                self.spec.source_id, self._task(), self._company.size, self._max_image_bytes + ENVELOPE_BYTES
-            )
+            seat = self._groups.seat(self.spec.source_id, self._task(), self._company.size)
         except OSError as error:
             return SessionEnd("crashed", f"no capture process can be started: {error.strerror}")
         with seat:
@@ -240,11 +234,11 @@ class Feed(threading.Thread):
         """The message has totals of one process; the metrics are totals of the agent."""
         self._session.skipped(int(meta["skipped"]), time.monotonic())
         self._count_captured(int(meta["captured"]))
-        if jumps := self._session.newly_dropped(JUMPS, int(meta.get(JUMPS, 0))):
+        if jumps := self._session.newly_counted(JUMPS, int(meta[JUMPS])):
             camera_metrics.CAMERA_TIME_JUMPS.labels(metrics.SOURCE_LABEL(self.spec.source_id)).inc(jumps)
             log.warning("the time stamps of a camera jumped: it is read on", source_id=self.spec.source_id)
         for reason, total in meta["dropped"].items():
-            new = self._session.newly_dropped(reason, int(total))
+            new = self._session.newly_counted(reason, int(total))
             self._drops.add(self.spec.source_id, reason, new)
             if reason == "unchanged" and new:
                 self.vitals.frame(time.monotonic(), new)
@@ -264,11 +258,7 @@ class Feed(threading.Thread):
         if end is MOVED:
             return
         if end is OFF:
-            if self.state != FeedState.OFF:
-                log.info("camera off: it is outside its active_hours", source_id=self.spec.source_id)
-            self.state, self.why = FeedState.OFF, "outside its active_hours"
-            tell_up(self.spec, self.state, 0)
-            self._stop_flag.wait(REST_S)
+            self._rest()
             return
         self.why = end.why
         healthy_s = self._session.healthy_s()
@@ -292,6 +282,14 @@ class Feed(threading.Thread):
             again_in_s=round(delay_s, 1),
         )
         self._stop_flag.wait(delay_s)
+
+    def _rest(self) -> None:
+        """Wait a little: the camera is outside its hours."""
+        if self.state != FeedState.OFF:
+            log.info("camera off: it is outside its active_hours", source_id=self.spec.source_id)
+        self.state, self.why = FeedState.OFF, "outside its active_hours"
+        tell_up(self.spec, self.state, 0)
+        self._stop_flag.wait(REST_S)
 
     def _task(self) -> CaptureTask:
         return capture_task(self.spec, self._max_image_bytes, self._session.base_index)

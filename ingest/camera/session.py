@@ -1,11 +1,11 @@
-"""What an agent knows of one capture process from its messages: is it silent, was it healthy. Pure: time is given."""
+"""What an agent knows of one reading of a source: whether it is silent, and was healthy. Pure: time is an argument."""
 
 # Starting an interpreter and OpenCV on a loaded machine, and the first HTTP request before the stream itself.
 START_GRACE_S = 15.0
 
 
 class CaptureSession:
-    """The state of one capture process. `base_index`: how many frames earlier processes of the source delivered."""
+    """The state of one reading. `base_index`: how many frames of the source earlier readings delivered."""
 
     def __init__(self, now_s: float, base_index: int = 0) -> None:
         self.base_index = base_index
@@ -14,11 +14,11 @@ class CaptureSession:
         self._opened_s: float | None = None
         self._last_sign_s = self._last_healthy_s = now_s
         self._skipped = 0
-        self._dropped: dict[str, int] = {}
+        self._counted: dict[str, int] = {}
 
     @property
     def opened(self) -> bool:
-        """Whether the process has opened its source."""
+        """Whether the source was opened."""
         return self._opened_s is not None
 
     def open(self, now_s: float, stall_s: float) -> None:
@@ -27,15 +27,15 @@ class CaptureSession:
         self._stall_s = stall_s
 
     def sign_of_life(self, now_s: float) -> None:
-        """The process sent something that it would not send if its source hung."""
+        """A message came that would not come if the source hung."""
         self._last_sign_s = self._last_healthy_s = now_s
 
     def missed(self, now_s: float) -> None:
-        """The source answered without a picture: the process does not hang, but its source is not healthy."""
+        """The source answered without a picture: it does not hang, and is not healthy."""
         self._last_sign_s = now_s
 
     def without_picture_s(self, now_s: float) -> float:
-        """Seconds since the last picture, or since the process started."""
+        """Seconds since the last picture, or since the reading began."""
         return now_s - self._last_healthy_s
 
     def silent_s(self, now_s: float) -> float:
@@ -57,7 +57,7 @@ class CaptureSession:
         return max(0.0, self._last_healthy_s - self._opened_s)
 
     def skipped(self, total: int, now_s: float) -> None:
-        """The process has passed over `total` frames that earlier processes delivered.
+        """`total` frames that earlier readings delivered were passed over.
 
         Progress here is a sign of life, but the time it takes does not count as healthy: a process that crashes on
         the frame after the skipped ones got there too.
@@ -67,15 +67,15 @@ class CaptureSession:
             self._opened_s = self._last_sign_s = self._last_healthy_s = now_s
 
     def newly_captured(self, total: int, now_s: float) -> int:
-        """How many of `total` frames, counted since the process started, were not known before."""
+        """How many of `total` frames, counted since the reading began, were not known before."""
         new = max(0, total - self.captured)
         if new:
             self._last_sign_s = self._last_healthy_s = now_s
             self.captured = total
         return new
 
-    def newly_dropped(self, reason: str, total: int) -> int:
-        """How many of `total` drops for this reason, counted since the process started, were not known before."""
-        new = total - self._dropped.get(reason, 0)
-        self._dropped[reason] = total
+    def newly_counted(self, what: str, total: int) -> int:
+        """How many of `total` drops for a reason, or of other events, counted since then, were not known before."""
+        new = total - self._counted.get(what, 0)
+        self._counted[what] = total
         return new

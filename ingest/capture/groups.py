@@ -17,6 +17,8 @@ from ingest.sources.task import CaptureTask
 
 # Codecs of files and drivers of local cameras crash and hang more often than they save memory.
 SHARING = (ReaderKind.STREAM, ReaderKind.HTTP, ReaderKind.SIM)
+# A process that dies closes its pipes a moment before its parent can see it.
+DEATH_WAIT_S = 0.5
 
 
 def group_key(task: CaptureTask) -> str | None:
@@ -52,9 +54,18 @@ class CaptureGroups:
         # Linux ends a process with the thread that started it: this one lives as long as the agent.
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="capture-starter")
 
-    def seat(self, source_id: str, task: CaptureTask, company: int, max_body_bytes: int) -> "Seat":
+    def seat(self, source_id: str, task: CaptureTask, company: int) -> "Seat":
         """Let a source be read in a process with room for `company` sources. Raises OSError where none starts."""
-        key = group_key(task)
+        group = self._join(source_id, group_key(task), company)
+        try:
+            with self._lock:  # a process takes one task at a time
+                channel = group.process.open(task)
+        except OSError:  # too many open files
+            self.leave(group, source_id)
+            raise
+        return Seat(self, group, source_id, channel)
+
+    def _join(self, source_id: str, key: str | None, company: int) -> _Group:
         company = company if key is not None else 1
         with self._lock:
             group = next((group for group in self._groups if company > 1 and _has_room(group, key, company)), None)
@@ -63,25 +74,17 @@ class CaptureGroups:
                 self._groups.append(group)
             group.members.add(source_id)
             group.was_shared |= len(group.members) > 1
-            try:
-                return Seat(self, group, source_id, group.process.open(task, max_body_bytes))
-            except OSError:  # too many open files
-                if self._is_last(group, source_id):
-                    group.process.kill_only()
-                raise
+            return group
 
     def leave(self, group: _Group, source_id: str) -> None:
         """A source is read no more; the process ends with the last one."""
         with self._lock:
-            is_last = self._is_last(group, source_id)
+            group.members.discard(source_id)
+            is_last = not group.members
+            if is_last and group in self._groups:
+                self._groups.remove(group)
         if is_last:
             group.process.kill()
-
-    def _is_last(self, group: _Group, source_id: str) -> bool:
-        group.members.discard(source_id)
-        if not group.members and group in self._groups:
-            self._groups.remove(group)
-        return not group.members
 
     def end(self, group: _Group, source_id: str) -> None:
         """End the process because of this source; the others in it are seated again by their feeds."""
@@ -146,7 +149,3 @@ class Seat:
         self._group.process.kill_only()
         self._group.process.ends_within(DEATH_WAIT_S)
         return self._group.process.last_words()
-
-
-# A process that dies closes its pipes a moment before its parent can see it.
-DEATH_WAIT_S = 0.5

@@ -74,11 +74,14 @@ class CaptureProcess:
     def is_alive(self) -> bool:
         return self._process.poll() is None
 
-    def open(self, task: CaptureTask, max_body_bytes: int) -> "CaptureChannel":
-        """Let it read one source more. A process that is dead shows at the first `read`."""
+    def open(self, task: CaptureTask) -> "CaptureChannel":
+        """Let it read one source more. A process that is dead shows at the first `read`.
+
+        For one thread at a time. Raises OSError where there are too many open files.
+        """
         secrets = secrets_of(with_credentials(task.address, task.connection))
         self._secrets = tuple(sorted({*self._secrets, *secrets}, key=len, reverse=True))
-        return CaptureChannel(hand_over(self._tasks, task), max_body_bytes, secrets)
+        return CaptureChannel(hand_over(self._tasks, task), task.max_image_bytes, secrets)
 
     def ends_within(self, timeout_s: float) -> bool:
         """Whether it is dead by then."""

@@ -22,7 +22,7 @@ MAX_META_BYTES = 1 << 20
 class MessageKind(IntEnum):
     """What a message says.
 
-    OPENED: the source answers. FRAME: an image to publish. STATS: counts since the process started, once a second.
+    OPENED: the source answers. FRAME: an image to publish. STATS: counts since the reading began, once a second.
     REFUSED: an image that cannot be sent. FAILED: why the source cannot be read, in a sentence, and how many seconds
     the camera asked to be left alone. ENDED: a finite source is at its end. MISSED: since the last message of this
     kind, requests brought no picture; the source goes on.

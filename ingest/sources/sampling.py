@@ -6,8 +6,6 @@ MIN_STALL_S = 5.0
 # A capture process whose own read time-out ends says why it failed, so the watchdog waits this much longer.
 STALL_MARGIN_S = 2.0
 STALL_PERIODS = 10.0
-# A stream may catch up, and its first report of RTCP moves it by seconds; a camera whose clock was set jumps further.
-MAX_JUMP_S = 10.0
 # A camera without a picture for this long, and for this many of its turns, is failing.
 MIN_FAILING_S = 5.0
 FAILING_TURNS = 3.0
@@ -51,25 +49,6 @@ class Sampler:
         interval_s = min(now_s - self._last_s, period_s)
         self._interval_s = interval_s if not self._interval_s else 0.8 * self._interval_s + 0.2 * interval_s
         self._last_s = now_s
-
-
-class TimeStamps:
-    """The time stamps of a live stream beside a clock: they go as fast as it does, or they jumped.
-
-    Stamps that never change are none, and no fault.
-    """
-
-    def __init__(self) -> None:
-        self._last: tuple[float, float] | None = None
-
-    def jumped_s(self, stamp_s: float, now_s: float) -> float:
-        """By how much this frame's stamp is off the one before it, beyond MAX_JUMP_S; 0.0 where it is not."""
-        last, self._last = self._last, (stamp_s, now_s)
-        if last is None or stamp_s == last[0]:
-            return 0.0
-        off_s = (stamp_s - last[0]) - (now_s - last[1])
-        went_back = stamp_s < last[0] - MAX_JUMP_S
-        return off_s if went_back or off_s > MAX_JUMP_S else 0.0
 
 
 def failing_after_s(fps: float) -> float:

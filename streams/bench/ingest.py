@@ -42,8 +42,8 @@ def bench_ingest(options: Options) -> Report:
 
     CPU time of the agent with its capture processes for each published frame, over that of a bare loop that draws and
     encodes the same frames; memory for each camera (proportional set size: shared pages count once); frames dropped;
-    and what 29 cameras publish beside a dead one, over what they publish beside a good one. Also: a spool
-    over the disk alone.
+    and what 29 cameras publish beside a dead one, over what they publish beside a good one. Also the speed of a spool
+    over that of the disk alone.
     """
     report = Report("ingest")
     bare_s = bare_cpu_s(options.frames)

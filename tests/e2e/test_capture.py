@@ -57,7 +57,7 @@ def messages(task: CaptureTask, enough: int = 1_000_000) -> list[CaptureMessage]
     found: list[CaptureMessage] = []
     until_s = time.monotonic() + PATIENCE_S
     with CaptureProcess() as process:
-        child = process.open(task, MAX_IMAGE_BYTES + 1024)
+        child = process.open(task)
         while time.monotonic() < until_s:
             message = child.read(0.5)
             if message is None:
@@ -192,7 +192,7 @@ def test_a_snapshot_over_the_limit_is_refused_and_the_next_tried(jpeg: bytes) ->
     with http_camera(jpeg) as address:
         task = task_of(f"http://{address}/snap.jpg", fps=20, max_image_bytes=len(jpeg) - 1)
         with CaptureProcess() as process:
-            child = process.open(task, MAX_IMAGE_BYTES)
+            child = process.open(task)
             refused = [
                 message for _ in range(100) if (message := child.read(0.5)) and message.kind == MessageKind.REFUSED
             ][:2]
@@ -224,7 +224,7 @@ def test_a_camera_that_accepts_and_stays_silent_fails_in_time() -> None:
 def test_no_credentials_where_others_can_see_them() -> None:
     task = task_of("rtsp://joe:geheimnis@127.0.0.1:9/cam")
     with CaptureProcess() as process:
-        child = process.open(task, MAX_IMAGE_BYTES)
+        child = process.open(task)
         assert "geheimnis" not in " ".join(psutil.Process(process.pid).cmdline())
         while (message := child.read(1.0)) is None or message.kind != MessageKind.FAILED:
             pass
@@ -254,7 +254,7 @@ def test_a_process_that_closes_its_output_and_does_not_end_is_told_of(monkeypatc
     monkeypatch.setattr(ingest.capture.process, "module_command", lambda _module: mute)
     monkeypatch.setattr(ingest.capture.process, "KILL_WAIT_S", 0.2)
     with CaptureProcess() as process:
-        child = process.open(task_of("sim:coffee"), MAX_IMAGE_BYTES)
+        child = process.open(task_of("sim:coffee"))
         with pytest.raises(EOFError):
             child.read(PATIENCE_S)
         assert process.cause_of_death() == "the capture process closed its output and did not end"
@@ -268,7 +268,7 @@ def test_a_capture_process_dies_with_an_agent_that_is_killed() -> None:
         "from ingest.sources.parse import ReaderKind\nfrom ingest.sources.task import CaptureTask\n"
         "process = CaptureProcess()\n"
         "task = CaptureTask(ReaderKind.SIM, 'coffee', 5.0, False, 90, 3000, 3000, 1 << 20)\n"
-        "child = process.open(task, 1 << 21)\n"
+        "child = process.open(task)\n"
         "while not child.read(1.0): pass\n"
         "print(process.pid, flush=True)\ntime.sleep(600)\n"
     )

@@ -9,7 +9,7 @@ import pytest
 from ingest.capture.process import CaptureProcess
 from ingest.capture.wire import MessageKind
 from tests.e2e.test_capture import task_of
-from tests.support.cameras import MAX_IMAGE_BYTES, PATIENCE_S
+from tests.support.cameras import PATIENCE_S
 from tests.support.paths import SHARED
 
 DATA = SHARED / "data"
@@ -19,7 +19,7 @@ DATA = SHARED / "data"
 def test_a_video_that_makes_opencv_abort_ends_its_process_or_is_read_to_its_end() -> None:
     """A race in FFmpeg: a slow machine reads all of it. It never hangs."""
     with CaptureProcess() as process:
-        child = process.open(task_of(str(DATA / "video" / "demo.avi")), MAX_IMAGE_BYTES)
+        child = process.open(task_of(str(DATA / "video" / "demo.avi")))
         try:
             until_s = time.monotonic() + PATIENCE_S
             while (message := child.read(0.5)) is None or message.kind != MessageKind.ENDED:
@@ -30,7 +30,7 @@ def test_a_video_that_makes_opencv_abort_ends_its_process_or_is_read_to_its_end(
 
 def test_a_process_that_crashes_is_told_with_its_signal() -> None:
     with CaptureProcess() as process:
-        child = process.open(task_of("sim:coffee"), MAX_IMAGE_BYTES)
+        child = process.open(task_of("sim:coffee"))
         while child.read(PATIENCE_S) is None:
             pass
         os.kill(process.pid, signal.SIGABRT)

@@ -1,5 +1,6 @@
 """Cameras that share capture processes: who is touched when one of them hangs, crashes, comes or goes."""
 
+import errno
 import os
 import signal
 import socket
@@ -13,8 +14,10 @@ from ingest.camera.agent import into_buffer
 from ingest.camera.buffer import FrameBuffer
 from ingest.camera.session_end import FeedState
 from ingest.camera.spec import CameraSpec
+from ingest.camera.task import capture_task
+from ingest.capture.groups import CaptureGroups
 from ingest.publish.frame import OutgoingFrame
-from tests.support.cameras import spec_of
+from tests.support.cameras import MAX_IMAGE_BYTES, spec_of
 from tests.support.rtsp_cameras import NEEDS_RTSP, rtsp_camera
 from tests.support.watched_feed import capture_processes
 from tests.support.watched_fleet import WatchedFleet, watched_fleet
@@ -50,6 +53,18 @@ def test_a_crashed_process_is_shared_by_half_as_many_afterwards() -> None:
         crashed.kill()
         watched.until(lambda: all(len(watched.epochs[name]) == 2 for name in NAMES))
         watched.until(lambda: len(capture_processes()) == 2)
+
+
+def test_a_process_that_gets_no_source_is_gone_with_its_file_handles(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(*_: object) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr("ingest.capture.process.hand_over", none_left)
+    groups, handles = CaptureGroups(3), psutil.Process().num_fds()
+    with pytest.raises(OSError, match="open files"):
+        groups.seat("a", capture_task(cheap("a"), MAX_IMAGE_BYTES, 0), 3)
+    assert psutil.Process().num_fds() == handles
+    assert not psutil.Process().children()
 
 
 @pytest.mark.system

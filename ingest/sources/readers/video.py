@@ -25,14 +25,15 @@ from ingest.sources.connection import (
 )
 from ingest.sources.files import utf8_name
 from ingest.sources.readers.base import CapturedImage, Pace, SourceFault
-from ingest.sources.sampling import TimeStamps, sane_rate
+from ingest.sources.sampling import sane_rate
 from ingest.sources.task import CaptureTask
+from ingest.sources.time_stamps import TimeStamps
 
 OPTIONS_VARIABLE = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 GIVEN_OPTIONS = os.environ.get(OPTIONS_VARIABLE, "")
 # The environment is changed by one thread at a time, and only once: the sources of a process have the same options.
 _ENVIRONMENT = threading.Lock()
-# More threads only add latency and memory: each camera has a process of its own.
+# More threads only add latency and memory: each camera has these for itself.
 DECODE_THREADS = 2
 # OpenCV answers a damaged packet as it answers the end of a file; at the end a further try fails within microseconds.
 MAX_DAMAGED = 1_000
@@ -167,8 +168,7 @@ class VideoStream:
                 f"no frame for {self._read_timeout_ms} ms (read_timeout_ms)" if silent else "the stream ended"
             )
         self.damaged += damaged
-        if self._stamps.jumped_s(self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000, now_s):
-            self.jumps += 1
+        self.jumps += self._stamps.jumped(self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000, now_s)
         return now_s
 
     def retrieve(self) -> CapturedImage | None:

@@ -35,3 +35,23 @@ def test_the_others_that_are_combined_are_bounded_and_the_newest(monkeypatch: py
     for name, value in (("a", 1.0), ("b", 2.0), ("a", 3.0), ("c", 4.0)):
         gauge.set(name, value)
     assert registry.get_sample_value("many", {"source_id": "other"}) == 3.0
+
+
+def test_a_source_that_was_removed_is_in_no_series_and_a_label_that_became_free_is_used_once() -> None:
+    registry, labels = CollectorRegistry(), SourceLabels(1)
+    gauge = SourceGauge(Gauge("up", "", ["source_id"], registry=registry), labels, min)
+
+    def values() -> dict[str, float]:
+        return {sample.labels["source_id"]: sample.value for family in registry.collect() for sample in family.samples}
+
+    for source_id, value in (("a", 5.0), ("b", 3.0), ("c", 1.0)):
+        gauge.set(source_id, value)
+    gauge.forget("c")
+    assert values() == {"a": 5.0, "other": 3.0}
+    gauge.forget("a")
+    labels.forget("a")
+    gauge.set("b", 2.0)
+    assert values() == {"b": 2.0}
+    gauge.set("d", 4.0)
+    gauge.forget("d")
+    assert values() == {"b": 2.0}, "without a source there is no series of the others"

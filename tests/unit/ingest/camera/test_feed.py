@@ -35,7 +35,7 @@ FRAME_2 = CaptureMessage(MessageKind.FRAME, {**FRAME.meta, "index": 2}, FRAME.bo
 
 
 def stats(captured: int, skipped: int) -> CaptureMessage:
-    return CaptureMessage(MessageKind.STATS, {"captured": captured, "skipped": skipped, "dropped": {}})
+    return CaptureMessage(MessageKind.STATS, {"captured": captured, "skipped": skipped, "dropped": {}, "jumps": 0})
 
 
 class Child:
@@ -87,7 +87,7 @@ class OneChild:
 
 
 def stats_of_drops(**dropped: int) -> CaptureMessage:
-    return CaptureMessage(MessageKind.STATS, {"captured": 1, "skipped": 0, "dropped": dropped})
+    return CaptureMessage(MessageKind.STATS, {"captured": 1, "skipped": 0, "dropped": dropped, "jumps": 0})
 
 
 FINITE = SourceSpec(ReaderKind.VIDEO, "v.mp4", "v.mp4")

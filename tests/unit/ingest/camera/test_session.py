@@ -55,5 +55,5 @@ def test_skipping_what_was_delivered_before_is_a_sign_of_life_and_does_not_count
 def test_totals_of_a_process_become_what_is_new() -> None:
     session = opened()
     assert [session.newly_captured(total, 101.0) for total in (2, 2, 1, 5)] == [2, 0, 0, 3]
-    assert [session.newly_dropped("corrupt", total) for total in (1, 1, 4)] == [1, 0, 3]
-    assert session.newly_dropped("damaged", 2) == 2
+    assert [session.newly_counted("corrupt", total) for total in (1, 1, 4)] == [1, 0, 3]
+    assert session.newly_counted("damaged", 2) == 2

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ingest.camera.backoff import MIN_DELAY_S, Backoff
-from ingest.sources.sampling import Sampler, TimeStamps, failing_after_s, sane_rate, stall_limit_s
+from ingest.sources.sampling import Sampler, failing_after_s, sane_rate, stall_limit_s
 
 RATES = st.floats(min_value=0.1, max_value=120, allow_nan=False)
 
@@ -116,16 +116,3 @@ def test_jitter_is_full() -> None:
 
 def test_a_slow_camera_is_failing_after_some_of_its_turns_and_a_fast_one_after_seconds() -> None:
     assert [failing_after_s(fps) for fps in (30.0, 5.0, 0.1)] == pytest.approx([5.0, 5.0, 30.0])
-
-
-def test_time_stamps_that_jump_are_told_and_those_that_stand_or_catch_up_are_not() -> None:
-    def jumps(*stamps: float) -> list[float]:
-        watched = TimeStamps()
-        return [watched.jumped_s(stamp_s, float(now_s)) for now_s, stamp_s in enumerate(stamps)]
-
-    assert jumps(0, 1, 2, 3) == [0, 0, 0, 0]
-    assert jumps(0, 0, 0, 0) == [0, 0, 0, 0], "a camera without any"
-    assert jumps(10, 7, 8, 9) == [0, 0, 0, 0], "its first report of RTCP"
-    assert jumps(5, 4.9, 5.2, 9) == [0, 0, 0, 0], "frames out of order, and a burst"
-    assert jumps(0, 1, 3600, 3601) == [0, 0, 3598, 0]
-    assert jumps(100, 101, 2) == [0, 0, -100]
