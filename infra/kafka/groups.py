@@ -1,7 +1,7 @@
 """The bookkeeping of a group member: which partitions it owns, since when, and which offsets it may commit. Pure.
 
-Every consumer group of Sightline uses it: the stream stage, its retry consumer, the workers, the sinks. Not
-thread-safe, except that any thread may ask `generation` and `newest_ms`.
+Every consumer group of Sightline uses it: the stream stage, the retries of frames and of webhooks, the
+workers, the sinks. Not thread-safe, except that any thread may ask `generation` and `newest_ms`.
 """
 
 from collections import deque

@@ -4,13 +4,13 @@ import hashlib
 import json
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
-from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
@@ -31,7 +31,7 @@ from ingest.gateway.intake import Intake, Picture, pictures_of
 from ingest.gateway.keys import Key
 from ingest.gateway.pressure import Pressure
 from ingest.gateway.problems import MEDIA_TYPE, Problem
-from ingest.gateway.state import GatewayState, again
+from ingest.gateway.state import GatewayState
 from ingest.gateway.store import Answered
 from ingest.gateway.webhooks import check_target
 from schemas.errors import ConfigError
@@ -39,7 +39,6 @@ from schemas.records import Micros
 
 JSON = "application/json"
 NO_STORE = {"cache-control": "no-store"}
-_bearer = HTTPBearer(auto_error=False, description="A key of `sightline gateway key add`")
 
 
 class Operations:
@@ -57,9 +56,10 @@ class Operations:
         wanted = self._target(key, target)
         at = _captured_at(captured_at)
         settings = state.settings
-        body = await read_body(headers, request.receive, state.room, settings.max_body_bytes, settings.body_timeout_s)
-        try:
-            uploads = uploads_in(headers.get("content-type", ""), body.data, name, settings.max_files)
+        async with read_body(
+            headers, request.receive, state.room, settings.max_body_bytes, settings.body_timeout_s
+        ) as body:
+            uploads = uploads_in(headers.get("content-type", ""), body, name, settings.max_files)
             pictures = pictures_of(uploads, settings.max_pixels, self._intake.max_image_bytes)
             token = headers.get("idempotency-key", "")
             if not token:
@@ -74,8 +74,6 @@ class Operations:
             finally:
                 state.end_request(key, token, answered)
             return answered
-        finally:
-            body.close()
 
     async def _publish(
         self, key: Key, pictures: list[Picture], at: Micros | None, target: str | None, fingerprint: str = ""
@@ -111,8 +109,8 @@ class Operations:
     def _check_open(self) -> None:
         if self._intake.closing:
             raise Problem(503, "closing", "the gateway is being stopped", 5.0)
-        if self._pressure.refusal is not None:
-            raise again(self._pressure.refusal)
+        if (refusal := self._pressure.refusal) is not None:  # which another thread changes
+            raise replace(refusal)  # an exception of this request: raising one adds to its traceback
 
     def _target(self, key: Key, wanted: str | None) -> str | None:
         if wanted is None:
@@ -205,9 +203,8 @@ def _add_schemas(app: FastAPI) -> None:
         found = make()
         parts = found.setdefault("components", {})
         parts.setdefault("schemas", {})["ProblemBody"] = ProblemBody.model_json_schema()
-        parts["securitySchemes"] = {
-            "key": {"type": "http", "scheme": "bearer", "description": _bearer.model.description}
-        }
+        about = "A key of `sightline gateway key add`"
+        parts["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer", "description": about}}
         # Given as a response of the operation it would lose the fields that are null.
         good = found["paths"]["/v1/labels/{frame_id}"]["get"]["responses"]["200"]
         good["content"] = {JSON: {"example": LABEL_EXAMPLE}}

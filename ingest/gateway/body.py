@@ -1,8 +1,9 @@
 """Reads the body of an upload within its limits, and takes the files out of a multipart one."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from python_multipart.exceptions import FormParserError
@@ -28,23 +29,14 @@ class Upload:
     name: str = ""
 
 
-@dataclass(slots=True)
-class Body:
-    """The bytes of a request, for which `close` gives the room back."""
+@asynccontextmanager
+async def read_body(
+    headers: Mapping[str, str], receive: Receive, room: Room, max_bytes: int, timeout_s: float
+) -> AsyncIterator[bytes]:
+    """A block with the whole body. Raises Problem 413 when it is larger, 408 when it takes longer, 429 without room.
 
-    data: bytes
-    room: Room
-    reserved: int = field(default=0)
-
-    def close(self) -> None:
-        self.room.give(self.reserved)
-        self.reserved = 0
-
-
-async def read_body(headers: Mapping[str, str], receive: Receive, room: Room, max_bytes: int, timeout_s: float) -> Body:
-    """The whole body. Raises Problem: 413 when it is larger, 408 when it takes longer, 429 when there is no room.
-
-    Room is taken for the declared size before anything is read, and for a body without one for the largest.
+    Room is taken for the declared size before anything is read, and for a body without one for the largest. It is given
+    back at the end of the block.
     """
     declared = headers.get("content-length", "")
     size = int(declared) if declared.isascii() and declared.isdigit() and len(declared) < 19 else None
@@ -55,15 +47,18 @@ async def read_body(headers: Mapping[str, str], receive: Receive, room: Room, ma
     reserved = max_bytes if size is None else size
     room.take(reserved)
     try:
+        yield await _read_within(receive, max_bytes, timeout_s)
+    finally:
+        room.give(reserved)
+
+
+async def _read_within(receive: Receive, max_bytes: int, timeout_s: float) -> bytes:
+    try:
         async with asyncio.timeout(timeout_s):
             chunks = await _read(receive, max_bytes)
     except TimeoutError:
-        room.give(reserved)
         raise Problem(408, "slow_body", f"the body did not come within {timeout_s:g} s") from None
-    except BaseException:
-        room.give(reserved)
-        raise
-    return Body(chunks[0] if len(chunks) == 1 else b"".join(chunks), room, reserved)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 async def _read(receive: Receive, max_bytes: int) -> list[bytes]:

@@ -46,7 +46,9 @@ class Quotas:
     def give_back(self, key: Key, frames: int, wall_s: float) -> None:
         """Frames that Kafka did not take count against no quota of the day."""
         day = int(wall_s // DAY_S)
-        self._used[key.name] = (day, max(0, self.used(key.name, day) - frames))
+        if used := self.used(key.name, day):
+            self._used[key.name] = (day, max(0, used - frames))
+            self.changed.add(key.name)
 
     def keep(self, names: set[str]) -> None:
         """Forget the keys that are gone."""

@@ -6,14 +6,14 @@ Pure. Pixels are not looked at: a picture that is damaged behind its header beco
 from struct import unpack_from
 
 from ingest.gateway.problems import Problem
+from ingest.sources.files import encoding_of
 from schemas.records import Encoding
 
-_MAGIC = (
-    (b"\xff\xd8\xff", Encoding.JPEG),
-    (b"\x89PNG\r\n\x1a\n", Encoding.PNG),
-    *((magic, Encoding.OTHER) for magic in (b"GIF87a", b"GIF89a", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
-    *((magic, Encoding.OTHER) for magic in (b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  \r\n\x87\n", b"P4", b"P5", b"P6")),
-)
+# Of the formats that the stream stage reads and a frame calls OTHER.
+_OTHERS = (
+    b"GIF87a", b"GIF89a", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"\xff\x4f\xff\x51",
+    b"\0\0\0\x0cjP  \r\n\x87\n", b"P4", b"P5", b"P6",
+)  # fmt: skip
 _AVIF_BRANDS = (b"avif", b"avis")
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _NO_LENGTH = frozenset({0x01, 0xD8, *range(0xD0, 0xD8)})
@@ -22,13 +22,10 @@ MAX_SEGMENTS = 4096
 
 def sniff(data: bytes) -> Encoding:
     """The encoding; Problem 415 for what is no picture that the pipeline reads."""
-    for magic, encoding in _MAGIC:
-        if data.startswith(magic):
-            return encoding
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return Encoding.WEBP
-    if data[4:8] == b"ftyp" and any(brand in data[8:64] for brand in _AVIF_BRANDS):
-        return Encoding.OTHER
+    is_avif = data[4:8] == b"ftyp" and any(brand in data[8:64] for brand in _AVIF_BRANDS)
+    encoding = encoding_of(data)
+    if encoding is not Encoding.OTHER or data.startswith(_OTHERS) or is_avif:
+        return encoding
     shown = "an empty body" if not data else f"{len(data)} bytes that begin with {data[:12]!r}"
     raise Problem(
         415, "not_a_picture", f"{shown}: send a JPEG, PNG, WebP, GIF, BMP, TIFF, JPEG 2000, AVIF or PPM picture"

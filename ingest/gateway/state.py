@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import time
 from collections import OrderedDict
-from dataclasses import replace
 
 from infra.settings import GatewaySettings
 from ingest.gateway.keys import Key, digest_of
@@ -183,8 +182,3 @@ class GatewayState:
         self.quotas.changed.clear()
         oldest_s = int(time.time()) - self.settings.idempotency_h * 3600
         self.store.trim_answers(oldest_s, self.settings.idempotency_entries)
-
-
-def again(problem: Problem) -> Problem:
-    """A problem that many requests get, as an exception of this one."""
-    return replace(problem, more=dict(problem.more))

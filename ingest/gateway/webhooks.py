@@ -8,7 +8,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -176,12 +176,11 @@ class WebhookSender:
         if now_s + delay_s > hook.first_s + self._keep_s:
             self._give_up(hook, "too_old", done)
             return
-        later = Webhook(hook.target, hook.key, hook.webhook_id, hook.body, hook.first_s, hook.attempt + 1)
-        await self._postpone(later, now_s + delay_s, done)
+        await self._postpone(replace(hook, attempt=hook.attempt + 1), now_s + delay_s, done)
 
     async def _postpone(self, hook: Webhook, due_s: int, done: Callable[[], None]) -> None:
         """Onto the topic, as often as it takes: what is neither delivered nor there is read again after a restart."""
-        while not await self._written(retry_record(self._topic, hook, due_s)):  # noqa: ASYNC110
+        while not await self._written(retry_record(self._topic, hook, due_s)):  # noqa: ASYNC110 - each round tries again
             await asyncio.sleep(1.0)
         done()
 
@@ -196,9 +195,7 @@ class WebhookSender:
             self._loop.call_soon_threadsafe(settle, report)
 
         try:
-            self._sender.send(
-                OutRecord(record.topic, record.key, record.value, record.headers, on_delivery=on_delivery)
-            )
+            self._sender.send(replace(record, on_delivery=on_delivery))
         except (Busy, KafkaFailure) as error:
             log.debug("a webhook is not on its topic yet", error=str(error))
             return False

@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import quote
 
 import httpx2
@@ -25,12 +25,6 @@ class Result:
 
     value: str | None
     error: str = ""
-
-
-class Wait(Protocol):
-    """Waits so many seconds; True when the upload is to end."""
-
-    def __call__(self, seconds: float) -> bool: ...
 
 
 class GatewayClient:

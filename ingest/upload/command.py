@@ -20,8 +20,7 @@ from infra.process.lifecycle import Stop
 from infra.process.text import printable
 from infra.settings import home
 from ingest.upload.client import GatewayClient
-from ingest.upload.plan import Done, digest_of, files_of
-from ingest.upload.plan import Progress as Acknowledged
+from ingest.upload.plan import Acknowledged, digest_of, files_of
 from schemas.errors import ConfigError
 
 KEY_VARIABLE = "SIGHTLINE_UPLOAD_KEY"
@@ -144,7 +143,7 @@ def _upload(path: Path, client: GatewayClient, acknowledged: Acknowledged, label
         if sent.value is None:
             return FileResult(path, error=sent.error)
         frame_id = sent.value
-        acknowledged.add(Done(digest, frame_id))
+        acknowledged.add(digest, frame_id)
     if not label:
         return FileResult(path, frame_id, was_before=was_before)
     found = client.label(frame_id)

@@ -1,11 +1,10 @@
-"""Which files are uploaded, and which were before. The files are read here, and nothing else is."""
+"""Which files are uploaded, and which the gateway has acknowledged before."""
 
 import hashlib
 import json
 import os
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +27,7 @@ def digest_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
-    """A file that was acknowledged."""
-
-    digest: str
-    frame_id: str
-
-
-class Progress:
+class Acknowledged:
     """The files that a gateway has acknowledged, in a file of JSON lines: what is there is not sent again.
 
     A line is appended and flushed for each, so a killed upload goes on where it was; a torn last line counts as none.
@@ -61,13 +52,14 @@ class Progress:
         """The frame of a file that was acknowledged before."""
         return self._done.get(digest)
 
-    def add(self, done: Done) -> None:
-        line = json.dumps({"url": self._url, "sha256": done.digest, "frame_id": done.frame_id})
+    def add(self, digest: str, frame_id: str) -> None:
+        """It is on disk when this returns."""
+        line = json.dumps({"url": self._url, "sha256": digest, "frame_id": frame_id})
         with self._lock:
             self._file.write(line.encode() + b"\n")
             self._file.flush()
             os.fsync(self._file.fileno())
-            self._done[done.digest] = done.frame_id
+            self._done[digest] = frame_id
 
     def close(self) -> None:
         self._file.close()

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import psutil
 
@@ -79,13 +79,11 @@ def _new_key(bed: Testbed) -> str:
 @contextmanager
 def _own(bed: Testbed, port: int) -> Iterator[int]:
     words = ("gateway", "--port", str(port))
-    with _one_core():
-        child = ready_child(words, bed.logs / "gateway.log", bed.variables, READY_TIMEOUT_S, STOP_TIMEOUT_S)
-        running = child.__enter__()
-    try:
-        yield running.pid
-    finally:
-        child.__exit__(None, None, None)
+    child = ready_child(words, bed.logs / "gateway.log", bed.variables, READY_TIMEOUT_S, STOP_TIMEOUT_S)
+    with ExitStack() as closing:
+        with _one_core():
+            pid = closing.enter_context(child).pid
+        yield pid
 
 
 @contextmanager

@@ -6,21 +6,17 @@ Deferred frames, which wait for the decoder and come without their bytes, are ha
 Offsets are committed up to the first frame that the stage has not finished.
 """
 
-import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 from infra.failures.outcomes import FrameRecord
-from infra.kafka.consumer import CommitReport, GroupConsumer, PartitionFault
-from infra.kafka.errors import KafkaFailure, raise_if_final
-from infra.kafka.first_commits import FirstCommits
-from infra.kafka.groups import GroupProgress, Ticket
+from infra.kafka.groups import Ticket
+from infra.kafka.holding_member import HoldingMember
 from infra.kafka.records import ConsumedRecord
 from infra.kafka.topic_ids import TopicIds
 from infra.kafka.topics import Lane, TopicNames, group
 from infra.process import logs, metrics
-from infra.process.lifecycle import Deadline
 from infra.settings import Settings
 from schemas.coordinates import Coordinates, TopicPartition
 from streams.retry.waiting import HeldFrame, WaitingFrames, due_ms, retried_frame
@@ -29,19 +25,16 @@ from streams.stage.inputs import Inputs
 
 log = logs.get(__name__)
 
-STAGE = "retry"
-POLL_S = 0.1
-COMMIT_S = 1.0
 # At most this many retried frames are in the stage at once, so that they do not displace other frames.
 MAX_IN_STAGE = 32
 CLIENT_KEYS = {"queued.max.messages.kbytes": 8 * 1024, "topic.metadata.refresh.interval.ms": 10_000}
 
 
-class RetryConsumer:
+class RetryConsumer(HoldingMember[Coordinates | None]):
     """Gives the stage each frame that is due, while its gate is open and few retried frames are in it.
 
-    The stage calls `finish` of a frame in its own thread. Any thread may read `finished`, the number of frames that the
-    stage has finished, and ask `progress` what any thread may ask.
+    A ticket holds the origin of a deferred frame. The stage calls `finish` of a frame in its own thread. Any thread may
+    read `finished`, the number of frames that the stage has finished, and ask `progress` what any thread may ask.
     """
 
     def __init__(
@@ -52,75 +45,23 @@ class RetryConsumer:
         fail: Callable[[BaseException], None],
         topic_ids: TopicIds | None = None,
     ) -> None:
+        super().__init__(
+            settings,
+            "retry",
+            TopicNames.for_lane(settings.topic_prefix, lane).retry,
+            group("retry", settings.topic_prefix, lane),
+            fail,
+            forced=CLIENT_KEYS,
+            topic_ids=topic_ids,
+        )
         self._settings = settings.retry
-        self._topic = TopicNames.for_lane(settings.topic_prefix, lane).retry
         self._is_live, self._replayed = lane == "live", TopicNames.for_lane(settings.topic_prefix, "replay").frames
-        self._stage, self._fail = stage, fail
+        self._stage = stage
         self._max_ahead = settings.stream.max_frames_ahead // 2
         self._waiting = WaitingFrames(settings.retry)
         metrics.QUEUE_FRAMES.labels("retry").set_function(lambda: len(self._waiting))
         metrics.QUEUE_BYTES.labels("retry").set_function(lambda: self._waiting.size_bytes)
-        self._lock = threading.Lock()  # around `_progress` and the counts, which the stage's thread changes as well
-        # A ticket holds the origin of a deferred frame.
-        self.progress: GroupProgress[Coordinates | None] = GroupProgress()
-        self._in_stage = 0
-        self.finished = 0
-        self._is_committing = False
-        self._consumer = GroupConsumer(
-            settings,
-            group("retry", settings.topic_prefix, lane),
-            on_commit=self._on_commit,
-            forced=CLIENT_KEYS,
-            topic_ids=topic_ids,
-        )
-        self._first_commits = FirstCommits(self._consumer, self.progress)
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="retry", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def close(self, timeout_s: float) -> None:
-        """Commit what is finished and leave the group."""
-        self._closing.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout_s)
-
-    def _run(self) -> None:
-        try:
-            self._consumer.subscribe([self._topic], self)
-            commit_at_s = 0.0
-            while not self._closing.is_set():
-                self._poll()
-                self._hand_over()
-                self._keep_bounds()
-                with self._lock:
-                    gone = self._first_commits.look(time.monotonic())
-                _tell_gone(gone)
-                if time.monotonic() >= commit_at_s and not self._is_committing:
-                    self._commit_soon()
-                    commit_at_s = time.monotonic() + COMMIT_S
-            self._commit_at_end()
-            self._consumer.close()
-        except Exception as error:  # noqa: BLE001 - without this thread frames would wait for ever, unnoticed
-            self._fail(error)
-
-    def _poll(self) -> None:
-        """Read until nothing more is there or the bounds are reached."""
-        found = self._consumer.poll(POLL_S)
-        while found is not None:
-            if isinstance(found, ConsumedRecord):
-                self._hold(found)
-            else:
-                self._on_fault(found)
-            if self._waiting.is_full():
-                return
-            found = self._consumer.poll(0)
-
-    def _on_fault(self, found: PartitionFault) -> None:
-        """The client recovers by itself from every fault that is not final."""
-        raise_if_final(found.fault)
-        log.warning("the retry topic's consumer reports an error", error=found.fault.text, code=found.fault.name)
+        self._in_stage = self.finished = 0  # under `_lock`: the stage's thread changes them as well
 
     def _hold(self, record: ConsumedRecord) -> None:
         frame = retried_frame(record)
@@ -174,73 +115,18 @@ class RetryConsumer:
             self.finished += 1
             self.progress.finish(ticket, captured_ms)
 
-    def _keep_bounds(self) -> None:
-        """Pause while the bounds are reached. The consumer is polled meanwhile, so that it stays in the group."""
-        is_full = self._waiting.is_full()
-        if is_full != self._consumer.is_paused:
-            (self._consumer.pause if is_full else self._consumer.resume)()
+    def _is_full(self) -> bool:
+        return self._waiting.is_full()
 
-    def _commit_soon(self) -> None:
-        """Commit what is finished, without waiting; after a failure the next call tries again."""
-        offsets = self._to_commit()
-        if not offsets:
-            return
-        self._is_committing = True
-        try:
-            self._consumer.commit_soon(offsets)
-        except KafkaFailure as error:
-            self._is_committing = False
-            metrics.COMMIT_FAILURES.labels(STAGE, error.fault.word).inc()
-            log.warning("the offsets of the retry topic are not committed yet", error=str(error))
-
-    def _commit_at_end(self) -> None:
-        offsets = self._to_commit()
-        failure = self._consumer.commit_within(offsets, Deadline(COMMIT_S)) if offsets else None
-        if failure is not None:
-            metrics.COMMIT_FAILURES.labels(STAGE, metrics.UNCONFIRMED).inc()
-            log.warning("the offsets of the retry topic are not committed, their frames come again", error=failure)
-
-    def _to_commit(self) -> dict[TopicPartition, int]:
-        with self._lock:
-            return self.progress.to_commit()
-
-    def _on_commit(self, report: CommitReport) -> None:
-        """The answer to `commit_soon`; called inside `poll`."""
-        self._is_committing = False
-        with self._lock:
-            self.progress.committed(report.stored)
-        if report.fault is not None:
-            metrics.COMMIT_FAILURES.labels(STAGE, report.fault.word).inc()
-            log.warning("the offsets of the retry topic are not committed yet", error=str(report.fault))
-
-    # -- rebalances, reported by the client from within `poll` and `close`
-
-    def on_assign(self, partitions: list[TopicPartition]) -> None:
-        with self._lock:
-            self.progress.assign(partitions)
-        self._first_commits.on_assign(partitions)
-
-    def on_revoke(self, partitions: list[TopicPartition]) -> None:
-        """The commit is sent before the request that gives the partitions up; waiting for it would have no limit."""
-        if not self._closing.is_set():  # then `_commit_at_end` has done it
-            self._commit_soon()
-        self.on_lost(partitions)
-
-    def on_lost(self, partitions: list[TopicPartition]) -> None:
-        """Forget what was read of these partitions: the next owner reads it again. Frames in the stage are finished."""
+    def _drop(self, partitions: Collection[TopicPartition]) -> None:
         self._waiting.drop(partitions)
-        self._first_commits.on_revoke(partitions)
-        with self._lock:
-            self.progress.revoke(partitions)
 
-
-def _tell_gone(gone: Mapping[TopicPartition, list[range]]) -> None:
-    for partition, ranges in gone.items():
-        for offsets in ranges:
-            metrics.RETRY_SKIPPED.inc(len(offsets))
+    def _on_gone(self, partition: TopicPartition, offsets: Sequence[range]) -> None:
+        for one in offsets:
+            metrics.RETRY_SKIPPED.inc(len(one))
             log.error(
                 "retries are gone from their topic: their frames have no outcome",
                 partition=str(partition),
-                first=offsets[0],
-                last=offsets[-1],
+                first=one[0],
+                last=one[-1],
             )

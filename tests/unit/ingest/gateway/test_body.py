@@ -22,10 +22,8 @@ def received(*chunks: bytes) -> Receive:
 
 async def test_a_body_is_read_and_its_room_is_given_back() -> None:
     room = Room(1_000)
-    body = await read_body({"content-length": "6"}, received(b"abc", b"def"), room, 100, 5)
-    assert (body.data, room.used_bytes) == (b"abcdef", 6)
-    body.close()
-    body.close()
+    async with read_body({"content-length": "6"}, received(b"abc", b"def"), room, 100, 5) as body:
+        assert (body, room.used_bytes) == (b"abcdef", 6)
     assert room.used_bytes == 0
 
 
@@ -33,14 +31,16 @@ async def test_a_body_is_read_and_its_room_is_given_back() -> None:
 async def test_a_large_body_is_413_also_without_a_length(headers: dict[str, str]) -> None:
     room = Room(1_000)
     with pytest.raises(Problem) as found:
-        await read_body(headers, received(bytes(50), bytes(51), bytes(10)), room, 100, 5)
+        async with read_body(headers, received(bytes(50), bytes(51), bytes(10)), room, 100, 5):
+            pass
     assert found.value.status == 413
     assert room.used_bytes == 0
 
 
 async def test_who_waits_for_100_continue_sends_nothing_in_vain() -> None:
     with pytest.raises(Problem) as found:
-        await read_body({"content-length": "101", "expect": "100-continue"}, received(), Room(1_000), 100, 5)
+        async with read_body({"content-length": "101", "expect": "100-continue"}, received(), Room(1_000), 100, 5):
+            pass
     assert found.value.status == 413
 
 

@@ -89,6 +89,11 @@ def test_quotas_are_of_a_second_and_of_a_day() -> None:
     quotas.give_back(key, 2, day_s + 5)
     quotas.take(key, 2, 106.0, day_s + 6)
     quotas.take(key, 5, 107.0, day_s + 86_400)  # another day
+    quotas.changed.clear()
+    quotas.give_back(key, 2, day_s + 86_399)
+    assert quotas.used("shop", 20_001) == 5, "frames of yesterday count against no other day"
+    quotas.give_back(key, 2, day_s + 86_401)
+    assert (quotas.used("shop", 20_001), quotas.changed) == (3, {"shop"}), "and the disk learns of it"
 
 
 def test_room_is_bounded_and_one_body_always_fits() -> None:

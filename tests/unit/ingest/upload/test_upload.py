@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ingest.upload.client import retry_wait_s, told
-from ingest.upload.plan import Done, Progress, files_of
+from ingest.upload.plan import Acknowledged, files_of
 from schemas.errors import ConfigError
 
 
@@ -19,16 +19,16 @@ def test_files_and_the_pictures_of_folders_each_once(tmp_path: Path) -> None:
 
 def test_what_is_noted_survives_a_torn_line(tmp_path: Path) -> None:
     path = tmp_path / "noted" / "x.jsonl"
-    progress = Progress(path, "http://a")
-    progress.add(Done("d1", "f1"))
-    progress.close()
+    noted = Acknowledged(path, "http://a")
+    noted.add("d1", "f1")
+    noted.close()
     with path.open("ab") as file:
         file.write(b'{"url": "http://a", "sha256": "d2", "fra')
-    progress = Progress(path, "http://a")
-    assert (progress.frame_of("d1"), progress.frame_of("d2")) == ("f1", None)
-    progress.add(Done("d2", "f2"))
-    progress.close()
-    again, other = Progress(path, "http://a"), Progress(path, "http://b")
+    noted = Acknowledged(path, "http://a")
+    assert (noted.frame_of("d1"), noted.frame_of("d2")) == ("f1", None)
+    noted.add("d2", "f2")
+    noted.close()
+    again, other = Acknowledged(path, "http://a"), Acknowledged(path, "http://b")
     assert again.frame_of("d2") == "f2"
     assert other.frame_of("d1") is None, "another gateway has other frames"
     again.close()

@@ -17,5 +17,5 @@ def consumer(monkeypatch: pytest.MonkeyPatch) -> FakeConsumer:
         made.on_commit = on_commit
         return made
 
-    monkeypatch.setattr("streams.retry.consumer.GroupConsumer", make)
+    monkeypatch.setattr("infra.kafka.holding_member.GroupConsumer", make)
     return made

@@ -35,7 +35,7 @@ def test_frames_of_partitions_that_stay_are_neither_forgotten_nor_passed_over(co
 def test_a_partition_without_a_record_gets_a_committed_offset(
     consumer: FakeConsumer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streams.retry.consumer.COMMIT_S", 0.0)
+    monkeypatch.setattr("infra.kafka.holding_member.COMMIT_S", 0.0)
     consumer.offsets[P1] = -1001
     consumer.script += [lambda: time.sleep(0.05)] * 10
     assert Run(consumer).until_over().errors == []
@@ -85,7 +85,7 @@ def test_a_commit_that_failed_is_tried_again_and_counted(consumer: FakeConsumer,
 def test_a_commit_without_an_answer_is_not_sent_again_and_again(
     consumer: FakeConsumer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streams.retry.consumer.COMMIT_S", 0.0)
+    monkeypatch.setattr("infra.kafka.holding_member.COMMIT_S", 0.0)
     consumer.answers = False
     consumer.script += [record(0, 5, 3600), *[None] * 20]
     assert Run(consumer).until_over().errors == []
