@@ -19,6 +19,7 @@ brokers, source_id, *pictures = sys.argv[1:]
 schema = json.loads(Path("schemas/frame.avsc").read_text())
 canonical = fastavro.schema.to_parsing_canonical_form(schema)
 single_object = b"\xc3\x01" + bytes.fromhex(fastavro.schema.fingerprint(canonical, "CRC-64-AVRO"))
+parsed = fastavro.parse_schema(schema)
 producer = confluent_kafka.Producer(
     {"bootstrap.servers": brokers, "acks": "all", "enable.idempotence": True, "message.max.bytes": 8 * 1024 * 1024}
 )
@@ -33,7 +34,7 @@ for number, picture in enumerate(pictures):
         "encoding": kind, "image": image, "uri": picture, "attributes": {"program": "producer.py"},
     }  # fmt: skip
     body = io.BytesIO()
-    fastavro.schemaless_writer(body, fastavro.parse_schema(schema), frame)
+    fastavro.schemaless_writer(body, parsed, frame)
     producer.produce(
         "frames.raw", single_object + body.getvalue(), source_id, timestamp=now_us // 1_000,
         on_delivery=lambda error, _message: refused.append(str(error)) if error else None,
